@@ -1,0 +1,48 @@
+"""The `hal` command: one module per subcommand, imported only when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from hal_ros.core.errors import HalError
+
+SUBCOMMANDS = {
+    "sim": "simulate episodes of the tabletop benchmark and write them as bags",
+    "ingest": "turn bags into training episodes",
+    "probe": "measure what camera and joints each contribute",
+    "train": "train a model and export its bundle",
+    "evaluate": "score a bundle and the baselines on the benchmark's splits",
+    "export": "export a checkpoint to ONNX and prove parity",
+    "replay": "label a bag offline with the node's own code",
+    "recover": "repair a recording that was cut off",
+    "demo": "run robot, segmenter, recorder and live view together",
+    "report": "write report.html for a recording",
+    "bench": "measure speed, memory and losses",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one subcommand; a HalError becomes one line on stderr and exit code 1."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(prog="hal", description="Live action segmentation for robots.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in SUBCOMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        if argv[:1] == [name]:  # only the chosen subcommand's module is imported
+            module = importlib.import_module(f"hal_ros.cli.{name}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    args = parser.parse_args(argv)
+    try:
+        return int(args.run(args) or 0)
+    except HalError as error:
+        print(f"hal {args.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
