@@ -1,0 +1,90 @@
+"""Pixels: from a message's bytes to the encoder's picture. The node and ingest both go through here (law 3)."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from hal_ros.core.errors import ImageError
+from hal_ros.core.types import ByteArray, ImageSpec
+
+
+class _Layout(NamedTuple):
+    channels: int
+    dtype: str
+    to_rgb: int | None  # cv2 colour conversion; None: already RGB
+
+
+# The Bayer names of OpenCV speak of the second row's pixels, so RGGB is its "BG".
+ENCODINGS = {
+    "rgb8": _Layout(3, "u1", None),
+    "bgr8": _Layout(3, "u1", cv2.COLOR_BGR2RGB),
+    "rgba8": _Layout(4, "u1", cv2.COLOR_RGBA2RGB),
+    "bgra8": _Layout(4, "u1", cv2.COLOR_BGRA2RGB),
+    "mono8": _Layout(1, "u1", cv2.COLOR_GRAY2RGB),
+    "mono16": _Layout(1, "u2", cv2.COLOR_GRAY2RGB),
+    "yuv422_yuy2": _Layout(2, "u1", cv2.COLOR_YUV2RGB_YUY2),
+    "bayer_rggb8": _Layout(1, "u1", cv2.COLOR_BayerBG2RGB),
+    "bayer_bggr8": _Layout(1, "u1", cv2.COLOR_BayerRG2RGB),
+    "bayer_gbrg8": _Layout(1, "u1", cv2.COLOR_BayerGR2RGB),
+    "bayer_grbg8": _Layout(1, "u1", cv2.COLOR_BayerGB2RGB),
+}
+"""The encodings of sensor_msgs/Image that are understood."""
+
+
+def to_rgb(encoding: str, height: int, width: int, step: int, is_bigendian: bool, data: Any) -> ByteArray:
+    """Convert the bytes of a sensor_msgs/Image to (H, W, 3) uint8 RGB; rows may be padded to `step` bytes.
+
+    mono16 keeps its upper range: 65535 becomes 255, as in cv_bridge. Raises ImageError for an unknown encoding, an
+    empty image, a step shorter than a row, or data of another length than height * step.
+    """
+    layout = ENCODINGS.get(encoding)
+    if layout is None:
+        raise ImageError(f"encoding {encoding!r} is not supported; expected one of {', '.join(ENCODINGS)}")
+    if height <= 0 or width <= 0:
+        raise ImageError(f"image of {width}x{height} pixels is empty")
+    item = np.dtype(layout.dtype).newbyteorder(">" if is_bigendian else "<")
+    row_bytes = width * layout.channels * item.itemsize
+    buffer = np.frombuffer(data, np.uint8)
+    if step < row_bytes or buffer.size != height * step:
+        raise ImageError(
+            f"{encoding} image of {width}x{height} has step {step} and {buffer.size} bytes; "
+            f"expected step >= {row_bytes} and height * step = {height * step} bytes"
+        )
+    rows = np.ascontiguousarray(buffer.reshape(height, step)[:, :row_bytes])
+    pixels = rows.view(item).reshape(height, width, layout.channels)
+    if item.itemsize == 2:
+        pixels = np.rint(pixels * (255.0 / 65535.0)).astype(np.uint8)
+    return pixels if layout.to_rgb is None else _convert(pixels, layout.to_rgb, encoding)
+
+
+def _convert(pixels: ByteArray, conversion: int, encoding: str) -> ByteArray:
+    try:
+        return np.asarray(cv2.cvtColor(pixels, conversion), np.uint8)
+    except cv2.error as error:  # e.g. an odd width in yuv422
+        height, width = pixels.shape[:2]
+        raise ImageError(f"{encoding} image of {width}x{height} can't be converted: {error.err}") from error
+
+
+def compressed_to_rgb(data: Any) -> ByteArray:
+    """Decode the bytes of a sensor_msgs/CompressedImage (JPEG or PNG) to (H, W, 3) uint8 RGB; raises ImageError."""
+    buffer = np.frombuffer(data, np.uint8)
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = cv2.imdecode(buffer, flags) if buffer.size else None
+    if pixels is None:
+        raise ImageError(f"{buffer.size} bytes of compressed image can't be decoded; expected JPEG or PNG")
+    return np.asarray(pixels, np.uint8)
+
+
+def to_input(rgb: ByteArray, spec: ImageSpec) -> ByteArray:
+    """Cut the centre square out of (H, W, 3) and resize it to the encoder's (S, S, 3), averaging over areas."""
+    height, width = rgb.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = rgb[top : top + side, left : left + side]
+    if side == spec.size_px:
+        return np.ascontiguousarray(square)
+    size = (spec.size_px, spec.size_px)
+    return np.asarray(cv2.resize(square, size, interpolation=cv2.INTER_AREA), np.uint8)

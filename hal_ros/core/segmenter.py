@@ -1,0 +1,163 @@
+"""THE step: one observation in, estimates and boundaries out. Node, replay, evaluation and benchmark all call it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hal_ros.core import decode, proprio
+from hal_ros.core.errors import BackendError
+from hal_ros.core.types import (
+    NO_ACTION,
+    ActionEstimate,
+    Answer,
+    Backend,
+    BoundaryEstimate,
+    FloatArray,
+    ModelCard,
+    Observation,
+    StepInput,
+    StepOutput,
+)
+
+NO_GRID = -1
+
+
+class OpenSegment(NamedTuple):
+    """The confirmed segment that is still running; stamps are those of its first and of its newest confirmed tick."""
+
+    action: int
+    segment_id: int
+    start_ns: int
+    newest_ns: int
+
+
+class SegmenterState(NamedTuple):
+    """All that a stream remembers. `segments` counts for ever, so that an id is never used twice."""
+
+    origin_ns: int  # NO_GRID before the first observation
+    tick: int
+    backend: Any  # the backend's own temporal state
+    decoder: decode.DecoderState
+    last_input: StepInput | None
+    pending_ns: tuple[int, ...]  # stamps of the ticks that wait for their confirmed answer, at most lag_ticks
+    segment: OpenSegment | None
+    segments: int
+
+
+class Segmenter:
+    """A bundle's card and backend, joined. It holds no stream: the state goes in and comes out."""
+
+    def __init__(self, card: ModelCard, backend: Backend) -> None:
+        self.card = card
+        self.backend = backend
+
+    def start(self, segments: int = 0) -> SegmenterState:
+        """Return the state of a stream that has seen nothing, after `segments` segments of earlier streams."""
+        fresh = self.backend.initial_state()
+        return SegmenterState(NO_GRID, -1, fresh, decode.INITIAL, None, (), None, segments)
+
+    def finish(
+        self, state: SegmenterState, detected_ns: int
+    ) -> tuple[tuple[BoundaryEstimate, ...], SegmenterState]:
+        """Close the open segment, if there is one, and return a fresh state.
+
+        The closing boundary stands one period after the newest confirmed tick; ticks that still waited for their
+        confirmed answer get none.
+        """
+        fresh = self.start(state.segments)
+        last = state.segment
+        if last is None:
+            return (), fresh
+        end_ns = last.newest_ns + self.card.period_ns
+        closing = BoundaryEstimate(end_ns, detected_ns, last.action, NO_ACTION, 1.0, 0, end_ns - last.start_ns)
+        return (closing,), fresh
+
+    def step(
+        self, observation: Observation, state: SegmenterState
+    ) -> tuple[ActionEstimate, tuple[BoundaryEstimate, ...], SegmenterState]:
+        """Process one observation: first the ticks that were missed since the last one, then its own.
+
+        Missed ticks, at most card.max_held_ticks, repeat the last input; a larger gap or a new origin starts a fresh
+        state and closes the open segment. Raises BackendError when the backend's output is not finite.
+        """
+        boundaries: list[BoundaryEstimate] = []
+        held = observation.tick - state.tick - 1
+        if observation.origin_ns != state.origin_ns or held > self.card.max_held_ticks:
+            closing, state = self.finish(state, observation.stamp_ns)
+            boundaries += closing
+            state = state._replace(origin_ns=observation.origin_ns, tick=observation.tick - 1)
+            held = 0
+        for _ in range(held):
+            assert state.last_input is not None  # a state with an origin has seen an input
+            tick_ns = state.origin_ns + (state.tick + 1) * self.card.period_ns
+            *_, change, state = self._advance(state.last_input, tick_ns, observation.stamp_ns, state)
+            boundaries += change
+        inputs = self._inputs(observation)
+        output, confirmed, change, state = self._advance(
+            inputs, observation.stamp_ns, observation.stamp_ns, state
+        )
+        boundaries += change
+        estimate = ActionEstimate(
+            tick=observation.tick,
+            stamp_ns=observation.stamp_ns,
+            as_of_ns=observation.stamp_ns,
+            held_ticks=held,
+            provisional=_provisional(observation.stamp_ns, output.log_probs),
+            confirmed=confirmed,
+        )
+        return estimate, tuple(boundaries), state
+
+    def _inputs(self, observation: Observation) -> StepInput:
+        joint_count = len(self.card.joints.names) if self.card.joints else 0
+        joints, joints_valid = proprio.to_input(observation.joints, joint_count)
+        if observation.image is None:
+            return StepInput(np.zeros(self.card.feature_dim, np.float32), 0.0, joints, joints_valid)
+        return StepInput(self.backend.encode(observation.image), 1.0, joints, joints_valid)
+
+    def _advance(
+        self, inputs: StepInput, tick_ns: int, as_of_ns: int, state: SegmenterState
+    ) -> tuple[StepOutput, Answer | None, tuple[BoundaryEstimate, ...], SegmenterState]:
+        """Advance by one tick and confirm the one that lies lag_ticks back."""
+        output, backend_state = self.backend.step(inputs, state.backend)
+        if not (np.isfinite(output.log_probs).all() and np.isfinite(output.lagged_log_probs).all()):
+            raise BackendError(f"{self.backend.name} gave log-probabilities that are not finite at {tick_ns} ns")
+        pending = (*state.pending_ns, tick_ns)
+        state = state._replace(tick=state.tick + 1, backend=backend_state, last_input=inputs, pending_ns=pending)
+        if len(pending) <= self.card.lag_ticks:
+            return output, None, (), state
+        action, confidence, decoder = decode.step(output.lagged_log_probs, state.decoder, self.card.decoder)
+        state = state._replace(decoder=decoder, pending_ns=pending[1:])
+        change, state = _confirm(pending[0], as_of_ns, action, confidence, state)
+        assert state.segment is not None
+        segment_id = state.segment.segment_id
+        answer = Answer(pending[0], action, confidence, output.lagged_log_probs, segment_id)
+        return output, answer, change, state
+
+
+def _provisional(stamp_ns: int, log_probs: FloatArray) -> Answer:
+    """The bare maximum: the provisional answer is not decoded, so that it can be audited and is never late."""
+    action = int(log_probs.argmax())
+    return Answer(stamp_ns, action, float(np.exp(log_probs[action])), log_probs)
+
+
+def _confirm(
+    stamp_ns: int, as_of_ns: int, action: int, confidence: float, state: SegmenterState
+) -> tuple[tuple[BoundaryEstimate, ...], SegmenterState]:
+    """Append one confirmed action to the sequence: the open segment grows, or a boundary opens the next one."""
+    last = state.segment
+    if last is not None and last.action == action:
+        return (), state._replace(segment=last._replace(newest_ns=stamp_ns))
+    segment_id = state.segments + 1
+    boundary = BoundaryEstimate(
+        stamp_ns=stamp_ns,
+        detected_ns=as_of_ns,
+        from_action=NO_ACTION if last is None else last.action,
+        to_action=action,
+        confidence=confidence,
+        segment_id=segment_id,
+        duration_ns=0 if last is None else stamp_ns - last.start_ns,
+    )
+    opened = OpenSegment(action, segment_id, stamp_ns, stamp_ns)
+    return (boundary,), state._replace(segment=opened, segments=segment_id)
