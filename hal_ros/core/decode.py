@@ -41,9 +41,7 @@ def step(log_probs: FloatArray, state: DecoderState, spec: DecoderSpec) -> tuple
     return _hysteresis(probabilities, state, spec)
 
 
-def _hysteresis(
-    probabilities: FloatArray, state: DecoderState, spec: DecoderSpec
-) -> tuple[int, float, DecoderState]:
+def _hysteresis(probabilities: FloatArray, state: DecoderState, spec: DecoderSpec) -> tuple[int, float, DecoderState]:
     if state.probabilities is not None:
         kept = np.float32(spec.smoothing)
         probabilities = kept * state.probabilities + (1 - kept) * probabilities

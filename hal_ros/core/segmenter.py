@@ -58,9 +58,7 @@ class Segmenter:
         fresh = self.backend.initial_state()
         return SegmenterState(NO_GRID, -1, fresh, decode.INITIAL, None, (), None, segments)
 
-    def finish(
-        self, state: SegmenterState, detected_ns: int
-    ) -> tuple[tuple[BoundaryEstimate, ...], SegmenterState]:
+    def finish(self, state: SegmenterState, detected_ns: int) -> tuple[tuple[BoundaryEstimate, ...], SegmenterState]:
         """Close the open segment, if there is one, and return a fresh state.
 
         The closing boundary stands one period after the newest confirmed tick; ticks that still waited for their
@@ -95,9 +93,7 @@ class Segmenter:
             *_, change, state = self._advance(state.last_input, tick_ns, observation.stamp_ns, state)
             boundaries += change
         inputs = self._inputs(observation)
-        output, confirmed, change, state = self._advance(
-            inputs, observation.stamp_ns, observation.stamp_ns, state
-        )
+        output, confirmed, change, state = self._advance(inputs, observation.stamp_ns, observation.stamp_ns, state)
         boundaries += change
         estimate = ActionEstimate(
             tick=observation.tick,

@@ -135,7 +135,7 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class Answer:
-    """Which action runs at stamp_ns. segment_id is 0 in a provisional answer: segments are of the confirmed sequence."""
+    """Which action runs at stamp_ns. segment_id is 0 in a provisional answer: only confirmed ones form segments."""
 
     stamp_ns: int
     action: int
@@ -158,7 +158,7 @@ class ActionEstimate:
 
 @dataclass(frozen=True)
 class BoundaryEstimate:
-    """One change of the confirmed sequence. from_action or to_action is NO_ACTION at the first or after the last segment."""
+    """One change of the confirmed sequence. At its start from_action, at its end to_action is NO_ACTION."""
 
     stamp_ns: int  # first tick of to_action; when to_action is NO_ACTION, the end of the ended segment
     detected_ns: int

@@ -1,0 +1,102 @@
+"""Labels per tick and segments: two views of the same sequence, and the way between them.
+
+Labels are (T,) integers, one action id per tick; `NO_ACTION` marks a tick without an answer or without an annotation.
+A run is a stretch of equal labels; a segment is a run that carries an action and times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hal_ros.core.errors import DatasetError
+from hal_ros.core.types import NO_ACTION, Segment
+
+Labels = NDArray[np.integer]
+"""(T,) action ids."""
+
+
+class Run(NamedTuple):
+    """One action over [start, end), counted in ticks or in nanoseconds, whichever the caller counts in."""
+
+    action: int
+    start: int
+    end: int
+
+
+def runs(labels: Labels) -> list[Run]:
+    """Return the maximal stretches of equal labels in order; together they cover every tick exactly once."""
+    labels = np.asarray(labels)
+    if not len(labels):
+        return []
+    starts = np.concatenate(([0], np.flatnonzero(labels[1:] != labels[:-1]) + 1))
+    ends = np.append(starts[1:], len(labels))
+    return [Run(int(labels[start]), int(start), int(end)) for start, end in zip(starts, ends, strict=True)]
+
+
+def without(sequence: Sequence[Run], background: Collection[int] = ()) -> list[Run]:
+    """Drop the runs of background actions and of NO_ACTION; what stood on either side stays two runs."""
+    return [run for run in sequence if run.action != NO_ACTION and run.action not in background]
+
+
+def merge_neighbours(sequence: Sequence[Run], max_gap: int = 0) -> list[Run]:
+    """Join consecutive runs of one action that lie at most max_gap apart."""
+    merged: list[Run] = []
+    for run in sequence:
+        if merged and merged[-1].action == run.action and run.start - merged[-1].end <= max_gap:
+            merged[-1] = merged[-1]._replace(end=max(merged[-1].end, run.end))
+        else:
+            merged.append(run)
+    return merged
+
+
+def to_labels(sequence: Sequence[Run], ticks: int) -> Labels:
+    """Return (T,) labels; ticks that no run covers are NO_ACTION.
+
+    Raises DatasetError where a run leaves [0, ticks], is empty or overlaps its predecessor.
+    """
+    labels = np.full(ticks, NO_ACTION, np.int64)
+    previous_end = 0
+    for run in sequence:
+        if not previous_end <= run.start < run.end <= ticks:
+            raise DatasetError(f"run {tuple(run)} is out of order or out of range; expected ticks 0 to {ticks}")
+        labels[run.start : run.end] = run.action
+        previous_end = run.end
+    return labels
+
+
+def sample_segments(segments: Sequence[Segment], stamp_ns: NDArray[np.int64], vocabulary: Sequence[str]) -> Labels:
+    """Return (T,) labels: the action that each stamp falls into, NO_ACTION outside every segment.
+
+    Raises DatasetError for an action outside the vocabulary and for empty, unsorted or overlapping segments.
+    """
+    stamps = np.asarray(stamp_ns, np.int64)
+    labels = np.full(len(stamps), NO_ACTION, np.int64)
+    ids = {action: index for index, action in enumerate(vocabulary)}
+    previous_end_ns = np.iinfo(np.int64).min
+    for segment in segments:
+        if segment.action not in ids:
+            raise DatasetError(f"action '{segment.action}' is not in the vocabulary ({', '.join(vocabulary)})")
+        if not previous_end_ns <= segment.start_ns < segment.end_ns:
+            raise DatasetError(f"segment {segment} is empty, unsorted or overlaps the one before it")
+        labels[(stamps >= segment.start_ns) & (stamps < segment.end_ns)] = ids[segment.action]
+        previous_end_ns = segment.end_ns
+    return labels
+
+
+def to_segments(
+    labels: Labels, stamp_ns: NDArray[np.int64], end_ns: int, vocabulary: Sequence[str]
+) -> tuple[Segment, ...]:
+    """Return the segments of stamped labels; each lasts until the next label begins, the last one until end_ns."""
+    if len(labels) != len(stamp_ns):
+        raise DatasetError(f"{len(labels)} labels but {len(stamp_ns)} stamps; expected one stamp a label")
+    limits = [*(int(stamp) for stamp in stamp_ns), int(end_ns)]
+    return tuple(Segment(vocabulary[run.action], limits[run.start], limits[run.end]) for run in without(runs(labels)))
+
+
+def transcript(labels: Labels, background: Collection[int] = ()) -> list[int]:
+    """Return the ordered actions without times, background and NO_ACTION left out."""
+    return [run.action for run in without(runs(labels), background)]

@@ -1,0 +1,1 @@
+"""What runs a bundle on the robot: its card, the inference back ends and the worker thread. No torch, no ROS."""
