@@ -1,0 +1,124 @@
+"""Pixels of every encoding, padding, byte order, and what is refused."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from hal_ros.core.errors import ImageError
+from hal_ros.core.image import ENCODINGS, compressed_to_rgb, to_input, to_rgb
+from hal_ros.core.types import ImageSpec
+
+HEIGHT, WIDTH = 24, 32
+RNG = np.random.default_rng(0)
+RGB = cv2.GaussianBlur(RNG.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8), (0, 0), 4)
+
+
+def mosaic(order: str) -> np.ndarray:
+    """Sample RGB through a Bayer filter whose 2x2 tile is `order`, row by row."""
+    out = np.empty((HEIGHT, WIDTH), np.uint8)
+    for i, colour in enumerate(order):
+        out[i // 2 :: 2, i % 2 :: 2] = RGB[i // 2 :: 2, i % 2 :: 2, "rgb".index(colour)]
+    return out
+
+
+def packed(encoding: str) -> np.ndarray:
+    alpha = np.full((HEIGHT, WIDTH, 1), 77, np.uint8)
+    match encoding:
+        case "rgb8":
+            return RGB
+        case "bgr8":
+            return RGB[..., ::-1]
+        case "rgba8":
+            return np.concatenate([RGB, alpha], 2)
+        case "bgra8":
+            return np.concatenate([RGB[..., ::-1], alpha], 2)
+        case "mono8":
+            return RGB[..., 1]
+        case "mono16":
+            return RGB[..., 1].astype("<u2") * 257
+        case "yuv422_yuy2":
+            return cv2.cvtColor(np.ascontiguousarray(RGB), cv2.COLOR_RGB2YUV_YUY2)
+        case _:
+            return mosaic(encoding.removeprefix("bayer_").removesuffix("8"))
+
+
+def expected(encoding: str) -> np.ndarray:
+    return np.repeat(RGB[..., 1:2], 3, 2) if encoding.startswith("mono") else RGB
+
+
+def convert(encoding: str, pixels: np.ndarray, padding: int = 0, big: bool = False) -> np.ndarray:
+    rows = np.ascontiguousarray(pixels).view(np.uint8).reshape(HEIGHT, -1)
+    rows = np.pad(rows, ((0, 0), (0, padding)), constant_values=255)
+    return to_rgb(encoding, HEIGHT, WIDTH, rows.shape[1], big, rows.tobytes())
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_every_encoding_gives_the_scene_back(encoding: str) -> None:
+    error = np.abs(convert(encoding, packed(encoding)).astype(int) - expected(encoding))[2:-2, 2:-2]
+    lossy = encoding.startswith(("bayer", "yuv"))  # colour is stored at half resolution there
+    assert error.mean() <= (4 if lossy else 0)
+    swapped = expected(encoding)[..., ::-1].astype(int)
+    if not encoding.startswith("mono"):  # negative control: swapped channels would be seen
+        assert np.abs(convert(encoding, packed(encoding)).astype(int) - swapped).mean() > 2 * error.mean() + 4
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("padding", [1, 8])
+def test_padded_rows_change_nothing(encoding: str, padding: int) -> None:
+    np.testing.assert_array_equal(convert(encoding, packed(encoding), padding), convert(encoding, packed(encoding)))
+
+
+def test_mono16_of_both_byte_orders() -> None:
+    little = packed("mono16")
+    np.testing.assert_array_equal(convert("mono16", little), convert("mono16", little.astype(">u2"), big=True))
+    high_byte = np.array([[0xFF00]], "<u2")  # negative control: the order matters
+    assert to_rgb("mono16", 1, 1, 2, False, high_byte.tobytes())[0, 0, 0] == 254
+    assert to_rgb("mono16", 1, 1, 2, True, high_byte.tobytes())[0, 0, 0] == 1
+
+
+@pytest.mark.parametrize(
+    ("encoding", "height", "width", "step", "size", "says"),
+    [
+        ("rgb9", 2, 2, 6, 12, "'rgb9' is not supported"),
+        ("rgb8", 0, 2, 6, 0, "empty"),
+        ("rgb8", 2, 0, 0, 0, "empty"),
+        ("rgb8", 2, 2, 5, 10, "step 5"),
+        ("rgb8", 2, 2, 6, 11, "11 bytes"),
+        ("rgb8", 2, 2, 6, 13, "13 bytes"),
+        ("mono16", 2, 2, 2, 4, "step >= 4"),
+        ("yuv422_yuy2", 2, 3, 6, 12, "can't be converted"),
+    ],
+)
+def test_malformed_images_are_refused(encoding: str, height: int, width: int, step: int, size: int, says: str) -> None:
+    with pytest.raises(ImageError, match=says):
+        to_rgb(encoding, height, width, step, False, bytes(size))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_compressed_images(suffix: str) -> None:
+    ok, data = cv2.imencode(suffix, RGB[..., ::-1])
+    assert ok
+    error = np.abs(compressed_to_rgb(data.tobytes()).astype(int) - RGB)
+    assert error.mean() <= (0 if suffix == ".png" else 3)
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xd8not a jpeg", b"\x89PNG"])
+def test_undecodable_compressed_images_are_refused(data: bytes) -> None:
+    with pytest.raises(ImageError, match=f"{len(data)} bytes"):
+        compressed_to_rgb(data)
+
+
+def test_input_is_the_centre_square_averaged_over_areas() -> None:
+    wide = np.zeros((480, 640, 3), np.uint8)
+    wide[:, 80:560] = 100
+    wide[:, 80:320] = 200
+    out = to_input(wide, ImageSpec(128))
+    assert out.shape == (128, 128, 3) and out.flags.c_contiguous
+    assert (out[:, :64] == 200).all() and (out[:, 64:] == 100).all()
+
+
+def test_a_square_of_the_right_size_is_kept_as_it_is() -> None:
+    square = RNG.integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(to_input(square, ImageSpec(128)), square)

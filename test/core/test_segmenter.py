@@ -1,0 +1,212 @@
+"""Laws of THE step, on a back end whose answers can be read off its pictures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import COLOURS, FakeBackend, make_card, picture
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hal_ros.core.errors import BackendError
+from hal_ros.core.intake import Intake
+from hal_ros.core.segmenter import Segmenter
+from hal_ros.core.types import (
+    NO_ACTION,
+    ActionEstimate,
+    BoundaryEstimate,
+    JointSample,
+    ModelCard,
+    Observation,
+    StepInput,
+    StepOutput,
+)
+
+PERIOD = 100_000_000
+START = 5_000_000_000
+
+# A stream: per image the ticks since the last one (0 = not due, more than 4 = a gap), and its colour.
+streams = st.lists(st.tuples(st.sampled_from([0, 1, 1, 1, 1, 2, 3, 6]), st.sampled_from(COLOURS)), max_size=60)
+
+
+def observations(card: ModelCard, stream: list[tuple[int, str]]) -> list[Observation]:
+    intake, found, stamp = Intake(card), [], START
+    for steps, colour in stream:
+        stamp += steps * PERIOD or 1
+        due = intake.image(stamp)
+        if due:
+            found.append(Observation(due.stamp_ns, due.tick, due.origin_ns, picture(colour), due.joints))
+    return found
+
+
+def run(
+    segmenter: Segmenter, sequence: list[Observation], finish: bool = True
+) -> tuple[list[ActionEstimate], list[BoundaryEstimate]]:
+    state, estimates, boundaries = segmenter.start(), [], []
+    for observation in sequence:
+        estimate, changes, state = segmenter.step(observation, state)
+        estimates.append(estimate)
+        boundaries += changes
+    if finish and sequence:
+        boundaries += segmenter.finish(state, sequence[-1].stamp_ns)[0]
+    return estimates, boundaries
+
+
+def new(**changes: Any) -> Segmenter:
+    card = make_card(**changes)
+    return Segmenter(card, FakeBackend(card))
+
+
+@given(streams)
+def test_boundaries_are_the_run_length_changes_of_the_confirmed_actions(stream: list[tuple[int, str]]) -> None:
+    segmenter = new(max_held_ticks=0)  # without held ticks every confirmed tick is in an estimate
+    estimates, boundaries = run(segmenter, observations(segmenter.card, stream))
+    confirmed = [(e.confirmed.segment_id, e.confirmed.action) for e in estimates if e.confirmed]
+    opened = [(b.segment_id, b.to_action) for b in boundaries if b.to_action != NO_ACTION]
+    assert [key for key, _ in groupby(confirmed)] == opened
+    assert [b.segment_id for b in boundaries if b.segment_id] == list(range(1, len(opened) + 1))
+
+
+@given(streams)
+def test_boundaries_chain_and_their_durations_add_up(stream: list[tuple[int, str]]) -> None:
+    segmenter = new()
+    sequence = observations(segmenter.card, stream)
+    _, boundaries = run(segmenter, sequence)
+    open_action, since = NO_ACTION, 0
+    for boundary in boundaries:
+        assert boundary.from_action == open_action != boundary.to_action
+        assert boundary.duration_ns == (boundary.stamp_ns - since if open_action != NO_ACTION else 0)
+        assert boundary.duration_ns >= 0
+        open_action, since = boundary.to_action, boundary.stamp_ns
+    assert open_action == NO_ACTION  # finish closed the last one
+
+
+@given(streams)
+def test_one_estimate_per_observation_and_held_ticks_fill_the_grid(stream: list[tuple[int, str]]) -> None:
+    segmenter = new()
+    sequence = observations(segmenter.card, stream)
+    estimates, _ = run(segmenter, sequence)
+    assert [e.stamp_ns for e in estimates] == [o.stamp_ns for o in sequence]
+    stepped = sum(1 + e.held_ticks for e in estimates)
+    assert isinstance(segmenter.backend, FakeBackend) and len(segmenter.backend.inputs) == stepped
+    for before, after, (a, b) in zip(estimates, estimates[1:], zip(sequence, sequence[1:], strict=False), strict=False):
+        if a.origin_ns == b.origin_ns:
+            assert after.tick - before.tick == 1 + after.held_ticks
+
+
+@given(streams, st.integers(0, 59))
+def test_the_future_changes_nothing_at_or_before_now(stream: list[tuple[int, str]], cut: int) -> None:
+    segmenter = new()
+    whole, _ = run(segmenter, observations(segmenter.card, stream), finish=False)
+    part, _ = run(segmenter, observations(segmenter.card, stream[:cut]), finish=False)
+    assert [str(e) for e in part] == [str(e) for e in whole[: len(part)]]
+
+
+def test_the_present_does_change_the_answer() -> None:  # negative control of causality
+    segmenter = new()
+    for colour in COLOURS:
+        estimates, _ = run(segmenter, observations(segmenter.card, [(1, "red"), (1, colour)]))
+        assert COLOURS[estimates[-1].provisional.action] == colour
+
+
+def test_the_confirmed_answer_speaks_of_lag_ticks_earlier() -> None:
+    segmenter = new(lag_ticks=2)
+    colours = ["red", "red", "green", "green", "blue", "blue", "blue"]
+    estimates, boundaries = run(segmenter, observations(segmenter.card, [(1, c) for c in colours]), finish=False)
+    assert [e.confirmed for e in estimates[:2]] == [None, None]
+    answers = [e.confirmed for e in estimates[2:]]
+    assert [COLOURS[a.action] for a in answers if a] == colours[:5]
+    assert [a.stamp_ns for a in answers if a] == [START + PERIOD * (i + 1) for i in range(5)]
+    assert [(b.stamp_ns, b.detected_ns) for b in boundaries] == [
+        (START + PERIOD * (i + 1), START + PERIOD * (i + 3)) for i in (0, 2, 4)
+    ]
+
+
+def test_held_ticks_repeat_the_last_input_and_count_for_events() -> None:
+    segmenter = new(lag_ticks=0)
+    estimates, boundaries = run(
+        segmenter, observations(segmenter.card, [(1, "red"), (3, "blue")]), finish=False
+    )
+    assert [e.held_ticks for e in estimates] == [0, 2]
+    assert isinstance(segmenter.backend, FakeBackend)
+    features = [i.feature.argmax() for i in segmenter.backend.inputs]
+    assert features == [0, 0, 0, 2] and segmenter.backend.encoded == 2
+    assert boundaries[-1].duration_ns == 3 * PERIOD
+
+
+def test_a_held_tick_can_open_a_segment_at_its_grid_time() -> None:
+    segmenter = new(lag_ticks=2)
+    stream = [(1, "red"), (1, "red"), (1, "blue"), (4, "blue")]
+    estimates, boundaries = run(segmenter, observations(segmenter.card, stream), finish=False)
+    assert estimates[-1].held_ticks == 3
+    assert [(COLOURS[b.to_action], b.stamp_ns) for b in boundaries] == [
+        ("red", START + PERIOD),
+        ("blue", START + 3 * PERIOD),
+    ]
+    assert boundaries[-1].detected_ns == estimates[-1].as_of_ns
+
+
+@pytest.mark.parametrize("gap_ticks", [5, 50])
+def test_a_larger_gap_closes_the_segment_and_starts_afresh(gap_ticks: int) -> None:
+    segmenter = new(max_held_ticks=3, lag_ticks=1)
+    stream = [(1, "red"), (1, "red"), (1, "red"), (gap_ticks, "red"), (1, "red")]
+    estimates, boundaries = run(segmenter, observations(segmenter.card, stream), finish=False)
+    first, closing, again = boundaries
+    assert (closing.to_action, closing.segment_id, closing.stamp_ns) == (NO_ACTION, 0, START + 3 * PERIOD)
+    assert (first.segment_id, again.segment_id, again.from_action) == (1, 2, NO_ACTION)
+    assert estimates[3].tick == 0 and estimates[3].confirmed is None
+
+
+def test_observations_lost_in_the_mailbox_reset_the_state_too() -> None:
+    segmenter = new(max_held_ticks=3)
+    sequence = observations(segmenter.card, [(1, "red")] * 12)
+    estimates, boundaries = run(segmenter, [*sequence[:4], *sequence[9:]], finish=False)
+    assert estimates[4].held_ticks == 0 and estimates[4].confirmed is None and estimates[4].tick == 9
+    assert [b.to_action for b in boundaries][:2] == [0, NO_ACTION]
+
+
+def test_segment_ids_survive_a_reset() -> None:
+    segmenter = new(lag_ticks=0)
+    (first, *_) = observations(segmenter.card, [(1, "red")])
+    _, opened, state = segmenter.step(first, segmenter.start())
+    closed, state = segmenter.finish(state, first.stamp_ns)
+    _, reopened, _ = segmenter.step(first, state)
+    assert [b.segment_id for b in (*opened, *closed, *reopened)] == [1, 0, 2]
+    assert segmenter.finish(segmenter.start(), 0)[0] == ()  # nothing open, nothing closed
+
+
+def test_joints_and_a_missing_image_reach_the_graph_with_their_flags() -> None:
+    segmenter = new()
+    values = np.array([1, np.nan], np.float32)
+    joints = JointSample(START, values, values, values)
+    segmenter.step(Observation(START, 0, START, None, joints), segmenter.start())
+    assert isinstance(segmenter.backend, FakeBackend)
+    (inputs,) = segmenter.backend.inputs
+    assert inputs.image_valid == 0 and not inputs.feature.any()
+    np.testing.assert_array_equal(inputs.joints, [1, 0] * 3)
+    np.testing.assert_array_equal(inputs.joints_valid, [1, 0] * 3)
+
+
+def test_an_output_that_is_not_finite_is_an_error() -> None:
+    class Broken(FakeBackend):
+        def step(self, inputs: StepInput, state: Any) -> tuple[StepOutput, Any]:
+            output, state = super().step(inputs, state)
+            return output._replace(log_probs=output.log_probs * np.float32("nan")), state
+
+    card = make_card()
+    segmenter = Segmenter(card, Broken(card))
+    with pytest.raises(BackendError, match="not finite"):
+        segmenter.step(Observation(START, 0, START, picture("red"), None), segmenter.start())
+
+
+def test_a_bundle_without_camera_is_driven_by_joints() -> None:
+    card = replace(make_card(), image=None)
+    intake = Intake(card)
+    values = np.zeros(2, np.float32)
+    due = [intake.joints(JointSample(START + i * PERIOD // 10, values, values, values)) for i in range(25)]
+    assert [d.tick for d in due if d] == [0, 1, 2]
+    assert intake.image(START) is None

@@ -1,0 +1,110 @@
+"""Laws of the tick grid and of joint alignment."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hal_ros.core.ticks import Grid, Placement, newest_before, place
+from hal_ros.core.types import JointSample
+
+PERIOD = 100_000_000
+MAX_HELD = 5
+START = 1_000_000_000
+
+stamps = st.lists(st.integers(START, START + 60 * PERIOD), min_size=1, max_size=80)
+
+
+def run(sequence: list[int]) -> list[Placement]:
+    grid: Grid | None = None
+    placements = []
+    for stamp in sequence:
+        placements.append(place(stamp, grid, PERIOD, MAX_HELD))
+        grid = placements[-1].grid
+    return placements
+
+
+def due_of(placements: list[Placement]) -> list[tuple[int, int]]:
+    return [(p.grid.origin_ns, p.grid.tick) for p in placements if p.verdict == "due" and p.grid]
+
+
+@given(stamps)
+def test_ticks_rise_within_a_grid_and_bracket_their_stamps(sequence: list[int]) -> None:
+    last: tuple[int, int] | None = None
+    for stamp, placement in zip(sequence, run(sequence), strict=True):
+        if placement.verdict != "due":
+            continue
+        assert placement.grid is not None
+        origin, tick, _ = placement.grid
+        assert abs(origin + tick * PERIOD - stamp) <= PERIOD // 2
+        if placement.restarted:
+            assert tick == 0
+        else:
+            assert last is not None and last[0] == origin and last[1] < tick <= last[1] + 1 + MAX_HELD
+        last = (origin, tick)
+
+
+@given(stamps, st.integers(1, 10**15))
+def test_a_shifted_clock_changes_nothing(sequence: list[int], shift: int) -> None:
+    shifted = [(o - shift, t) for o, t in due_of(run([s + shift for s in sequence]))]
+    assert shifted == due_of(run(sequence))
+
+
+@given(stamps)
+def test_a_looped_bag_gets_the_same_ticks_again(sequence: list[int]) -> None:
+    sequence = [*sorted(sequence), START + 200 * PERIOD]  # far enough ahead that the loop is a jump back
+    once, twice = due_of(run(sequence)), due_of(run(sequence * 2))
+    assert twice == once * 2
+
+
+def test_the_first_image_of_a_tick_wins_and_15_hz_fills_a_10_hz_grid() -> None:
+    camera = [START + round(i * 1e9 / 15) for i in range(150)]
+    placements = run(camera)
+    ticks = [p.grid.tick for p in placements if p.verdict == "due" and p.grid]
+    assert ticks == list(range(100))
+    assert {p.verdict for p in placements} == {"due", "not_due"}
+
+
+@pytest.mark.parametrize(
+    ("step_ns", "verdict", "restarted"),
+    [
+        (0, "repeated", False),
+        (-1, "backwards", False),
+        (-1_000_000_000, "backwards", False),
+        (-1_000_000_001, "due", True),
+        ((MAX_HELD + 1) * PERIOD, "due", False),
+        ((MAX_HELD + 2) * PERIOD, "due", True),
+        (PERIOD // 4, "not_due", False),
+    ],
+)
+def test_what_becomes_of_the_second_stamp(step_ns: int, verdict: str, restarted: bool) -> None:
+    first = 10 * START
+    placement = run([first, first + step_ns])[1]
+    assert (placement.verdict, placement.restarted) == (verdict, restarted)
+
+
+def test_a_zero_stamp_leaves_the_grid_alone() -> None:
+    before = place(START, None, PERIOD, MAX_HELD).grid
+    assert place(0, before, PERIOD, MAX_HELD) == Placement("zero", before)
+
+
+def sample(stamp_ns: int, value: float = 0.0) -> JointSample:
+    values = np.full(2, value, np.float32)
+    return JointSample(stamp_ns, values, values, values)
+
+
+@given(st.lists(st.integers(0, 300), max_size=40), st.integers(0, 300), st.integers(0, 100))
+def test_alignment_is_causal_fresh_and_newest(offsets: list[int], stamp: int, max_age: int) -> None:
+    samples = [sample(offset) for offset in offsets]
+    found = newest_before(samples, stamp, max_age)
+    eligible = [offset for offset in offsets if stamp - max_age <= offset <= stamp]
+    assert (found.stamp_ns if found else None) == max(eligible, default=None)
+    newer = [*samples, sample(stamp + 1)]  # law 1: a newer sample changes nothing
+    assert newest_before(newer, stamp, max_age) is found
+
+
+def test_of_equal_stamps_the_last_received_counts() -> None:
+    found = newest_before([sample(5, 1.0), sample(5, 2.0)], 6, 10)
+    assert found is not None and found.position[0] == 2.0

@@ -1,0 +1,78 @@
+"""A back end that fits on a page: the action is the picture's strongest colour, and joints are remembered."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hal_ros.core.types import (
+    ByteArray,
+    DecoderSpec,
+    FloatArray,
+    ImageSpec,
+    JointSpec,
+    ModelCard,
+    StepInput,
+    StepOutput,
+)
+
+SIZE_PX = 16
+COLOURS = ("red", "green", "blue")
+
+
+def make_card(**changes: Any) -> ModelCard:
+    """A card of three actions at 10 Hz with a lag of 2 ticks and no smoothing."""
+    fields: dict[str, Any] = {
+        "name": "colours",
+        "vocabulary": COLOURS,
+        "image": ImageSpec(SIZE_PX),
+        "joints": JointSpec(("a", "b"), max_age_s=0.1),
+        "rate_hz": 10.0,
+        "lag_ticks": 2,
+        "max_held_ticks": 3,
+        "feature_dim": 3,
+        "window_ticks": 8,
+        "decoder": DecoderSpec("hysteresis", enter_probability=0.5, hold_ticks=1, smoothing=0.0),
+        "supervision": "annotations",
+    }
+    return ModelCard(**fields | changes)
+
+
+def picture(colour: str, size_px: int = SIZE_PX) -> ByteArray:
+    """A picture (S, S, 3) of one colour."""
+    image = np.zeros((size_px, size_px, 3), np.uint8)
+    image[..., COLOURS.index(colour)] = 255
+    return image
+
+
+class FakeState(NamedTuple):
+    """The log-probabilities of the last lag_ticks ticks, and how many ticks were stepped."""
+
+    history: tuple[FloatArray, ...]
+    ticks: int
+
+
+class FakeBackend:
+    """log_probs = log softmax of 20 times the mean colour; the lagged ones are those of lag_ticks earlier."""
+
+    name = "fake"
+
+    def __init__(self, card: ModelCard) -> None:
+        self.card = card
+        self.encoded = 0
+        self.inputs: list[StepInput] = []  # what was stepped, for the tests to look at
+
+    def encode(self, image: ByteArray) -> FloatArray:
+        self.encoded += 1
+        return image.reshape(-1, 3).mean(0).astype(np.float32) / np.float32(255)
+
+    def initial_state(self) -> FakeState:
+        return FakeState((), 0)
+
+    def step(self, inputs: StepInput, state: FakeState) -> tuple[StepOutput, FakeState]:
+        self.inputs.append(inputs)
+        logits = 20 * inputs.feature
+        log_probs = (logits - np.log(np.exp(logits).sum())).astype(np.float32)
+        history = (*state.history, log_probs)[-self.card.lag_ticks - 1 :]
+        return StepOutput(log_probs, history[0], 0.0), FakeState(history, state.ticks + 1)
