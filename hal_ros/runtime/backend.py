@@ -57,7 +57,7 @@ def check_golden(bundle: Bundle, backend: Backend) -> None:
         )
         if not error <= GOLDEN_TOLERANCE:  # also when it is not a number
             raise BackendError(
-                f"{backend.name}: differs from {path} by {error:.2g} at tick {tick}; expected at most {GOLDEN_TOLERANCE}"
+                f"{backend.name}: differs from {path} by {error:.2g} at tick {tick}; expected <= {GOLDEN_TOLERANCE}"
             )
 
 

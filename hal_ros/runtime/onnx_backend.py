@@ -30,13 +30,13 @@ class OnnxBackend:
         self._state_shapes = {name: shape for name, shape in inputs.items() if name.startswith("state_")}
         self._outputs = ["log_probs", "lagged_log_probs", "boundary"]
         self._outputs += [name.replace("state_", "next_", 1) for name in self._state_shapes]
-        self._no_feature = np.zeros(card.feature_dim, np.float32)
-        self._check(card.feature_dim, len(card.vocabulary), bundle.path(STEP), inputs)
+        self._feature_dim = card.feature_dim
+        self._check(len(card.vocabulary), bundle.path(STEP), inputs)
 
-    def _check(self, feature_dim: int, actions: int, path: Path, inputs: dict[str, Any]) -> None:
+    def _check(self, actions: int, path: Path, inputs: dict[str, Any]) -> None:
         outputs = {entry.name: entry.shape for entry in self._step.get_outputs()}
-        if inputs.get("feature") != [1, feature_dim]:
-            raise BackendError(f"{path}: feature is {inputs.get('feature')}; the card says [1, {feature_dim}]")
+        if inputs.get("feature") != [1, self._feature_dim]:
+            raise BackendError(f"{path}: feature is {inputs.get('feature')}; the card says [1, {self._feature_dim}]")
         if outputs.get("log_probs") != [1, actions]:
             raise BackendError(f"{path}: log_probs is {outputs.get('log_probs')}; the card says [1, {actions}]")
         missing = [name for name in self._outputs if name not in outputs]
@@ -46,7 +46,7 @@ class OnnxBackend:
     def encode(self, image: ByteArray) -> FloatArray:
         """Return the feature (D,) of one picture (S, S, 3) uint8; zeros for a bundle without camera."""
         if self._encoder is None:
-            return self._no_feature
+            return np.zeros(self._feature_dim, np.float32)
         (feature,) = self._encoder.run(["feature"], {"image": image[None]})
         return np.asarray(feature[0], np.float32)
 

@@ -1,0 +1,96 @@
+"""Bundles: round trip, and everything that is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import make_card
+
+from hal_ros.core.errors import CardError
+from hal_ros.runtime.card import Bundle, load_bundle, save_card
+
+FILES = ("encoder.onnx", "step.onnx", "golden.npz")
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    for name in FILES:
+        (tmp_path / name).write_bytes(name.encode() * 3)
+    return save_card(make_card(trained_from={"dataset": "abc"}), tmp_path)
+
+
+def edit(bundle: Bundle, change: Callable[[dict[str, Any]], object]) -> None:
+    path = bundle.folder / "card.json"
+    fields = json.loads(path.read_text())
+    change(fields)
+    path.write_text(json.dumps(fields))
+
+
+def test_a_saved_card_loads_as_it_was(bundle: Bundle) -> None:
+    loaded = load_bundle(bundle.folder)
+    assert loaded == bundle
+    assert replace(loaded.card, files={}) == make_card(trained_from={"dataset": "abc"})
+    assert sorted(loaded.card.files) == sorted(FILES)
+
+
+def test_the_bundle_hash_changes_with_any_file(bundle: Bundle) -> None:
+    (bundle.folder / "step.onnx").write_bytes(b"other weights")
+    assert save_card(bundle.card, bundle.folder).sha256 != bundle.sha256
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_tampered_file_is_named(bundle: Bundle, name: str) -> None:
+    path = bundle.folder / name
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CardError, match=name):
+        load_bundle(bundle.folder)
+
+
+def test_a_missing_file_is_named(bundle: Bundle) -> None:
+    (bundle.folder / "step.onnx").unlink()
+    with pytest.raises(CardError, match=r"step\.onnx"):
+        load_bundle(bundle.folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda f: f.update(format=99), "format 1"),
+        (lambda f: f.update(rate_hz=0), "rate_hz is 0"),
+        (lambda f: f.update(lag_ticks=-1), "lag_ticks is -1"),
+        (lambda f: f.update(vocabulary=["one", "one"]), "vocabulary"),
+        (lambda f: f.update(vocabularie=[]), "did you mean 'vocabulary'"),
+        (lambda f: f.pop("joints"), "'joints'"),
+        (lambda f: f.pop("rate_hz"), "rate_hz"),
+        (lambda f: f.update(image=None, joints=None), "neither image nor joints"),
+        (lambda f: f["decoder"].update(kind="viterbi"), "viterbi"),
+        (lambda f: f["image"].update(size=3), "did you mean 'size_px'"),
+    ],
+)
+def test_a_card_that_can_not_be_is_refused(
+    bundle: Bundle, change: Callable[[dict[str, Any]], object], says: str
+) -> None:
+    edit(bundle, change)
+    with pytest.raises(CardError, match=says):
+        load_bundle(bundle.folder)
+
+
+def test_what_is_no_card_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CardError, match="can't be read"):
+        load_bundle(tmp_path)
+    (tmp_path / "card.json").write_text("{")
+    with pytest.raises(CardError, match="not JSON"):
+        load_bundle(tmp_path)
+    (tmp_path / "card.json").write_text("[]")
+    with pytest.raises(CardError, match="not a card"):
+        load_bundle(tmp_path)
+
+
+def test_a_file_the_card_does_not_name_is_refused(bundle: Bundle) -> None:
+    with pytest.raises(CardError, match="names no file 'engine'"):
+        bundle.path("engine")
