@@ -25,12 +25,13 @@ NO_GRID = -1
 
 
 class OpenSegment(NamedTuple):
-    """The confirmed segment that is still running; stamps are those of its first and of its newest confirmed tick."""
+    """The confirmed segment that is still running, from its first to its newest confirmed tick."""
 
     action: int
     segment_id: int
     start_ns: int
     newest_ns: int
+    confidence: float  # at newest_ns
 
 
 class SegmenterState(NamedTuple):
@@ -69,7 +70,9 @@ class Segmenter:
         if last is None:
             return (), fresh
         end_ns = last.newest_ns + self.card.period_ns
-        closing = BoundaryEstimate(end_ns, detected_ns, last.action, NO_ACTION, 1.0, 0, end_ns - last.start_ns)
+        closing = BoundaryEstimate(
+            end_ns, detected_ns, last.action, NO_ACTION, last.confidence, 0, end_ns - last.start_ns
+        )
         return (closing,), fresh
 
     def step(
@@ -144,7 +147,7 @@ def _confirm(
     """Append one confirmed action to the sequence: the open segment grows, or a boundary opens the next one."""
     last = state.segment
     if last is not None and last.action == action:
-        return (), state._replace(segment=last._replace(newest_ns=stamp_ns))
+        return (), state._replace(segment=last._replace(newest_ns=stamp_ns, confidence=confidence))
     segment_id = state.segments + 1
     boundary = BoundaryEstimate(
         stamp_ns=stamp_ns,
@@ -155,5 +158,5 @@ def _confirm(
         segment_id=segment_id,
         duration_ns=0 if last is None else stamp_ns - last.start_ns,
     )
-    opened = OpenSegment(action, segment_id, stamp_ns, stamp_ns)
+    opened = OpenSegment(action, segment_id, stamp_ns, stamp_ns, confidence)
     return (boundary,), state._replace(segment=opened, segments=segment_id)

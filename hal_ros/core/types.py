@@ -164,7 +164,7 @@ class BoundaryEstimate:
     detected_ns: int
     from_action: int
     to_action: int
-    confidence: float
+    confidence: float  # of to_action at its first tick; of from_action at its last one when there is no to_action
     segment_id: int  # of the new segment; 0 when to_action is NO_ACTION
     duration_ns: int  # of the ended segment; 0 when from_action is NO_ACTION
 
