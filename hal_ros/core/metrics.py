@@ -9,7 +9,7 @@ Laws that hold in every function here:
 - A tick whose prediction is NO_ACTION is an answer not given: wrong in frame metrics, no segment in segment metrics.
 - Nothing to score at all (no video, or only background): nan, never a silent 0 or 100.
 
-Sources: MS-TCN's evaluation for MoF, Edit and F1@k; TCFPN-ISBA for the per-segment IoU and IoD; TASL for the per-class ones.
+Sources: MS-TCN's evaluation for MoF, Edit and F1@k; TCFPN-ISBA for IoU and IoD per segment; TASL for those per class.
 Boundaries, latency and churn are in `core.timing`, calibration in `core.calibration`.
 """
 
