@@ -1,0 +1,167 @@
+"""One training run's settings: a YAML file read into frozen dataclasses; an unknown or mistyped key is an error."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hal_ros.core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where episodes lie and how bags become ticks."""
+
+    folder: str = "datasets/tabletop-v1"  # <split>/<episode>/
+    cache: str = "datasets/cache"  # ingested episodes and features; safe to delete
+    actions: tuple[str, ...] = ()  # the vocabulary in id order; empty: those of the training transcripts, sorted
+    joints: tuple[str, ...] = ()  # joint names in the model's order
+    joints_max_age_s: float = 0.1
+    image_size_px: int = 128
+    rate_hz: float = 10.0
+    lag_ticks: int = 4
+    max_held_ticks: int = 5
+    camera_topic: str = "/camera/color/image_raw"  # as Image, or as CompressedImage under <topic>/compressed
+    joint_topic: str = "/joint_states"
+    processes: int = 2
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The architecture; see `model.hal.HalConfig`, which adds what the data decides."""
+
+    width: int = 128
+    heads: int = 4
+    lookback: tuple[int, ...] = (3, 5, 9, 17, 33, 65)
+    feed_forward: int = 256
+    cell_width: int = 32
+    gazes: int = 8
+    sketch_width: int = 4
+    dropout: float = 0.1
+    classifier_reads: str = "context"
+
+
+@dataclass(frozen=True)
+class BatchConfig:
+    """How episodes become batches, and what is taken away at random so that the model lives without it."""
+
+    streams: int = 16
+    chunk_ticks: int = 96
+    late_start: float = 0.5  # share of episodes that are entered in the middle
+    held: float = 0.02  # per tick: a gap of one to `max_held_ticks` ticks begins
+    blind: float = 0.2  # per chunk: the camera is away for a stretch
+    numb: float = 0.1  # per chunk: all joints are away for a stretch
+    joint_dropout: float = 0.1  # per chunk and joint: it is away
+    modalities: str = "both"  # "joints" or "camera": the other one is never seen (for the probe)
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """AdamW with warm-up and cosine decay."""
+
+    epochs: int = 20
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 0.05
+    warmup: float = 0.05  # share of all batches
+    gradient_clip: float = 1.0
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the loss terms; see `model.losses.LossWeights`."""
+
+    lagged: float = 1.0
+    label_smoothing: float = 0.05
+    transition: float = 0.05
+    slowness: float = 0.0
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One run. The same file gives the same weights on one machine with one thread."""
+
+    name: str = "tabletop"
+    seed: int = 0
+    threads: int = 1
+    supervision: str = "annotations"
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    batches: BatchConfig = field(default_factory=BatchConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    losses: LossConfig = field(default_factory=LossConfig)
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for values that no run could use."""
+        _expect(self.supervision == "annotations", "supervision", self.supervision, "'annotations'")
+        _expect(self.threads >= 1, "threads", self.threads, ">= 1")
+        _expect(0 < self.data.rate_hz <= 100, "data.rate_hz", self.data.rate_hz, "within (0, 100]")
+        _expect(self.data.lag_ticks >= 0, "data.lag_ticks", self.data.lag_ticks, ">= 0")
+        _expect(1 <= self.data.processes <= 64, "data.processes", self.data.processes, "1 to 64")
+        _expect(self.model.width % self.model.heads == 0, "model.heads", self.model.heads, "a divisor of model.width")
+        _expect(len(self.model.lookback) >= 2, "model.lookback", self.model.lookback, "two layers or more")
+        _expect(min(self.model.lookback) >= 2, "model.lookback", self.model.lookback, "two ticks or more each")
+        reads = self.model.classifier_reads
+        _expect(reads in ("context", "trunk"), "model.classifier_reads", reads, "'context' or 'trunk'")
+        seen = self.batches.modalities
+        _expect(seen in ("both", "joints", "camera"), "batches.modalities", seen, "'both', 'joints' or 'camera'")
+        _expect(self.batches.streams >= 1, "batches.streams", self.batches.streams, ">= 1")
+        _expect(self.batches.chunk_ticks >= 2, "batches.chunk_ticks", self.batches.chunk_ticks, ">= 2")
+        _expect(self.optimiser.epochs >= 1, "optimiser.epochs", self.optimiser.epochs, ">= 1")
+
+
+def _expect(holds: bool, key: str, value: object, expected: str) -> None:
+    if not holds:
+        raise ConfigError(f"{key} is {value!r}; expected {expected}")
+
+
+def load_config(path: Path) -> TrainConfig:
+    """Read a YAML file; keys that are left out keep their defaults. Raises ConfigError naming the nearest valid key."""
+    try:
+        mapping = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"config {path}: {' '.join(str(error).split())}; expected a readable YAML file") from error
+    return config_from_mapping(mapping or {})
+
+
+def config_from_mapping(mapping: dict[str, Any]) -> TrainConfig:
+    """Build the configuration from nested mappings (of YAML, or of a checkpoint's JSON)."""
+    config = _build(TrainConfig, mapping, "")
+    assert isinstance(config, TrainConfig)
+    return config
+
+
+def _build(kind: type, mapping: Any, prefix: str) -> Any:
+    if not isinstance(mapping, dict):
+        raise ConfigError(f"{prefix.rstrip('.') or 'config'} is {mapping!r}; expected a mapping of settings")
+    hints = typing.get_type_hints(kind)
+    values = {}
+    for key, value in mapping.items():
+        if key not in hints:
+            near = difflib.get_close_matches(str(key), hints, n=1)
+            hint = f"did you mean {prefix}{near[0]}?" if near else f"expected one of {', '.join(hints)}"
+            raise ConfigError(f"{prefix}{key} is not a setting; {hint}")
+        wanted = hints[key]
+        nested = dataclasses.is_dataclass(wanted)
+        values[key] = _build(wanted, value, f"{prefix}{key}.") if nested else _typed(value, wanted, f"{prefix}{key}")
+    return kind(**values)
+
+
+def _typed(value: Any, wanted: Any, key: str) -> Any:
+    """Check one value's type; whole numbers pass as float, lists as tuple."""
+    if isinstance(wanted, types.GenericAlias):
+        (item, _) = typing.get_args(wanted)
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{key} is {value!r}; expected a list of {item.__name__}")
+        return tuple(_typed(entry, item, f"{key}[{index}]") for index, entry in enumerate(value))
+    if wanted is float and type(value) is int:
+        return float(value)
+    if type(value) is not wanted:
+        raise ConfigError(f"{key} is {value!r}; expected {wanted.__name__}")
+    return value
