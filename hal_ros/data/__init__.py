@@ -1,0 +1,1 @@
+"""Bags, messages and episodes, without a ROS installation."""

@@ -1,0 +1,212 @@
+"""Writing bags: one MCAP file of profile ros2, with rosbag2's metadata.yaml beside it when it lies in a folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from mcap.writer import CompressionType, Writer
+
+from hal_ros.core.errors import BagError
+from hal_ros.data.messages import schema_hash, schema_text
+
+METADATA = "metadata.yaml"
+METADATA_VERSION = 8
+"""rosbag2's format with quality of service as text: the newest one that Humble's reader understands as well."""
+CHUNK_BYTES = 1 << 20
+LIBRARY = "hal_ros"
+
+INFINITE = {"sec": 9223372036, "nsec": 854775807}
+RELIABILITY = {"reliable": 1, "best_effort": 2}
+DURABILITY = {"transient_local": 1, "volatile": 2}
+
+
+def qos_text(reliability: str = "reliable", durability: str = "volatile", depth: int = 10) -> str:
+    """Return offered_qos_profiles, as rosbag2 stores it, of one publisher that keeps the last `depth` messages."""
+    profile = {
+        "history": 1,  # keep last
+        "depth": depth,
+        "reliability": RELIABILITY[reliability],
+        "durability": DURABILITY[durability],
+        "deadline": INFINITE,
+        "lifespan": INFINITE,
+        "liveliness": 1,  # automatic
+        "liveliness_lease_duration": INFINITE,
+        "avoid_ros_namespace_conventions": False,
+    }
+    return _yaml([profile]).strip()
+
+
+def _yaml(content: Any) -> str:
+    """Write plain YAML: through JSON, since equal objects would become references that not every reader follows."""
+    text: str = yaml.safe_dump(json.loads(json.dumps(content)), sort_keys=False)
+    return text
+
+
+@dataclass
+class _Topic:
+    channel_id: int
+    type_name: str
+    qos: str
+    count: int = 0
+
+
+class BagWriter:
+    """Writes one recording; a context manager.
+
+    `path` is the rosbag2 folder to make, holding `<folder>_0.mcap` and metadata.yaml, or one .mcap file alone.
+    `metadata` are MCAP metadata records by name. With `flush_s` a chunk goes to the operating system at the first write
+    after that much wall time, so that a killed process loses little; without, chunks end by size alone and equal
+    messages give equal bytes. Raises BagError when the file exists, or can't be made or written.
+    """
+
+    def __init__(
+        self, path: Path, metadata: Mapping[str, Mapping[str, str]] | None = None, flush_s: float | None = None
+    ) -> None:
+        self.path = path
+        self.folder = None if path.suffix == ".mcap" else path
+        self.file = path if self.folder is None else path / f"{path.name}_0.mcap"
+        self.topics: dict[str, _Topic] = {}
+        self._schema_ids: dict[str, int] = {}
+        self._first_ns: int | None = None
+        self._last_ns = 0
+        self._flush_s = flush_s
+        self._flushed_at = time.monotonic()
+        self._unflushed = False
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            self._stream = self.file.open("xb")
+        except OSError as error:
+            raise BagError(f"{self.file}: can't be made ({error.strerror}); expected a new file to write") from error
+        self._writer: Any = Writer(  # untyped methods
+            self._stream, chunk_size=CHUNK_BYTES, compression=CompressionType.ZSTD
+        )
+        with self._writing():
+            self._writer.start(profile="ros2", library=LIBRARY)
+            for name, values in (metadata or {}).items():
+                self._writer.add_metadata(name, dict(values))
+            self._writer.flush()
+
+    def __enter__(self) -> BagWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abandon()
+
+    def add_topic(self, topic: str, type_name: str, qos: str | None = None, schema: str | None = None) -> None:
+        """Announce a topic. Raises BagError for a type whose definition is unknown, or a topic of two types."""
+        if topic in self.topics:
+            if self.topics[topic].type_name != type_name:
+                raise BagError(f"{topic}: is {self.topics[topic].type_name} already; {type_name} can't go beside it")
+            return
+        qos = qos_text() if qos is None else qos
+        text = schema_text(type_name) if schema is None else schema
+        with self._writing():
+            if type_name not in self._schema_ids:
+                self._schema_ids[type_name] = self._writer.register_schema(type_name, "ros2msg", text.encode())
+            channel_id = self._writer.register_channel(
+                topic, "cdr", self._schema_ids[type_name], {"offered_qos_profiles": qos}
+            )
+        self.topics[topic] = _Topic(channel_id, type_name, qos)
+
+    def write(self, topic: str, type_name: str, data: bytes, receive_ns: int, publish_ns: int | None = None) -> None:
+        """Write one message of CDR bytes, received at receive_ns (>= 0). Raises BagError when the disk refuses it."""
+        if topic not in self.topics or self.topics[topic].type_name != type_name:
+            self.add_topic(topic, type_name)
+        entry = self.topics[topic]
+        publish_ns = receive_ns if publish_ns is None else publish_ns
+        with self._writing():
+            self._writer.add_message(entry.channel_id, receive_ns, data, publish_ns, sequence=entry.count)
+        entry.count += 1
+        self._first_ns = receive_ns if self._first_ns is None else min(self._first_ns, receive_ns)
+        self._last_ns = max(self._last_ns, receive_ns)
+        self._unflushed = True
+        self.flush_if_due()
+
+    def flush_if_due(self) -> None:
+        """Hand what was written to the operating system if `flush_s` has passed; call it in quiet times as well."""
+        if self._flush_s is None or time.monotonic() - self._flushed_at < self._flush_s:
+            return
+        if self._unflushed:
+            with self._writing():
+                self._writer.flush()
+        self._unflushed = False
+        self._flushed_at = time.monotonic()
+
+    def close(self) -> None:
+        """Finish the file and, in a folder, write metadata.yaml. Raises BagError when the disk refuses."""
+        if self._stream.closed:
+            return
+        with self._writing():
+            self._writer.finish()
+            self._stream.close()
+            if self.folder is not None:
+                _write_whole(self.folder / METADATA, _yaml(self._information()))
+
+    def abandon(self) -> None:
+        """Close without finishing: what has reached the disk stays readable as a cut-off file."""
+        try:
+            self._stream.close()
+        except OSError:
+            self._stream.raw.close()  # the buffer can't be written any more: the disk is full
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turn the operating system's refusal into a BagError, and abandon the file."""
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            self.abandon()
+            reason = error.strerror if isinstance(error, OSError) else "it was closed before"
+            raise BagError(f"{self.file}: can't be written ({reason}); what is in it stays readable") from error
+
+    def _information(self) -> dict[str, Any]:
+        start_ns = self._first_ns or 0
+        times = {
+            "duration": {"nanoseconds": max(0, self._last_ns - start_ns)},
+            "starting_time": {"nanoseconds_since_epoch": start_ns},
+            "message_count": sum(topic.count for topic in self.topics.values()),
+        }
+        return {
+            "rosbag2_bagfile_information": {
+                "version": METADATA_VERSION,
+                "storage_identifier": "mcap",
+                **times,
+                "topics_with_message_count": [_topic_information(name, topic) for name, topic in self.topics.items()],
+                "compression_format": "",
+                "compression_mode": "",
+                "relative_file_paths": [self.file.name],
+                "files": [{"path": self.file.name, **times}],
+                "custom_data": None,
+                "ros_distro": LIBRARY,
+            }
+        }
+
+
+def _topic_information(name: str, topic: _Topic) -> dict[str, Any]:
+    return {
+        "topic_metadata": {
+            "name": name,
+            "type": topic.type_name,
+            "serialization_format": "cdr",
+            "offered_qos_profiles": topic.qos,
+            "type_description_hash": schema_hash(topic.type_name),
+        },
+        "message_count": topic.count,
+    }
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file that is there in full or not at all."""
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)

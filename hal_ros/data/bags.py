@@ -1,0 +1,148 @@
+"""Bags in and out: MCAP files and rosbag2 folders with MCAP or SQLite storage, without a ROS installation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import apsw
+import yaml
+from rosbags.rosbag2 import Reader, ReaderError
+
+from hal_ros.core.errors import BagError
+from hal_ros.data.bag_writer import METADATA, BagWriter
+from hal_ros.data.mcap_files import McapFile
+
+__all__ = ["METADATA", "BagMessage", "BagNotes", "BagWriter", "read_messages", "topic_types"]
+
+
+class BagMessage(NamedTuple):
+    """One recorded message; receive_ns is when the recorder got it, data its CDR bytes."""
+
+    topic: str
+    type_name: str
+    receive_ns: int
+    data: bytes
+
+
+@dataclass
+class BagNotes:
+    """What reading a bag came upon: messages skipped by reason, and whether the file's end is missing."""
+
+    skipped: Counter[str] = field(default_factory=Counter)
+    cut_off: bool = False
+
+    def __str__(self) -> str:
+        """Return one line, or '' when there is nothing to tell."""
+        parts = ["cut off: read up to the cut; `hal recover` finishes it"] if self.cut_off else []
+        parts += [f"{count} skipped: {reason}" for reason, count in sorted(self.skipped.items())]
+        return "; ".join(parts)
+
+
+def read_messages(
+    path: Path, topics: Collection[str] | None = None, notes: BagNotes | None = None
+) -> Iterator[BagMessage]:
+    """Yield a bag's messages in receive order; of a cut-off MCAP file those before the cut.
+
+    `path` is an .mcap or .db3 file or a rosbag2 folder; `topics` limits what is read. Messages that are not CDR or name
+    no type are skipped and counted in `notes`. Raises BagError in one line when the bag can't be read at all.
+    """
+    notes = BagNotes() if notes is None else notes
+    for storage in _storages(path):
+        read = _read_mcap if storage.suffix == ".mcap" else _read_with_rosbags
+        for message in read(storage, notes):
+            if topics is None or message.topic in topics:
+                yield message
+
+
+def topic_types(path: Path) -> dict[str, str]:
+    """Return the message type of each topic of a bag. Raises BagError as read_messages does."""
+    types: dict[str, str] = {}
+    for storage in _storages(path):
+        if storage.suffix == ".mcap":
+            with McapFile(storage) as file:
+                channels = file.channels.values()
+                types.update({c.topic: file.schemas[c.schema_id].name for c in channels if c.schema_id in file.schemas})
+        else:
+            with _open_with_rosbags(storage) as reader:
+                types.update({connection.topic: connection.msgtype for connection in reader.connections})
+    return types
+
+
+def _storages(path: Path) -> list[Path]:
+    """Return what has to be read, one after the other: MCAP files, or what the rosbags library reads."""
+    if not path.exists():
+        raise BagError(f"{path}: does not exist; expected an .mcap or .db3 file or a rosbag2 folder")
+    if not path.is_dir():
+        if path.suffix not in (".mcap", ".db3"):
+            raise BagError(f"{path}: is no bag; expected an .mcap or .db3 file or a rosbag2 folder")
+        return [path]
+    if (path / METADATA).exists():
+        return _named_storages(path)
+    files = sorted(path.glob("*.mcap"))
+    if not files:
+        raise BagError(f"{path}: holds neither {METADATA} nor an .mcap file; expected a rosbag2 folder")
+    return files
+
+
+def _named_storages(folder: Path) -> list[Path]:
+    """Return the MCAP files that metadata.yaml names; a folder of any other kind as a whole."""
+    path = folder / METADATA
+    try:
+        information = yaml.safe_load(path.read_text(encoding="utf-8"))["rosbag2_bagfile_information"]
+        files = [folder / Path(name).name for name in information["relative_file_paths"]]
+        plain = information["storage_identifier"] == "mcap" and not information.get("compression_mode")
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise BagError(f"{path}: is no metadata of a rosbag2 folder ({_one_line(error)})") from error
+    return files if plain else [folder]
+
+
+def _read_mcap(path: Path, notes: BagNotes) -> Iterator[BagMessage]:
+    with McapFile(path) as file:
+        notes.cut_off |= file.cut_off
+        for schema, channel, message in file.messages():
+            if schema is None or channel.message_encoding != "cdr":
+                notes.skipped[f"{channel.topic} is not CDR of a named type"] += 1
+                continue
+            yield BagMessage(channel.topic, schema.name, message.log_time, message.data)
+        if file.damaged:
+            notes.skipped["damaged chunk"] += file.damaged
+
+
+def _read_with_rosbags(path: Path, notes: BagNotes) -> Iterator[BagMessage]:
+    with _open_with_rosbags(path) as reader:
+        try:
+            for connection, receive_ns, data in reader.messages():
+                yield BagMessage(connection.topic, connection.msgtype, receive_ns, bytes(data))
+        except (ReaderError, apsw.Error) as error:
+            notes.skipped[f"the rest of the bag ({_one_line(error)})"] += 1
+
+
+def _open_with_rosbags(path: Path) -> Any:
+    """Open what only the rosbags library reads: SQLite storage and file- or message-wise compression."""
+    try:
+        reader = Reader(path)
+        reader.open()
+    except (ReaderError, OSError, apsw.Error, ValueError, KeyError, AssertionError) as error:
+        raise BagError(f"{path}: can't be read as a bag ({_one_line(error)})") from error
+    return _Closing(reader)
+
+
+class _Closing:
+    """Hands an open reader to a `with` block; Reader's own __enter__ would open it a second time."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def __enter__(self) -> Reader:
+        return self._reader
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.close()
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
