@@ -1,0 +1,57 @@
+# The commands of hal_ros. Each sets up .venv by itself (scripts/setup_env.py); a second call starts at once.
+#
+#   make demo DURATION=20      seconds of simulated work (default 60)
+#   TORCH_PIP_ARGS='...'       further arguments for pip when torch is installed, such as another index
+#   PYTHON=/usr/bin/python3    the interpreter to build .venv with
+
+PYTHON ?= python3
+DURATION ?= 60
+TORCH_PIP_ARGS ?=
+PYTEST_ARGS ?=
+
+export TORCH_PIP_ARGS
+# One thread per process: robot, segmenter and recorder share the machine's cores.
+export OMP_NUM_THREADS = 1
+
+setup = @$(PYTHON) scripts/setup_env.py
+python = @scripts/with_interfaces.sh .venv/bin/python
+
+.PHONY: help demo test check bench bench-full train build clean
+
+help:  ## list the commands
+	@sed -n 's/^\([a-z-]*\):  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo:  ## robot, segmenter, recorder and live view together; ends with a report
+	$(setup) run
+	$(python) -m hal_ros demo --duration $(DURATION)
+
+test:  ## all tests (PYTEST_ARGS='-k ticks')
+	$(setup) test
+	$(python) -m pytest $(PYTEST_ARGS)
+
+check:  ## format, lint, types, import rules
+	$(setup) test
+	$(python) -m ruff format --check --quiet .
+	$(python) -m ruff check --quiet .
+	$(python) -m mypy
+	$(python) -m pytest -q --durations=0 test/test_architecture.py
+
+bench:  ## speed, memory and losses: a table and build/bench.json
+	$(setup) run
+	$(python) -m hal_ros bench
+
+bench-full:  ## the same with the long rows: soak and fresh install
+	$(setup) run
+	$(python) -m hal_ros bench --full
+
+train:  ## train models/tabletop from the benchmark
+	$(setup) train
+	$(python) -m hal_ros train config/train.yaml
+
+build:  ## build both packages with colcon into build/ and install/
+	$(setup) build
+	$(python) -m colcon build --base-paths . hal_msgs
+
+clean:  ## remove everything that these commands made, but for datasets/, runs/ and recordings/
+	rm -rf .venv build install log .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find hal_ros test launch scripts -name __pycache__ -prune -exec rm -rf {} +
