@@ -26,7 +26,7 @@ def remove_unused(names: Collection[str]) -> list[str]:
     """Remove those segments that no process uses any more, with their locks; return the names of the removed ones."""
     if not names:
         return []
-    used = held_by(int(entry) for entry in os.listdir("/proc") if entry.isdigit())
+    used = held_by(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
     removed = []
     for name in sorted(set(names) - used):
         if _is_locked(FOLDER / f"{name}_el"):  # held from where /proc does not show it, such as another container

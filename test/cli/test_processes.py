@@ -81,7 +81,7 @@ def test_a_child_that_dies_is_reported_with_its_last_lines(tmp_path: Path) -> No
 
 
 def test_a_missing_executable_is_one_line(tmp_path: Path) -> None:
-    with Processes(tmp_path) as processes, pytest.raises(HalError, match="nowhere.*can't be started"):
+    with Processes(tmp_path) as processes, pytest.raises(HalError, match=r"nowhere.*can't be started"):
         processes.start("nowhere", [str(tmp_path / "nowhere")], os.environ)
 
 

@@ -1,0 +1,201 @@
+"""The node `player`: publishes what a bag holds, in real time, without rosbag2.
+
+The bytes of a message go out as they were recorded. Only its header.stamp may be moved, so that a node without
+simulated time sees a live robot.
+"""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import struct
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import rclpy
+from builtin_interfaces.msg import Time
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.signals import SignalHandlerOptions
+from rosgraph_msgs.msg import Clock
+
+from hal_ros.core.errors import BagError, ConfigError, HalError
+from hal_ros.data.bags import BagMessage, read_messages, topic_types
+from hal_ros.ros.params import declare, parameter, read
+
+LOOP_GAP_NS = 2_000_000_000  # between two rounds; long enough that listeners see a break, not a jump of the scene
+CLOCK_PERIOD_NS = 5_000_000
+_CDR_STAMP = {0: ">iI", 1: "<iI"}  # by the second byte of the encapsulation; the stamp follows its four bytes
+_CDR_STAMP_OFFSET = 4
+
+
+@dataclass(frozen=True)
+class PlayerParameters:
+    """What a user sets."""
+
+    bag: str = parameter("", "An .mcap file, a rosbag2 folder or a .db3 file. Required.")
+    rate: float = parameter(1.0, "Speed against real time.", (0.01, 100.0))
+    loop: bool = parameter(False, "Start again at the end, two seconds later.")
+    restamp: bool = parameter(
+        True, "Move header.stamp so that the first message is stamped now; otherwise stamps stay as recorded."
+    )
+    clock: bool = parameter(False, "Publish /clock, with the time of the stamps that are published.")
+    wait_for_subscribers_s: float = parameter(
+        0.0, "Seconds to wait at most until each topic that is played has a subscriber.", (0.0, 600.0)
+    )
+    excluded_topics: tuple[str, ...] = parameter(
+        ("/action_label", "/action_boundary", "/segmenter/vocabulary", "/diagnostics", "/rosout", "/parameter_events"),
+        "Topics that are not played: what the segmenter itself, or any node, publishes anew.",
+    )
+
+
+class Channel(NamedTuple):
+    """One topic that is played; stamped says whether its type begins with a std_msgs/Header."""
+
+    publisher: Publisher[Any]
+    stamped: bool
+
+
+class Player(Node):
+    """Plays one bag, until `stopped` says so. Raises ConfigError for wrong parameters, BagError for an unusable bag."""
+
+    def __init__(self, stopped: Callable[[], bool]) -> None:
+        super().__init__("player")
+        locked = ""
+        declare(self, PlayerParameters, lambda: locked)
+        locked = "parameters of the player are read once, at its start"
+        self.parameters = read(self, PlayerParameters)
+        if not self.parameters.bag:
+            raise ConfigError("parameter bag is empty: expected the path of a bag")
+        self.published = 0
+        self._path = Path(self.parameters.bag)
+        self._channels: dict[str, Channel] = {}
+        self._clock_publisher = self.create_publisher(Clock, "/clock", 10) if self.parameters.clock else None
+        self._clock_ns = 0
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self)
+        self._stopped = stopped
+
+    def play(self) -> None:
+        """Publish the whole bag, once or for ever."""
+        self._open_channels()
+        self._wait_for_subscribers()
+        started_ns, offset_ns = time.monotonic_ns(), None
+        while not self._stopped():
+            first_ns = last_ns = None
+            for message in read_messages(self._path, self._channels.keys()):
+                first_ns = message.receive_ns if first_ns is None else first_ns
+                last_ns = message.receive_ns
+                due_ns = started_ns + round((message.receive_ns - first_ns) / self.parameters.rate)
+                if not self._spin_until(due_ns):
+                    return
+                offset_ns = self._publish(message, offset_ns)
+            if first_ns is None or last_ns is None:
+                raise BagError(f"{self._path}: nothing to play; expected messages on other topics than those excluded")
+            if not self.parameters.loop:
+                return
+            round_ns = last_ns - first_ns + LOOP_GAP_NS
+            started_ns += round(round_ns / self.parameters.rate)
+            offset_ns = None if offset_ns is None else offset_ns + round_ns
+
+    def _open_channels(self) -> None:
+        excluded = {*self.parameters.excluded_topics, "/clock"}
+        if not (self.parameters.restamp or self.parameters.clock):
+            excluded.discard("/clock")  # the recorded clock still fits the recorded stamps
+        for topic, type_name in topic_types(self._path).items():
+            channel = None if topic in excluded else self._open(topic, type_name)
+            if channel is not None:
+                self._channels[topic] = channel
+
+    def _open(self, topic: str, type_name: str) -> Channel | None:
+        package, _, name = type_name.split("/")
+        try:
+            kind = getattr(importlib.import_module(f"{package}.msg"), name)
+        except (ImportError, AttributeError):
+            self.get_logger().warning(f"{topic} is not played: its type {type_name} is not installed")
+            return None
+        qos = QoSProfile(depth=10)  # reliable, so that it fits every subscriber
+        if topic.endswith("tf_static"):
+            qos.durability = DurabilityPolicy.TRANSIENT_LOCAL
+        stamped = next(iter(kind.get_fields_and_field_types().values()), "") == "std_msgs/Header"
+        return Channel(self.create_publisher(kind, topic, qos), stamped)
+
+    def _wait_for_subscribers(self) -> None:
+        deadline_ns = time.monotonic_ns() + round(self.parameters.wait_for_subscribers_s * 1e9)
+        while not self._stopped() and time.monotonic_ns() < deadline_ns:
+            if all(channel.publisher.get_subscription_count() for channel in self._channels.values()):
+                return
+            self._executor.spin_once(timeout_sec=0.05)
+
+    def _spin_until(self, due_ns: int) -> bool:
+        while not self._stopped():
+            remaining_s = (due_ns - time.monotonic_ns()) * 1e-9
+            if remaining_s <= 0:
+                return True
+            self._executor.spin_once(timeout_sec=min(remaining_s, 0.05))
+        return False
+
+    def _publish(self, message: BagMessage, offset_ns: int | None) -> int | None:
+        """Publish one message; return by how much stamps are moved, None until a stamped message came."""
+        channel = self._channels[message.topic]
+        data = message.data
+        if channel.stamped:
+            stamp_ns = read_stamp(data)
+            if self.parameters.restamp:
+                offset_ns = time.time_ns() - stamp_ns if offset_ns is None else offset_ns
+                stamp_ns += offset_ns
+                data = with_stamp(data, stamp_ns)
+            self._publish_clock(stamp_ns)
+        channel.publisher.publish(data)
+        self.published += 1
+        return offset_ns
+
+    def _publish_clock(self, stamp_ns: int) -> None:
+        if self._clock_publisher is None or abs(stamp_ns - self._clock_ns) < CLOCK_PERIOD_NS:
+            return
+        self._clock_ns = stamp_ns
+        self._clock_publisher.publish(Clock(clock=Time(sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)))
+
+
+def read_stamp(data: bytes) -> int:
+    """Return header.stamp in ns of a serialised message whose type begins with a std_msgs/Header."""
+    seconds, nanoseconds = struct.unpack_from(_CDR_STAMP[data[1] & 1], data, _CDR_STAMP_OFFSET)
+    return int(seconds) * 10**9 + int(nanoseconds)
+
+
+def with_stamp(data: bytes, stamp_ns: int) -> bytes:
+    """Return the serialised message with another header.stamp; everything else stays."""
+    changed = bytearray(data)
+    struct.pack_into(_CDR_STAMP[data[1] & 1], changed, _CDR_STAMP_OFFSET, stamp_ns // 10**9, stamp_ns % 10**9)
+    return bytes(changed)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until the bag has ended, or a signal came; 1 and one line for a bag that can't be played."""
+    stopped: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda received, _: stopped.append(received))
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    player: Player | None = None
+    try:
+        player = Player(lambda: bool(stopped))
+        player.play()
+        player.get_logger().info(f"played {player.published} messages of {player.parameters.bag}")
+    except HalError as error:
+        print(f"hal_ros: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if player is not None:
+            player.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

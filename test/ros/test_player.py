@@ -1,0 +1,170 @@
+"""A played bag arrives over ROS with the bytes that were recorded; only stamps move, and only when asked to."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+rclpy = pytest.importorskip("rclpy")
+from rclpy.context import Context  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.node import Node  # noqa: E402
+from sensor_msgs.msg import CompressedImage, JointState  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
+
+from hal_ros.data import messages  # noqa: E402
+from hal_ros.data.bags import BagWriter  # noqa: E402
+from hal_ros.ros.player import read_stamp, with_stamp  # noqa: E402
+
+pytestmark = pytest.mark.ros
+DOMAIN = 71
+DEADLINE_S = 40
+FIRST_NS = 1_000_000_000
+PERIOD_NS = 20_000_000
+COUNT = 20
+IMAGE, JOINTS, NOTE, LABEL = "/camera/image_raw/compressed", "/joint_states", "/note", "/action_label"
+
+
+def make_bag(path: Path) -> dict[str, list[bytes]]:
+    """Write COUNT compressed images, joint states and strings, and an /action_label; return the bytes by topic.
+
+    All lengths are multiples of four: DDS pads others.
+    """
+    rng = np.random.default_rng(3)
+    image_type = messages.known_class("sensor_msgs/msg/CompressedImage")
+    joint_type = messages.known_class("sensor_msgs/msg/JointState")
+    note_type = messages.known_class("std_msgs/msg/String")
+    written: dict[str, list[bytes]] = {IMAGE: [], JOINTS: [], NOTE: []}
+    with BagWriter(path) as writer:
+        for index in range(COUNT):
+            stamp_ns = FIRST_NS + index * PERIOD_NS
+            header = messages.header_message(stamp_ns, "camera")
+            values = rng.normal(size=7)
+            for topic, message in (
+                (IMAGE, image_type(header, "jpeg", rng.integers(0, 256, 500, dtype=np.uint8))),
+                (JOINTS, joint_type(header, [f"j{i}" for i in range(7)], values, values, values)),
+                (NOTE, note_type(f"note {index:02d}")),
+            ):
+                data = messages.serialise(message)
+                writer.write(topic, message.__msgtype__, data, stamp_ns)
+                written[topic].append(data)
+        writer.write(LABEL, "std_msgs/msg/String", messages.serialise(note_type("not to be played")), stamp_ns)
+    return written
+
+
+class Ear:
+    """Collects the raw bytes of some topics in a context of its own."""
+
+    def __init__(self) -> None:
+        self.context = Context()
+        rclpy.init(context=self.context, domain_id=DOMAIN)
+        self.node = Node("ear", context=self.context)
+        self.heard: dict[str, list[bytes]] = {}
+        for kind, topic in ((CompressedImage, IMAGE), (JointState, JOINTS), (String, NOTE), (String, LABEL)):
+            self.heard[topic] = []
+            self.node.create_subscription(kind, topic, self.heard[topic].append, 100, raw=True)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+
+    def listen(self, player: subprocess.Popen[str], count: int) -> None:
+        """Spin until `count` messages came on every played topic, or the player has ended and nothing comes."""
+        while min(len(self.heard[topic]) for topic in (IMAGE, JOINTS, NOTE)) < count:
+            before = sum(map(len, self.heard.values()))
+            self.executor.spin_once(timeout_sec=0.5)
+            if player.poll() is not None and before == sum(map(len, self.heard.values())):
+                return
+
+    def close(self) -> None:
+        self.executor.shutdown()
+        self.node.destroy_node()
+        self.context.try_shutdown()
+
+
+@pytest.fixture
+def ear() -> Iterator[Ear]:
+    ear = Ear()
+    yield ear
+    ear.close()
+
+
+def play(path: Path, **parameters: Any) -> subprocess.Popen[str]:
+    parameters = {"bag": path, "wait_for_subscribers_s": 20.0, **parameters}
+    arguments = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
+    return subprocess.Popen(
+        [sys.executable, "-m", "hal_ros.ros.player", "--ros-args", *arguments],
+        env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(player: subprocess.Popen[str]) -> tuple[int, str]:
+    _, errors = player.communicate(timeout=DEADLINE_S)
+    return player.returncode, errors
+
+
+def test_recorded_bytes_arrive_unchanged(tmp_path: Path, ear: Ear) -> None:
+    written = make_bag(tmp_path / "bag")
+    player = play(tmp_path / "bag", restamp="false")
+    ear.listen(player, COUNT)
+    code, errors = finish(player)
+    assert code == 0, errors
+    assert {topic: ear.heard[topic] for topic in written} == written
+    assert ear.heard[LABEL] == []  # what a segmenter publishes is not played
+
+
+def test_restamping_moves_every_stamp_by_the_same_and_nothing_else(tmp_path: Path, ear: Ear) -> None:
+    written = make_bag(tmp_path / "bag")
+    player = play(tmp_path / "bag")
+    ear.listen(player, COUNT)
+    code, errors = finish(player)
+    assert code == 0, errors
+    offsets = set()
+    for topic in (IMAGE, JOINTS):
+        for before, after in zip(written[topic], ear.heard[topic], strict=True):
+            offsets.add(read_stamp(after) - read_stamp(before))
+            assert with_stamp(after, read_stamp(before)) == before
+    assert len(offsets) == 1
+    assert offsets.pop() > 10**18  # now, not the bag's time
+    assert ear.heard[NOTE] == written[NOTE]  # has no header
+
+
+def test_a_loop_goes_on_with_later_stamps_until_a_signal(tmp_path: Path, ear: Ear) -> None:
+    make_bag(tmp_path / "bag")
+    player = play(tmp_path / "bag", loop="true", rate=4.0)
+    ear.listen(player, 2 * COUNT + 1)
+    player.terminate()
+    code, errors = finish(player)
+    assert code == 0, errors
+    stamps = [read_stamp(data) for data in ear.heard[IMAGE]]
+    assert stamps == sorted(set(stamps))
+    assert stamps[COUNT] - stamps[COUNT - 1] > 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [({"bag": "/nowhere.mcap"}, "/nowhere.mcap"), ({"bag": "''"}, "bag is empty"), ({"speed": 2}, "speed")],
+)
+def test_wrong_parameters_end_with_one_line(tmp_path: Path, parameters: dict[str, Any], words: str) -> None:
+    code, errors = finish(play(tmp_path, **parameters))
+    assert code == 1
+    assert words in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_stamps_of_both_byte_orders(order: str) -> None:
+    flag = b"\x00\x01" if order == "<" else b"\x00\x00"
+    data = flag + b"\x00\x00" + struct.pack(f"{order}iI", 5, 7) + b"rest"
+    assert read_stamp(data) == 5_000_000_007
+    moved = with_stamp(data, 6_000_000_001)
+    assert read_stamp(moved) == 6_000_000_001
+    assert moved[:4] + moved[12:] == data[:4] + data[12:]
