@@ -77,7 +77,7 @@ class Worker(Generic[Item]):
         try:
             while job := self._next_job():
                 job()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # The thread can't go on: what it owned may be half changed. Its owner decides what follows.
             self._on_error(error)
 

@@ -1,0 +1,20 @@
+"""`ros2 run hal_ros segmenter`: the process of the lifecycle node; the node itself is in `hal_ros.ros.segmenter`."""
+
+from __future__ import annotations
+
+import sys
+
+from hal_ros.ros.process import messages_are_built, run
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the segmenter until a signal ends it; returns the exit code."""
+    if not messages_are_built():
+        return 1
+    from hal_ros.ros.segmenter import SegmenterNode  # late: it needs hal_msgs
+
+    return run(SegmenterNode, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""The segmenter's parameters: declared, described, range-checked and documented from one dataclass."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from hal_ros.core.errors import ConfigError
+
+Parameters = TypeVar("Parameters")
+
+FROM_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
+"""Parameters that rclpy declares itself; the last one is a prefix."""
+
+
+def parameter(
+    default: Any, description: str, limits: tuple[Any, Any] | None = None, choices: Iterable[str] = ()
+) -> Any:
+    """Describe one field: its default, what it means, and either its closed range or its allowed values."""
+    metadata = {"description": description, "limits": limits, "choices": tuple(choices)}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmenterParameters:
+    """What a user sets. Actions, rate, lag and joint names are facts of the weights and come from the card alone."""
+
+    model: str = parameter("", "Folder of the model bundle, with its card.json. Required.")
+    image_topic: str = parameter("camera/color/image_raw", "Camera topic, without the suffix of its transport.")
+    image_transport: str = parameter(
+        "raw",
+        "raw: sensor_msgs/Image on image_topic. compressed: sensor_msgs/CompressedImage on image_topic/compressed.",
+        choices=("raw", "compressed"),
+    )
+    image_conversion: str = parameter(
+        "native",
+        "Who converts pixels to RGB: this package, as in training, or cv_bridge, which has to be installed.",
+        choices=("native", "cv_bridge"),
+    )
+    image_timeout_s: float = parameter(
+        2.0, "Seconds without an image after which diagnostics warn; also counted from activation.", (0.1, 3600.0)
+    )
+    joint_topic: str = parameter("joint_states", "Topic of sensor_msgs/JointState; names may come in any order.")
+    joint_timeout_s: float = parameter(
+        2.0, "Seconds without a joint state after which diagnostics warn.", (0.1, 3600.0)
+    )
+    synchroniser: str = parameter(
+        "latest",
+        "latest: the newest joint state that is not newer than the image. message_filters: the same, but an image "
+        "waits until ApproximateTimeSynchronizer has found it a joint state; needs that package.",
+        choices=("latest", "message_filters"),
+    )
+    synchroniser_slop_s: float = parameter(
+        0.02, "message_filters only: largest distance in seconds between an image and its joint state.", (0.001, 1.0)
+    )
+    synchroniser_queue_size: int = parameter(
+        50, "message_filters only: messages of each topic that wait for their partner.", (1, 1000)
+    )
+    backend: str = parameter(
+        "auto",
+        "What runs the model. auto takes the fastest one that works here and says why; any other is taken or refused.",
+        choices=("auto", "onnx", "tensorrt", "torch"),
+    )
+    threads: int = parameter(1, "Threads that the backend may use on the CPU.", (1, 64))
+    autostart: bool = parameter(
+        False, "Configure and activate at start, without a lifecycle manager; ends with code 1 when that fails."
+    )
+    diagnostics_period_s: float = parameter(1.0, "Seconds between two messages on /diagnostics.", (0.05, 60.0))
+
+
+def declare(node: Node, kind: type, locked: Callable[[], str]) -> None:
+    """Declare the fields of a parameter dataclass on a node.
+
+    `locked` returns why parameters can't be set now, or ''. Raises ConfigError for a name that is not a parameter
+    (from a YAML file or the command line), a wrong type, or a value out of range.
+    """
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    _refuse_unknown(node, list(fields))
+
+    def check(parameters: list[Parameter[Any]]) -> SetParametersResult:
+        for one in parameters:
+            field = fields.get(one.name)
+            reason = "" if field is None else locked() or _wrong_choice(field, one.value)
+            if reason:
+                return SetParametersResult(successful=False, reason=reason)
+        return SetParametersResult(successful=True)
+
+    node.add_on_set_parameters_callback(check)
+    try:
+        for field in fields.values():
+            node.declare_parameter(field.name, field.default, _descriptor(field))
+    except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+        raise ConfigError(_one_line(error)) from error
+
+
+def read(node: Node, kind: type[Parameters]) -> Parameters:
+    """Return the declared parameters as they stand now."""
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: node.get_parameter(name).value for name in names})
+
+
+def markdown_table(kind: type) -> str:
+    """Return the README's table of parameters: name, type, default, meaning."""
+    lines = ["| parameter | type | default | meaning |", "|---|---|---|---|"]
+    for field in dataclasses.fields(kind):
+        text = " ".join(filter(None, [field.metadata["description"], _constraint(field)]))
+        default = f'"{field.default}"' if isinstance(field.default, str) else str(field.default).lower()
+        lines.append(f"| `{field.name}` | {type(field.default).__name__} | `{default}` | {text} |")
+    return "\n".join(lines)
+
+
+def _refuse_unknown(node: Node, names: list[str]) -> None:
+    # rclpy keeps what YAML and command line gave for this node in one place, which has no public name.
+    for given in node._parameter_overrides:
+        if given in names or given.startswith(FROM_ROS):
+            continue
+        near = difflib.get_close_matches(given, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(names)}"
+        raise ConfigError(f"unknown parameter {given!r} for node {node.get_fully_qualified_name()}: {hint}")
+
+
+def _wrong_choice(field: dataclasses.Field[Any], value: Any) -> str:
+    choices = field.metadata["choices"]
+    if not choices or value in choices:
+        return ""
+    return f"parameter {field.name} is {value!r}: expected one of {', '.join(choices)}"
+
+
+def _descriptor(field: dataclasses.Field[Any]) -> ParameterDescriptor:
+    descriptor = ParameterDescriptor(description=field.metadata["description"])
+    if choices := field.metadata["choices"]:
+        descriptor.additional_constraints = f"one of {', '.join(choices)}"
+    if limits := field.metadata["limits"]:
+        low, high = limits
+        if isinstance(field.default, int):
+            descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
+        else:
+            descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+    return descriptor
+
+
+def _constraint(field: dataclasses.Field[Any]) -> str:
+    if choices := field.metadata["choices"]:
+        return f"({', '.join(choices)})"
+    if limits := field.metadata["limits"]:
+        return f"({limits[0]} to {limits[1]})"
+    return ""
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,79 @@
+"""Running one node as a process: arguments in, an exit code out, and a Ctrl-C that always ends it in order."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+
+from hal_ros.core.errors import HalError
+
+POLL_S = 0.1
+"""How soon a signal is seen by a node that nothing else wakes."""
+
+NO_MESSAGES = (
+    "hal_ros: the messages of hal_msgs are not built. In a colcon workspace: "
+    "colcon build --base-paths src src/hal_ros/hal_msgs; without one: pip install ./hal_msgs"
+)
+
+
+def messages_are_built() -> bool:
+    """Say on stderr how to build hal_msgs when it is absent; returns whether it is there."""
+    try:
+        from hal_msgs.msg import ActionLabel  # noqa: F401
+    except ImportError:  # also where Python takes the source folder of that name for a package
+        print(NO_MESSAGES, file=sys.stderr)
+        return False
+    return True
+
+
+def run(make_node: Callable[[], Any], arguments: Sequence[str] | None = None) -> int:
+    """Make a node, spin it until SIGINT, SIGTERM or a shutdown of the context, and end it; returns the exit code.
+
+    Beside what every node has, it needs `start()`, which may raise HalError, and `stop()`, called while messages can
+    still be published.
+
+    rclpy's own handlers would invalidate the context at once, so that a node could not publish its last messages;
+    and a KeyboardInterrupt may come anywhere. So signals only set a flag here, however many come.
+    """
+    ended = False
+
+    def end(*_: object) -> None:
+        nonlocal ended
+        ended = True
+
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, end)
+    rclpy.init(args=None if arguments is None else list(arguments), signal_handler_options=SignalHandlerOptions.NO)
+    node: Any = None
+    try:
+        node = make_node()
+        _spin(node, lambda: ended)
+    except HalError as error:
+        print(f"hal_ros: {error}", file=sys.stderr)
+        return 1
+    except ExternalShutdownException:
+        pass
+    finally:
+        if node is not None:
+            node.stop()
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+def _spin(node: Any, ended: Callable[[], bool]) -> None:
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        node.start()
+        while rclpy.ok() and not ended():
+            executor.spin_once(timeout_sec=POLL_S)
+    finally:
+        executor.remove_node(node)
+        executor.shutdown()

@@ -1,0 +1,263 @@
+"""The lifecycle node `segmenter`: it wires subscriptions, worker and publishers together; the work is elsewhere."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from std_srvs.srv import Trigger
+
+from hal_msgs.msg import ActionLabel, BoundaryEvent, Vocabulary
+from hal_ros.core.errors import ConfigError, HalError
+from hal_ros.core.segmenter import Segmenter
+from hal_ros.core.types import Backend
+from hal_ros.data.answers import vocabulary_message
+from hal_ros.data.messages import serialise
+from hal_ros.ros import params
+from hal_ros.ros.convert import rgb_converter
+from hal_ros.ros.params import SegmenterParameters
+from hal_ros.ros.reporter import Reporter
+from hal_ros.ros.session import Configured, Session
+from hal_ros.runtime.backend import check_golden, open_backend
+from hal_ros.runtime.card import Bundle, load_bundle
+
+ANSWER_QOS = QoSProfile(depth=50)
+LATCHED_QOS = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+FAILURE, ERROR = TransitionCallbackReturn.FAILURE, TransitionCallbackReturn.ERROR
+
+OpenBackend = Callable[[Bundle, SegmenterParameters], tuple[Backend, str]]
+
+
+def open_proven_backend(bundle: Bundle, parameters: SegmenterParameters) -> tuple[Backend, str]:
+    """Open the backend and compare it with the bundle's golden outputs, which warms it up too."""
+    backend, reason = open_backend(bundle, parameters.backend, parameters.threads)
+    check_golden(bundle, backend)
+    return backend, reason
+
+
+class SegmenterNode(LifecycleNode):
+    """Labels what the robot does, tick by tick. All ROS callbacks run in one executor thread."""
+
+    def __init__(self, open_backend: OpenBackend = open_proven_backend, **options: Any) -> None:
+        """Declare the parameters; raises ConfigError for one that is unknown or out of range."""
+        super().__init__("segmenter", **options)
+        self._open_backend = open_backend
+        self._configured: Configured | None = None
+        self._session: Session | None = None
+        self._finalised = False
+        self._failure = ""
+        self._worker_error: Exception | None = None
+        self._segments = 0
+        self._first_look: Any = None
+        try:
+            params.declare(self, SegmenterParameters, self._why_locked)
+        except ConfigError:
+            self.destroy_node()
+            raise
+        self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._reporter = Reporter(self)
+        self._report_timer = self._make_report_timer()
+        self._worker_failed = self.create_guard_condition(self._on_worker_failed)
+        self.create_service(Trigger, "~/reset", self._on_reset)
+
+    def start(self) -> None:
+        """Configure and activate where autostart asks for it; raises HalError when that fails."""
+        if not params.read(self, SegmenterParameters).autostart:
+            self.get_logger().info("unconfigured; waiting for a lifecycle manager, as autostart is false")
+            return
+        for trigger in (self.trigger_configure, self.trigger_activate):
+            if trigger() != TransitionCallbackReturn.SUCCESS:
+                raise HalError(f"autostart failed: {self._failure}")
+
+    def stop(self) -> None:
+        """Shut down in order; the open segment is closed if messages can still be published."""
+        if self._finalised:
+            return
+        if self.context.ok():
+            self.trigger_shutdown()
+        elif self._session is not None:
+            self._session.end(publish=False)
+
+    @property
+    def state(self) -> str:
+        """The lifecycle state."""
+        if self._finalised:
+            return "finalized"
+        return "active" if self._session else "inactive" if self._configured else "unconfigured"
+
+    # --- lifecycle ----------------------------------------------------------------------------------------------------
+
+    def on_configure(self, _: LifecycleState) -> TransitionCallbackReturn:
+        """Read the card, verify all hashes, open and prove the backend, latch the vocabulary."""
+        return self._guarded("configure", self._configure, FAILURE, self._release)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start the worker and subscribe."""
+        super().on_activate(state)  # first, so that nothing is published into a disabled publisher
+        disable = super().on_deactivate
+        return self._guarded("activate", self._activate, FAILURE, lambda: disable(state))
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unsubscribe, end the worker and close the open segment."""
+        done = self._guarded("deactivate", self._deactivate)
+        super().on_deactivate(state)
+        return done
+
+    def on_cleanup(self, _: LifecycleState) -> TransitionCallbackReturn:
+        """Let go of the model."""
+        return self._guarded("cleanup", self._release)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Deactivate where active, and let go of all."""
+        done = self._guarded("shutdown", self._shut_down)
+        super().on_shutdown(state)
+        return done
+
+    def on_error(self, _: LifecycleState) -> TransitionCallbackReturn:
+        """Let go of all, so that the node can be configured afresh."""
+        return self._guarded("recover from the error", self._release)
+
+    def _guarded(
+        self,
+        name: str,
+        act: Callable[[], None],
+        refused: TransitionCallbackReturn = ERROR,
+        undo: Callable[[], Any] = lambda: None,
+    ) -> TransitionCallbackReturn:
+        """Run a transition; `refused` is its result for an error that a user can act on.
+
+        Every exception is logged here, because rclpy would turn it into ERROR without a word.
+        """
+        try:
+            act()
+        except HalError as error:
+            self._failure = f"can't {name}: {error}"
+            self.get_logger().error(self._failure)
+            undo()
+            return refused
+        except Exception as error:  # noqa: BLE001
+            self._failure = f"can't {name}: {type(error).__name__}: {error}"
+            self.get_logger().error(f"{self._failure}\n{traceback.format_exc()}")
+            undo()
+            return ERROR
+        return TransitionCallbackReturn.SUCCESS
+
+    def _configure(self) -> None:
+        began_ns = time.perf_counter_ns()
+        parameters = params.read(self, SegmenterParameters)
+        if not parameters.model:
+            raise ConfigError("parameter model is empty: expected the folder of a model bundle")
+        bundle = load_bundle(Path(parameters.model).expanduser())
+        card = bundle.card
+        if parameters.synchroniser == "message_filters" and (card.image is None or card.joints is None):
+            raise ConfigError(f"synchroniser is message_filters, but {card.name} takes one stream; expected latest")
+        to_rgb = rgb_converter(parameters.image_conversion)
+        backend, reason = self._open_backend(bundle, parameters)
+        vocabulary = self.create_publisher(Vocabulary, "~/vocabulary", LATCHED_QOS)
+        vocabulary.publish(serialise(vocabulary_message(card, bundle.sha256)))
+        self._configured = Configured(
+            parameters=parameters,
+            bundle=bundle,
+            segmenter=Segmenter(card, backend),
+            reason=reason,
+            to_rgb=to_rgb,
+            labels=self._make_answer_publisher(ActionLabel, "action_label"),
+            boundaries=self._make_answer_publisher(BoundaryEvent, "action_boundary"),
+            vocabulary=vocabulary,
+        )
+        self.destroy_timer(self._report_timer)
+        self._report_timer = self._make_report_timer()
+        self._failure = ""
+        self.get_logger().info(
+            f"configured {card.name} ({bundle.sha256[:12]}): {len(card.vocabulary)} actions at {card.rate_hz:g} Hz, "
+            f"{backend.name} ({reason}), in {(time.perf_counter_ns() - began_ns) / 1e9:.1f} s"
+        )
+
+    def _activate(self) -> None:
+        ready = self._configured
+        assert ready is not None  # the lifecycle activates only what is configured
+        self._failure, self._worker_error = "", None
+        self._reporter.restart()
+        self._session = Session(self, ready, self._segments, self._on_worker_error)
+        self._first_look = self.create_timer(
+            ready.parameters.image_timeout_s, self._look_once, clock=self._steady_clock
+        )
+        self.get_logger().info(f"active on {' and '.join(self._session.subscriptions.topics)}")
+
+    def _deactivate(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            self.destroy_timer(self._first_look)
+            self._segments = session.end(publish=True)
+
+    def _shut_down(self) -> None:
+        self._deactivate()
+        self._release()
+        self._finalised = True
+
+    def _release(self) -> None:
+        """Let go of whatever there is, in any state."""
+        self._deactivate()
+        ready, self._configured = self._configured, None
+        if ready is not None:
+            self.destroy_lifecycle_publisher(ready.labels)
+            self.destroy_lifecycle_publisher(ready.boundaries)
+            self.destroy_publisher(ready.vocabulary)
+
+    def _make_answer_publisher(self, kind: Any, topic: str) -> Any:
+        profile = QoSProfile(depth=ANSWER_QOS.depth)
+        options = QoSOverridingOptions.with_default_policies()
+        return self.create_lifecycle_publisher(kind, topic, profile, qos_overriding_options=options)
+
+    def _why_locked(self) -> str:
+        return "" if self._configured is None else "parameters are read at configure: clean the node up first"
+
+    # --- failures and reset -------------------------------------------------------------------------------------------
+
+    def _on_worker_error(self, error: Exception) -> None:
+        """Called in the worker's thread, which ends after it; the executor does the rest."""
+        self._worker_error = error
+        self._worker_failed.trigger()
+
+    def _on_worker_failed(self) -> None:
+        error = self._worker_error
+        if error is None or self._session is None:
+            return
+        self.trigger_deactivate()
+        self._failure = f"deactivated, the model failed: {type(error).__name__}: {error}"
+        trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        self.get_logger().error(f"{self._failure}\n{trace}")
+        self._report()
+
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if self._session is None:
+            response.message = f"{self.state}: nothing to reset"
+            return response
+        response.success = self._session.reset()
+        response.message = "fresh state" if response.success else "the model gives no answer"
+        return response
+
+    # --- diagnostics --------------------------------------------------------------------------------------------------
+
+    def _make_report_timer(self) -> Any:
+        # The steady clock: simulated time that stands still must not silence the report that would say so.
+        period_s = params.read(self, SegmenterParameters).diagnostics_period_s
+        return self.create_timer(period_s, self._report, clock=self._steady_clock)
+
+    def _look_once(self) -> None:
+        """Look at the inputs for the first time, image_timeout_s after activation."""
+        if self._first_look is not None:
+            self._first_look.cancel()
+            self._report()
+
+    def _report(self) -> None:
+        parameters = params.read(self, SegmenterParameters)
+        self._reporter.publish(self.state, self._failure, parameters, self._configured, self._session)

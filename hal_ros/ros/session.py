@@ -1,0 +1,83 @@
+"""What lives while the segmenter is active: subscriptions, worker and pipeline, joined."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.lifecycle import LifecycleNode
+
+from hal_ros.core.errors import BackendError
+from hal_ros.core.segmenter import Segmenter
+from hal_ros.ros.convert import ToRgb
+from hal_ros.ros.inputs import Frame, Inputs
+from hal_ros.ros.params import SegmenterParameters
+from hal_ros.ros.pipeline import Outputs, Pipeline
+from hal_ros.ros.subscriptions import Subscriptions
+from hal_ros.runtime.card import Bundle
+from hal_ros.runtime.worker import Worker
+
+STOP_TIMEOUT_S = 5.0
+RESET_TIMEOUT_S = 1.0
+
+
+@dataclass(frozen=True)
+class Configured:
+    """What lives from configure to cleanup."""
+
+    parameters: SegmenterParameters
+    bundle: Bundle
+    segmenter: Segmenter
+    reason: str  # why this backend
+    to_rgb: ToRgb
+    labels: Any  # lifecycle publishers
+    boundaries: Any
+    vocabulary: Any  # plain publisher: what it latched holds while the node is inactive, too
+
+
+class Session:
+    """One activation. All methods are for the executor's thread; `on_error` is called in the worker's."""
+
+    def __init__(
+        self, node: LifecycleNode, ready: Configured, segments: int, on_error: Callable[[Exception], None]
+    ) -> None:
+        """Subscribe and start; segment ids go on after `segments`. Raises ConfigError."""
+        card = ready.bundle.card
+        outputs = Outputs(ready.labels.publish, ready.boundaries.publish)
+        self.since_ns = time.perf_counter_ns()
+        self.pipeline = Pipeline(
+            ready.segmenter, ready.to_rgb, outputs, lambda: int(node.get_clock().now().nanoseconds)
+        )
+        self.pipeline.continue_after(segments)
+        self._worker = Worker[Frame](self.pipeline.handle, on_error, "segmenter")
+        self.inputs = Inputs(card, self._worker.put)
+        self.subscriptions = Subscriptions(node, card, ready.parameters, self.inputs)
+        self._worker.start()
+
+    def counters(self) -> Counter[str]:
+        """Return all counters since activation."""
+        merged = Counter(self.inputs.counters)
+        merged.update(self.pipeline.counters)
+        merged["overwritten"] = self._worker.overwritten
+        return merged
+
+    def reset(self) -> bool:
+        """Close the open segment and start afresh with the next image; false when the model gives no answer."""
+        self.inputs.reset()
+        self.inputs.counters["discarded"] += self._worker.discard()
+        return self._worker.call(self.pipeline.finish, RESET_TIMEOUT_S)
+
+    def end(self, publish: bool) -> int:
+        """Unsubscribe, end the worker and, with `publish`, close the open segment; returns how many there were.
+
+        Raises BackendError when the backend does not return.
+        """
+        self.subscriptions.destroy()
+        if not self._worker.stop(STOP_TIMEOUT_S):
+            raise BackendError(f"the backend did not return within {STOP_TIMEOUT_S} s")
+        if publish:
+            self.pipeline.finish()
+        return self.pipeline.segments
