@@ -122,6 +122,11 @@ def start_parent(tmp_path: Path, fifo: Path, script: str) -> tuple[subprocess.Po
     return parent, psutil.Process(int(parent.stdout.readline()))
 
 
+def finish(parent: subprocess.Popen[str]) -> int:
+    parent.communicate(timeout=WAIT_S)  # closes the pipe, too
+    return parent.returncode
+
+
 @pytest.mark.parametrize("script", [OBEDIENT, STUBBORN], ids=["obedient", "stubborn"])
 @pytest.mark.parametrize("presses", [1, 2, 5])
 def test_ctrl_c_ends_parent_and_child(tmp_path: Path, fifo: Path, script: str, presses: int) -> None:
@@ -129,14 +134,14 @@ def test_ctrl_c_ends_parent_and_child(tmp_path: Path, fifo: Path, script: str, p
     wait_ready(fifo)
     for _ in range(presses):
         parent.send_signal(signal.SIGINT)
-    assert parent.wait(WAIT_S) == 130
+    assert finish(parent) == 130
     assert not child.is_running()
 
 
 def test_ctrl_c_during_start_up_ends_parent_and_child(tmp_path: Path, fifo: Path) -> None:
     parent, child = start_parent(tmp_path, fifo, OBEDIENT)  # the child may not even have begun
     parent.send_signal(signal.SIGINT)
-    assert parent.wait(WAIT_S) == 130
+    assert finish(parent) == 130
     assert not child.is_running()
 
 
@@ -144,7 +149,7 @@ def test_a_killed_parent_takes_its_child_along(tmp_path: Path, fifo: Path) -> No
     parent, child = start_parent(tmp_path, fifo, OBEDIENT)
     wait_ready(fifo)
     parent.kill()
-    parent.wait(WAIT_S)
+    finish(parent)
     psutil.wait_procs([child], timeout=WAIT_S)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
