@@ -58,7 +58,8 @@ class HalConfig:
     @classmethod
     def from_json(cls, mapping: dict[str, Any]) -> HalConfig:
         """Rebuild from what `to_json` gave; JSON's lists become tuples again."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in mapping.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in mapping.items()}
+        return cls(**values)
 
 
 class Inputs(NamedTuple):
@@ -107,6 +108,9 @@ class Eye(nn.Module):
     the arm is to where its hand appears. A small flattened sketch of all cells keeps what no gaze looks at.
     """
 
+    mean: Tensor
+    spread: Tensor
+
     def __init__(self, config: HalConfig) -> None:
         super().__init__()
         rows, columns, channels = config.grid
@@ -142,6 +146,9 @@ class Eye(nn.Module):
 
 class JointsEmbedding(nn.Module):
     """Joint values standardised, masked by their flags, the flags appended."""
+
+    mean: Tensor
+    spread: Tensor
 
     def __init__(self, config: HalConfig) -> None:
         super().__init__()
@@ -203,6 +210,8 @@ class BandLayer(nn.Module):
 class CausalHal(nn.Module):
     """The whole model. Standardising numbers and temperatures are buffers: they travel with the weights."""
 
+    temperature: Tensor
+
     def __init__(self, config: HalConfig) -> None:
         super().__init__()
         self.config = config
@@ -240,7 +249,7 @@ class CausalHal(nn.Module):
         keys, values = [], []
         visual = x
         for index, layer in enumerate(self.layers):
-            valid = known[:, known.shape[1] - (layer.lookback - 1 + ticks) :]
+            valid = known[:, -(self.config.lookback[index] - 1 + ticks) :]
             x, layer_keys, layer_values = layer(x, state.keys[index], state.values[index], valid)
             keys.append(layer_keys)
             values.append(layer_values)

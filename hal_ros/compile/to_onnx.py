@@ -1,0 +1,98 @@
+"""The step as an ONNX graph: state goes in as `state_…` and comes out as `next_…`; all shapes are fixed."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from hal_ros.core.errors import BackendError
+from hal_ros.model.hal import CausalHal, Inputs, flatten_state, state_names, unflatten_state
+
+OPSET, IR_VERSION = 17, 8  # what TensorRT 8.6 and ONNX Runtime 1.17 still read
+INPUTS = ("feature", "image_valid", "joints", "joints_valid")
+OUTPUTS = ("log_probs", "lagged_log_probs", "boundary")
+
+
+class StepGraph(nn.Module):
+    """`CausalHal.step` with its state as flat arguments and results; training-only outputs are left out."""
+
+    def __init__(self, model: CausalHal) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Take INPUTS and the state, (1, …) each; return OUTPUTS and the next state."""
+        inputs, state = Inputs(*tensors[: len(INPUTS)]), unflatten_state(list(tensors[len(INPUTS) :]))
+        outputs, state = self.model.step(inputs, state)
+        return outputs.log_probs, outputs.lagged_log_probs, outputs.boundary, *flatten_state(state)
+
+
+def tensor_names(model: CausalHal) -> tuple[list[str], list[str]]:
+    """Return the graph's input and output names in order."""
+    states = state_names(model.config)
+    return [*INPUTS, *states], [*OUTPUTS, *(name.replace("state_", "next_", 1) for name in states)]
+
+
+def export_step(model: CausalHal, path: Path) -> None:
+    """Write step.onnx. Raises BackendError when the file is not what ONNX's checker calls valid at opset 17."""
+    config = model.config
+    zeros = Inputs(
+        torch.zeros(1, config.feature_dim),
+        torch.zeros(1, 1),
+        torch.zeros(1, 3 * config.joints),
+        torch.zeros(1, 3 * config.joints),
+    )
+    example = (*zeros, *flatten_state(model.initial_state()))
+    inputs, outputs = tensor_names(model)
+    program = _export(StepGraph(model).eval(), example, inputs, outputs)
+    graph = _tidied(program)
+    try:
+        onnx.checker.check_model(graph, full_check=True)
+    except onnx.checker.ValidationError as error:
+        raise BackendError(f"{path}: the exporter wrote an invalid graph ({str(error).splitlines()[0]})") from error
+    path.write_bytes(graph.SerializeToString(deterministic=True))
+
+
+def _export(module: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str]) -> onnx.ModelProto:
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the exporter's own dependencies
+            program = torch.onnx.export(
+                module,
+                example,
+                input_names=inputs,
+                output_names=outputs,
+                opset_version=OPSET,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+    assert program is not None
+    return program.model_proto
+
+
+def _tidied(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop what names source files of the machine that exported; declare the oldest format that holds the graph."""
+    if model.opset_import[0].version != OPSET:
+        raise BackendError(f"exporter wrote opset {model.opset_import[0].version}; expected {OPSET}")
+    model.ir_version = IR_VERSION
+    model.producer_version = ""
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    del model.graph.value_info[:]
+    for entry in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        del entry.metadata_props[:]
+        entry.doc_string = ""
+    return model
