@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 from mcap.writer import CompressionType, Writer
@@ -84,9 +84,7 @@ class BagWriter:
             self._stream = self.file.open("xb")
         except OSError as error:
             raise BagError(f"{self.file}: can't be made ({error.strerror}); expected a new file to write") from error
-        self._writer: Any = Writer(  # untyped methods
-            self._stream, chunk_size=CHUNK_BYTES, compression=CompressionType.ZSTD
-        )
+        self._writer = _open_writer(self._stream)
         with self._writing():
             self._writer.start(profile="ros2", library=LIBRARY)
             for name, values in (metadata or {}).items():
@@ -190,6 +188,11 @@ class BagWriter:
                 "ros_distro": LIBRARY,
             }
         }
+
+
+def _open_writer(stream: BinaryIO) -> Any:
+    """Return mcap's writer; as Any, since half of its methods carry no types."""
+    return Writer(stream, chunk_size=CHUNK_BYTES, compression=CompressionType.ZSTD)
 
 
 def _topic_information(name: str, topic: _Topic) -> dict[str, Any]:
