@@ -1,0 +1,111 @@
+"""What stands where on the table: slots, filled in an order that is drawn anew in every episode."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+# Slot centres in metres, robot base at the origin, x towards the camera. Cup and bowl need the far row: the gripper
+# takes the cup from the side, and has no room for that near its own base.
+NEAR_X, FAR_X = 0.215, 0.335
+COLUMNS_Y = (-0.18, -0.06, 0.06, 0.18)
+JITTER_M = 0.012
+
+SURFACE_Z = 0.012  # top of the plate and of the tray's floor
+CUP_HEIGHT = 0.065
+CUP_RADIUS = 0.027
+BOWL_RADIUS = 0.06
+BALL_RADIUS = 0.0085
+BALL_COUNT = 8
+DRAWER_TRAVEL = 0.12
+BUTTON_TRAVEL = 0.008
+CAP_HEIGHT = 0.014  # of the button above its pedestal
+
+
+@dataclass(frozen=True)
+class Block:
+    """A cube that can be picked."""
+
+    xy: tuple[float, float]
+    yaw: float
+    half: float  # half its side
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Places in metres; a station that is absent from `places` does not exist in the episode."""
+
+    places: Mapping[str, tuple[float, float]]
+    blocks: Mapping[str, Block]
+    pedestal_height: float
+    drawer_side: int  # +1 left of the robot (y > 0), -1 right, 0 no drawer
+    drawer_x: float  # of the closed drawer's handle
+    balls_in: str  # "cup", "bowl" or "" for no balls
+    edge_items: tuple[tuple[float, float], ...] = field(default=())
+
+    @property
+    def drawer_y(self) -> float:
+        """Centre line of the drawer."""
+        return self.drawer_side * abs(COLUMNS_Y[0])
+
+
+def stations(macros: Sequence[str]) -> tuple[str, ...]:
+    """Return the stations that a recipe needs; whoever needs one block or receptacle gets both, to choose by sight."""
+    text = " ".join(macros)
+    needed: list[str] = []
+    if "_to_" in text:
+        needed += ["red", "blue", "plate", "tray"]
+    if "press" in text or "hover" in text:
+        needed.append("button")
+    if "pour" in text or "tilt" in text:
+        needed += ["cup", "bowl"]
+    return tuple(needed)
+
+
+def draw(macros: Sequence[str], rng: np.random.Generator) -> Layout:
+    """Draw a layout for a recipe."""
+    drawer_side = int(rng.choice((-1, 1))) if "open" in macros else 0
+    needed = list(stations(macros))
+    if "red" not in needed:
+        needed += [name for name in ("red", "blue") if rng.random() < 0.5]
+    columns = [y for y in COLUMNS_Y if not drawer_side or y * drawer_side < 0.15]
+    near = [(NEAR_X, y) for y in columns]
+    far = [(FAR_X, y) for y in columns]
+    rng.shuffle(near)
+    rng.shuffle(far)
+    order = [name for name in needed if name in ("cup", "bowl")]
+    others = [name for name in needed if name not in order] + ["green"] * int(rng.random() < 0.6)
+    chosen = {name: far.pop() for name in order}
+    free = far + near
+    rng.shuffle(free)
+    chosen.update(zip(others, free, strict=False))
+    places = {
+        name: (x + float(rng.uniform(-1, 1)) * JITTER_M, y + float(rng.uniform(-1, 1)) * JITTER_M)
+        for name, (x, y) in chosen.items()
+    }
+    blocks = {
+        name: Block(places.pop(name), float(rng.uniform(-0.6, 0.6)), float(rng.uniform(0.0185, 0.0215)))
+        for name in ("red", "blue", "green")
+        if name in places
+    }
+    balls = "" if "cup" not in places else "cup" if "pour" in macros else str(rng.choice(("", "bowl")))
+    return Layout(
+        places=places,
+        blocks=blocks,
+        pedestal_height=float(rng.uniform(0.022, 0.055)),
+        drawer_side=drawer_side,
+        drawer_x=float(rng.uniform(0.235, 0.245)),
+        balls_in=balls,
+        edge_items=tuple(
+            (float(rng.uniform(-0.17, -0.05)), side * float(rng.uniform(0.2, 0.45)))
+            for side in rng.choice((-1, 1), int(rng.integers(1, 5)))
+        ),
+    )
+
+
+def cup_yaw(xy: tuple[float, float]) -> float:
+    """Return the direction in which the gripper takes the cup at xy: away from the robot's base."""
+    return math.atan2(xy[1], xy[0])

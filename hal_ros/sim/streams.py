@@ -1,0 +1,12 @@
+"""One random stream per concern, so that no concern's draws can shift another's."""
+
+from __future__ import annotations
+
+import numpy as np
+
+CONCERNS = ("layout", "controller", "encoders", "appearance", "background", "image_noise")
+
+
+def stream(seed: int, concern: str) -> np.random.Generator:
+    """Return the generator of one concern of one episode; ValueError for an unnamed concern."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(CONCERNS.index(concern),)))
