@@ -16,13 +16,22 @@ Features = NDArray[np.float16]
 """(T, D), memory-mapped."""
 
 
+def path_of(folder: Path, encoder: Path) -> Path:
+    """Return where an episode's features by this encoder lie, or will."""
+    return folder / f"features-{_digest(encoder)}.npy"
+
+
+@cache
+def _digest(encoder: Path) -> str:
+    return hashlib.sha256(encoder.read_bytes()).hexdigest()[:16]
+
+
 def cached(folder: Path, encoder: Path) -> Path:
     """Return the feature file in a cached episode's folder, running encoder.onnx over its pictures unless done.
 
     A held tick has its picture's feature; a tick without a picture has zeros.
     """
-    digest = hashlib.sha256(encoder.read_bytes()).hexdigest()
-    path = folder / f"features-{digest[:16]}.npy"
+    path = path_of(folder, encoder)
     if not path.exists():
         unfinished = path.with_suffix(".unfinished")
         with unfinished.open("wb") as file:

@@ -1,0 +1,155 @@
+"""The stages of a run before and after the loop: bags to tracks, and a trained model to what its card says."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hal_ros.core.errors import ConfigError
+from hal_ros.core.types import DecoderSpec, ImageSpec, JointSpec, ModelCard
+from hal_ros.data import episodes, features
+from hal_ros.data.episodes import Topics
+from hal_ros.model.encoder import TAP_STAGE, feature_shape, write_encoder
+from hal_ros.model.hal import CausalHal, HalConfig
+from hal_ros.train import checkpoint
+from hal_ros.train.config import DataConfig, TrainConfig, config_from_mapping
+from hal_ros.train.tracks import Track, load_tracks
+
+Report = Callable[[str], None]
+TRAINING, VALIDATION = "train", "validation"
+
+
+class Material(NamedTuple):
+    """One split, ready to train on; sha256 is of the episodes' cache keys."""
+
+    tracks: list[Track]
+    folders: list[Path]
+    sha256: str
+
+
+def vocabulary_of(config: DataConfig) -> tuple[str, ...]:
+    """Return the configured actions, or else those of the training transcripts, sorted."""
+    if config.actions:
+        return config.actions
+    bags = episodes.find_bags(Path(config.folder), TRAINING)
+    found = sorted({action for bag in bags for action in episodes.read_transcript(bag)})
+    if len(found) < 2:
+        raise ConfigError(f"data.actions is empty and the transcripts of {config.folder} name {found}; expected two")
+    return tuple(found)
+
+
+def draft_card(config: TrainConfig) -> ModelCard:
+    """Return the card as far as it is known before training; ingest already needs it."""
+    data, model = config.data, config.model
+    if not data.joints:
+        raise ConfigError("data.joints is empty; expected the joints' names in the model's order")
+    hal = hal_config(config, 2)
+    return ModelCard(
+        name=config.name,
+        vocabulary=vocabulary_of(data),
+        image=ImageSpec(data.image_size_px),
+        joints=JointSpec(data.joints, data.joints_max_age_s),
+        rate_hz=data.rate_hz,
+        lag_ticks=data.lag_ticks,
+        max_held_ticks=data.max_held_ticks,
+        feature_dim=hal.feature_dim,
+        window_ticks=sum(ticks - 1 for ticks in model.lookback) + 1,
+        decoder=DecoderSpec(),
+        supervision=config.supervision,
+    )
+
+
+def hal_config(config: TrainConfig, actions: int) -> HalConfig:
+    """Return the architecture for `actions` actions."""
+    grid = feature_shape(config.data.image_size_px, TAP_STAGE)
+    return HalConfig(actions=actions, joints=len(config.data.joints), grid=grid, **vars(config.model))
+
+
+def ensure_encoder(config: DataConfig) -> Path:
+    """Return the encoder's file in the cache, writing it when it is missing."""
+    path = Path(config.cache) / f"encoder-{config.image_size_px}-{TAP_STAGE}.onnx"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".unfinished")
+        write_encoder(unfinished, config.image_size_px)
+        unfinished.rename(path)
+    return path
+
+
+def prepare(config: DataConfig, card: ModelCard, split: str, encoder: Path, report: Report = print) -> Material:
+    """Ingest a split and encode its pictures, as far as that is not in the cache; returns its tracks."""
+    bags = episodes.find_bags(Path(config.folder), split)
+    topics = Topics(config.camera_topic, config.joint_topic)
+    job = partial(_prepare_one, card=card, topics=topics, cache=Path(config.cache) / split, encoder=encoder)
+    folders = []
+    for count, (folder, fresh) in enumerate(_in_processes(job, bags, config.processes), 1):
+        folders.append(folder)
+        if fresh or count == len(bags):
+            report(f"{split}: {count}/{len(bags)} episodes ingested")
+    tracks = [track for folder in folders for track in load_tracks(folder, encoder)]
+    digest = hashlib.sha256("\n".join(folder.name for folder in folders).encode()).hexdigest()
+    return Material(tracks, folders, digest)
+
+
+def _prepare_one(bag: Path, card: ModelCard, topics: Topics, cache: Path, encoder: Path) -> tuple[Path, bool]:
+    """Return the episode's cache folder, and whether there was anything to do."""
+    folder = episodes.cached(bag, card, topics, cache)
+    path = features.path_of(folder, encoder)
+    fresh = not path.exists()
+    features.cached(folder, encoder)
+    return folder, fresh
+
+
+def _in_processes(
+    job: Callable[[Path], tuple[Path, bool]], bags: Sequence[Path], processes: int
+) -> Iterator[tuple[Path, bool]]:
+    """Work through the bags in order; with one process in this one, which is easier to debug."""
+    if processes == 1:
+        yield from map(job, bags)
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        try:
+            yield from pool.map(job, bags)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+# --- runs on disk -----------------------------------------------------------------------------------------------------
+
+
+def run_folder(config: TrainConfig, *materials: Material) -> Path:
+    """Return runs/<name>-<hash>: the same settings on the same episodes continue the same run."""
+    text = json.dumps(dataclasses.asdict(config), sort_keys=True) + "".join(m.sha256 for m in materials)
+    return Path("runs") / f"{config.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def load_run(folder: Path) -> tuple[TrainConfig, CausalHal, dict[str, Any]]:
+    """Return a run's settings, its best epoch's model, and what else its checkpoint says."""
+    saved = checkpoint.load(folder)
+    config = config_from_mapping(saved.about["config"])
+    model = CausalHal(HalConfig.from_json(saved.about["hal"]))
+    model.load_state_dict(saved.part("best"))
+    return config, model.eval(), saved.about
+
+
+def trained_from(
+    config: TrainConfig, about: dict[str, Any], training: Material, validation: Material
+) -> dict[str, str]:
+    """Return what a card says of its weights' origin: hashes of the episodes and of the settings."""
+    settings = json.dumps(dataclasses.asdict(config), sort_keys=True)
+    return {
+        "dataset": Path(config.data.folder).name,
+        "training_episodes": training.sha256,
+        "validation_episodes": validation.sha256,
+        "settings": hashlib.sha256(settings.encode()).hexdigest(),
+        "seed": str(config.seed),
+        "epoch": str(about["best_epoch"] + 1),
+    }
