@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,25 +22,36 @@ METADATA_VERSION = 8
 CHUNK_BYTES = 1 << 20
 LIBRARY = "hal_ros"
 
-INFINITE = {"sec": 9223372036, "nsec": 854775807}
-RELIABILITY = {"reliable": 1, "best_effort": 2}
-DURABILITY = {"transient_local": 1, "volatile": 2}
+INFINITE_NS = 2**63 - 1
 
 
-def qos_text(reliability: str = "reliable", durability: str = "volatile", depth: int = 10) -> str:
-    """Return offered_qos_profiles, as rosbag2 stores it, of one publisher that keeps the last `depth` messages."""
-    profile = {
+def qos_profile(reliability: int = 1, durability: int = 2, depth: int = 10, deadline_ns: int = INFINITE_NS) -> Any:
+    """Return one publisher's quality of service as rosbag2 stores it, in the numbers of ROS' middleware interface.
+
+    reliability: 1 reliable, 2 best effort; durability: 1 transient local, 2 volatile; the last `depth` are kept.
+    """
+    infinite = _duration(INFINITE_NS)
+    return {
         "history": 1,  # keep last
         "depth": depth,
-        "reliability": RELIABILITY[reliability],
-        "durability": DURABILITY[durability],
-        "deadline": INFINITE,
-        "lifespan": INFINITE,
+        "reliability": reliability,
+        "durability": durability,
+        "deadline": _duration(deadline_ns),
+        "lifespan": infinite,
         "liveliness": 1,  # automatic
-        "liveliness_lease_duration": INFINITE,
+        "liveliness_lease_duration": infinite,
         "avoid_ros_namespace_conventions": False,
     }
-    return _yaml([profile]).strip()
+
+
+def qos_text(profiles: Sequence[Any]) -> str:
+    """Return the text that rosbag2 keeps of a topic's publishers, as `offered_qos_profiles`."""
+    return _yaml(list(profiles)).strip()
+
+
+def _duration(duration_ns: int) -> dict[str, int]:
+    sec, nsec = divmod(duration_ns, 1_000_000_000)
+    return {"sec": sec, "nsec": nsec}
 
 
 def _yaml(content: Any) -> str:
@@ -106,7 +117,7 @@ class BagWriter:
             if self.topics[topic].type_name != type_name:
                 raise BagError(f"{topic}: is {self.topics[topic].type_name} already; {type_name} can't go beside it")
             return
-        qos = qos_text() if qos is None else qos
+        qos = qos_text([qos_profile()]) if qos is None else qos
         text = schema_text(type_name) if schema is None else schema
         with self._writing():
             if type_name not in self._schema_ids:

@@ -13,10 +13,19 @@ import yaml
 from rosbags.rosbag2 import Reader, ReaderError
 
 from hal_ros.core.errors import BagError
-from hal_ros.data.bag_writer import METADATA, BagWriter
+from hal_ros.data.bag_writer import METADATA, BagWriter, qos_profile, qos_text
 from hal_ros.data.mcap_files import McapFile
 
-__all__ = ["METADATA", "BagMessage", "BagNotes", "BagWriter", "read_messages", "topic_types"]
+__all__ = [
+    "METADATA",
+    "BagMessage",
+    "BagNotes",
+    "BagWriter",
+    "qos_profile",
+    "qos_text",
+    "read_messages",
+    "topic_types",
+]
 
 
 class BagMessage(NamedTuple):
