@@ -85,7 +85,8 @@ class Segmenter:
         """
         boundaries: list[BoundaryEstimate] = []
         held = observation.tick - state.tick - 1
-        if observation.origin_ns != state.origin_ns or held > self.card.max_held_ticks:
+        # A looped bag brings the same origin again, but its ticks go back.
+        if observation.origin_ns != state.origin_ns or not 0 <= held <= self.card.max_held_ticks:
             closing, state = self.finish(state, observation.stamp_ns)
             boundaries += closing
             state = state._replace(origin_ns=observation.origin_ns, tick=observation.tick - 1)
