@@ -13,6 +13,15 @@ import numpy as np
 NEAR_X, FAR_X = 0.215, 0.335
 COLUMNS_Y = (-0.18, -0.06, 0.06, 0.18)
 JITTER_M = 0.012
+DRAWER_Y = 0.2
+
+BLOCKS = ("red", "blue", "green")
+_FAR_ONLY = ("cup", "bowl")
+
+# Half of the side of the square that each station keeps to itself.
+_FOOTPRINT = {"plate": 0.061, "tray": 0.058, "bowl": 0.061, "button": 0.043, "cup": 0.03}
+_BLOCK_FOOTPRINT = 0.03
+_DRAWER_FOOTPRINT = 0.068
 
 SURFACE_Z = 0.012  # top of the plate and of the tray's floor
 CUP_HEIGHT = 0.065
@@ -49,7 +58,7 @@ class Layout:
     @property
     def drawer_y(self) -> float:
         """Centre line of the drawer."""
-        return self.drawer_side * abs(COLUMNS_Y[0])
+        return self.drawer_side * DRAWER_Y
 
 
 def stations(macros: Sequence[str]) -> tuple[str, ...]:
@@ -66,29 +75,18 @@ def stations(macros: Sequence[str]) -> tuple[str, ...]:
 
 
 def draw(macros: Sequence[str], rng: np.random.Generator) -> Layout:
-    """Draw a layout for a recipe."""
+    """Draw a layout for a recipe: anew, until no station stands in another's or in the drawer's way."""
     drawer_side = int(rng.choice((-1, 1))) if "open" in macros else 0
-    needed = list(stations(macros))
-    if "red" not in needed:
-        needed += [name for name in ("red", "blue") if rng.random() < 0.5]
-    columns = [y for y in COLUMNS_Y if not drawer_side or y * drawer_side < 0.15]
-    near = [(NEAR_X, y) for y in columns]
-    far = [(FAR_X, y) for y in columns]
-    rng.shuffle(near)
-    rng.shuffle(far)
-    order = [name for name in needed if name in ("cup", "bowl")]
-    others = [name for name in needed if name not in order] + ["green"] * int(rng.random() < 0.6)
-    chosen = {name: far.pop() for name in order}
-    free = far + near
-    rng.shuffle(free)
-    chosen.update(zip(others, free, strict=False))
-    places = {
-        name: (x + float(rng.uniform(-1, 1)) * JITTER_M, y + float(rng.uniform(-1, 1)) * JITTER_M)
-        for name, (x, y) in chosen.items()
-    }
+    names = list(stations(macros))
+    if "red" not in names:
+        names += [name for name in ("red", "blue") if rng.random() < 0.5]
+    names += ["green"] * int(rng.random() < 0.6)
+    places = _fill_slots(names, drawer_side, rng)
+    while not _apart(places, drawer_side):
+        places = _fill_slots(names, drawer_side, rng)
     blocks = {
         name: Block(places.pop(name), float(rng.uniform(-0.6, 0.6)), float(rng.uniform(0.0185, 0.0215)))
-        for name in ("red", "blue", "green")
+        for name in BLOCKS
         if name in places
     }
     balls = "" if "cup" not in places else "cup" if "pour" in macros else str(rng.choice(("", "bowl")))
@@ -100,9 +98,36 @@ def draw(macros: Sequence[str], rng: np.random.Generator) -> Layout:
         drawer_x=float(rng.uniform(0.235, 0.245)),
         balls_in=balls,
         edge_items=tuple(
-            (float(rng.uniform(-0.17, -0.05)), side * float(rng.uniform(0.2, 0.45)))
-            for side in rng.choice((-1, 1), int(rng.integers(1, 5)))
+            (float(rng.uniform(-0.17, -0.08)), float(y) + float(rng.uniform(-0.02, 0.02)))
+            for y in rng.choice((-0.42, -0.3, -0.18, 0.18, 0.3, 0.42), int(rng.integers(1, 5)), replace=False)
         ),
+    )
+
+
+def _fill_slots(names: Sequence[str], drawer_side: int, rng: np.random.Generator) -> dict[str, tuple[float, float]]:
+    """Return a place for every name: a slot of its own, and a small shift."""
+    columns = [y for y in COLUMNS_Y if not drawer_side or y * drawer_side < 0.15]
+    near, far = [(NEAR_X, y) for y in columns], [(FAR_X, y) for y in columns]
+    rng.shuffle(far)
+    chosen = {name: far.pop() for name in names if name in _FAR_ONLY}
+    free = far + near
+    rng.shuffle(free)
+    chosen.update(zip((name for name in names if name not in _FAR_ONLY), free, strict=False))
+    return {
+        name: (x + float(rng.uniform(-1, 1)) * JITTER_M, y + float(rng.uniform(-1, 1)) * JITTER_M)
+        for name, (x, y) in chosen.items()
+    }
+
+
+def _apart(places: Mapping[str, tuple[float, float]], drawer_side: int) -> bool:
+    """Tell whether all footprints are clear of each other and of the drawer's whole way."""
+    squares = [(x, y, _FOOTPRINT.get(name, _BLOCK_FOOTPRINT)) for name, (x, y) in places.items()]
+    if drawer_side and any(abs(y - drawer_side * DRAWER_Y) < half + _DRAWER_FOOTPRINT for _, y, half in squares):
+        return False
+    return all(
+        max(abs(xa - xb), abs(ya - yb)) > ha + hb
+        for i, (xa, ya, ha) in enumerate(squares)
+        for xb, yb, hb in squares[:i]
     )
 
 

@@ -40,7 +40,7 @@ def _document(layout: Layout, look: Look, width_px: int, height_px: int) -> str:
     textures = "".join(
         f'<texture name="{n}" type="2d" file="{n}.png"/>'
         f'<material name="{n}" texture="{n}" texrepeat="{r} {r}" specular="{s}" shininess="0.2"/>'
-        for n, r, s in (("table", 2, 0.1), ("wall", 2, 0), ("floor", 6, 0))
+        for n, r, s in (("table", 1, 0.1), ("wall", 1, 0), ("floor", 4, 0))
     )
     return f"""<mujoco model="tabletop">
 <compiler angle="radian" autolimits="true" meshdir="{ASSETS}"/>
@@ -110,14 +110,14 @@ def _block(name: str, block: lay.Block, colour: Colour) -> str:
 def _plate(xy: tuple[float, float], c: Any) -> str:
     z = lay.SURFACE_Z
     return (
-        f'<body name="plate" pos="{_v(xy)} 0"><geom type="cylinder" size="0.066 {z / 2}" pos="0 0 {z / 2}" '
-        f'rgba="{_rgba(c["plate"])}"/><geom class="deco" type="cylinder" size="0.07 {z / 2 - 0.002}" '
+        f'<body name="plate" pos="{_v(xy)} 0"><geom type="cylinder" size="0.057 {z / 2}" pos="0 0 {z / 2}" '
+        f'rgba="{_rgba(c["plate"])}"/><geom class="deco" type="cylinder" size="0.06 {z / 2 - 0.002}" '
         f'pos="0 0 {z / 2 - 0.002}" rgba="{_rgba(c["plate_rim"])}"/></body>'
     )
 
 
 def _tray(xy: tuple[float, float], c: Any) -> str:
-    z, side, rim = lay.SURFACE_Z, 0.062, 0.005
+    z, side, rim = lay.SURFACE_Z, 0.055, 0.005
     walls = "".join(
         f'<geom type="box" size="{_v(size)}" pos="{_v(pos)}" rgba="{_rgba(c["tray"], 0.7)}"/>'
         for sign in (-1, 1)

@@ -15,10 +15,11 @@ TRAVEL_Z = 0.125  # height of the fingertips between stations: a held block clea
 GRASP_Z = 0.012  # of the fingertips above what a block stands on
 CUP_GRASP_Z = 0.036
 CUP_PITCH, POUR_PITCH = 0.6, 0.3
-POUR_Z = 0.122  # of the cup's grasped middle
-POUR_OFFSET = 0.05  # of the cup's middle beside the bowl's
+POUR_Z = 0.116  # of the cup's grasped middle
+POUR_ASIDE, POUR_OUTWARDS = 0.035, 0.035  # of the cup's middle from the bowl's
 PAD_BEHIND_TIP = 0.0075
 HANDLE_GRIP, HANDLE_Z = 0.026, 0.046
+STACK_OFFSET = 0.026  # of a block from the middle of its receptacle, so that two fit
 MISS_PROBABILITY = 0.15
 
 
@@ -96,7 +97,7 @@ class Tasks:
         px, py = self._layout.places[receptacle]
         taken = self._on.setdefault(receptacle, [])
         side = -math.copysign(1.0, taken[0]) if taken else float(self._rng.choice((-1, 1)))
-        off = side * 0.032
+        off = side * STACK_OFFSET
         taken.append(off)
         yaw = self._near(float(self._rng.uniform(-0.15, 0.15)), math.atan2(py, px + off))
         above = Pose(px + off, py, TRAVEL_Z, yaw)
@@ -168,7 +169,9 @@ class Tasks:
         bx, by = self._layout.places["bowl"]
         radial = math.atan2(by, bx)
         side = 1.0 if math.atan2(self._c.pose.y, self._c.pose.x) > radial else -1.0
-        middle = (bx - side * POUR_OFFSET * math.sin(radial), by + side * POUR_OFFSET * math.cos(radial), POUR_Z)
+        out = np.array([math.cos(radial), math.sin(radial)]) * POUR_OUTWARDS
+        aside = np.array([-math.sin(radial), math.cos(radial)]) * side * POUR_ASIDE
+        middle = (bx + out[0] + aside[0], by + out[1] + aside[1], POUR_Z)
         beside = self._cup_pose(middle, radial, POUR_PITCH)
         yield from self._c.go(beside)
         yield from self._c.wait(0.2)
