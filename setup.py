@@ -68,6 +68,7 @@ setup(
             "hypothesis>=6.100",
             "ruff>=0.6",
             "mypy>=1.11",
+            "setuptools",
             "types-PyYAML",
             "types-psutil",
         ],

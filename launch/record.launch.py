@@ -1,0 +1,110 @@
+"""Record what the segmenter hears and says into one MCAP: `ros2 launch hal_ros record.launch.py`.
+
+`recorder:=auto` takes stock rosbag2 where it is installed with MCAP storage, and this package's recorder elsewhere; it
+prints which. Only this package's recorder adds the model's card, and loses at most a second when it is killed.
+"""
+
+import re
+from datetime import datetime
+from pathlib import Path
+
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch import LaunchContext, LaunchDescription
+from launch.action import Action
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, LogInfo, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+SHARE = Path(__file__).resolve().parent.parent  # share/hal_ros, or the source tree
+
+ARGUMENTS = {
+    "recorder": ("auto", "auto, hal_ros or rosbag2."),
+    "recorder_config": (str(SHARE / "config" / "recorder.yaml"), "File of parameters of this package's recorder."),
+    "output": ("recordings", "Folder that gets one folder per run."),
+    "run": ("", "Name of this run's folder; empty: date and time."),
+    "model": (str(SHARE / "models" / "tabletop"), "Folder of the model bundle whose card is recorded."),
+    "namespace": ("", "Namespace of the segmenter and its topics."),
+    "image_topic": ("", "Camera topic, without the suffix of its transport; empty: camera/color/image_raw."),
+    "joint_topic": ("", "Topic of the joint states; empty: joint_states."),
+    "use_sim_time": ("false", "Take time from /clock."),
+    "log_level": ("info", "debug, info, warn, error or fatal."),
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Describe the recorder."""
+    arguments = [
+        DeclareLaunchArgument(name, default_value=value, description=text) for name, (value, text) in ARGUMENTS.items()
+    ]
+    return LaunchDescription([*arguments, OpaqueFunction(function=record)])
+
+
+def record(context: LaunchContext) -> list[Action]:
+    """Make the recorder's process, once the arguments have their values."""
+    values = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    values["run"] = values["run"] or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    chosen = values["recorder"]
+    if chosen == "auto":
+        chosen = "rosbag2" if has_rosbag2() else "hal_ros"
+    if chosen not in ("hal_ros", "rosbag2"):
+        raise ValueError(f"recorder:={chosen}: expected auto, hal_ros or rosbag2")
+    process = rosbag2(values) if chosen == "rosbag2" else own_recorder(values)
+    return [LogInfo(msg=f"recording with {chosen} into {Path(values['output']) / values['run']}"), process]
+
+
+def has_rosbag2() -> bool:
+    """Say whether `ros2 bag record -s mcap` would work."""
+    try:
+        for package in ("ros2bag", "rosbag2_storage_mcap"):
+            get_package_prefix(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def rosbag2(values: dict[str, str]) -> ExecuteProcess:
+    """Record with stock rosbag2. A regular expression is the one way to name topics that all releases share."""
+    expression = "^(" + "|".join(re.escape(topic) for topic in topics(values)) + ")$"
+    folder = Path(values["output"])
+    folder.mkdir(parents=True, exist_ok=True)
+    clock = ["--use-sim-time"] if is_true(values["use_sim_time"]) else []
+    command = ["ros2", "bag", "record", "--storage", "mcap", "--output", str(folder / values["run"]), *clock]
+    return ExecuteProcess(cmd=[*command, "--regex", expression], output="screen")
+
+
+def topics(values: dict[str, str]) -> list[str]:
+    """List the absolute names of all topics that belong in a recording."""
+    image = values["image_topic"] or "camera/color/image_raw"
+    camera = image[: image.rfind("/") + 1]
+    relative = [
+        *(image, f"{image}/compressed", f"{camera}camera_info", values["joint_topic"] or "joint_states"),
+        *("action_label", "action_boundary", "segmenter/vocabulary", "simulation/action_truth"),
+    ]
+    prefix = f"/{values['namespace'].strip('/')}/".replace("//", "/")
+    absolute = [name if name.startswith("/") else prefix + name for name in relative]
+    return [*absolute, "/clock", "/diagnostics", "/tf", "/tf_static"]
+
+
+def own_recorder(values: dict[str, str]) -> Node:
+    """Record with this package's recorder."""
+    parameters: dict[str, str | list[str]] = {
+        "output": values["output"],
+        "name": values["run"],
+        "model": values["model"],
+    }
+    if values["image_topic"] or values["joint_topic"]:  # else what the configuration file says
+        parameters["topics"] = topics(values)
+    return Node(
+        package="hal_ros",
+        executable="recorder",
+        name="recorder",
+        namespace=values["namespace"],
+        parameters=[values["recorder_config"], {**parameters, "use_sim_time": is_true(values["use_sim_time"])}],
+        ros_arguments=["--log-level", values["log_level"]],
+        output="screen",
+    )
+
+
+def is_true(value: str) -> bool:
+    """Read a launch argument as launch's own conditions do."""
+    return value.lower() in ("true", "1")

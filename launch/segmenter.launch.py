@@ -1,0 +1,82 @@
+"""The segmenter for any robot and any model: `ros2 launch hal_ros segmenter.launch.py model:=... image_topic:=...`.
+
+An argument that is left empty keeps what the configuration file says. With `autostart` the node configures and
+activates itself; without it, that is a lifecycle manager's task. Nothing here sends it transitions, so never both do.
+"""
+
+import os
+from pathlib import Path
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction, SetEnvironmentVariable
+from launch.conditions import IfCondition
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+SHARE = Path(__file__).resolve().parent.parent  # share/hal_ros, or the source tree
+
+ARGUMENTS = {
+    "config": (str(SHARE / "config" / "segmenter.yaml"), "File of parameters."),
+    "model": (
+        str(SHARE / "models" / "tabletop"),
+        "Folder of the model bundle; empty: what the file of parameters says.",
+    ),
+    "namespace": ("", "Namespace of node and topics."),
+    "image_topic": ("", "Camera topic, without the suffix of its transport."),
+    "image_transport": ("", "raw or compressed."),
+    "joint_topic": ("", "Topic of the joint states."),
+    "backend": ("", "auto, onnx, tensorrt or torch."),
+    "autostart": ("true", "Configure and activate at start; false leaves it to a lifecycle manager."),
+    "use_sim_time": ("false", "Take time from /clock."),
+    "log_level": ("info", "debug, info, warn, error or fatal."),
+    "record": ("false", "Record the inputs and the answers, too; see record.launch.py for where."),
+}
+RECORDED = ("model", "namespace", "image_topic", "joint_topic", "use_sim_time", "log_level")  # handed to the recorder
+OPTIONAL = ("model", "image_topic", "image_transport", "joint_topic", "backend")
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Describe the node and, with `record`, the recorder."""
+    recorder = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(SHARE / "launch" / "record.launch.py")),
+        launch_arguments={name: LaunchConfiguration(name) for name in RECORDED}.items(),
+        condition=IfCondition(LaunchConfiguration("record")),
+    )
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(name, default_value=value, description=text)
+                for name, (value, text) in ARGUMENTS.items()
+            ),
+            *large_image_profile(),
+            OpaqueFunction(function=segmenter),
+            recorder,
+        ]
+    )
+
+
+def large_image_profile() -> list[SetEnvironmentVariable]:
+    """Give Fast DDS room for images, unless the user chose a profile of his own under either of its names."""
+    names = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")  # the second until Jazzy
+    if any(os.environ.get(name) for name in names):
+        return []
+    return [SetEnvironmentVariable(name, str(SHARE / "config" / "fastdds.xml")) for name in names]
+
+
+def segmenter(context: LaunchContext) -> list[Node]:
+    """Make the node, once the arguments have their values."""
+    values = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    chosen = {name: values[name] for name in OPTIONAL if values[name]}
+    flags = {name: values[name].lower() in ("true", "1") for name in ("autostart", "use_sim_time")}
+    return [
+        Node(
+            package="hal_ros",
+            executable="segmenter",
+            name="segmenter",
+            namespace=values["namespace"],
+            parameters=[values["config"], {**chosen, **flags}],
+            ros_arguments=["--log-level", values["log_level"]],
+            output="screen",
+        )
+    ]
