@@ -1,0 +1,118 @@
+"""`hal replay`: label a bag offline with the node's own code, and compare with the labels in it."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hal_ros.core.segmenter import Segmenter
+    from hal_ros.data.bags import BagMessage
+    from hal_ros.evaluate.replay import Comparison
+    from hal_ros.runtime.card import Bundle
+
+FAULTS = ("unreadable", "malformed", "joints_unnamed", "joints_missing", "repeated", "backwards", "zero", "missing")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("bag", type=Path, metavar="BAG", help="an .mcap or .db3 file, or a rosbag2 folder")
+    parser.add_argument("--model", type=Path, default=Path("models/tabletop"), help="bundle (default: %(default)s)")
+    parser.add_argument("--out", type=Path, help="write labels and boundaries: a new .mcap file, or a new folder")
+    parser.add_argument(
+        "--ticks-from", type=Path, metavar="BAG", help="step exactly the ticks of the labels recorded in this bag"
+    )
+    parser.add_argument("--image-topic", help="camera topic (default: the usual one, or the only one)")
+    parser.add_argument("--joint-topic", help="joint state topic (default: the usual one, or the only one)")
+    parser.add_argument("--backend", default="auto", help="what runs the model (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Replay, write, compare; 1 when --ticks-from does not give the recorded labels again."""
+    from hal_ros.core.segmenter import Segmenter
+    from hal_ros.data.bags import BagNotes
+    from hal_ros.runtime.backend import check_golden, open_backend
+    from hal_ros.runtime.card import load_bundle
+
+    bundle = load_bundle(args.model)
+    backend, reason = open_backend(bundle, args.backend)
+    check_golden(bundle, backend)
+    print(f"{bundle.card.name} {bundle.sha256[:12]} on {backend.name} ({reason})")
+    notes, counters = BagNotes(), Counter[str]()
+    started = time.perf_counter()
+    answers = _replay(args, Segmenter(bundle.card, backend), notes, counters)
+    wall_s = time.perf_counter() - started
+    if args.out is not None:
+        _write(args.out, bundle, answers)
+    _summarise(answers, wall_s, counters)
+    if str(notes):
+        print(f"{args.bag}: {notes}")
+    comparisons = _compare(args.ticks_from or args.bag, answers)
+    return int(args.ticks_from is not None and not (comparisons and comparisons[0].holds))
+
+
+def _replay(args: argparse.Namespace, segmenter: Segmenter, notes: object, counters: Counter[str]) -> list[BagMessage]:
+    from hal_ros.data.answers import LABEL_TYPE
+    from hal_ros.data.bags import BagNotes, read_messages, topic_types
+    from hal_ros.data.sensors import find_topics
+    from hal_ros.evaluate.replay import due_frames, named_frames, named_ticks, replay
+
+    assert isinstance(notes, BagNotes)
+    card = segmenter.card
+    topics = find_topics(topic_types(args.bag), card, args.image_topic, args.joint_topic)
+    print(f"{args.bag}: camera {topics.camera or 'not used'}, joints {topics.joints or 'none'}")
+    messages = read_messages(args.bag, [topic for topic in topics if topic], notes)
+    if args.ticks_from is None:
+        return list(replay(due_frames(messages, card, topics, counters), segmenter))
+    labels = (message for message in read_messages(args.ticks_from) if message.type_name == LABEL_TYPE)
+    ticks, segments = named_ticks(labels, card)
+    return list(replay(named_frames(messages, ticks, card, topics, counters), segmenter, segments))
+
+
+def _write(path: Path, bundle: Bundle, answers: list[BagMessage]) -> None:
+    from hal_ros.data.answers import VOCABULARY_TYPE, vocabulary_message
+    from hal_ros.data.bags import BagWriter, qos_profile, qos_text
+    from hal_ros.data.messages import serialise
+    from hal_ros.runtime.card import CARD
+
+    card = (bundle.folder / CARD).read_text(encoding="utf-8")
+    metadata = {"bundle": {"name": bundle.card.name, "sha256": bundle.sha256, "card": card}}
+    with BagWriter(path, metadata) as bag:
+        bag.add_topic("/segmenter/vocabulary", VOCABULARY_TYPE, qos_text([qos_profile(durability=1, depth=1)]))
+        start_ns = answers[0].receive_ns if answers else 0
+        vocabulary = serialise(vocabulary_message(bundle.card, bundle.sha256))
+        bag.write("/segmenter/vocabulary", VOCABULARY_TYPE, vocabulary, start_ns)
+        for topic, type_name, receive_ns, data in answers:
+            bag.write(topic, type_name, data, receive_ns)
+    print(f"{bag.file}: written")
+
+
+def _summarise(answers: list[BagMessage], wall_s: float, counters: Counter[str]) -> None:
+    """Print counts, and the speed: seconds of the robot's time per second of this machine's."""
+    from hal_ros.evaluate.replay import BOUNDARY_TOPIC, LABEL_TOPIC
+
+    counts = Counter(answer.topic for answer in answers)
+    print(f"{counts[LABEL_TOPIC]} labels, {counts[BOUNDARY_TOPIC]} boundaries")
+    if answers:
+        robot_s = (answers[-1].receive_ns - answers[0].receive_ns) / 1e9
+        print(f"{robot_s:.1f} s in {wall_s:.1f} s: {robot_s / wall_s:.1f} times real time")
+    faults = ", ".join(f"{counters[name]} {name}" for name in FAULTS if counters[name])
+    if faults:
+        print(f"counted: {faults}")
+
+
+def _compare(path: Path, answers: list[BagMessage]) -> list[Comparison]:
+    """Compare with what the bag holds of labels and boundaries, if it does."""
+    from hal_ros.data.bags import read_messages, topic_types
+    from hal_ros.evaluate.replay import BOUNDARY_TOPIC, LABEL_TOPIC, compare
+
+    recorded_topics = [topic for topic in (LABEL_TOPIC, BOUNDARY_TOPIC) if topic in topic_types(path)]
+    recorded = list(read_messages(path, recorded_topics)) if recorded_topics else []
+    comparisons = [compare(recorded, answers, topic) for topic in recorded_topics]
+    for result in comparisons:
+        where = "" if result.holds else f"; the first that differs is stamped {result.first_difference_ns} ns"
+        print(f"{result.topic}: {result.equal} of {result.recorded} recorded messages equal byte for byte{where}")
+    return comparisons

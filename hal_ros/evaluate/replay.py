@@ -1,0 +1,260 @@
+"""A bag through the segmenter offline: the node's own intake, conversions, step and messages, without its clock.
+
+Plain replay takes every tick that is due. It equals a live run byte for byte where that run dropped, held and lost
+nothing and each joint sample had arrived before the image that follows it. Replay of recorded labels takes exactly the
+ticks, joint samples and resets that they name, whatever was dropped, and so always equals them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from hal_ros.core import image
+from hal_ros.core.errors import BagError, ImageError
+from hal_ros.core.intake import Due, Intake
+from hal_ros.core.segmenter import Segmenter
+from hal_ros.core.ticks import Grid, place
+from hal_ros.core.types import BoundaryEstimate, ByteArray, JointSample, ModelCard, Observation
+from hal_ros.data.answers import BOUNDARY_TYPE, LABEL_TYPE, boundary_message, label_message
+from hal_ros.data.bags import BagMessage
+from hal_ros.data.messages import deserialise, serialise, to_ns
+from hal_ros.data.sensors import SensorTopics, joint_sample, pixels
+
+LABEL_TOPIC = "/action_label"
+BOUNDARY_TOPIC = "/action_boundary"
+PATIENCE = 64
+"""So many later labels may be ready before a label whose image or joint sample is not in the bag is given up."""
+
+
+class Frame(NamedTuple):
+    """A tick to step: what the node's worker would get. `reset` says that somebody reset the node before it."""
+
+    due: Due
+    picture: ByteArray | None
+    frame_id: str
+    receive_ns: int
+    reset: bool = False
+
+
+def replay(frames: Iterable[Frame], segmenter: Segmenter, segments: int = 0) -> Iterator[BagMessage]:
+    """Step every frame and yield the answers' messages in the order in which the node publishes them.
+
+    `segments` were opened before; at the end the open segment is closed, as the node does when it is deactivated.
+    Raises what the backend raises.
+    """
+    state = segmenter.start(segments)
+    last: Frame | None = None
+    for frame in frames:
+        due = frame.due
+        if frame.reset and last is not None:
+            closing, state = segmenter.finish(state, last.due.stamp_ns)
+            yield from _boundaries(closing, segmenter.card, last)
+        observation = Observation(due.stamp_ns, due.tick, due.origin_ns, frame.picture, due.joints)
+        estimate, boundaries, state = segmenter.step(observation, state)
+        label = label_message(estimate, due, segmenter.card.vocabulary, frame.frame_id)
+        yield BagMessage(LABEL_TOPIC, LABEL_TYPE, frame.receive_ns, serialise(label))
+        yield from _boundaries(boundaries, segmenter.card, frame)
+        last = frame
+    if last is not None:
+        closing, _ = segmenter.finish(state, last.due.stamp_ns)
+        yield from _boundaries(closing, segmenter.card, last)
+
+
+def _boundaries(boundaries: Sequence[BoundaryEstimate], card: ModelCard, frame: Frame) -> Iterator[BagMessage]:
+    for boundary in boundaries:
+        message = boundary_message(boundary, card.vocabulary, frame.frame_id)
+        yield BagMessage(BOUNDARY_TOPIC, BOUNDARY_TYPE, frame.receive_ns, serialise(message))
+
+
+# --- every tick that is due ------------------------------------------------------------------------------------------
+
+
+def due_frames(
+    messages: Iterable[BagMessage], card: ModelCard, topics: SensorTopics, counters: Counter[str]
+) -> Iterator[Frame]:
+    """Yield the ticks that are due, from messages in receive order.
+
+    Counters: those of the intake; unreadable (images that can't be converted), malformed (messages that are not of
+    their type), joints_unnamed (joint states that name none of the card's joints).
+    """
+    intake = Intake(card)
+    for message in messages:
+        content = _content(message, topics, counters)
+        if content is None:
+            continue
+        if message.topic == topics.joints:
+            sample = _sample(content, card, counters)
+            due = None if sample is None else intake.joints(sample)
+            frame = None if due is None else Frame(due, None, content.header.frame_id, message.receive_ns)
+        else:
+            due = intake.image(to_ns(content.header.stamp))
+            frame = None if due is None else _with_picture(due, content, message, card, counters)
+        if frame is not None:
+            yield frame
+    counters.update(intake.counters)
+
+
+def _content(message: BagMessage, topics: SensorTopics, counters: Counter[str]) -> Any | None:
+    """Deserialise a message on one of the two topics; None for all others, and counted for a malformed one."""
+    if message.topic not in topics:
+        return None
+    try:
+        return deserialise(message.type_name, message.data)
+    except BagError:
+        counters["malformed"] += 1
+        return None
+
+
+def _sample(content: Any, card: ModelCard, counters: Counter[str]) -> JointSample | None:
+    assert card.joints is not None  # otherwise no joint topic was looked for
+    sample = joint_sample(content, card.joints)
+    counters["joints_unnamed"] += sample is None
+    return sample
+
+
+def _with_picture(due: Due, content: Any, message: BagMessage, card: ModelCard, counters: Counter[str]) -> Frame | None:
+    assert card.image is not None  # the intake lets no image through without it
+    try:
+        picture = image.to_input(pixels(content, message.type_name), card.image)
+    except ImageError:
+        counters["unreadable"] += 1
+        return None
+    return Frame(due, picture, content.header.frame_id, message.receive_ns)
+
+
+# --- exactly the ticks that recorded labels name ---------------------------------------------------------------------
+
+
+class NamedTick(NamedTuple):
+    """What a recorded ActionLabel says of the tick that went in."""
+
+    stamp_ns: int
+    tick: int
+    origin_ns: int
+    joints_ns: int  # stamp of the joint sample; 0 without one
+    reset: bool  # its grid is new though nothing in the stamps made it so
+
+
+def named_ticks(labels: Iterable[BagMessage], card: ModelCard) -> tuple[list[NamedTick], int]:
+    """Return the ticks that recorded labels name, and how many segments the node had opened before the first of them.
+
+    Raises BagError for labels that begin in the middle of a stream: the model's state before them is not known.
+    """
+    ticks: list[NamedTick] = []
+    segments = None
+    for message in labels:
+        label = deserialise(message.type_name, message.data)
+        before = ticks[-1] if ticks else None
+        ticks.append(_named_tick(label, before, card))
+        if segments is None and label.confirmed_valid:
+            segments = label.segment_id - 1
+    if ticks and ticks[0].tick > card.max_held_ticks:
+        raise BagError(
+            f"the recorded labels begin at tick {ticks[0].tick}; expected a recording from the first tick on"
+        )
+    return ticks, segments or 0
+
+
+def _named_tick(label: Any, before: NamedTick | None, card: ModelCard) -> NamedTick:
+    stamp_ns, origin_ns = to_ns(label.header.stamp), to_ns(label.origin)
+    reset = False
+    if before is not None and origin_ns != before.origin_ns:
+        grid = Grid(before.origin_ns, before.tick, before.stamp_ns)
+        reset = not place(origin_ns, grid, card.period_ns, card.max_held_ticks).restarted
+    return NamedTick(stamp_ns, label.tick, origin_ns, to_ns(label.joints_stamp), reset)
+
+
+def named_frames(
+    messages: Iterable[BagMessage],
+    ticks: Sequence[NamedTick],
+    card: ModelCard,
+    topics: SensorTopics,
+    counters: Counter[str],
+) -> Iterator[Frame]:
+    """Yield exactly the given ticks, from messages in receive order.
+
+    Counters, beside those of due_frames: missing (ticks whose image or joint sample is not in the bag).
+    """
+    waiting = deque(ticks)
+    stamps = {tick.stamp_ns for tick in ticks}
+    samples_ns = {tick.joints_ns for tick in ticks}
+    arrived: dict[int, tuple[BagMessage, Any]] = {}  # the driving messages by stamp
+    samples: dict[int, JointSample] = {}
+    for message in messages:
+        content = _content(message, topics, counters)
+        if content is None:
+            continue
+        stamp_ns = to_ns(content.header.stamp)
+        if message.topic == topics.joints and stamp_ns in samples_ns:
+            sample = _sample(content, card, counters)
+            if sample is not None:
+                samples[stamp_ns] = sample
+        if message.topic == (topics.camera or topics.joints) and stamp_ns in stamps:
+            arrived.setdefault(stamp_ns, (message, content))
+        yield from _ready(waiting, arrived, samples, card, counters)
+    while waiting:
+        counters["missing"] += 1
+        waiting.popleft()
+        yield from _ready(waiting, arrived, samples, card, counters)
+
+
+def _ready(
+    waiting: deque[NamedTick],
+    arrived: dict[int, tuple[BagMessage, Any]],
+    samples: dict[int, JointSample],
+    card: ModelCard,
+    counters: Counter[str],
+) -> Iterator[Frame]:
+    """Yield the ticks at the head of the queue whose inputs are all there, forgetting what they used."""
+    while waiting:
+        tick = waiting[0]
+        if tick.stamp_ns not in arrived or (tick.joints_ns and tick.joints_ns not in samples):
+            if len(arrived) < PATIENCE:
+                return
+            counters["missing"] += 1
+            arrived.pop(tick.stamp_ns, None)
+            waiting.popleft()
+            continue
+        waiting.popleft()
+        message, content = arrived.pop(tick.stamp_ns)
+        due = Due(tick.stamp_ns, tick.tick, tick.origin_ns, samples.get(tick.joints_ns))
+        for stamp_ns in [stamp_ns for stamp_ns in samples if stamp_ns < tick.joints_ns]:
+            del samples[stamp_ns]
+        if card.image is None:
+            yield Frame(due, None, content.header.frame_id, message.receive_ns, tick.reset)
+        elif (frame := _with_picture(due, content, message, card, counters)) is not None:
+            yield frame._replace(reset=tick.reset)
+
+
+# --- against the recording -------------------------------------------------------------------------------------------
+
+
+class Comparison(NamedTuple):
+    """How many recorded messages of one topic were replayed byte for byte, and the stamp of the first that was not."""
+
+    topic: str
+    equal: int
+    recorded: int
+    replayed: int
+    first_difference_ns: int | None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the replay begins with all that was recorded; the recorder may have ended before the node did."""
+        return self.first_difference_ns is None
+
+
+def compare(recorded: Sequence[BagMessage], replayed: Sequence[BagMessage], topic: str) -> Comparison:
+    """Compare the messages of one topic, in order."""
+    before = [message for message in recorded if message.topic == topic]
+    after = [message.data for message in replayed if message.topic == topic]
+    equal = 0
+    first_difference_ns = None
+    for index, message in enumerate(before):
+        if index < len(after) and after[index] == message.data:
+            equal += 1
+        elif first_difference_ns is None:
+            first_difference_ns = to_ns(deserialise(message.type_name, message.data).header.stamp)
+    return Comparison(topic, equal, len(before), len(after), first_difference_ns)
