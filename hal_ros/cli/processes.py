@@ -125,11 +125,12 @@ class Processes:
         pids = [child.process.pid for child in self.children if child.process.poll() is None]
         self._segments |= shared_memory.held_by(pids)
         for child in self.children:
-            self._stop(child)
+            self.end(child)
         shared_memory.remove_unused(self._segments)
         self._segments.clear()
 
-    def _stop(self, child: Child) -> None:
+    def end(self, child: Child) -> None:
+        """End one child and reap it; a second call does nothing."""
         stages = (
             (signal.SIGINT, self._deadlines.interrupt_s),
             (signal.SIGTERM, self._deadlines.terminate_s),

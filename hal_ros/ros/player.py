@@ -6,7 +6,6 @@ simulated time sees a live robot.
 
 from __future__ import annotations
 
-import importlib
 import signal
 import struct
 import sys
@@ -28,6 +27,7 @@ from rosgraph_msgs.msg import Clock
 from hal_ros.core.errors import BagError, ConfigError, HalError
 from hal_ros.data.bags import BagMessage, read_messages, topic_types
 from hal_ros.ros.params import declare, parameter, read
+from hal_ros.ros.recorder import message_class
 
 LOOP_GAP_NS = 2_000_000_000  # between two rounds; long enough that listeners see a break, not a jump of the scene
 CLOCK_PERIOD_NS = 5_000_000
@@ -86,17 +86,18 @@ class Player(Node):
         """Publish the whole bag, once or for ever."""
         self._open_channels()
         self._wait_for_subscribers()
-        started_ns, offset_ns = time.monotonic_ns(), None
+        started_ns = offset_ns = None
         while not self._stopped():
             first_ns = last_ns = None
             for message in read_messages(self._path, self._channels.keys()):
                 first_ns = message.receive_ns if first_ns is None else first_ns
+                started_ns = time.monotonic_ns() if started_ns is None else started_ns
                 last_ns = message.receive_ns
                 due_ns = started_ns + round((message.receive_ns - first_ns) / self.parameters.rate)
                 if not self._spin_until(due_ns):
                     return
-                offset_ns = self._publish(message, offset_ns)
-            if first_ns is None or last_ns is None:
+                offset_ns = self._publish(message, due_ns, offset_ns)
+            if first_ns is None or last_ns is None or started_ns is None:
                 raise BagError(f"{self._path}: nothing to play; expected messages on other topics than those excluded")
             if not self.parameters.loop:
                 return
@@ -114,11 +115,10 @@ class Player(Node):
                 self._channels[topic] = channel
 
     def _open(self, topic: str, type_name: str) -> Channel | None:
-        package, _, name = type_name.split("/")
         try:
-            kind = getattr(importlib.import_module(f"{package}.msg"), name)
-        except (ImportError, AttributeError):
-            self.get_logger().warning(f"{topic} is not played: its type {type_name} is not installed")
+            kind = message_class(type_name)
+        except BagError as error:
+            self.get_logger().warning(f"{topic} is not played: {error}")
             return None
         qos = QoSProfile(depth=10)  # reliable, so that it fits every subscriber
         if topic.endswith("tf_static"):
@@ -141,14 +141,15 @@ class Player(Node):
             self._executor.spin_once(timeout_sec=min(remaining_s, 0.05))
         return False
 
-    def _publish(self, message: BagMessage, offset_ns: int | None) -> int | None:
+    def _publish(self, message: BagMessage, due_ns: int, offset_ns: int | None) -> int | None:
         """Publish one message; return by how much stamps are moved, None until a stamped message came."""
         channel = self._channels[message.topic]
         data = message.data
         if channel.stamped:
             stamp_ns = read_stamp(data)
             if self.parameters.restamp:
-                offset_ns = time.time_ns() - stamp_ns if offset_ns is None else offset_ns
+                if offset_ns is None:  # from when it was due, not from now: a stamp must never lie ahead of its arrival
+                    offset_ns = time.time_ns() - (time.monotonic_ns() - due_ns) - stamp_ns
                 stamp_ns += offset_ns
                 data = with_stamp(data, stamp_ns)
             self._publish_clock(stamp_ns)

@@ -13,20 +13,20 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from hal_msgs.msg import ActionLabel, ActionTruth, BoundaryEvent, Vocabulary
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
-from rclpy.subscription import MessageInfo
 from rich.console import Console
 from rich.live import Live
 from sensor_msgs.msg import CameraInfo
 
-from hal_msgs.msg import ActionLabel, ActionTruth, BoundaryEvent, Vocabulary
 from hal_ros.ros.convert import to_ns
 from hal_ros.ros.view_render import plain_line, render
 from hal_ros.ros.view_state import LabelSeen, ViewState, ViewTracker
@@ -72,7 +72,7 @@ class Listener:
         while (remaining_s := end - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=remaining_s)
 
-    def _on_label(self, message: ActionLabel, info: MessageInfo) -> None:
+    def _on_label(self, message: ActionLabel, info: Any = None) -> None:
         seen = LabelSeen(
             stamp_ns=to_ns(message.header.stamp),
             action=message.label,
@@ -81,11 +81,11 @@ class Listener:
             confirmed_action=message.confirmed_label,
             confirmed_confidence=message.confirmed_confidence,
         )
-        self.tracker.on_label(seen, info["received_timestamp"])
+        self.tracker.on_label(seen, received_ns(info))
 
-    def _on_boundary(self, message: BoundaryEvent, info: MessageInfo) -> None:
+    def _on_boundary(self, message: BoundaryEvent, info: Any = None) -> None:
         stamp_ns = to_ns(message.header.stamp)
-        self.tracker.on_boundary(stamp_ns, message.from_label, message.to_label, info["received_timestamp"])
+        self.tracker.on_boundary(stamp_ns, message.from_label, message.to_label, received_ns(info))
 
     def _on_vocabulary(self, message: Vocabulary) -> None:
         self.tracker.vocabulary = tuple(message.labels)
@@ -93,8 +93,8 @@ class Listener:
     def _on_truth(self, message: ActionTruth) -> None:
         self.tracker.on_truth(to_ns(message.header.stamp), message.label)
 
-    def _on_camera_info(self, _: CameraInfo, info: MessageInfo) -> None:
-        self.tracker.on_image(info["received_timestamp"])
+    def _on_camera_info(self, _: CameraInfo, info: Any = None) -> None:
+        self.tracker.on_image(received_ns(info))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         tracker = self.tracker
@@ -107,6 +107,11 @@ class Listener:
                 tracker.dropped |= drops
             self._notices[status.name] = status.message if status.level != DiagnosticStatus.OK else ""
         tracker.notice = next(filter(None, self._notices.values()), "")
+
+
+def received_ns(info: Any) -> int:
+    """Return when the middleware received a message; now, where rclpy does not tell (Humble)."""
+    return int((info or {}).get("received_timestamp") or time.time_ns())
 
 
 def dropped(values: Mapping[str, str]) -> dict[str, int]:
@@ -140,6 +145,11 @@ class Screen:
         elif state.elapsed_s >= self._next_line_s:
             self._next_line_s = state.elapsed_s + PLAIN_PERIOD_S
             self._console.print(plain_line(state), highlight=False, markup=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """Print a line of its own where there is no full screen."""
+        if self._live is None:
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def save_picture(state: ViewState, path: Path) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from hal_ros.data.bags import BagWriter  # noqa: E402
 from hal_ros.ros.player import read_stamp, with_stamp  # noqa: E402
 
 pytestmark = pytest.mark.ros
-DOMAIN = 71
 DEADLINE_S = 40
 FIRST_NS = 1_000_000_000
 PERIOD_NS = 20_000_000
@@ -63,9 +62,9 @@ def make_bag(path: Path) -> dict[str, list[bytes]]:
 class Ear:
     """Collects the raw bytes of some topics in a context of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, domain: int) -> None:
         self.context = Context()
-        rclpy.init(context=self.context, domain_id=DOMAIN)
+        rclpy.init(context=self.context, domain_id=domain)
         self.node = Node("ear", context=self.context)
         self.heard: dict[str, list[bytes]] = {}
         for kind, topic in ((CompressedImage, IMAGE), (JointState, JOINTS), (String, NOTE), (String, LABEL)):
@@ -89,18 +88,18 @@ class Ear:
 
 
 @pytest.fixture
-def ear() -> Iterator[Ear]:
-    ear = Ear()
+def ear(ros_domain_id: int) -> Iterator[Ear]:
+    ear = Ear(ros_domain_id)
     yield ear
     ear.close()
 
 
-def play(path: Path, **parameters: Any) -> subprocess.Popen[str]:
+def play(path: Path, environment: dict[str, str], **parameters: Any) -> subprocess.Popen[str]:
     parameters = {"bag": path, "wait_for_subscribers_s": 20.0, **parameters}
     arguments = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
     return subprocess.Popen(
         [sys.executable, "-m", "hal_ros.ros.player", "--ros-args", *arguments],
-        env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN)},
+        env=environment,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -111,9 +110,9 @@ def finish(player: subprocess.Popen[str]) -> tuple[int, str]:
     return player.returncode, errors
 
 
-def test_recorded_bytes_arrive_unchanged(tmp_path: Path, ear: Ear) -> None:
+def test_recorded_bytes_arrive_unchanged(tmp_path: Path, ear: Ear, child_environment: dict[str, str]) -> None:
     written = make_bag(tmp_path / "bag")
-    player = play(tmp_path / "bag", restamp="false")
+    player = play(tmp_path / "bag", child_environment, restamp="false")
     ear.listen(player, COUNT)
     code, errors = finish(player)
     assert code == 0, errors
@@ -121,9 +120,11 @@ def test_recorded_bytes_arrive_unchanged(tmp_path: Path, ear: Ear) -> None:
     assert ear.heard[LABEL] == []  # what a segmenter publishes is not played
 
 
-def test_restamping_moves_every_stamp_by_the_same_and_nothing_else(tmp_path: Path, ear: Ear) -> None:
+def test_restamping_moves_every_stamp_by_the_same_and_nothing_else(
+    tmp_path: Path, ear: Ear, child_environment: dict[str, str]
+) -> None:
     written = make_bag(tmp_path / "bag")
-    player = play(tmp_path / "bag")
+    player = play(tmp_path / "bag", child_environment)
     ear.listen(player, COUNT)
     code, errors = finish(player)
     assert code == 0, errors
@@ -133,13 +134,17 @@ def test_restamping_moves_every_stamp_by_the_same_and_nothing_else(tmp_path: Pat
             offsets.add(read_stamp(after) - read_stamp(before))
             assert with_stamp(after, read_stamp(before)) == before
     assert len(offsets) == 1
-    assert offsets.pop() > 10**18  # now, not the bag's time
+    offset_ns = offsets.pop()
+    assert offset_ns > 10**18  # now, not the bag's time
+    assert read_stamp(ear.heard[IMAGE][-1]) < time.time_ns()  # and never ahead of it
     assert ear.heard[NOTE] == written[NOTE]  # has no header
 
 
-def test_a_loop_goes_on_with_later_stamps_until_a_signal(tmp_path: Path, ear: Ear) -> None:
+def test_a_loop_goes_on_with_later_stamps_until_a_signal(
+    tmp_path: Path, ear: Ear, child_environment: dict[str, str]
+) -> None:
     make_bag(tmp_path / "bag")
-    player = play(tmp_path / "bag", loop="true", rate=4.0)
+    player = play(tmp_path / "bag", child_environment, loop="true", rate=4.0)
     ear.listen(player, 2 * COUNT + 1)
     player.terminate()
     code, errors = finish(player)
@@ -153,8 +158,10 @@ def test_a_loop_goes_on_with_later_stamps_until_a_signal(tmp_path: Path, ear: Ea
     ("parameters", "words"),
     [({"bag": "/nowhere.mcap"}, "/nowhere.mcap"), ({"bag": "''"}, "bag is empty"), ({"speed": 2}, "speed")],
 )
-def test_wrong_parameters_end_with_one_line(tmp_path: Path, parameters: dict[str, Any], words: str) -> None:
-    code, errors = finish(play(tmp_path, **parameters))
+def test_wrong_parameters_end_with_one_line(
+    tmp_path: Path, child_environment: dict[str, str], parameters: dict[str, Any], words: str
+) -> None:
+    code, errors = finish(play(tmp_path, child_environment, **parameters))
     assert code == 1
     assert words in errors
     assert "Traceback" not in errors

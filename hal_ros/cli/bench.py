@@ -1,0 +1,217 @@
+"""`hal bench`: measure speed, memory and losses on this machine; a table, and build/bench.json."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hal_ros.cli.live import LAST_REPORT_S, REPOSITORY, Live, prepare_environment, shared_file, start_all
+from hal_ros.cli.processes import Interrupts, Processes
+from hal_ros.core.errors import ConfigError, HalError
+
+if TYPE_CHECKING:
+    from hal_ros.evaluate.bench import Row
+
+LIVE_S, SOAK_S = 60.0, 600.0
+START_LIMIT_S = 60.0
+SAMPLE_PERIOD_S = 1.0
+REAL_TIME_FACTOR_LIMIT = 5.0
+SIMULATED_EPISODES = 2
+COMMAND_LIMIT_S = 300.0
+FRESH_LIMIT_S, FRESH_TIMEOUT_S = 240.0, 900.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--full", action="store_true", help="also a ten-minute run and a fresh installation")
+    parser.add_argument("--model", type=Path, help="folder of a model bundle (default: models/tabletop)")
+    parser.add_argument("--out", type=Path, default=Path("build/bench.json"), help="default: %(default)s")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep recordings and logs in this new folder")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print; 0 when every row with a target holds, 1 when one was missed."""
+    load = os.getloadavg()  # before anything of ours runs
+    from rich.console import Console
+
+    from hal_ros.evaluate import bench
+
+    if args.keep is not None and args.keep.exists():
+        raise ConfigError(f"--keep {args.keep} exists; expected the name of a new folder")
+    with tempfile.TemporaryDirectory(prefix="hal-bench-") as temporary:
+        folder = args.keep or Path(temporary)
+        rows = [*bench.facts(load), *_measure(args.model or shared_file("models/tabletop"), folder, args.full)]
+    rows = bench.merged(bench.load(args.out), rows) if args.full or args.out.exists() else rows
+    bench.save(rows, args.out)
+    Console().print(bench.table(rows))
+    print(f"written to {args.out}")
+    return 1 if any(row.holds is False for row in rows) else 0
+
+
+def _measure(model: Path, folder: Path, full: bool) -> list[Row]:
+    from hal_ros.evaluate.bench_model import measure
+
+    prepare_environment(folder / "logs")
+    live = Live(model, folder / "live")
+    rows = _part("model", lambda: measure(model), [])
+    rows += _part("live system", lambda: _live_rows(live, LIVE_S), _live_names())
+    rows += _part("replay", lambda: [_replay_row(live)], [("hal replay", "x real time", ">= 5")])
+    rows += _part("simulation", lambda: [_simulation_row(folder)], [("hal sim, one process", "x real time", ">= 5")])
+    if full:
+        soak = Live(model, folder / "soak")
+        rows += _part("ten minutes", lambda: _soak_rows(soak), [("memory of segmenter, growth", "MB/min", "<= 0.2")])
+        fresh = ("fresh clone to first label", "s", f"<= {FRESH_LIMIT_S:g}")
+        rows += _part("fresh installation", lambda: [_fresh_row(folder)], [fresh])
+    return rows
+
+
+def _part(what: str, measure: Callable[[], list[Row]], expected: list[tuple[str, str, str]]) -> list[Row]:
+    """Measure one part; when it fails, return its expected rows (name, unit, target) with the reason instead."""
+    from hal_ros.evaluate.bench import unmeasured
+
+    print(f"measuring: {what}", file=sys.stderr, flush=True)
+    try:
+        return measure()
+    except HalError as error:
+        print(f"hal bench: {what}: {error}", file=sys.stderr)
+        return [unmeasured(name, unit, target, str(error)) for name, unit, target in expected]
+
+
+def _live_names() -> list[tuple[str, str, str]]:
+    return [
+        ("first label after the start", "s", "<= 5"),
+        ("image stamp to label, p50", "ms", "<= 25"),
+        ("image stamp to label, p99", "ms", "<= 60"),
+        ("images lost between robot and node", "images", "<= 0"),
+        ("CPU of segmenter", "% of a core", "<= 50"),
+        ("memory of segmenter, peak", "MB", "<= 350"),
+    ]
+
+
+def _live_rows(live: Live, duration_s: float) -> list[Row]:
+    from hal_ros.evaluate.bench_live import rows
+    from hal_ros.evaluate.recording import read_recording
+
+    samples, first_label_s = _run_live(live, duration_s)
+    return rows(read_recording(live.recording), samples, first_label_s)
+
+
+def _soak_rows(live: Live) -> list[Row]:
+    from hal_ros.evaluate.bench_live import settled, slope_row
+
+    samples, _ = _run_live(live, SOAK_S)
+    shutil.rmtree(live.recording)  # ten minutes of pictures
+    return [slope_row("segmenter", settled(samples["segmenter"]))]
+
+
+def _run_live(live: Live, duration_s: float) -> tuple[dict, float]:  # type: ignore[type-arg]
+    """Run robot, segmenter and recorder; return samples of each by name, and seconds from start to first label.
+
+    Raises HalError when one of them ends by itself, or no label comes.
+    """
+    from hal_ros.evaluate.bench_live import Sampler
+    from hal_ros.ros.view import Listener
+    from hal_ros.ros.view_state import ViewTracker
+
+    tracker = ViewTracker("")
+    with Interrupts() as interrupts, Processes(live.logs, interrupts) as processes:
+        started = time.monotonic()
+        robot = start_all(processes, live)
+        with Listener(tracker) as listener:
+            while not tracker.label_count:
+                listener.spin(0.01)
+                _check(processes, interrupts)
+                if time.monotonic() - started > START_LIMIT_S:
+                    raise HalError(f"no label came within {START_LIMIT_S:.0f} s; the logs lie in {live.logs}")
+            first = time.monotonic()
+            sampler = Sampler({child.name: child.process.pid for child in processes.children})
+            while time.monotonic() - first < duration_s:
+                listener.spin(SAMPLE_PERIOD_S)
+                _check(processes, interrupts)
+                sampler.look(time.monotonic())
+            processes.end(robot)
+            listener.spin(LAST_REPORT_S)
+    return sampler.samples, first - started
+
+
+def _check(processes: Processes, interrupts: Interrupts) -> None:
+    if interrupts.count:
+        raise KeyboardInterrupt
+    if dead := processes.dead():
+        last = " / ".join(dead.log_tail(3))
+        raise HalError(f"{dead.name} ended by itself with code {dead.process.returncode}: {last}")
+
+
+def _replay_row(live: Live) -> Row:
+    from hal_ros.evaluate.bench import at_least
+    from hal_ros.evaluate.recording import read_recording
+
+    recording = read_recording(live.recording)
+    recorded_s = (recording.labels[-1].stamp_ns - recording.start_ns) * 1e-9
+    taken_s = _timed("replay", str(live.recording), "--model", str(live.model), "--out", str(live.folder / "replayed"))
+    note = f"{recorded_s:.0f} s of 640x480 rgb8 in {taken_s:.1f} s, start of the command included"
+    return at_least("hal replay", recorded_s / taken_s, "x real time", REAL_TIME_FACTOR_LIMIT, note)
+
+
+def _simulation_row(folder: Path) -> Row:
+    from hal_ros.data.bags import read_messages
+    from hal_ros.evaluate.bench import at_least
+
+    out = folder / "episodes"
+    limit = str(SIMULATED_EPISODES)
+    taken_s = _timed("sim", "--out", str(out), "--splits", "test", "--limit", limit, "--jobs", "1")
+    simulated_s = 0.0
+    for bag in sorted(path.parent for path in out.rglob("metadata.yaml")):
+        times = [message.receive_ns for message in read_messages(bag)]
+        simulated_s += (times[-1] - times[0]) * 1e-9
+    note = f"{simulated_s:.0f} s at 128x128 in {taken_s:.1f} s, start of the command and bag writing included"
+    return at_least("hal sim, one process", simulated_s / taken_s, "x real time", REAL_TIME_FACTOR_LIMIT, note)
+
+
+def _timed(*arguments: str) -> float:
+    """Run a subcommand of hal in a process; return its wall time. Raises HalError when it fails."""
+    command = [sys.executable, "-m", "hal_ros", *arguments]
+    started = time.monotonic()
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_LIMIT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise HalError(f"hal {arguments[0]} took longer than {COMMAND_LIMIT_S:.0f} s") from error
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise HalError(f"hal {arguments[0]} ended with code {done.returncode}: {last}")
+    return time.monotonic() - started
+
+
+def _fresh_row(folder: Path) -> Row:
+    """Clone this repository, run `make demo` there without pip's cache, and time it until the first label."""
+    from hal_ros.evaluate.bench import at_most
+
+    clone = folder / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(clone)], check=True)
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("ROS_", "FAST", "_ROS", "LD_"))
+    }
+    environment = {**inherited, "PIP_NO_CACHE_DIR": "1"}
+    with Interrupts() as interrupts, Processes(folder / "logs", interrupts) as processes:
+        started = time.monotonic()
+        child = processes.start("fresh", ["make", "-C", str(clone), "demo", "DURATION=5"], environment)
+        first: float | None = None
+        while child.process.poll() is None:
+            if interrupts.count:
+                raise KeyboardInterrupt
+            if time.monotonic() - started > FRESH_TIMEOUT_S:
+                raise HalError(f"make demo took longer than {FRESH_TIMEOUT_S:.0f} s in a fresh clone")
+            if first is None and "first label" in child.log_path.read_text(errors="replace"):
+                first = time.monotonic() - started
+            time.sleep(0.2)
+        if child.process.returncode or first is None:
+            raise HalError(f"make demo in a fresh clone failed: {' / '.join(child.log_tail(3))}")
+    return at_most("fresh clone to first label", first, "s", FRESH_LIMIT_S, "without pip's cache")

@@ -1,0 +1,134 @@
+"""Rows of the benchmark: what was measured, what was aimed at, whether it holds; as a table and as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+from rich.table import Table
+from rich.text import Text
+
+from hal_ros.core.errors import DatasetError
+
+PACKAGES = ("numpy", "opencv-python-headless", "onnxruntime", "rclpy", "ros-fastdds", "mujoco", "mcap", "rosbags")
+FIELDS = ("name", "value", "unit", "target", "holds")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure, or one fact about where it was measured.
+
+    `target` is '' for a baseline or a fact, else '<= x' or '>= x' in the row's unit. `holds` is None where there is no
+    target or no value. A row without a value says in `note` why it could not be measured.
+    """
+
+    name: str
+    value: float | str | None
+    unit: str = ""
+    target: str = ""
+    holds: bool | None = None
+    note: str = ""
+
+
+def at_most(name: str, value: float, unit: str, limit: float, note: str = "") -> Row:
+    """Return a row that holds when the value is at most the limit; NaN never holds."""
+    return Row(name, _rounded(value), unit, f"<= {limit:g}", bool(value <= limit), note)
+
+
+def at_least(name: str, value: float, unit: str, limit: float, note: str = "") -> Row:
+    """Return a row that holds when the value is at least the limit; NaN never holds."""
+    return Row(name, _rounded(value), unit, f">= {limit:g}", bool(value >= limit), note)
+
+
+def baseline(name: str, value: float, unit: str, note: str = "") -> Row:
+    """Return a row without a target: something to compare with, or a ratio."""
+    return Row(name, _rounded(value), unit, note=note)
+
+
+def unmeasured(name: str, unit: str, target: str, reason: str) -> Row:
+    """Return a row that says why there is no figure; raises ValueError without a reason."""
+    if not reason:
+        raise ValueError(f"row {name!r} has neither a value nor a reason for that")
+    return Row(name, None, unit, target, None, reason)
+
+
+def facts(load: Sequence[float]) -> list[Row]:
+    """Return where it was measured: machine, load before the start (over 1, 5 and 15 minutes), versions."""
+    memory_gib = psutil.virtual_memory().total / 2**30
+    rows = [
+        Row("machine", f"{_processor()}, {memory_gib:.0f} GiB, {platform.system()} {platform.release()}"),
+        Row("cores usable", len(os.sched_getaffinity(0))),
+        Row(
+            "load before the start", _rounded(load[0]), note="over 1 minute; 5 and 15: {:.2f}, {:.2f}".format(*load[1:])
+        ),
+        Row("version of python", platform.python_version()),
+    ]
+    return rows + [Row(f"version of {name}", version) for name in PACKAGES if (version := _version(name))]
+
+
+def merged(old: Iterable[Row], new: Iterable[Row]) -> list[Row]:
+    """Return the old rows with those of the same name replaced by the new ones, and the rest of the new ones after."""
+    fresh = {row.name: row for row in new}
+    kept = [fresh.pop(row.name, row) for row in old]
+    return kept + list(fresh.values())
+
+
+def save(rows: Iterable[Row], path: Path) -> None:
+    """Write the rows as a JSON list of objects."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def load(path: Path) -> list[Row]:
+    """Read rows back; an absent file holds none. Raises DatasetError for anything but such a list."""
+    if not path.exists():
+        return []
+    try:
+        return [Row(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+    except (ValueError, TypeError) as error:
+        raise DatasetError(
+            f"{path}: is no list of benchmark rows ({error}); expected what `hal bench` wrote"
+        ) from error
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """Return a table for the terminal: facts first, then figures."""
+    drawn = Table(box=None, pad_edge=False)
+    for column, justify in (("", "left"), ("value", "right"), ("unit", "left"), ("target", "left"), ("", "left")):
+        drawn.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for row in rows:
+        verdict = {True: Text("holds", "green"), False: Text("MISSED", "bold red"), None: Text("")}[row.holds]
+        if row.value is None:
+            verdict = Text("not measured", "yellow")
+        note = Text(f" {row.note}", "dim") if row.note else Text("")
+        drawn.add_row(row.name, _shown(row.value), row.unit, row.target, verdict + note)
+    return drawn
+
+
+def _shown(value: float | str | None) -> str:
+    return "-" if value is None else value if isinstance(value, str) else f"{value:g}"
+
+
+def _rounded(value: float) -> float | None:
+    """Four digits are more than any of it repeats; NaN has no place in JSON."""
+    return None if math.isnan(value) else float(f"{value:.4g}")
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,95 @@
+"""Speed of the parts that run in one process: model, pixels, messages. Timed where nothing else of ours runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from hal_ros.core import image
+from hal_ros.core.intake import Due
+from hal_ros.core.types import ActionEstimate, Answer, Backend, ImageSpec, ModelCard, StepInput
+from hal_ros.data import messages
+from hal_ros.data.answers import label_message
+from hal_ros.evaluate.bench import Row, at_most, baseline
+from hal_ros.runtime.backend import open_backend
+from hal_ros.runtime.card import load_bundle
+
+WARM_UPS = 5
+LIVE_HEIGHT_PX, LIVE_WIDTH_PX = 480, 640
+STEP_LIMIT_MS = 1.5
+
+
+def measure(folder: Path, repeats: int = 200) -> list[Row]:
+    """Return the rows of one bundle, on one thread. Raises CardError or BackendError when it can't be opened."""
+    bundle = load_bundle(folder)
+    backend, _ = open_backend(bundle, "auto", threads=1)
+    rows = _model_rows(bundle.card, backend, repeats)
+    if bundle.card.image is not None:
+        rows.append(_image_row(bundle.card.image, repeats))
+    return [*rows, _message_row(bundle.card, repeats)]
+
+
+def median_ms(act: Callable[[], object], repeats: int) -> float:
+    """Return the median wall time of `act` in milliseconds, after some calls to warm up."""
+    for _ in range(WARM_UPS):
+        act()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter_ns()
+        act()
+        times.append(time.perf_counter_ns() - start)
+    return float(np.median(times)) * 1e-6
+
+
+def _model_rows(card: ModelCard, backend: Backend, repeats: int) -> list[Row]:
+    rng = np.random.default_rng(0)
+    joints = 3 * len(card.joints.names) if card.joints else 0
+    values = rng.normal(size=joints).astype(np.float32)
+    feature = rng.normal(size=card.feature_dim).astype(np.float32)
+    inputs = StepInput(feature, 1.0, values, np.ones(joints, np.float32))
+    state = backend.initial_state()
+    for _ in range(card.window_ticks):  # a full window: what a long run costs
+        _, state = backend.step(inputs, state)
+
+    def recompute_window() -> None:
+        again = backend.initial_state()
+        for _ in range(card.window_ticks):
+            _, again = backend.step(inputs, again)
+
+    step_ms = median_ms(lambda: backend.step(inputs, state), repeats)
+    window_ms = median_ms(recompute_window, max(repeats // 40, 3))
+    rows = [
+        at_most("step graph, median", step_ms, "ms", STEP_LIMIT_MS, f"{backend.name}, one thread"),
+        baseline("recomputing the window instead of stepping", window_ms, "ms", f"{card.window_ticks} ticks"),
+        baseline("recomputing against stepping", window_ms / step_ms, "times"),
+    ]
+    if card.image is not None:
+        size = card.image.size_px
+        picture = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
+        encode_ms = median_ms(lambda: backend.encode(picture), repeats)
+        rows.append(baseline("encoder, median", encode_ms, "ms", f"{size}x{size} px"))
+        rows.append(baseline("encoder and step, medians", encode_ms + step_ms, "ms"))
+    return rows
+
+
+def _image_row(spec: ImageSpec, repeats: int) -> Row:
+    data = np.random.default_rng(0).integers(0, 256, LIVE_HEIGHT_PX * LIVE_WIDTH_PX * 3, dtype=np.uint8).tobytes()
+
+    def convert() -> object:
+        rgb = image.to_rgb("rgb8", LIVE_HEIGHT_PX, LIVE_WIDTH_PX, LIVE_WIDTH_PX * 3, False, data)
+        return image.to_input(rgb, spec)
+
+    return baseline("image message to model input, median", median_ms(convert, repeats), "ms", "640x480 rgb8")
+
+
+def _message_row(card: ModelCard, repeats: int) -> Row:
+    log_probs = np.full(len(card.vocabulary), -np.log(len(card.vocabulary)), np.float32)
+    answer = Answer(1_000_000_000, 0, 0.5, log_probs, 1)
+    estimate = ActionEstimate(7, 1_000_000_000, 1_000_000_000, 0, answer, answer)
+    message = label_message(estimate, Due(answer.stamp_ns, 7, answer.stamp_ns, None), card.vocabulary, "camera")
+    name = message.__msgtype__
+    round_ms = median_ms(lambda: messages.deserialise(name, messages.serialise(message)), repeats)
+    return baseline("ActionLabel to bytes and back, median", round_ms * 1e3, "us", "without DDS")
