@@ -90,7 +90,7 @@ def _svg(body: str, width_px: int, height_px: int, title: str) -> str:
     )
 
 
-def line_length_s(duration_s: float, longest_s: float = 60.0, most_lines: int = 12) -> float:
+def line_length_s(duration_s: float, longest_s: float = 30.0, most_lines: int = 12) -> float:
     """Return how many seconds one line of a timeline should span, so that a long recording folds into few lines."""
     if duration_s <= longest_s * 1.25:
         return max(duration_s, 1.0)

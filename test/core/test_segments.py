@@ -1,5 +1,7 @@
 """Laws of labels and segments."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -30,7 +32,7 @@ def test_runs_and_back_is_the_identity(labels):
 def test_runs_are_maximal_and_cover_everything(labels):
     found = runs(labels)
     assert sum(run.end - run.start for run in found) == len(labels)
-    assert all(a.end == b.start and a.action != b.action for a, b in zip(found[:-1], found[1:], strict=True))
+    assert all(a.end == b.start and a.action != b.action for a, b in itertools.pairwise(found))
 
 
 @given(labels_strategy, st.integers(1, 50), st.integers(0, 10**12))

@@ -1,0 +1,63 @@
+"""`hal report`: write report.html for a recording and print its numbers."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from hal_ros.core.errors import BagError, ConfigError
+from hal_ros.evaluate.recording import read_pictures, read_recording
+from hal_ros.evaluate.report import Summary, metric_table, render, summarise
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("recording", type=Path, help="MCAP file or rosbag2 folder with /action_label")
+    parser.add_argument("--out", type=Path, help="where to write the page (default: report.html beside the recording)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the page and print the summary."""
+    folder = args.recording if args.recording.is_dir() else args.recording.parent
+    write_and_print(args.recording, args.out or folder / "report.html")
+    return 0
+
+
+def write_and_print(recording: Path, page: Path) -> Summary:
+    """Write the report of a recording and print its numbers.
+
+    Raises BagError when the recording can't be read or the page can't be written, ConfigError without jinja2.
+    """
+    if importlib.util.find_spec("jinja2") is None:
+        raise ConfigError("the report needs jinja2, which is not installed; expected `pip install hal_ros[report]`")
+    read = read_recording(recording)
+    summary = summarise(read)
+    pictures = read_pictures(recording, [event.stamp_ns for event in read.events])
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(render(read, summary, pictures), encoding="utf-8")
+    except OSError as error:
+        raise BagError(f"{page}: can't be written ({error.strerror})") from error
+    console = Console()
+    console.print(f"{read.name}: {summary.duration_s:.1f} s, {len(read.labels)} labels, {len(read.events)} boundaries")
+    console.print(_table(summary) if summary.metrics else "no truth recorded: nothing to score against")
+    if summary.latency_ms is not None:
+        p50, p99 = np.percentile(summary.latency_ms, [50, 99])
+        console.print(f"image stamp to label received: median {p50:.1f} ms, p99 {p99:.1f} ms")
+    console.print(f"report: {page}", soft_wrap=True)
+    return summary
+
+
+def _table(summary: Summary) -> Table:
+    table = Table(title="against the recorded truth", title_justify="left")
+    table.add_column("metric")
+    table.add_column("provisional", justify="right")
+    table.add_column("confirmed", justify="right")
+    for row in metric_table(summary):
+        table.add_row(row.name, row.provisional, row.confirmed)
+    return table
