@@ -75,7 +75,7 @@ class Controller:
     def _usual_seconds(self, pose: Pose) -> float:
         distance = math.dist(self.pose[:3], pose[:3])
         turn = max(abs(a - b) for a, b in zip(self.pose[3:], pose[3:], strict=True))
-        return max(0.9, distance / 0.2, turn / 1.5)
+        return max(0.9, distance / 0.25, turn / 1.8)
 
     def _knots(self, pose: Pose, count: int, straight: bool) -> Vector:
         """Return joint angles (count, 6) along the path; worst_miss remembers the largest error met."""

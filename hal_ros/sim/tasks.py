@@ -34,14 +34,14 @@ class Tasks:
 
     def run(self, macros: tuple[str, ...]) -> Motion:
         """Do a whole recipe: rest, the macros with pauses between them, home, rest."""
-        yield from self._rest(0.8, 1.8)
+        yield from self._rest(0.8, 1.5)
         for index, macro in enumerate(macros):
-            if index and self._rng.random() < 0.45:
-                yield from self._rest(1.0, 2.4)
+            if index and self._rng.random() < 0.35:
+                yield from self._rest(1.0, 2.2)
             yield from self._macro(macro)
         self._c.action = "move"
         yield from self._c.go(HOME, grip=FINGER_OPEN)
-        yield from self._rest(1.0, 1.6)
+        yield from self._rest(0.9, 1.3)
 
     def _macro(self, macro: str) -> Motion:
         if "_to_" in macro:
@@ -132,11 +132,11 @@ class Tasks:
         over = Pose(x, y, top + 0.028, yaw)
         self._c.action = "move"
         yield from self._c.go(over._replace(z=TRAVEL_Z), grip=0.0)
-        yield from self._c.go(over, 1.0)
+        yield from self._c.go(over, 0.8)
         self._c.action = "press_button" if press else "hover_button"
         stop = top - 0.0075 if press else top + float(self._rng.uniform(0.008, 0.012))
         yield from self._c.go(over._replace(z=stop), 0.8)
-        yield from self._c.wait(float(self._rng.uniform(1.4, 2.6)))
+        yield from self._c.wait(float(self._rng.uniform(1.7, 3.2)))
         yield from self._c.go(over._replace(z=TRAVEL_Z), 1.0)
 
     # --- cup ----------------------------------------------------------------------------------------------------------
