@@ -138,7 +138,7 @@ class NamedTick(NamedTuple):
 
 
 def named_ticks(labels: Iterable[BagMessage], card: ModelCard) -> tuple[list[NamedTick], int]:
-    """Return the ticks that recorded labels name, and how many segments the node had opened before the first of them.
+    """Return the ticks that recorded labels name, and how many segments the node had opened before the first one.
 
     Raises BagError for labels that begin in the middle of a stream: the model's state before them is not known.
     """
@@ -147,13 +147,13 @@ def named_ticks(labels: Iterable[BagMessage], card: ModelCard) -> tuple[list[Nam
     for message in labels:
         label = deserialise(message.type_name, message.data)
         before = ticks[-1] if ticks else None
+        if before is None and label.tick > 0 and label.confirmed_valid and card.lag_ticks > 0:
+            raise BagError(
+                f"the recorded labels begin at tick {label.tick}, amid a stream; expected its first label too"
+            )
         ticks.append(_named_tick(label, before, card))
         if segments is None and label.confirmed_valid:
             segments = label.segment_id - 1
-    if ticks and ticks[0].tick > card.max_held_ticks:
-        raise BagError(
-            f"the recorded labels begin at tick {ticks[0].tick}; expected a recording from the first tick on"
-        )
     return ticks, segments or 0
 
 

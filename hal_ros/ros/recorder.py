@@ -69,8 +69,8 @@ class Recorder(Node):
     `lost` counts, by topic, what the middleware lost on the way, seen as gaps in a publisher's sequence numbers.
     """
 
-    def __init__(self) -> None:
-        super().__init__("recorder")
+    def __init__(self, **options: Any) -> None:
+        super().__init__("recorder", **options)
         locked = ""
         declare(self, RecorderParameters, lambda: locked)
         locked = "parameters of the recorder are read once, at its start"
