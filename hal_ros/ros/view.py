@@ -33,7 +33,7 @@ from hal_ros.ros.view_state import LabelSeen, ViewState, ViewTracker
 
 REFRESH_S = 0.125
 PLAIN_PERIOD_S = 1.0
-PICTURE_SIZE = (110, 30)  # of the exported picture, in characters
+PICTURE_SIZE = (110, 27)  # of the exported picture, in characters
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 

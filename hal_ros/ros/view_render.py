@@ -21,26 +21,29 @@ PALETTE = (
 )  # fmt: skip
 _DARK = {"#4477aa", "#228833", "#cc4455", "#aa5588", "#777777", "#3355cc", "#117755", "#7755aa"}
 _NAME_WIDTH = 12
+TALL = 34  # lines from which on everything is drawn larger
 
 
 def colour(action: str, vocabulary: Sequence[str]) -> str:
     """Return the style of an action: its palette colour by id as background, and a readable foreground."""
     index = vocabulary.index(action) if action in vocabulary else sum(action.encode())
     background = PALETTE[index % len(PALETTE)]
-    return f"{'white' if background in _DARK else 'black'} on {background}"
+    return f"{'#ffffff' if background in _DARK else '#000000'} on {background}"
 
 
 def render(state: ViewState, width: int, height: int) -> RenderableType:
     """Return the whole screen, for a terminal of width x height characters (80x24 or more looks best)."""
+    thickness = 2 if height >= TALL else 1
+    fixed = (1, 4 + 2 * thickness, 3 + 3 * thickness, 1)  # header, action, timeline, footer
     layout = Layout()
     layout.split_column(
-        Layout(_header(state, width), size=1),
-        Layout(_action_panel(state, width), size=6),
-        Layout(_timeline_panel(state, width), size=6),
+        Layout(_header(state, width), size=fixed[0]),
+        Layout(_action_panel(state, width, thickness), size=fixed[1]),
+        Layout(_timeline_panel(state, width, thickness), size=fixed[2]),
         Layout(name="details", minimum_size=4),
-        Layout(_footer(state), size=1),
+        Layout(_footer(state), size=fixed[3]),
     )
-    rows = max(height - 16, 2)  # what is left beside the fixed parts and the panel's own border
+    rows = max(height - sum(fixed) - 2, 2)  # what is left within the panel's own border
     layout["details"].split_row(
         Layout(_boundaries_panel(state, rows), ratio=5), Layout(_figures_panel(state), ratio=4, minimum_size=34)
     )
@@ -61,7 +64,7 @@ def plain_line(state: ViewState) -> str:
     return " | ".join(parts)
 
 
-def timeline_row(marks: Sequence[Mark], state: ViewState, width: int) -> Text:
+def timeline_row(marks: Sequence[Mark], state: ViewState, width: int, named: bool = True) -> Text:
     """Return one row of the timeline: coloured runs of the window, each with its action's name where that fits."""
     row = Text(no_wrap=True)
     for action, run in groupby(cells(marks, state.now_ns, WINDOW_S, width)):
@@ -71,26 +74,26 @@ def timeline_row(marks: Sequence[Mark], state: ViewState, width: int) -> Text:
             continue
         name = action.replace("_", " ")
         shown = f" {name}" if length > len(name) + 1 else f" {name[: length - 2]}…" if length > 4 else ""
-        row.append(shown.ljust(length), style=colour(action, state.vocabulary))
+        row.append((shown if named else "").ljust(length), style=colour(action, state.vocabulary))
     return row
 
 
 def _header(state: ViewState, width: int) -> Text:
-    left = Text.assemble((" hal_ros ", "bold black on white"), f" {state.title}")
+    left = Text.assemble((" hal_ros ", "bold #000000 on #dddddd"), f" {state.title}")
     clock = _clock(state.elapsed_s) + (f" / {_clock(state.duration_s)} " if state.duration_s is not None else " ")
     left.truncate(max(width - len(clock) - 1, 1), overflow="ellipsis")
     return left + Text(" " * max(width - left.cell_len - len(clock), 0)) + Text(clock, style="bold")
 
 
-def _action_panel(state: ViewState, width: int) -> Panel:
+def _action_panel(state: ViewState, width: int, thickness: int) -> Panel:
     inner = width - 4
     name = state.action.replace("_", " ") or "waiting for the first label"
     spaced = " ".join(name.upper()).replace("     ", "   ")  # letters apart, words further apart
     shown = spaced if len(spaced) + 2 <= inner else name.upper()
     style = f"bold {colour(state.action, state.vocabulary)}" if state.action else "dim"
     band = Text(shown[:inner].center(inner), style=style)
-    blank = Text(" " * inner, style=style)
-    return Panel(Group(blank, band, blank, _confidence_line(state, inner)), title="action now", title_align="left")
+    blanks = [Text(" " * inner, style=style)] * thickness
+    return Panel(Group(*blanks, band, *blanks, _confidence_line(state, inner)), title="action now", title_align="left")
 
 
 def _confidence_line(state: ViewState, width: int) -> Text:
@@ -110,7 +113,7 @@ def _confidence_line(state: ViewState, width: int) -> Text:
     return line
 
 
-def _timeline_panel(state: ViewState, width: int) -> Panel:
+def _timeline_panel(state: ViewState, width: int, thickness: int) -> Panel:
     inner = width - 4 - _NAME_WIDTH
     rows = Text(no_wrap=True)
     for name, marks in (
@@ -121,6 +124,10 @@ def _timeline_panel(state: ViewState, width: int) -> Panel:
         rows.append(name.ljust(_NAME_WIDTH))
         rows.append_text(timeline_row(marks, state, inner))
         rows.append("\n")
+        for _ in range(thickness - 1):
+            rows.append(" " * _NAME_WIDTH)
+            rows.append_text(timeline_row(marks, state, inner, named=False))
+            rows.append("\n")
     rows.append(" " * _NAME_WIDTH + _axis(inner), style="dim")
     return Panel(rows, title=f"last {WINDOW_S:.0f} s", title_align="left")
 
