@@ -92,7 +92,11 @@ class Reporter:
             return
         self._levels[name] = (level, now_ns)
         logger = self._node.get_logger()
-        (logger.info if level == diagnostics.OK else logger.warning)(f"{name.rpartition(': ')[2]}: {message}")
+        text = f"{name.rpartition(': ')[2]}: {message}"
+        if level == diagnostics.OK:  # rclpy refuses two severities in one line of code
+            logger.info(text)
+        else:
+            logger.warning(text)
 
 
 def _facts(configured: Configured) -> dict[str, str]:
