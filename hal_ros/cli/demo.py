@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import hal_ros
 from hal_ros.cli.live import LAST_REPORT_S, Live, prepare_environment, shared_file, start_all
 from hal_ros.cli.processes import Child, Interrupts, Processes
 from hal_ros.core.errors import BagError, ConfigError, HalError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 FIRST_LABEL_LIMIT_S = 60.0
 SILENCE_LIMIT_S = 10.0  # without a new label, once there was one
 INTERRUPTED = 130  # exit code
+DEMO_RECORDING = Path(hal_ros.__file__).parent / "sim" / "assets" / "demo_recording.mcap"
+"""25 s of the simulated robot, made as hal_ros/data/shrink.py says."""
 
 
 class Ending(NamedTuple):
@@ -67,7 +70,7 @@ def _fallback() -> Path | None:
         check_gl()
     except HalError as error:
         print(f"hal demo: {error}\nhal demo: playing a recording of the simulated robot instead", file=sys.stderr)
-        return shared_file("demo/tabletop.mcap")
+        return DEMO_RECORDING
     return None
 
 
