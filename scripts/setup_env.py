@@ -96,7 +96,7 @@ def set_up(purposes: set[str]) -> None:
     if {key: state.get(key) for key in wanted} != wanted:
         purposes, done = purposes | done, set()
     if not purposes <= done:
-        install_packages(purposes, distro, torch_arguments)
+        install_packages(purposes - done, distro, torch_arguments)
         state.update(wanted, purposes=sorted(purposes | done))
         write_state(state)
     if state.get("messages") != messages:
@@ -156,7 +156,7 @@ def install_packages(purposes: set[str], distro: str, torch_arguments: str) -> N
     extras = sorted({extra for purpose in purposes for extra in EXTRAS[purpose]})
     requirements = ["--editable", f"{ROOT}[{','.join(extras)}]"]
     if not distro:
-        requirements += ROS_WHEELS
+        requirements += ROS_WHEELS if "run" in purposes else ()
         requirements += ROS_BUILD_WHEELS if "build" in purposes else ()
         requirements += ["cv-bridge"] if "test" in purposes else ()  # a distribution has the real one
     pip("install", *requirements, constraints=constraints)
