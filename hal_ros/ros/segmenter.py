@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,11 @@ class SegmenterNode(LifecycleNode):
         if self._finalised:
             return "finalized"
         return "active" if self._session else "inactive" if self._configured else "unconfigured"
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What came in, what became of it and what was published, since activation."""
+        return Counter() if self._session is None else self._session.counters()
 
     # --- lifecycle ----------------------------------------------------------------------------------------------------
 

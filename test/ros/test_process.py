@@ -1,0 +1,79 @@
+"""The nodes as processes: one line instead of a traceback, and an end in order at any number of Ctrl-Cs."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+DEADLINE_S = 60
+pytestmark = pytest.mark.ros
+
+ACTIVE_NODE = """
+import sys
+from fakes import FakeBackend
+from hal_ros.ros.process import run
+from hal_ros.ros.segmenter import SegmenterNode
+sys.exit(run(lambda: SegmenterNode(lambda bundle, _: (FakeBackend(bundle.card), "by the test"))))
+"""
+
+
+def start(code: str, environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
+    environment = {**environment, "PYTHONPATH": f"{TESTS}:{environment['PYTHONPATH']}", "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], env=environment, text=True, stderr=subprocess.PIPE
+    )
+
+
+@pytest.mark.parametrize("module", ["node", "simulated_robot"])
+def test_absent_messages_give_the_line_that_builds_them(module: str, child_environment: dict[str, str]) -> None:
+    code = f"import sys; sys.modules['hal_msgs'] = None; from hal_ros.ros.{module} import main; sys.exit(main())"
+    process = start(code, child_environment)
+    _, errors = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 1
+    assert "colcon build --base-paths src src/hal_ros/hal_msgs" in errors and errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_an_active_node_in_order(
+    kind: signal.Signals, child_environment: dict[str, str], tmp_path: Path
+) -> None:
+    from fakes import make_card
+
+    from hal_ros.runtime.card import save_card
+
+    save_card(make_card(), tmp_path)
+    arguments = ["--ros-args", "-p", f"model:={tmp_path}", "-p", "autostart:=true"]
+    with start(ACTIVE_NODE, child_environment, *arguments) as process:
+        assert process.stderr is not None
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if "active on" in line:
+                process.send_signal(kind)
+                process.send_signal(kind)
+        assert process.wait(DEADLINE_S) == 0
+    assert "Traceback" not in "".join(lines)
+
+
+def test_a_failing_autostart_is_one_line_and_an_exit_code(child_environment: dict[str, str]) -> None:
+    arguments = ["--ros-args", "-p", "model:=/nowhere", "-p", "autostart:=true"]
+    process = start("import sys; from hal_ros.ros.node import main; sys.exit(main())", child_environment, *arguments)
+    _, errors = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 1
+    assert "/nowhere/card.json" in errors and "Traceback" not in errors
+
+
+def test_a_typo_in_a_parameter_file_is_one_line(child_environment: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "robot.yaml"
+    file.write_text("segmenter:\n  ros__parameters:\n    image_topik: camera\n")
+    arguments = ["--ros-args", "--params-file", str(file)]
+    process = start("import sys; from hal_ros.ros.node import main; sys.exit(main())", child_environment, *arguments)
+    _, errors = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 1
+    expected = "hal_ros: unknown parameter 'image_topik' for node /segmenter: did you mean image_topic?"
+    assert errors.splitlines()[-1] == expected and "Traceback" not in errors

@@ -1,0 +1,144 @@
+"""The worker takes only the newest item, counts what it skips, and never ends in silence."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from hal_ros.runtime.worker import Worker
+
+DEADLINE_S = 10.0
+
+
+class Gate:
+    """A handler that reports each item it takes and then waits to be let through."""
+
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+        self.arrived = threading.Semaphore(0)
+        self.open = threading.Semaphore(0)
+
+    def handle(self, item: int) -> None:
+        self.taken.append(item)
+        self.arrived.release()
+        assert self.open.acquire(timeout=DEADLINE_S)
+
+    def wait(self) -> None:
+        assert self.arrived.acquire(timeout=DEADLINE_S)
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+def worker(gate: Gate) -> Iterator[Worker[int]]:
+    worker = Worker[int](gate.handle, lambda _: None)
+    worker.start()
+    yield worker
+    gate.open.release(100)
+    assert worker.stop(DEADLINE_S)
+
+
+def test_the_newest_item_wins_and_the_others_are_counted(worker: Worker[int], gate: Gate) -> None:
+    worker.put(0)
+    gate.wait()  # 0 is in hand; what follows waits in the mailbox
+    for item in range(1, 6):
+        worker.put(item)
+    gate.open.release()
+    gate.wait()
+    assert gate.taken == [0, 5]
+    assert worker.overwritten == 4
+
+
+def test_nothing_is_counted_when_every_item_is_taken(worker: Worker[int], gate: Gate) -> None:
+    for item in range(5):
+        worker.put(item)
+        gate.wait()
+        gate.open.release()
+    assert gate.taken == [0, 1, 2, 3, 4]
+    assert worker.overwritten == 0
+
+
+def test_put_returns_while_the_handler_is_busy(worker: Worker[int], gate: Gate) -> None:
+    worker.put(0)
+    gate.wait()
+    worker.put(1)  # would never return if it waited for the handler, which waits for this test
+    assert gate.taken == [0]
+
+
+def test_a_call_runs_in_the_worker_before_the_waiting_item(worker: Worker[int], gate: Gate) -> None:
+    order: list[object] = []
+    worker.put(0)
+    gate.wait()
+    worker.put(1)
+    caller = threading.Thread(
+        target=lambda: worker.call(lambda: order.append((list(gate.taken), threading.current_thread())), DEADLINE_S)
+    )
+    caller.start()
+    while not worker._requests:  # until the call has been filed
+        assert caller.is_alive()
+    gate.open.release()
+    gate.wait()
+    caller.join(DEADLINE_S)
+    ((taken, thread),) = order  # type: ignore[misc]
+    assert taken == [0] and gate.taken == [0, 1]
+    assert thread not in (threading.main_thread(), caller)
+
+
+def test_a_call_that_is_not_answered_in_time_says_so(worker: Worker[int], gate: Gate) -> None:
+    worker.put(0)
+    gate.wait()
+    assert not worker.call(lambda: None, timeout_s=0.01)
+
+
+def test_a_discarded_item_is_never_taken(worker: Worker[int], gate: Gate) -> None:
+    worker.put(0)
+    gate.wait()
+    worker.put(1)
+    assert worker.discard() == 1
+    assert worker.discard() == 0
+    worker.put(2)
+    gate.open.release()
+    gate.wait()
+    assert gate.taken == [0, 2]
+    assert worker.overwritten == 0
+
+
+def test_an_error_reaches_the_owner_and_ends_the_thread() -> None:
+    failed = threading.Event()
+    errors: list[Exception] = []
+
+    def on_error(error: Exception) -> None:
+        errors.append(error)
+        failed.set()
+
+    def handle(item: int) -> None:
+        raise ValueError(f"item {item}")
+
+    worker = Worker[int](handle, on_error)
+    worker.start()
+    worker.put(7)
+    assert failed.wait(DEADLINE_S)
+    assert worker.stop(DEADLINE_S) and not worker.alive
+    assert [str(error) for error in errors] == ["item 7"]
+    assert not worker.call(lambda: None, DEADLINE_S)
+
+
+def test_stop_drops_the_waiting_item(gate: Gate) -> None:
+    worker = Worker[int](gate.handle, lambda _: None)
+    worker.start()
+    worker.put(0)
+    gate.wait()
+    worker.put(1)
+    assert not worker.stop(timeout_s=0.01)  # the item in hand is not interrupted
+    gate.open.release()
+    assert worker.stop(DEADLINE_S) and not worker.alive
+    assert gate.taken == [0]
+
+
+def test_a_worker_that_never_started_stops() -> None:
+    assert Worker[int](lambda _: None, lambda _: None).stop(DEADLINE_S)
