@@ -32,11 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Replay, write, compare; 1 when --ticks-from does not give the recorded labels again."""
+    from hal_ros.core.errors import BagError
     from hal_ros.core.segmenter import Segmenter
     from hal_ros.data.bags import BagNotes
     from hal_ros.runtime.backend import check_golden, open_backend
     from hal_ros.runtime.card import load_bundle
 
+    if args.out is not None and args.out.exists():
+        raise BagError(f"{args.out}: exists; expected a new file or folder to write")
     bundle = load_bundle(args.model)
     backend, reason = open_backend(bundle, args.backend)
     check_golden(bundle, backend)
@@ -51,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
     if str(notes):
         print(f"{args.bag}: {notes}")
     comparisons = _compare(args.ticks_from or args.bag, answers)
-    return int(args.ticks_from is not None and not (comparisons and comparisons[0].holds))
+    equal = bool(comparisons) and all(result.holds for result in comparisons)
+    return int(args.ticks_from is not None and not equal)
 
 
 def _replay(args: argparse.Namespace, segmenter: Segmenter, notes: object, counters: Counter[str]) -> list[BagMessage]:

@@ -45,11 +45,14 @@ def run(args: argparse.Namespace) -> int:
     os.environ["LP_NUM_THREADS"] = "1"  # the software renderer would take every core; read when GL is first loaded
     os.environ.setdefault("MUJOCO_GL", "egl")
     from hal_ros.sim.render import check_gl
+    from hal_ros.sim.write import clean_up
 
     check_gl()
     tasks, present = _tasks(args)
     started = time.perf_counter()
     written = _write_all(tasks, args.jobs)
+    for split in args.splits:
+        clean_up(args.out / split)
     _summarise(written, present, time.perf_counter() - started, args.out)
     return 0
 
@@ -57,12 +60,11 @@ def run(args: argparse.Namespace) -> int:
 def _tasks(args: argparse.Namespace) -> tuple[list[Task], int]:
     """Return what has to be written, and how many episodes are there already."""
     from hal_ros.sim.benchmark import episodes
-    from hal_ros.sim.write import clean_up, is_written
+    from hal_ros.sim.write import is_written
 
     tasks: list[Task] = []
     present = 0
     for split in args.splits:
-        clean_up(args.out / split)
         for spec in episodes(split, args.level)[: args.limit]:
             if not args.overwrite and is_written(spec, args.out / split):
                 present += 1

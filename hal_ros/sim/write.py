@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import time
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -75,8 +76,9 @@ def write_episode(spec: EpisodeSpec, folder: Path, raw: bool = False) -> Written
 
 
 def clean_up(folder: Path) -> None:
-    """Remove what an interrupted run left in the split's folder."""
-    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
+    """Remove the place of unfinished episodes from a split's folder, unless an interrupted one lies there."""
+    with suppress(OSError):
+        (folder / UNFINISHED).rmdir()
 
 
 def _write_bag(spec: EpisodeSpec, path: Path, raw: bool) -> int:

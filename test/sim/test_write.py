@@ -1,0 +1,185 @@
+"""An episode on disk: the robot's topics in order of arrival, the same for the same seed, whole or not there at all."""
+
+from __future__ import annotations
+
+import json
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hal_ros.cli import main
+from hal_ros.core.errors import BagError
+from hal_ros.core.types import ImageSpec
+from hal_ros.data.bags import BagMessage, read_messages
+from hal_ros.data.messages import deserialise, to_ns
+from hal_ros.data.sensors import COMPRESSED, IMAGE, pixels
+from hal_ros.sim import write
+from hal_ros.sim.benchmark import JOINT_NAMES, SPLITS, EpisodeSpec, episodes
+from hal_ros.sim.write import START_NS, is_written, write_episode
+
+pytestmark = pytest.mark.sim
+
+LENGTH_NS = 2_400_000_000
+SPEC = episodes("train")[0]
+JOINTS, CLOCK, TRUTH = "/joint_states", "/clock", "/simulation/action_truth"
+CAMERA, INFO = "/camera/color/image_raw", "/camera/color/camera_info"
+
+
+@pytest.fixture(autouse=True)
+def short_episodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """End every script early: what is tested here shows in the first seconds."""
+    from hal_ros.sim import episode
+
+    whole = episode.Simulation
+
+    class Short(whole):
+        def step(self) -> bool:
+            return self.time_ns < LENGTH_NS and super().step()
+
+    monkeypatch.setattr(episode, "Simulation", Short)
+
+
+def by_topic(path: Path) -> dict[str, list[BagMessage]]:
+    found: dict[str, list[BagMessage]] = {}
+    for message in read_messages(path):
+        found.setdefault(message.topic, []).append(message)
+    return found
+
+
+def decoded(messages: list[BagMessage]) -> list[Any]:
+    return [deserialise(message.type_name, message.data) for message in messages]
+
+
+def stamps(messages: list[BagMessage]) -> list[int]:
+    return [to_ns(message.header.stamp) for message in decoded(messages)]
+
+
+def test_an_episode_holds_what_the_robot_says(tmp_path: Path) -> None:
+    written = write_episode(SPEC, tmp_path)
+    assert written.name == SPEC.name
+    assert written.simulated_s == LENGTH_NS / 1e9
+    found = by_topic(tmp_path / SPEC.name)
+    assert set(found) == {JOINTS, CLOCK, TRUTH, f"{CAMERA}/compressed", INFO}
+    assert stamps(found[JOINTS]) == list(range(START_NS, START_NS + LENGTH_NS + 1, 10_000_000))
+    assert [to_ns(m.clock) for m in decoded(found[CLOCK])] == stamps(found[JOINTS])
+    images = stamps(found[f"{CAMERA}/compressed"])
+    assert len(images) == round(LENGTH_NS / 1e9 * 15) + 1
+    assert set(np.diff(images)) == {60_000_000, 70_000_000}  # 15 Hz on a clock of 10 ms
+    assert images == stamps(found[INFO]) == stamps(found[TRUTH])
+    assert all(m.name == list(JOINT_NAMES) for m in decoded(found[JOINTS]))
+    received = [m.receive_ns for m in read_messages(tmp_path / SPEC.name)]
+    assert received == sorted(received)
+
+
+def test_truth_is_the_annotation(tmp_path: Path) -> None:
+    write_episode(SPEC, tmp_path)
+    folder = tmp_path / SPEC.name
+    annotation = json.loads((folder / "annotation.json").read_text())
+    segments = annotation["segments"]
+    assert (annotation["recipe"], annotation["seed"], annotation["level"]) == (SPEC.recipe, SPEC.seed, SPEC.level)
+    assert segments[0]["start_ns"] == START_NS
+    assert [s["end_ns"] for s in segments[:-1]] == [s["start_ns"] for s in segments[1:]]
+    transcript = (folder / "transcript.txt").read_text().splitlines()
+    assert transcript == [action for action, _ in groupby(s["action"] for s in segments)]
+    assert len(transcript) > 1
+    for truth in decoded(by_topic(folder)[TRUTH]):
+        stamp_ns = to_ns(truth.header.stamp)
+        if stamp_ns < segments[-1]["end_ns"]:
+            (now,) = [s for s in segments if s["start_ns"] <= stamp_ns < s["end_ns"]]
+            assert truth.label == now["action"]
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in "ab":
+        write_episode(SPEC, tmp_path / name)
+    first, second = (tmp_path / name / SPEC.name for name in "ab")
+    assert sorted(p.name for p in first.iterdir()) == sorted(p.name for p in second.iterdir())
+    for path in first.iterdir():
+        assert path.read_bytes() == (second / path.name).read_bytes(), path.name
+    other = SPEC._replace(seed=SPEC.seed + 1)
+    write_episode(other, tmp_path / "c")
+    assert by_topic(tmp_path / "c" / SPEC.name)[JOINTS] != by_topic(first)[JOINTS]
+
+
+def test_the_level_changes_pictures_alone(tmp_path: Path) -> None:
+    write_episode(SPEC, tmp_path / "default")
+    write_episode(SPEC._replace(level="hard"), tmp_path / "hard")
+    default, hard = (by_topic(tmp_path / level / SPEC.name) for level in ("default", "hard"))
+    assert default[JOINTS] == hard[JOINTS]
+    assert default[TRUTH] == hard[TRUTH]
+    assert default[f"{CAMERA}/compressed"] != hard[f"{CAMERA}/compressed"]
+
+
+def test_compressed_pictures_are_nearly_the_raw_ones(tmp_path: Path) -> None:
+    write_episode(SPEC, tmp_path / "jpeg")
+    write_episode(SPEC, tmp_path / "raw", raw=True)
+    jpeg = by_topic(tmp_path / "jpeg" / SPEC.name)[f"{CAMERA}/compressed"][:5]
+    raw = by_topic(tmp_path / "raw" / SPEC.name)[CAMERA][:5]
+    for one, other in zip(decoded(jpeg), decoded(raw), strict=True):
+        first, second = pixels(one, COMPRESSED).astype(int), pixels(other, IMAGE).astype(int)
+        assert first.shape == second.shape == (write.SIZE_PX, write.SIZE_PX, 3)
+        assert np.abs(first - second).mean() < 3
+        assert np.abs(first - second[..., ::-1]).mean() > 2 * np.abs(first - second).mean()  # the channels' order shows
+    assert ImageSpec(write.SIZE_PX).size_px == 128
+
+
+def test_the_camera_is_described(tmp_path: Path) -> None:
+    write_episode(SPEC, tmp_path)
+    info = decoded(by_topic(tmp_path / SPEC.name)[INFO])[0]
+    assert (info.width, info.height) == (128, 128)
+    k = info.k.reshape(3, 3)
+    assert k[0, 0] == k[1, 1] > 64  # less than 90 degrees wide
+    assert (k[0, 2], k[1, 2], k[2, 2]) == (64, 64, 1)
+    np.testing.assert_array_equal(info.p.reshape(3, 4)[:, :3], k)
+
+
+def test_an_interrupted_episode_leaves_nothing_that_looks_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(write, "compressed_image", fail)
+        with pytest.raises(KeyboardInterrupt):
+            write_episode(SPEC, tmp_path)
+    assert not is_written(SPEC, tmp_path)
+    assert not (tmp_path / SPEC.name).exists()
+    assert main(["sim", "--out", str(tmp_path), "--splits", "train", "--limit", "1"]) == 0
+    assert is_written(SPEC, tmp_path / "train")
+
+
+def test_the_command_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["sim", "--out", str(tmp_path), "--splits", "test", "unseen", "--limit"]
+    assert main([*arguments, "1"]) == 0
+    assert "2 episodes written, 0 were there already" in capsys.readouterr().out
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.mcap")}
+    assert len(kept) == 2
+    assert main([*arguments, "2"]) == 0
+    printed = capsys.readouterr().out
+    assert "2 episodes written, 2 were there already" in printed
+    assert "times real time per process" in printed
+    assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
+    assert not list(tmp_path.rglob(".unfinished"))
+    assert main([*arguments, "1", "--overwrite"]) == 0
+    assert "2 episodes written, 0 were there already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["--jobs", "3"], ["--jobs", "0"], ["--limit", "0"]])
+def test_wrong_arguments_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sim", *arguments]) == 1
+    assert "expected" in capsys.readouterr().err
+
+
+def test_a_folder_that_can_not_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("in the way")
+    with pytest.raises(BagError, match="can't be made"):
+        write_episode(SPEC, tmp_path / "out")
+
+
+def test_names_are_unique_in_every_split() -> None:
+    specs: list[EpisodeSpec] = [spec for split in SPLITS for spec in episodes(split)]
+    assert len({spec.name for spec in specs}) == len(specs)
