@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import hal_ros
-from hal_ros.cli.live import LAST_REPORT_S, Live, prepare_environment, shared_file, start_all
+from hal_ros.cli.live import LAST_REPORT_S, Live, check, prepare_environment, shared_file, start_all
 from hal_ros.cli.processes import Child, Interrupts, Processes
 from hal_ros.core.errors import BagError, ConfigError, HalError
 
@@ -50,9 +50,9 @@ def run(args: argparse.Namespace) -> int:
     folder = args.out or Path("recordings") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     if folder.exists():
         raise ConfigError(f"--out {folder} exists; expected the name of a new folder")
-    bag = args.recording or _fallback()
-    live = Live(model, folder, bag)
-    prepare_environment(live.logs)
+    prepare_environment(folder / "logs")  # before anything loads DDS or GL
+    live = Live(model, folder, args.recording or fallback())
+    check(live)
     ending = _run_live(live, args.duration)
     if args.screenshot is not None:
         from hal_ros.ros.view import save_picture
@@ -61,14 +61,13 @@ def run(args: argparse.Namespace) -> int:
     return _conclude(live, ending)
 
 
-def _fallback() -> Path | None:
-    """Return the shipped recording when this machine can't render, and say so; None when it can."""
-    os.environ.setdefault("MUJOCO_GL", "egl")
-    from hal_ros.sim.render import check_gl
-
+def fallback() -> Path | None:
+    """Return the shipped recording when this machine can't simulate, and say so; None when it can."""
     try:
-        check_gl()
-    except HalError as error:
+        from hal_ros.sim import render
+
+        render.check_gl()
+    except (HalError, ImportError) as error:  # without EGL; without MuJoCo
         print(f"hal demo: {error}\nhal demo: playing a recording of the simulated robot instead", file=sys.stderr)
         return DEMO_RECORDING
     return None
@@ -83,7 +82,7 @@ def _run_live(live: Live, duration_s: float) -> Ending:
             processes.end(robot)
             if not (failure or interrupts.count):
                 time.sleep(LAST_REPORT_S)
-        if not failure and processes.killed:
+        if processes.killed and not (failure or interrupts.count):
             failure = f"{', '.join(processes.killed)} did not end when asked to and had to be killed"
         return Ending(failure, interrupts.count, state)
 
@@ -160,7 +159,7 @@ def _describe(dead: Child) -> str:
 def _conclude(live: Live, ending: Ending) -> int:
     """Print the summary and where everything lies; return the exit code."""
     labels, unreadable = _count_labels(live.recording)
-    failure = ending.failure or unreadable
+    failure = ending.failure or ("" if ending.interrupts else unreadable)
     if labels and ending.interrupts < 2:
         from hal_ros.cli.report import write_and_print
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from hal_ros.cli.processes import Child, Processes, choose_domain
 from hal_ros.core.errors import ConfigError
+from hal_ros.runtime.card import load_bundle
 
 REPOSITORY = Path(__file__).parents[2]
 IMAGE_TOPIC = "camera/color/image_raw"
@@ -74,6 +75,13 @@ def prepare_environment(log_folder: Path) -> None:
         os.environ.setdefault(name, value)
     if not os.environ["ROS_DOMAIN_ID"]:
         os.environ["ROS_DOMAIN_ID"] = str(choose_domain())
+
+
+def check(live: Live) -> None:
+    """Refuse early: raises CardError for a bundle, BagError or ConfigError for a bag, that can't be used."""
+    load_bundle(live.model)
+    if live.bag is not None:
+        holds_compressed_images(live.bag)
 
 
 def start_all(processes: Processes, live: Live) -> Child:
