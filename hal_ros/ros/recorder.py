@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.topic_endpoint_info import TopicEndpointInfo
@@ -88,8 +90,9 @@ class Recorder(Node):
 
     def start(self) -> None:
         """Look for publishers and report, from now on."""
-        self.create_timer(DISCOVERY_PERIOD_S, self._discover)
-        self.create_timer(self.parameters.diagnostics_period_s, self._report)
+        clock = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still, or not be there yet
+        self.create_timer(DISCOVERY_PERIOD_S, self._discover, clock=clock)
+        self.create_timer(self.parameters.diagnostics_period_s, self._report, clock=clock)
         self.get_logger().info(f"recording to {self.recording.file}")
         self._discover()
 
