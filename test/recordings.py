@@ -60,7 +60,7 @@ def write_story(path: Path, story: Story) -> Path:
                 truth = (header, name(story, action_id(story.truth, tick)), 1)
                 put(bag, "/simulation/action_truth", "ActionTruth", receive_ns, truth)
             if story.images:
-                put_image(bag, story, tick, receive_ns)
+                put_image(bag, story, tick, stamp_ns + 2_000_000 + story.receive_offset_ns)
             now, before = (action_id(story.confirmed, tick - story.lag - back) for back in (0, 1))
             confirmed_ns = stamp_ns - story.lag * PERIOD_NS
             if now not in (before, NO_ACTION):

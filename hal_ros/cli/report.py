@@ -48,7 +48,7 @@ def write_and_print(recording: Path, page: Path) -> Summary:
     console.print(_table(summary) if summary.metrics else "no truth recorded: nothing to score against")
     if summary.latency_ms is not None:
         p50, p99 = np.percentile(summary.latency_ms, [50, 99])
-        console.print(f"image stamp to label received: median {p50:.1f} ms, p99 {p99:.1f} ms")
+        console.print(f"{summary.latency_from} to label received: median {p50:.1f} ms, p99 {p99:.1f} ms")
     console.print(f"report: {page}", soft_wrap=True)
     return summary
 

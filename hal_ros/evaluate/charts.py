@@ -13,6 +13,7 @@ from hal_ros.evaluate.scores import Truth
 
 WIDTH_PX, HEIGHT_PX, LEFT_PX, TOP_PX, BOTTOM_PX = 540, 210, 40, 30, 40
 MOST_BINS = 30
+SMALLEST_SPAN = {"ms": 1.0, "s": 1.0}
 PERCENTILES = (50, 95, 99)
 
 
@@ -25,13 +26,14 @@ def segment_delays_s(truth: Truth, stream: Stream) -> list[float]:
 
 
 def histogram_svg(values: NDArray[np.float64], unit: str) -> str:
-    """Return the distribution of values (N,), N >= 1, with p50, p95 and p99; the last bin takes all that lies beyond.
+    """Return the distribution of values (N,) >= 0, N >= 1, with p50, p95 and p99; the last bin takes all beyond it.
 
     The axis ends at twice the 95th percentile at most, so that one outlier does not flatten the rest.
     """
     marks = {f"p{percent}": float(np.percentile(values, percent)) for percent in PERCENTILES}
-    step = _nice_step(min(float(values.max()), 2 * marks["p95"]))
-    bins = int(np.clip(math.ceil(min(float(values.max()), 2 * marks["p95"]) / step), 1, MOST_BINS))
+    span = max(min(float(values.max()), 2 * marks["p95"]), SMALLEST_SPAN[unit])
+    step = _nice_step(span)
+    bins = int(np.clip(math.ceil(span / step), 1, MOST_BINS))
     counts = np.bincount(np.clip(values / step, 0, bins - 1).astype(int), minlength=bins)
     plot_width, plot_height = WIDTH_PX - LEFT_PX - 12, HEIGHT_PX - TOP_PX - BOTTOM_PX
     x_scale, y_scale = plot_width / (bins * step), plot_height / counts.max()
@@ -49,7 +51,7 @@ def histogram_svg(values: NDArray[np.float64], unit: str) -> str:
 
 def _nice_step(span: float) -> float:
     """Return a bin width of 1, 2 or 5 times a power of ten that gives at most MOST_BINS bins."""
-    raw = max(span, 1e-9) / MOST_BINS
+    raw = span / MOST_BINS
     power = 10.0 ** math.floor(math.log10(raw))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
 

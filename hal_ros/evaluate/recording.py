@@ -80,6 +80,7 @@ class Recording:
     lag_ticks: int = 0
     statuses: tuple[Status, ...] = ()
     topics: Mapping[str, int] = field(default_factory=dict)  # messages of each topic
+    images_received_ns: Mapping[int, int] = field(default_factory=dict)  # image stamp to receive time
     remark: str = ""  # what the reader skipped, or that the file was cut off
 
     @property
@@ -91,6 +92,7 @@ class Recording:
 def read_recording(path: Path) -> Recording:
     """Read a recording. Raises BagError when it can't be read or holds no ActionLabel."""
     notes, topics = BagNotes(), Counter[str]()
+    images_received_ns: dict[int, int] = {}
     found: dict[str, list[Any]] = {LABEL: [], BOUNDARY: [], TRUTH: []}
     statuses: dict[str, Status] = {}
     vocabulary: Any = None
@@ -98,6 +100,8 @@ def read_recording(path: Path) -> Recording:
         topics[message.topic] += 1
         if message.type_name in found:
             found[message.type_name].append(_entry(message))
+        elif message.type_name in (IMAGE, COMPRESSED):
+            images_received_ns.setdefault(header_stamp_ns(message.data), message.receive_ns)
         elif message.type_name == DIAGNOSTICS:
             statuses |= {status.name: status for status in _statuses(message)}
         elif message.type_name == VOCABULARY:
@@ -105,7 +109,7 @@ def read_recording(path: Path) -> Recording:
     if not found[LABEL]:
         raise BagError(f"{path}: holds no {LABEL}; expected a recording made while the segmenter ran")
     return Recording(
-        name=path.stem,
+        name="/".join(path.resolve().with_suffix("").parts[-2:]),
         labels=tuple(found[LABEL]),
         events=tuple(found[BOUNDARY]),
         truth=tuple(found[TRUTH]),
@@ -116,6 +120,7 @@ def read_recording(path: Path) -> Recording:
         lag_ticks=int(vocabulary.lag_ticks) if vocabulary else 0,
         statuses=tuple(statuses.values()),
         topics=dict(sorted(topics.items())),
+        images_received_ns=images_received_ns,
         remark=str(notes),
     )
 

@@ -18,7 +18,7 @@ from hal_ros.core.types import NO_ACTION
 from hal_ros.data.bags import BagWriter
 from hal_ros.evaluate.predictions import CONFIRMED, PROVISIONAL
 from hal_ros.evaluate.recording import read_pictures, read_recording
-from hal_ros.evaluate.report import render, summarise
+from hal_ros.evaluate.report import RECEIPT, STAMP, render, summarise
 
 WORDS = ("reach", "grasp", "lift")
 TRUE = "A" * 10 + "B" * 10 + "C" * 10
@@ -99,10 +99,27 @@ def test_warming_up_is_no_answer(tmp_path):
     assert summary.streams[CONFIRMED].labels[:6].tolist() == [NO_ACTION] * 5 + [0]
 
 
-def test_another_clock_gives_no_label_latency_but_sensor_time_delays(tmp_path):
-    summary = summary_of(tmp_path, STORY._replace(receive_offset_ns=10**15))
+def test_another_clock_is_measured_from_the_images_receipt(tmp_path):
+    here = summary_of(tmp_path / "here", STORY)
+    elsewhere = summary_of(tmp_path / "elsewhere", STORY._replace(receive_offset_ns=10**15))
+    assert (here.latency_from, elsewhere.latency_from) == (STAMP, RECEIPT)
+    assert np.allclose(elsewhere.latency_ms, here.latency_ms - 2)  # images arrive 2 ms after their stamp
+    delays = [summary.metrics[CONFIRMED]["latency median s"] for summary in (here, elsewhere)]
+    assert delays[0] - delays[1] == pytest.approx(0.002)
+
+
+def test_another_clock_without_images_leaves_sensor_time_alone(tmp_path):
+    summary = summary_of(tmp_path, STORY._replace(receive_offset_ns=10**15, images=""))
     assert summary.latency_ms is None
     assert summary.metrics[CONFIRMED]["latency median s"] == pytest.approx(0.4)
+
+
+def test_a_closing_event_ends_the_confirmed_line_where_it_was_found(tmp_path):
+    recording = read_recording(write_story(tmp_path / "run", STORY._replace(confirmed=TRUE[:20] + "." * 10)))
+    tick = recording.labels[27].stamp_ns
+    closing = recording.events[-1]._replace(stamp_ns=recording.labels[20].stamp_ns, detected_ns=tick, to_action="")
+    summary = summarise(type(recording)(**{**vars(recording), "events": (*recording.events, closing)}))
+    assert summary.streams[CONFIRMED].labels.tolist() == [0] * 10 + [1] * 17 + [NO_ACTION] * 3
 
 
 def test_without_truth_there_are_no_metrics(tmp_path):
