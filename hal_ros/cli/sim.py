@@ -118,8 +118,8 @@ def _summarise(written: list[Written], present: int, wall_s: float, out: Path) -
     print(f"{out}: {len(written)} episodes written, {present} were there already")
     if written:
         simulated_s = sum(episode.simulated_s for episode in written)
-        worked_s = sum(episode.wall_s for episode in written)
+        cpu_s = sum(episode.cpu_s for episode in written)
         print(
-            f"{simulated_s:.0f} s simulated in {wall_s:.0f} s: "
-            f"{simulated_s / worked_s:.1f} times real time per process, {simulated_s / wall_s:.1f} in all"
+            f"{simulated_s:.0f} s simulated in {wall_s:.0f} s: {simulated_s / cpu_s:.1f} times real time per core, "
+            f"{simulated_s / wall_s:.1f} in all"
         )

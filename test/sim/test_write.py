@@ -161,7 +161,7 @@ def test_the_command_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.Cap
     assert main([*arguments, "2"]) == 0
     printed = capsys.readouterr().out
     assert "2 episodes written, 2 were there already" in printed
-    assert "times real time per process" in printed
+    assert "times real time per core" in printed
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
     assert not list(tmp_path.rglob(".unfinished"))
     assert main([*arguments, "1", "--overwrite"]) == 0
