@@ -81,6 +81,7 @@ setup(
             "recorder = hal_ros.ros.recorder:main",
             "simulated_robot = hal_ros.ros.simulated_robot:main",
             "player = hal_ros.ros.player:main",
+            "view = hal_ros.ros.view:main",
         ]
     },
 )

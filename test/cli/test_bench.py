@@ -1,0 +1,59 @@
+"""The benchmark names what it could not measure, and the live system's files are found where they lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hal_ros.cli import bench, live
+from hal_ros.core.errors import ConfigError, HalError
+from hal_ros.evaluate.bench import Row, baseline
+
+
+def test_a_part_that_fails_gives_its_rows_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> list[Row]:
+        raise HalError("no robot here")
+
+    rows = bench._part("live system", fail, [("latency", "ms", "<= 25"), ("loss", "images", "<= 0")])
+    assert [(row.name, row.value, row.holds, row.note) for row in rows] == [
+        ("latency", None, None, "no robot here"),
+        ("loss", None, None, "no robot here"),
+    ]
+    assert "no robot here" in capsys.readouterr().err
+    assert bench._part("model", lambda: [baseline("x", 1.0, "ms")], []) == [baseline("x", 1.0, "ms")]
+
+
+def test_a_command_that_fails_is_told_in_one_line() -> None:
+    with pytest.raises(HalError, match=r"hal replay ended with code 1: .*nowhere"):
+        bench._timed("replay", "/nowhere.mcap", "--model", "/nowhere")
+
+
+def test_files_are_found_in_the_source_tree_before_the_installed_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / "share" / "hal_ros" / "config" / "only_installed.yaml"
+    installed.parent.mkdir(parents=True)
+    installed.touch()
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    assert live.shared_file("config/only_installed.yaml") == installed
+    assert live.shared_file("config/fastdds.xml") == live.REPOSITORY / "config" / "fastdds.xml"
+    with pytest.raises(ConfigError, match=r"config/nowhere.yaml"):
+        live.shared_file("config/nowhere.yaml")
+
+
+def test_the_users_own_environment_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"ROS_DOMAIN_ID": "42", "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"})
+    live.prepare_environment(tmp_path)
+    assert os.environ["ROS_DOMAIN_ID"] == "42"
+    assert os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "SUBNET"
+    assert os.environ["OMP_NUM_THREADS"] == "1"
+    assert Path(os.environ["FASTDDS_DEFAULT_PROFILES_FILE"]).exists()
+
+
+def test_a_domain_is_chosen_where_the_user_set_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"ROS_DISTRO": "humble"})
+    live.prepare_environment(tmp_path)
+    assert 1 <= int(os.environ["ROS_DOMAIN_ID"]) <= 101
+    assert Path(os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"]).exists()  # its older name
