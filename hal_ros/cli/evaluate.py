@@ -36,6 +36,8 @@ from hal_ros.runtime.card import ENCODER, Bundle, load_bundle
 
 RULE, LOGISTIC = "rule", "logistic"
 TRAINING_SPLIT = "train"
+FILE_WIDTH = 120
+"""Columns of the tables where the output is no terminal."""
 
 
 class Sample(NamedTuple):
@@ -84,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("the logistic baseline needs torch, which is not installed; or choose --baselines rule")
     topics = Topics(args.camera_topic, args.joint_topic)
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=FILE_WIDTH)
     systems = [_segmenter(bundle, args.encode)]
     if args.baselines:
         training = _samples(args.data, TRAINING_SPLIT, bundle, topics, args.cache, None)
@@ -99,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     table.write_rows(results, rows)
     picture = results.with_suffix(".svg")
     picture.write_text(standalone_svg(timelines, bundle.card.vocabulary), encoding="utf-8")
-    console.print(f"rows: {results}   timelines: {picture}")
+    console.print(f"rows: {results}   timelines: {picture}", soft_wrap=True)
     return 0
 
 

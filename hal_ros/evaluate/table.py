@@ -8,26 +8,28 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from hal_ros.core.errors import DatasetError
 from hal_ros.evaluate.scores import Row
 
-COLUMNS = {
-    "MoF": "MoF",
-    "Edit": "Edit",
-    "F1@10": "F1@10",
-    "F1@25": "F1@25",
-    "F1@50": "F1@50",
-    "boundary F1@0.25s": "bF1 0.25s",
-    "boundary F1@0.5s": "0.5s",
-    "boundary F1@1s": "1s",
-    "segment ratio": "segments",
-    "latency median s": "latency s",
-    "latency p90 s": "p90 s",
-    "latency missed": "missed %",
+SHOWN = {
+    "MoF": "MoF %",
+    "Edit": "Edit %",
+    "F1@10": "F1@10 %",
+    "F1@25": "F1@25 %",
+    "F1@50": "F1@50 %",
+    "boundary F1@0.25s": "boundary F1 0.25 s %",
+    "boundary F1@0.5s": "boundary F1 0.5 s %",
+    "boundary F1@1s": "boundary F1 1 s %",
+    "segment ratio": "segments per true one",
+    "latency median s": "latency median s",
+    "latency p90 s": "latency p90 s",
+    "latency missed": "segments missed %",
+    "latency early": "announced early %",
 }
-"""The metrics that the terminal shows, and their column's heading; the JSON rows hold all of them."""
+"""The metrics that the terminal shows, and what it calls them; the JSON rows hold all metrics."""
 
 RATIOS = {"segment ratio", "latency median s", "latency p90 s"}
 
@@ -52,19 +54,17 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def results_table(split: str, rows: Sequence[Row]) -> Table:
-    """Return one split's table: a line for each system and output, the columns of COLUMNS."""
-    table = Table(title=f"{split}", title_justify="left", title_style="bold")
-    table.add_column("system")
-    table.add_column("output")
-    for heading in COLUMNS.values():
-        table.add_column(heading, justify="right")
-    lines: dict[tuple[str, str], dict[str, Row]] = {}
+    """Return one split's table: a line for each metric of SHOWN, a column for each system's output."""
+    columns: dict[tuple[str, str], dict[str, Row]] = {}
     for row in rows:
-        if row.split == split:
-            lines.setdefault((row.system, row.output), {})[row.metric] = row
-    for (system, output), by_metric in lines.items():
-        if "MoF" in by_metric:
-            table.add_row(system, output, *(_cell(by_metric.get(metric)) for metric in COLUMNS))
+        if row.split == split and row.metric in SHOWN:
+            columns.setdefault((row.system, row.output), {})[row.metric] = row
+    table = Table(title=split, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    table.add_column("")
+    for system, output in columns:
+        table.add_column(f"{system}\n{output}", justify="right")
+    for metric, name in SHOWN.items():
+        table.add_row(name, *(_cell(by_metric.get(metric)) for by_metric in columns.values()))
     return table
 
 

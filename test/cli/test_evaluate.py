@@ -124,8 +124,7 @@ def table(results):
     return {(row["system"], row["split"], row["output"], row["metric"]): row["mean"] for row in rows}
 
 
-def test_tables_rows_and_picture_of_bundle_and_baselines(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+def test_tables_rows_and_picture_of_bundle_and_baselines(tmp_path, capsys):
     write_bundle(tmp_path / "bundle")
     write_data(tmp_path / "data")
     code, results = evaluate(tmp_path)
@@ -146,7 +145,7 @@ def test_tables_rows_and_picture_of_bundle_and_baselines(tmp_path, capsys, monke
     assert "unseen, worst episode" in text
     printed = capsys.readouterr().out
     assert "gripper rule" in printed
-    assert "bF1 0.25s" in printed
+    assert "boundary F1 0.25 s" in printed
 
 
 def test_cached_features_and_real_encoding_give_the_same_rows(tmp_path):
