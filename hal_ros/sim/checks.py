@@ -63,11 +63,12 @@ class Monitor:
 
     def end(self, action: str, start_ns: int, end_ns: int) -> None:
         """Judge the segment that ended now, and begin the next one."""
-        held, why = self._judge(action)
+        held, why = self.judge(action)
         self.claims.append(Claim(action, start_ns, end_ns, bool(held), why))
         self._begin()
 
-    def _judge(self, action: str) -> tuple[bool, str]:
+    def judge(self, action: str) -> tuple[bool, str]:
+        """Return whether the segment so far is this action, and the measured value that says so."""
         name, _, rest = action.partition("_")
         if action in ("pick_red", "pick_blue"):
             return self._picked(rest)
@@ -99,7 +100,8 @@ class Monitor:
         return self._wander < 0.01, f"tip wandered {self._wander:.3f} m"
 
     def _moved(self) -> tuple[bool, str]:
-        return self._rise < 0.01 and self._lit_ticks == 0, f"a block rose {self._rise:.3f} m"
+        shift = self._block_shift()
+        return shift < 0.008 and self._rise < 0.01 and self._lit_ticks == 0, f"a block moved {shift:.3f} m"
 
     def _carried(self) -> tuple[bool, str]:
         return self._lowest > 0.03, f"lowest {self._lowest:.3f} m"
@@ -109,8 +111,13 @@ class Monitor:
         return bottom > LIFTED and pads == 2, f"bottom at {bottom:.3f} m, {pads} pads"
 
     def _missed(self) -> tuple[bool, str]:
-        moved = max(float(np.linalg.norm(self._p.position(n) - start)) for n, start in self._blocks.items())
-        return moved < 0.008 and self._rise < 0.005, f"a block moved {moved:.3f} m"
+        shift = self._block_shift()
+        return shift < 0.008 and self._rise < 0.005, f"a block moved {shift:.3f} m"
+
+    def _block_shift(self) -> float:
+        """Return how far the block that moved most is from where it was when the segment began."""
+        shifts = (float(np.linalg.norm(self._p.position(n) - start)) for n, start in self._blocks.items())
+        return max(shifts, default=0.0)
 
     def _placed(self, receptacle: str) -> tuple[bool, str]:
         p = self._p

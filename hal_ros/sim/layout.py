@@ -10,7 +10,7 @@ import numpy as np
 
 # Slot centres in metres, robot base at the origin, x towards the camera. Cup and bowl need the far row: the gripper
 # takes the cup from the side, and has no room for that near its own base.
-NEAR_X, FAR_X = 0.215, 0.335
+NEAR_X, FAR_X = 0.205, 0.327
 COLUMNS_Y = (-0.18, -0.06, 0.06, 0.18)
 JITTER_M = 0.012
 DRAWER_Y = 0.2

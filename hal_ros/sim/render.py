@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from types import TracebackType
 
 import cv2
@@ -90,11 +91,16 @@ def _noise_bank(seed: int, sigma: float, height_px: int, width_px: int) -> list[
 
 
 def check_gl() -> None:
-    """Raise HalError, naming the apt packages, unless a picture can be rendered here."""
+    """Raise HalError, naming the apt packages or the variable to set, unless a picture can be rendered here."""
     try:
+        backend = mujoco.GLContext.__module__
+        if backend.endswith("glfw") and not os.environ.get("DISPLAY"):
+            raise HalError("can't render: MuJoCo chose a window, and there is no DISPLAY; expected MUJOCO_GL=egl")
         context = mujoco.GLContext(16, 16)
         context.make_current()
         context.free()
+    except HalError:
+        raise
     except Exception as error:  # the GL bindings raise whatever they like, from ImportError to AttributeError
         cause = " ".join(f"{type(error).__name__}: {error}".split())[:120]
         raise HalError(

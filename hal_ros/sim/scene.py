@@ -44,7 +44,7 @@ def _document(layout: Layout, look: Look, width_px: int, height_px: int) -> str:
     )
     return f"""<mujoco model="tabletop">
 <compiler angle="radian" autolimits="true" meshdir="{ASSETS}"/>
-<option timestep="{TIMESTEP_S}" integrator="implicitfast" cone="elliptic" impratio="10"/>
+<option timestep="{TIMESTEP_S}" integrator="implicitfast" cone="elliptic" impratio="10"><flag sleep="enable"/></option>
 <size memory="8M"/>
 <statistic extent="1" center="0.2 0 0.1"/>
 <visual><headlight ambient="{_v(look.ambient)}" diffuse="{_v(look.headlight)}" specular="0 0 0"/>
