@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,13 +11,13 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from fakes import FakeBackend, make_card, picture
+from hal_msgs.msg import ActionLabel, BoundaryEvent, Vocabulary
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, JointState
 
-from hal_msgs.msg import ActionLabel, BoundaryEvent, Vocabulary
 from hal_ros.core.types import Backend, ModelCard
 from hal_ros.ros.convert import to_ns, to_stamp
 from hal_ros.ros.segmenter import SegmenterNode
@@ -28,13 +26,6 @@ from hal_ros.runtime.card import save_card
 DEADLINE_S = 20.0
 START_NS = 5_000_000_000
 PERIOD_NS = 100_000_000
-
-_domains = itertools.count(os.getpid())
-
-
-def next_domain() -> int:
-    """A ROS_DOMAIN_ID that no other test of this process has, and most likely none of another process."""
-    return 1 + next(_domains) % 100
 
 
 def image_message(colour: str, stamp_ns: int, size_px: int = 16) -> Image:
@@ -56,10 +47,10 @@ def joint_message(stamp_ns: int, names: tuple[str, ...] = ("a", "b"), value: flo
 class Rig:
     """A context with one executor: the segmenter and, beside it, a robot that talks and listens."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, domain_id: int) -> None:
         self.folder = folder / "bundle"
         self.context = Context()
-        rclpy.init(args=[], context=self.context, domain_id=next_domain())
+        rclpy.init(args=[], context=self.context, domain_id=domain_id)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.robot = rclpy.create_node("robot", context=self.context)
         self.executor.add_node(self.robot)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from hal_ros.core.intake import Due
-from hal_ros.core.types import NO_ACTION, ActionEstimate, BoundaryEstimate, ModelCard
-from hal_ros.data.messages import duration_message, header_message, known_class, time_message
+from hal_ros.core.types import NO_ACTION, ActionEstimate, Answer, BoundaryEstimate, ModelCard
+from hal_ros.data.messages import duration_message, header_message, known_class, serialise, time_message
 
 LABEL_TYPE = "hal_msgs/msg/ActionLabel"
 BOUNDARY_TYPE = "hal_msgs/msg/BoundaryEvent"
@@ -65,6 +65,15 @@ def vocabulary_message(card: ModelCard, sha256: str) -> Any:
         lag_ticks=card.lag_ticks,
         max_held_ticks=card.max_held_ticks,
     )
+
+
+def warm_up(card: ModelCard) -> None:
+    """Serialise one answer of each kind: the first time compiles its serialiser, which a first frame must not pay."""
+    answer = Answer(0, 0, 0.0, np.zeros(len(card.vocabulary), np.float32))
+    estimate = ActionEstimate(0, 0, 0, 0, answer, answer)
+    boundary = BoundaryEstimate(0, 0, NO_ACTION, 0, 0.0, 0, 0)
+    serialise(label_message(estimate, Due(0, 0, 0, None), card.vocabulary, ""))
+    serialise(boundary_message(boundary, card.vocabulary, ""))
 
 
 def action_name(action: int, vocabulary: Sequence[str]) -> str:

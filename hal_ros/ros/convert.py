@@ -63,7 +63,7 @@ def _cv_bridge_rgb() -> ToRgb:
         to_cv2 = bridge.compressed_imgmsg_to_cv2 if compressed else bridge.imgmsg_to_cv2
         try:
             pixels = np.ascontiguousarray(to_cv2(message, "rgb8"), np.uint8)
-        except Exception as error:  # noqa: BLE001 - its own type, ValueError or cv2.error, by version and message
+        except Exception as error:  # CvBridgeError, ValueError or cv2.error, by version and message
             raise ImageError(f"cv_bridge can't convert the image: {' '.join(str(error).split())}") from error
         if pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
             raise ImageError(f"cv_bridge gives an image of shape {pixels.shape}; expected (H, W, 3)")

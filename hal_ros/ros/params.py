@@ -13,6 +13,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from hal_ros.core.errors import ConfigError
+from hal_ros.runtime.backend import CHOICES
 
 Parameters = TypeVar("Parameters")
 
@@ -66,7 +67,7 @@ class SegmenterParameters:
     backend: str = parameter(
         "auto",
         "What runs the model. auto takes the fastest one that works here and says why; any other is taken or refused.",
-        choices=("auto", "onnx", "tensorrt", "torch"),
+        choices=CHOICES,
     )
     threads: int = parameter(1, "Threads that the backend may use on the CPU.", (1, 64))
     autostart: bool = parameter(

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+from hal_msgs.msg import ActionLabel, BoundaryEvent, Vocabulary
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -16,11 +18,10 @@ from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_srvs.srv import Trigger
 
-from hal_msgs.msg import ActionLabel, BoundaryEvent, Vocabulary
 from hal_ros.core.errors import ConfigError, HalError
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.types import Backend
-from hal_ros.data.answers import vocabulary_message
+from hal_ros.data.answers import vocabulary_message, warm_up
 from hal_ros.data.messages import serialise
 from hal_ros.ros import params
 from hal_ros.ros.convert import rgb_converter
@@ -166,7 +167,9 @@ class SegmenterNode(LifecycleNode):
         if parameters.synchroniser == "message_filters" and (card.image is None or card.joints is None):
             raise ConfigError(f"synchroniser is message_filters, but {card.name} takes one stream; expected latest")
         to_rgb = rgb_converter(parameters.image_conversion)
+        cv2.setNumThreads(parameters.threads)
         backend, reason = self._open_backend(bundle, parameters)
+        warm_up(card)
         vocabulary = self.create_publisher(Vocabulary, "~/vocabulary", LATCHED_QOS)
         vocabulary.publish(serialise(vocabulary_message(card, bundle.sha256)))
         self._configured = Configured(

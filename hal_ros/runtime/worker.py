@@ -10,23 +10,44 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
+class _Call:
+    """One request, and what became of it."""
+
+    def __init__(self, request: Callable[[], None]) -> None:
+        self.ended = threading.Event()
+        self.succeeded = False
+        self._request = request
+
+    def run(self) -> None:
+        try:
+            self._request()
+            self.succeeded = True
+        finally:
+            self.ended.set()
+
+
 class Worker(Generic[Item]):
     """Runs `handle` on one item after the other, in a thread of its own that owns whatever `handle` touches.
 
     An item that is still waiting when the next one comes is overwritten and counted in `overwritten`. The first
-    exception ends the thread and is given to `on_error`, in that thread. `put`, `discard` and `call` are for one
-    owner thread.
+    exception ends the thread and is given to `on_error`, in that thread. `at_end` is the last that the thread does: it
+    frees what only the thread may touch. `put`, `discard` and `call` are for one owner thread.
     """
 
     def __init__(
-        self, handle: Callable[[Item], None], on_error: Callable[[Exception], None], name: str = "worker"
+        self,
+        handle: Callable[[Item], None],
+        on_error: Callable[[Exception], None],
+        name: str = "worker",
+        at_end: Callable[[], None] = lambda: None,
     ) -> None:
         self.overwritten = 0
         self._handle = handle
         self._on_error = on_error
+        self._at_end = at_end
         self._changed = threading.Condition()
         self._slot: deque[Item] = deque(maxlen=1)
-        self._requests: deque[tuple[Callable[[], None], threading.Event]] = deque()
+        self._calls: deque[_Call] = deque()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -54,20 +75,27 @@ class Worker(Generic[Item]):
             return waiting
 
     def call(self, request: Callable[[], None], timeout_s: float) -> bool:
-        """Run `request` in the worker's thread, before any waiting item; false when it is not done in time."""
-        done = threading.Event()
+        """Run `request` in the worker's thread, before any waiting item; false when it is not done in time.
+
+        False, too, when it raises: that ends the thread like an exception of `handle`.
+        """
+        call = _Call(request)
         with self._changed:
             if self._stopping or not self._thread.is_alive():
                 return False
-            self._requests.append((request, done))
+            self._calls.append(call)
             self._changed.notify()
-        return done.wait(timeout_s)
+        return call.ended.wait(timeout_s) and call.succeeded
 
-    def stop(self, timeout_s: float) -> bool:
-        """End the thread after the item in hand; a waiting item is dropped. False when it does not end in time."""
+    def stop(self, timeout_s: float, drain: bool = False) -> bool:
+        """End the thread after the item in hand, and with `drain` after the waiting one; else that is dropped.
+
+        False when it does not end in time.
+        """
         with self._changed:
             self._stopping = True
-            self._slot.clear()
+            if not drain:
+                self._slot.clear()
             self._changed.notify()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
@@ -75,25 +103,22 @@ class Worker(Generic[Item]):
 
     def _run(self) -> None:
         try:
-            while job := self._next_job():
-                job()
+            try:
+                while job := self._next_job():
+                    job()
+            finally:
+                self._at_end()
         except Exception as error:  # noqa: BLE001
             # The thread can't go on: what it owned may be half changed. Its owner decides what follows.
             self._on_error(error)
 
     def _next_job(self) -> Callable[[], None] | None:
-        """Wait for a request or an item; None when it is time to end. Requests come first."""
+        """Wait for a call or an item; None when it is time to end. Calls come first."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stopping or self._requests or self._slot)
-            if self._requests:
-                request, done = self._requests.popleft()
-                return lambda: _answer(request, done)
-            if self._stopping:
+            self._changed.wait_for(lambda: self._stopping or self._calls or self._slot)
+            if self._calls:
+                return self._calls.popleft().run
+            if not self._slot:
                 return None
             item = self._slot.popleft()
         return lambda: self._handle(item)
-
-
-def _answer(request: Callable[[], None], done: threading.Event) -> None:
-    request()
-    done.set()

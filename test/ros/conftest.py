@@ -10,8 +10,8 @@ from ros_fakes import Rig
 
 
 @pytest.fixture
-def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+def rig(tmp_path: Path, ros_domain_id: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    rig = Rig(tmp_path)
+    rig = Rig(tmp_path, ros_domain_id)
     yield rig
     rig.close()

@@ -79,7 +79,7 @@ def test_a_call_runs_in_the_worker_before_the_waiting_item(worker: Worker[int], 
         target=lambda: worker.call(lambda: order.append((list(gate.taken), threading.current_thread())), DEADLINE_S)
     )
     caller.start()
-    while not worker._requests:  # until the call has been filed
+    while not worker._calls:  # until the call has been filed
         assert caller.is_alive()
     gate.open.release()
     gate.wait()
@@ -128,6 +128,14 @@ def test_an_error_reaches_the_owner_and_ends_the_thread() -> None:
     assert not worker.call(lambda: None, DEADLINE_S)
 
 
+def test_an_error_in_a_call_ends_the_thread_and_the_call() -> None:
+    errors: list[Exception] = []
+    worker = Worker[int](lambda _: None, errors.append)
+    worker.start()
+    assert not worker.call(lambda: [][0], DEADLINE_S)
+    assert worker.stop(DEADLINE_S) and isinstance(errors[0], IndexError)
+
+
 def test_stop_drops_the_waiting_item(gate: Gate) -> None:
     worker = Worker[int](gate.handle, lambda _: None)
     worker.start()
@@ -138,6 +146,30 @@ def test_stop_drops_the_waiting_item(gate: Gate) -> None:
     gate.open.release()
     assert worker.stop(DEADLINE_S) and not worker.alive
     assert gate.taken == [0]
+
+
+def test_draining_takes_the_waiting_item_first(gate: Gate) -> None:
+    worker = Worker[int](gate.handle, lambda _: None, at_end=lambda: gate.taken.append(-1))
+    worker.start()
+    worker.put(0)
+    gate.wait()
+    worker.put(1)
+    gate.open.release(2)
+    assert worker.stop(DEADLINE_S, drain=True)
+    assert gate.taken == [0, 1, -1]
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_thread_itself_frees_what_it_owned(broken: bool) -> None:
+    freed_in: list[threading.Thread] = []
+    worker = Worker[int](
+        lambda item: [][item], lambda _: None, at_end=lambda: freed_in.append(threading.current_thread())
+    )
+    worker.start()
+    if broken:
+        worker.put(0)
+    assert worker.stop(DEADLINE_S, drain=True)
+    assert len(freed_in) == 1 and freed_in[0] is not threading.current_thread()
 
 
 def test_a_worker_that_never_started_stops() -> None:

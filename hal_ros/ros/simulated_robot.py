@@ -1,0 +1,30 @@
+"""`ros2 run hal_ros simulated_robot`: the process of the simulated robot; the node itself is in `hal_ros.ros.robot`."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+
+from hal_ros.ros.process import messages_are_built, run
+
+# MuJoCo and the software rasteriser read these when they are loaded. One rendering thread: the other core is not ours.
+RENDERING = {"MUJOCO_GL": "egl", "LP_NUM_THREADS": "1"}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the simulated robot until a signal ends it; returns the exit code."""
+    for name, value in RENDERING.items():
+        os.environ.setdefault(name, value)
+    if not messages_are_built():
+        return 1
+    if importlib.util.find_spec("mujoco") is None:
+        print("hal_ros: the simulated robot needs MuJoCo: pip install mujoco==4.0.0", file=sys.stderr)
+        return 1
+    from hal_ros.ros.robot import SimulatedRobotNode  # late: it needs all of the above
+
+    return run(SimulatedRobotNode, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
