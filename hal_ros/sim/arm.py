@@ -106,9 +106,7 @@ class Arm:
 
 def _rotation_vector(rotation: Vector) -> Vector:
     """Return axis times angle (3,) of a rotation matrix; enough near the identity and up to half a turn."""
-    axis = np.array(
-        [rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]]
-    )
+    axis = np.array([rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]])
     sine = float(np.linalg.norm(axis)) / 2
     angle = math.atan2(sine, (float(np.trace(rotation)) - 1) / 2)
     return axis * (angle / (2 * sine)) if sine > 1e-9 else np.zeros(3)

@@ -81,7 +81,7 @@ class Monitor:
             "missed_grasp": self._missed,
             "open_drawer": lambda: (self._p.drawer_opening() > 0.1, f"opening {self._p.drawer_opening():.3f} m"),
             "close_drawer": lambda: (self._p.drawer_opening() < 0.008, f"opening {self._p.drawer_opening():.3f} m"),
-            "press_button": lambda: (self._lit_ticks > 80, f"lamp lit {self._lit_ticks} ticks, travel {self._travel:.4f} m"),
+            "press_button": lambda: (self._lit_ticks > 80, f"lamp lit {self._lit_ticks} ticks, {self._travel:.4f} m"),
             "hover_button": lambda: (
                 self._travel < 0.0005 and self._closest < 0.03,
                 f"travel {self._travel:.4f} m, closest {self._closest:.3f} m",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from hal_ros.core.types import JointSample, Segment
@@ -43,7 +44,7 @@ class Simulation:
         self._controller = Controller(stream(spec.seed, "controller"))
         self._physics = Physics(self.model, self.layout, self._controller.angles)
         self._controller.physics = self._physics
-        self._script = Tasks(self._controller, self._physics).run(macros)
+        self._script: Iterator[None] | None = Tasks(self._controller, self._physics).run(macros)
         self._encoders = Encoders(stream(spec.seed, "encoders"))
         self._background = Background(self.model, stream(spec.seed, "background"))
         self._monitor = Monitor(self._physics)
@@ -57,14 +58,8 @@ class Simulation:
         """Advance by 10 ms; False when the script has ended, and then nothing has changed any more."""
         if self._script is None:
             return False
-        action = self.action
-        if next(self._script, "ended") == "ended":
-            self._close_segment()
-            self._script = None
+        if not self._advance_script():
             return False
-        if self._controller.action != action:
-            self._close_segment()
-            self.action = self._controller.action
         self._controller.apply()
         self._physics.advance()
         self.time_ns += TICK_NS
@@ -102,6 +97,20 @@ class Simulation:
             screen=self._background.screen(t),
             camera_shake=self._background.camera_shake(t),
         )
+
+    def _advance_script(self) -> bool:
+        """Let the controller decide this tick's command and label; False at the script's end."""
+        assert self._script is not None
+        for _ in self._script:
+            break
+        else:
+            self._close_segment()
+            self._script = None
+            return False
+        if self._controller.action != self.action:
+            self._close_segment()
+            self.action = self._controller.action
+        return True
 
     def _close_segment(self) -> None:
         self._segments.append(Segment(self.action, self._segment_start_ns, self.time_ns))

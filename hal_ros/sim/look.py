@@ -14,6 +14,7 @@ from hal_ros.core.types import ByteArray
 
 Vector = NDArray[np.float64]
 Colour = tuple[float, float, float]
+Range = tuple[float, float]
 TEXTURE_PX = 256
 
 
@@ -43,7 +44,7 @@ def draw(rng: np.random.Generator, level: str) -> Look:
     return _hard(rng) if level == "hard" else _default(rng)
 
 
-def _hsv(rng: np.random.Generator, hue: tuple[float, float], sat: tuple[float, float], val: tuple[float, float]) -> Colour:
+def _hsv(rng: np.random.Generator, hue: Range, sat: Range, val: Range) -> Colour:
     r, g, b = colorsys.hsv_to_rgb(rng.uniform(*hue) % 1.0, rng.uniform(*sat), rng.uniform(*val))
     return (float(r), float(g), float(b))
 
@@ -75,7 +76,8 @@ def _default(rng: np.random.Generator) -> Look:
         "trousers": _hsv(rng, (0.55, 0.65), (0.1, 0.4), (0.15, 0.35)),
     }
     colours |= {f"box_{i}": _hsv(rng, (0.0, 1.0), (0.1, 0.6), (0.3, 0.75)) for i in range(8)}
-    tables = (("wood", (150, 112, 76)), ("wood", (176, 146, 108)), ("cloud", (132, 136, 138)), ("cloth", (104, 122, 116)))
+    wood, stone, cloth = ("wood", (150, 112, 76)), ("cloud", (132, 136, 138)), ("cloth", (104, 122, 116))
+    tables = (wood, ("wood", (176, 146, 108)), stone, cloth)
     kind, base = tables[int(rng.integers(len(tables)))]
     return Look(
         colours=colours,

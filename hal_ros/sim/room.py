@@ -64,7 +64,7 @@ def _shelf(c: Any) -> str:
     boards = "".join(_box((0.14, 0.45, 0.012), (-1.42, -0.6, z), wood) for z in (-0.6, -0.3, 0.0, 0.3))
     sides = "".join(_box((0.14, 0.012, 0.55), (-1.42, y, FLOOR_Z + 0.55), wood) for y in (-1.05, -0.15))
     goods = "".join(
-        _box((0.07, 0.06, 0.08), (-1.4, -0.95 + 0.19 * i, -0.3 + 0.3 * (i % 2) + 0.092), c[f"box_{i}"]) for i in range(5)
+        _box((0.07, 0.06, 0.08), (-1.4, -0.95 + 0.19 * i, 0.3 * (i % 2) - 0.208), c[f"box_{i}"]) for i in range(5)
     )
     return boards + sides + goods
 
@@ -93,9 +93,7 @@ def _belt_box(index: int, colour: Colour) -> str:
 def _edge_item(shape: str, xy: tuple[float, float], colour: Colour) -> str:
     size = {"box": (0.025, 0.035, 0.03), "cylinder": (0.025, 0.035, 0), "ellipsoid": (0.03, 0.03, 0.028)}[shape]
     height = size[1] if shape == "cylinder" else size[2]
-    return (
-        f'<geom class="deco" type="{shape}" size="{_v(size)}" pos="{_v(xy)} {height}" rgba="{_v(colour)} 1"/>'
-    )
+    return f'<geom class="deco" type="{shape}" size="{_v(size)}" pos="{_v(xy)} {height}" rgba="{_v(colour)} 1"/>'
 
 
 class Background:

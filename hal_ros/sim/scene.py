@@ -48,16 +48,19 @@ def _document(layout: Layout, look: Look, width_px: int, height_px: int) -> str:
 <size memory="8M"/>
 <statistic extent="1" center="0.2 0 0.1"/>
 <visual><headlight ambient="{_v(look.ambient)}" diffuse="{_v(look.headlight)}" specular="0 0 0"/>
- <global offwidth="{width_px}" offheight="{height_px}"/><quality shadowsize="1024" offsamples="0" numslices="14" numstacks="8"/>
+ <global offwidth="{width_px}" offheight="{height_px}"/>
+ <quality shadowsize="1024" offsamples="0" numslices="14" numstacks="8"/>
  <map znear="0.05" zfar="8" shadowclip="1.2" shadowscale="0.5"/></visual>
-<default><geom friction="1 0.01 0.001" solref="0.008 1"/><default class="deco"><geom contype="0" conaffinity="0"/></default></default>
+<default><geom friction="1 0.01 0.001" solref="0.008 1"/>
+ <default class="deco"><geom contype="0" conaffinity="0"/></default></default>
 <include file="{ASSETS / "wxai.xml"}"/>
 <asset>{textures}
- <material name="lamp_off" rgba="0.09 0.09 0.08 1" specular="0"/><material name="lamp_on" rgba="1 0.95 0.35 1" emission="0.9"/>
+ <material name="lamp_off" rgba="0.09 0.09 0.08 1" specular="0"/>
+ <material name="lamp_on" rgba="1 0.95 0.35 1" emission="0.9"/>
 </asset>
 <worldbody>
-<light name="key" pos="{_v(look.key_position)}" dir="{_v(np.array([0.2, 0, 0]) - look.key_position)}" diffuse="{_v(look.key_light)}"
- specular="0.2 0.2 0.2" cutoff="70" exponent="0.5"/>
+<light name="key" pos="{_v(look.key_position)}" dir="{_v(np.array([0.2, 0, 0]) - look.key_position)}"
+ diffuse="{_v(look.key_light)}" specular="0.2 0.2 0.2" cutoff="70" exponent="0.5"/>
 <light name="fill" pos="1 0 2" dir="-0.4 0 -1" diffuse="{_v(look.fill_light)}" specular="0 0 0" castshadow="false"/>
 {_camera(look)}
 {"".join(parts)}
@@ -179,7 +182,8 @@ def _button(xy: tuple[float, float], height: float, c: Any) -> str:
     return (
         f'<body name="pedestal" pos="{_v(xy)} 0"><geom type="box" size="0.034 0.034 {h:.5f}" pos="0 0 {h:.5f}" '
         f'rgba="{_rgba(c["pedestal"])}"/>'
-        f'<geom class="deco" name="lamp" type="box" size="0.012 0.03 0.006" pos="0.03 0 {height + 0.006:.5f}" material="lamp_off"/>'
+        f'<geom class="deco" name="lamp" type="box" size="0.012 0.03 0.006" pos="0.03 0 {height + 0.006:.5f}" '
+        'material="lamp_off"/>'
         f'<body name="button" pos="-0.006 0 {height + cap:.5f}"><joint name="button" type="slide" axis="0 0 -1" '
         f'range="0 {lay.BUTTON_TRAVEL}" stiffness="110" damping="1.5" armature="0.01" springref="-0.002"/>'
         f'<geom name="cap" type="cylinder" size="0.017 {cap}" rgba="{_rgba(c["cap"])}" mass="0.01" '
@@ -201,7 +205,9 @@ def _drawer(layout: Layout, c: Any) -> str:
 <geom type="box" size="0.068 0.004 0.036" pos="-0.072 0.062 0.036" rgba="{cabinet}"/>
 <geom type="box" size="0.068 0.004 0.036" pos="-0.072 -0.062 0.036" rgba="{cabinet}"/>
 <geom type="box" size="0.003 0.062 0.036" pos="-0.137 0 0.036" rgba="{cabinet}"/>
-<body name="drawer"><joint name="drawer" type="slide" axis="1 0 0" range="0 {lay.DRAWER_TRAVEL}" damping="4" frictionloss="0.6" armature="0.1"/>
+<body name="drawer">
+<joint name="drawer" type="slide" axis="1 0 0" range="0 {lay.DRAWER_TRAVEL}" damping="4" frictionloss="0.6"
+ armature="0.1"/>
 <geom type="box" size="{box}" pos="-0.004 0 0.034" rgba="{drawer}" mass="0.1"/>
 <geom type="box" size="0.062 0.052 0.002" pos="-0.068 0 0.01" rgba="{dark}" mass="0.1"/>
 <geom type="box" size="0.062 0.002 0.02" pos="-0.068 0.052 0.03" rgba="{drawer}" mass="0.02"/>

@@ -35,7 +35,8 @@ class Encoders:
         self._lost_ticks = np.maximum(self._lost_ticks - 1, 0)
         starts = chance[:count] < _LOST_JOINT_START / count
         low, high = _LOST_JOINT_TICKS
-        self._lost_ticks[starts] = (low + (high - low) * (chance[:count] * count / _LOST_JOINT_START)).astype(int)[starts]
+        part = chance[:count] * count / _LOST_JOINT_START  # uniform in 0..1 where a loss starts
+        self._lost_ticks[starts] = (low + (high - low) * part[starts]).astype(int)
         lost = (self._lost_ticks > 0) | (chance[count] < _LOST_SAMPLE)
         values = np.stack(
             [

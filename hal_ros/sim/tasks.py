@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from hal_ros.sim import layout as lay
-from hal_ros.sim.arm import DOWN, FINGER_OPEN, Pose, Vector
+from hal_ros.sim.arm import FINGER_OPEN, Pose, Vector
 from hal_ros.sim.controller import HOME, Controller, Motion
 from hal_ros.sim.physics import Physics
 

@@ -24,7 +24,7 @@ class Run(NamedTuple):
     worst_miss_m: float
 
 
-def run(spec: EpisodeSpec, each_tick=lambda simulation: None, ticks: int = 100_000) -> Run:
+def run(spec: EpisodeSpec, each_tick=lambda _: None, ticks: int = 100_000) -> Run:
     simulation = Simulation(spec)
     actions, joints = [], []
     while len(actions) < ticks and simulation.step():

@@ -43,7 +43,7 @@ def test_blend_keeps_the_distance_from_the_base():
 class Planner(Controller):
     """Plans every path as the controller does, and arrives at once."""
 
-    def go(self, pose, seconds=None, grip=None, straight=False):
+    def go(self, pose, seconds=None, grip=None, straight=False):  # noqa: ARG002
         self.angles = self._knots(pose, 12, straight)[-1]
         self.pose = pose
         yield
