@@ -57,11 +57,14 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def large_image_profile() -> list[SetEnvironmentVariable]:
-    """Give Fast DDS room for images, unless the user chose a profile of his own under either of its names."""
-    names = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")  # the second until Jazzy
-    if any(os.environ.get(name) for name in names):
+    """Give Fast DDS room for images, unless the user chose a profile of his own under either name of the variable."""
+    older, newer = "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"
+    if os.environ.get(older) or os.environ.get(newer):
         return []
-    return [SetEnvironmentVariable(name, str(SHARE / "config" / "fastdds.xml")) for name in names]
+    name = (
+        older if os.environ.get("ROS_DISTRO") in ("humble", "jazzy") else newer
+    )  # the other one is ignored, or warned of
+    return [SetEnvironmentVariable(name, str(SHARE / "config" / "fastdds.xml"))]
 
 
 def segmenter(context: LaunchContext) -> list[Node]:

@@ -128,12 +128,12 @@ def rng() -> np.random.Generator:
 def child_environment(ros_domain_id: int) -> dict[str, str]:
     """Return the environment for processes that a test starts: its domain, this Python, one thread, large images."""
     profile = str(ROOT / "config" / "fastdds.xml")
+    older = os.environ.get("ROS_DISTRO") in ("humble", "jazzy")
     return {
         **os.environ,
         "ROS_DOMAIN_ID": str(ros_domain_id),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         "OMP_NUM_THREADS": "1",
-        "FASTDDS_DEFAULT_PROFILES_FILE": profile,
-        "FASTRTPS_DEFAULT_PROFILES_FILE": profile,
+        f"{'FASTRTPS' if older else 'FASTDDS'}_DEFAULT_PROFILES_FILE": profile,
     }

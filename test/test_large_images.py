@@ -72,5 +72,5 @@ def test_all_images_arrive_with_the_profile(child_environment: dict[str, str]) -
 def test_images_are_lost_without_it(child_environment: dict[str, str]) -> None:
     """The negative control: should it ever fail, the middleware has outgrown the profile."""
     for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
-        del child_environment[name]
+        child_environment.pop(name, None)
     assert count_received(child_environment) < COUNT / 2

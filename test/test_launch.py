@@ -1,0 +1,80 @@
+"""The launch files against the real launch_ros, and the files of parameters against the nodes' own lists."""
+
+from __future__ import annotations
+
+import dataclasses
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted((ROOT / "launch").glob("*.launch.py"))
+OLDER, NEWER = "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"
+
+
+def load(name: str) -> dict[str, Any]:
+    """Return what a launch file defines; skip without ROS 2's launch (PyPI has an unrelated package of that name)."""
+    launch = pytest.importorskip("launch", exc_type=ImportError)
+    pytest.importorskip("launch_ros", exc_type=ImportError)
+    if not hasattr(launch, "LaunchDescription"):
+        pytest.skip("the installed package launch is not that of ROS 2")
+    return runpy.run_path(str(ROOT / "launch" / name))
+
+
+def context_with(values: dict[str, str]) -> Any:
+    from launch import LaunchContext
+
+    context = LaunchContext()
+    context.launch_configurations.update(values)
+    return context
+
+
+def defaults(module: dict[str, Any]) -> dict[str, str]:
+    return {name: value for name, (value, _) in module["ARGUMENTS"].items()}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_argument_has_a_default_and_a_description(path: Path) -> None:
+    module = load(path.name)
+    arguments = module["generate_launch_description"]().get_launch_arguments()
+    assert {argument.name for argument in arguments} >= set(module["ARGUMENTS"])
+    assert all(argument.description for argument in arguments)
+
+
+@pytest.mark.parametrize("chosen", [{}, {NEWER: "mine.xml"}, {OLDER: "mine.xml"}])
+def test_the_users_own_profile_is_kept(chosen: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (OLDER, NEWER):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
+    assert len(load("segmenter.launch.py")["large_image_profile"]()) == (0 if chosen else 1)
+
+
+def test_an_unknown_recorder_is_refused() -> None:
+    module = load("record.launch.py")
+    with pytest.raises(ValueError, match="recorder:=tape: expected auto, hal_ros or rosbag2"):
+        module["record"](context_with({**defaults(module), "recorder": "tape"}))
+
+
+def test_recorded_topics_follow_namespace_and_arguments() -> None:
+    module = load("record.launch.py")
+    values = {**defaults(module), "namespace": "arm", "image_topic": "/wrist/image"}
+    topics = module["topics"](values)
+    assert {"/wrist/image", "/wrist/camera_info", "/arm/joint_states", "/arm/action_label", "/clock"} <= set(topics)
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize("node", ["segmenter", "recorder"])
+def test_files_of_parameters_name_the_nodes_parameters(node: str) -> None:
+    from hal_ros.ros.params import SegmenterParameters
+    from hal_ros.ros.recorder import RecorderParameters
+
+    kind = {"segmenter": SegmenterParameters, "recorder": RecorderParameters}[node]
+    written = yaml.safe_load((ROOT / "config" / f"{node}.yaml").read_text())[f"/**/{node}"]["ros__parameters"]
+    defaults_of = {field.name: field.default for field in dataclasses.fields(kind)}
+    for name, value in written.items():
+        default = defaults_of[name]
+        assert value == (list(default) if isinstance(default, tuple) else default), name
