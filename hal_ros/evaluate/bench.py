@@ -12,7 +12,6 @@ from importlib import metadata
 from pathlib import Path
 
 import psutil
-from rich.table import Table
 from rich.text import Text
 
 from hal_ros.core.errors import DatasetError
@@ -99,22 +98,29 @@ def load(path: Path) -> list[Row]:
         ) from error
 
 
-def table(rows: Sequence[Row]) -> Table:
-    """Return a table for the terminal: facts first, then figures."""
-    drawn = Table(box=None, pad_edge=False)
-    for column, justify in (("", "left"), ("value", "right"), ("unit", "left"), ("target", "left"), ("", "left")):
-        drawn.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
+def report(rows: Sequence[Row]) -> Text:
+    """Return what the terminal shows: one line for each row in columns, and its note beneath."""
+    width = max((len(row.name) for row in rows), default=0) + 1
+    text = Text()
     for row in rows:
-        verdict = {True: Text("holds", "green"), False: Text("MISSED", "bold red"), None: Text("")}[row.holds]
-        if row.value is None:
-            verdict = Text("not measured", "yellow")
-        note = Text(f" {row.note}", "dim") if row.note else Text("")
-        drawn.add_row(row.name, _shown(row.value), row.unit, row.target, verdict + note)
-    return drawn
+        text.append(f"{row.name:<{width}}")
+        if isinstance(row.value, str):
+            text.append(f"{row.value}")
+        else:
+            text.append(f"{_shown(row.value):>9} {row.unit:<12}{row.target:<8}").append(*_verdict(row))
+        text.append(f"\n  {row.note}\n" if row.note else "\n", "dim")
+    return text
 
 
-def _shown(value: float | str | None) -> str:
-    return "-" if value is None else value if isinstance(value, str) else f"{value:g}"
+def _verdict(row: Row) -> tuple[str, str]:
+    """Return a word and its style."""
+    if row.value is None:
+        return "not measured", "yellow"
+    return {True: ("holds", "green"), False: ("MISSED", "bold red"), None: ("", "")}[row.holds]
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:g}"
 
 
 def _rounded(value: float) -> float | None:

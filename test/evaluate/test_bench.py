@@ -94,13 +94,13 @@ def test_a_file_that_is_no_list_of_rows_is_refused(tmp_path: Path) -> None:
             bench.load(path)
 
 
-def test_the_table_shows_every_row() -> None:
+def test_the_report_shows_every_row() -> None:
     rows = [bench.at_most("kept", 1.0, "ms", 2.0), bench.at_most("broken", 3.0, "ms", 2.0)]
     rows.append(bench.unmeasured("absent", "s", "", "no robot here"))
     console = Console(width=160, record=True, file=io.StringIO())
-    console.print(bench.table(rows))
+    console.print(bench.report([*bench.facts(LOAD), *rows]))
     text = console.export_text()
-    for part in ("kept", "holds", "broken", "MISSED", "absent", "not measured", "no robot here"):
+    for part in ("kept", "holds", "broken", "MISSED", "absent", "not measured", "no robot here", "machine"):
         assert part in text
 
 
