@@ -12,7 +12,7 @@ from rich.table import Table
 
 from hal_ros.core.errors import BagError, ConfigError
 from hal_ros.evaluate.recording import read_pictures, read_recording
-from hal_ros.evaluate.report import Summary, metric_table, render, summarise
+from hal_ros.evaluate.report import Summary, metric_table, render, shown_events, summarise
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def write_and_print(recording: Path, page: Path) -> Summary:
         raise ConfigError("the report needs jinja2, which is not installed; expected `pip install hal_ros[report]`")
     read = read_recording(recording)
     summary = summarise(read)
-    pictures = read_pictures(recording, [event.stamp_ns for event in read.events])
+    pictures = read_pictures(recording, [event.stamp_ns for event in shown_events(read)])
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(render(read, summary, pictures), encoding="utf-8")

@@ -140,6 +140,8 @@ def read_pictures(path: Path, stamps_ns: Iterable[int]) -> dict[int, ByteArray]:
                 pictures[stamp_ns] = _pixels(message)
             except ImageError:
                 continue  # the boundary is shown without its picture
+            if len(pictures) == len(wanted):
+                break
     return pictures
 
 

@@ -193,9 +193,14 @@ def _timeline(recording: Recording, summary: Summary) -> Timeline:
     return Timeline(f"timelines of {recording.name}", tracks, summary.duration_s)
 
 
+def shown_events(recording: Recording) -> list[Event]:
+    """Return the boundaries that the page shows with a picture: those that begin an action, the first ones if many."""
+    return [event for event in recording.events if event.to_action][:MOST_THUMBNAILS]
+
+
 def _thumbnails(recording: Recording, summary: Summary, pictures: Mapping[int, ByteArray]) -> list[Thumbnail]:
     found = []
-    for event in [event for event in recording.events if event.to_action][:MOST_THUMBNAILS]:
+    for event in shown_events(recording):
         truth = _truth_at(event.stamp_ns, summary)
         picture = pictures.get(event.stamp_ns)
         found.append(

@@ -6,17 +6,15 @@ import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import colour_bundle
 import cv2
 import numpy as np
-import onnx
 import pytest
-from fakes import COLOURS, SIZE_PX, make_card, picture
-from onnx import TensorProto, helper
+from fakes import COLOURS, make_card, picture
 
 from hal_ros.cli import main
 from hal_ros.data.bags import BagWriter
 from hal_ros.data.messages import header_message, known_class, serialise
-from hal_ros.runtime.card import save_card
 
 pytest.importorskip("torch")
 
@@ -27,57 +25,8 @@ SPLITS = {"train": ["RRRRRRGGGGGGBBBBBB"] * 2, "test": ["GGGGGRRRRRRBBBBBB", "BB
 METRICS = {"MoF", "Edit", "F1@10", "F1@25", "F1@50", "boundary F1@0.25s", "boundary F1@0.5s", "boundary F1@1s"}
 
 
-def graph(nodes, inputs, outputs, constants=()):
-    """Return a checked ONNX model of opset 17 with (name, type, shape) inputs and outputs."""
-    described = [[helper.make_tensor_value_info(*value) for value in values] for values in (inputs, outputs)]
-    made = helper.make_graph(nodes, "tiny", *described, initializer=list(constants))
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    onnx.checker.check_model(model)
-    return model
-
-
-def write_bundle(folder: Path) -> Path:
-    """The feature is the mean colour; the action is its strongest channel; the lagged answer is the last tick's."""
-    folder.mkdir()
-    float_, side, joints = TensorProto.FLOAT, SIZE_PX, 6
-    encoder = graph(
-        [
-            helper.make_node("Cast", ["image"], ["pixels"], to=float_),
-            helper.make_node("ReduceMean", ["pixels"], ["mean"], axes=[1, 2], keepdims=0),
-            helper.make_node("Div", ["mean", "white"], ["feature"]),
-        ],
-        [("image", TensorProto.UINT8, [1, side, side, 3])],
-        [("feature", float_, [1, 3])],
-        [helper.make_tensor("white", float_, [], [255.0])],
-    )
-    step = graph(
-        [
-            helper.make_node("Mul", ["feature", "scale"], ["logits"]),
-            helper.make_node("LogSoftmax", ["logits"], ["log_probs"], axis=1),
-            helper.make_node("Identity", ["state_last"], ["lagged_log_probs"]),
-            helper.make_node("Identity", ["log_probs"], ["next_last"]),
-            helper.make_node("Identity", ["image_valid"], ["boundary"]),
-        ],
-        [
-            ("feature", float_, [1, 3]),
-            ("image_valid", float_, [1, 1]),
-            ("joints", float_, [1, joints]),
-            ("joints_valid", float_, [1, joints]),
-            ("state_last", float_, [1, 3]),
-        ],
-        [
-            ("log_probs", float_, [1, 3]),
-            ("lagged_log_probs", float_, [1, 3]),
-            ("boundary", float_, [1, 1]),
-            ("next_last", float_, [1, 3]),
-        ],
-        [helper.make_tensor("scale", float_, [], [20.0])],
-    )
-    onnx.save(encoder, folder / "encoder.onnx")
-    onnx.save(step, folder / "step.onnx")
-    (folder / "golden.npz").write_bytes(b"not looked at by hal evaluate")
-    save_card(make_card(lag_ticks=LAG), folder)
-    return folder
+def write_bundle(folder: Path) -> None:
+    colour_bundle.write_bundle(folder, make_card(lag_ticks=LAG))
 
 
 def write_episode(folder: Path, word: str, annotated: bool) -> None:

@@ -240,6 +240,15 @@ def test_an_empty_run_of_events_and_one_label_still_make_a_page(tmp_path):
     assert math.isnan(summary_of(tmp_path / "again", STORY._replace(truth="A", provisional="A", confirmed=".")).churn)
 
 
+def test_a_recording_that_was_cut_off_is_reported_up_to_the_cut(tmp_path):
+    path = write_story(tmp_path / "run", STORY)
+    (whole,) = path.glob("*.mcap")
+    cut = tmp_path / "cut.mcap"
+    cut.write_bytes(whole.read_bytes()[:-900])
+    write_and_print(cut, tmp_path / "cut.html")
+    assert "cut off" in Page((tmp_path / "cut.html").read_text(encoding="utf-8")).text
+
+
 def test_a_page_that_can_not_be_written_is_one_line(tmp_path):
     path = write_story(tmp_path / "run", STORY)
     (tmp_path / "taken").write_text("a file")
