@@ -22,7 +22,7 @@ FIRST_LABEL_LIMIT_S = 60.0
 SILENCE_LIMIT_S = 10.0  # without a new label, once there was one
 INTERRUPTED = 130  # exit code
 DEMO_RECORDING = Path(hal_ros.__file__).parent / "sim" / "assets" / "demo_recording.mcap"
-"""25 s of the simulated robot, made as hal_ros/data/shrink.py says."""
+"""20 s of the simulated robot, made as hal_ros/data/shrink.py says."""
 
 
 class Ending(NamedTuple):

@@ -80,8 +80,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m hal_ros.data.shrink", description="Make a small recording.")
     parser.add_argument("recording", type=Path)
     parser.add_argument("out", type=Path, help="a new .mcap file")
-    parser.add_argument("--seconds", type=float, default=25.0, help="default: %(default)s")
-    parser.add_argument("--quality", type=int, default=75, help="of JPEG (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=20.0, help="default: %(default)s")
+    parser.add_argument("--quality", type=int, default=60, help="of JPEG (default: %(default)s)")
     args = parser.parse_args(arguments)
     try:
         count = shrink(args.recording, args.out, args.seconds, args.quality)
