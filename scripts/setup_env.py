@@ -44,7 +44,11 @@ ROS_BUILD_WHEELS = (
     "lark-parser",
 )
 # A distribution's compiled Python modules (cv_bridge) need its NumPy 1; newer wheels of OpenCV need NumPy 2.
-DISTRO_CONSTRAINTS = {"numpy": "numpy<2", "opencv-python-headless": "opencv-python-headless<4.12"}
+DISTRO_CONSTRAINTS = {
+    "numpy": "numpy<2",
+    "ml-dtypes": "ml-dtypes<0.6",
+    "opencv-python-headless": "opencv-python-headless<4.12",
+}
 
 EXTRAS = {  # of setup.py, for each purpose
     "run": ("sim", "bags", "report"),
