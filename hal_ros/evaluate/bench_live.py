@@ -78,7 +78,7 @@ def loss_row(recording: Recording) -> Row:
     one truth per image, in reliable messages.
     """
     name, unit = "images lost between robot and node", "images"
-    received = _value(recording, "images")
+    received = _value(recording, "segmenter: camera", "images")
     stamps = sorted({mark.stamp_ns for mark in recording.truth})
     if received is None or not stamps:
         missing = "no diagnostics of the camera" if received is None else "no truth"
@@ -123,12 +123,16 @@ def slope_row(name: str, samples: Sequence[Sample]) -> Row:
 
 def robot_row(recording: Recording) -> Row:
     """Return how fast simulated time ran against the clock of this machine."""
-    factor = _value(recording, "real_time_factor")
+    factor = _value(recording, "simulated_robot", "real_time_factor")
     name, unit = "simulated robot beside the segmenter", "x real time"
     if factor is None:
         return unmeasured(name, unit, f">= {REAL_TIME_LIMIT:g}", "the robot published no diagnostics")
     return at_least(name, factor, unit, REAL_TIME_LIMIT)
 
 
-def _value(recording: Recording, key: str) -> float | None:
-    return next((float(status.values[key]) for status in recording.statuses if key in status.values), None)
+def _value(recording: Recording, name: str, key: str) -> float | None:
+    """Return a figure out of the last diagnostics of the component whose status begins with `name`."""
+    values = (
+        status.values[key] for status in recording.statuses if status.name.startswith(name) and key in status.values
+    )
+    return next(map(float, values), None)

@@ -29,8 +29,9 @@ def recording(images: int | None = 100, published: int = 100, late_ms: float = 1
         LabelAnswer(stamp, stamp + round(late_ms * 1e6), stamp, 0, "pour", 0.9, None, "", 0.0)
         for stamp in range(START_NS, START_NS + published * PERIOD_NS, PERIOD_NS)
     )
-    values = {} if images is None else {"images": str(images), "real_time_factor": "1.0"}
-    return Recording("run", labels, truth=truth, statuses=(Status("segmenter: camera", "OK", "", values),))
+    robot = Status("simulated_robot: simulation", "OK", "", {"images": "7", "real_time_factor": "1.0"})
+    node = Status("segmenter: camera", "OK", "", {"images": str(images)})
+    return Recording("run", labels, truth=truth, statuses=() if images is None else (robot, node))
 
 
 def samples(count: int, mb_per_minute: float = 0.0, cpu: float = 0.3, period_s: float = 1.0) -> list[Sample]:
