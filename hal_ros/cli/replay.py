@@ -10,11 +10,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hal_ros.core.segmenter import Segmenter
-    from hal_ros.data.bags import BagMessage
+    from hal_ros.data.bags import BagMessage, BagNotes
     from hal_ros.evaluate.replay import Comparison
     from hal_ros.runtime.card import Bundle
 
-FAULTS = ("unreadable", "malformed", "joints_unnamed", "joints_missing", "repeated", "backwards", "zero", "missing")
+FAULTS = (
+    "skipped",
+    "unreadable",
+    "malformed",
+    "joints_unnamed",
+    "joints_missing",
+    "repeated",
+    "backwards",
+    "zero",
+    "missing",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="write labels and boundaries: a new .mcap file, or a new folder")
     parser.add_argument(
         "--ticks-from", type=Path, metavar="BAG", help="step exactly the ticks of the labels recorded in this bag"
+    )
+    parser.add_argument(
+        "--from-start", action="store_true", help="begin with the first image, not with the first of recorded labels"
     )
     parser.add_argument("--image-topic", help="camera topic (default: the usual one, or the only one)")
     parser.add_argument("--joint-topic", help="joint state topic (default: the usual one, or the only one)")
@@ -58,22 +71,26 @@ def run(args: argparse.Namespace) -> int:
     return int(args.ticks_from is not None and not equal)
 
 
-def _replay(args: argparse.Namespace, segmenter: Segmenter, notes: object, counters: Counter[str]) -> list[BagMessage]:
+def _replay(
+    args: argparse.Namespace, segmenter: Segmenter, notes: BagNotes, counters: Counter[str]
+) -> list[BagMessage]:
     from hal_ros.data.answers import LABEL_TYPE
-    from hal_ros.data.bags import BagNotes, read_messages, topic_types
+    from hal_ros.data.bags import read_messages, topic_types
     from hal_ros.data.sensors import find_topics
     from hal_ros.evaluate.replay import due_frames, named_frames, named_ticks, replay
 
-    assert isinstance(notes, BagNotes)
-    card = segmenter.card
-    topics = find_topics(topic_types(args.bag), card, args.image_topic, args.joint_topic)
+    card, types = segmenter.card, topic_types(args.bag)
+    topics = find_topics(types, card, args.image_topic, args.joint_topic)
     print(f"{args.bag}: camera {topics.camera or 'not used'}, joints {topics.joints or 'none'}")
     messages = read_messages(args.bag, [topic for topic in topics if topic], notes)
-    if args.ticks_from is None:
+    if args.ticks_from is None and (args.from_start or LABEL_TYPE not in types.values()):
         return list(replay(due_frames(messages, card, topics, counters), segmenter))
-    labels = (message for message in read_messages(args.ticks_from) if message.type_name == LABEL_TYPE)
+    labels = (m for m in read_messages(args.ticks_from or args.bag) if m.type_name == LABEL_TYPE)
     ticks, segments = named_ticks(labels, card)
-    return list(replay(named_frames(messages, ticks, card, topics, counters), segmenter, segments))
+    if args.ticks_from is not None:
+        return list(replay(named_frames(messages, ticks, card, topics, counters), segmenter, segments))
+    start_ns = ticks[0].origin_ns if ticks else None
+    return list(replay(due_frames(messages, card, topics, counters, start_ns), segmenter, segments))
 
 
 def _write(path: Path, bundle: Bundle, answers: list[BagMessage]) -> None:

@@ -72,18 +72,28 @@ def _boundaries(boundaries: Sequence[BoundaryEstimate], card: ModelCard, frame: 
 
 
 def due_frames(
-    messages: Iterable[BagMessage], card: ModelCard, topics: SensorTopics, counters: Counter[str]
+    messages: Iterable[BagMessage],
+    card: ModelCard,
+    topics: SensorTopics,
+    counters: Counter[str],
+    start_ns: int | None = None,
 ) -> Iterator[Frame]:
-    """Yield the ticks that are due, from messages in receive order.
+    """Yield the ticks that are due, from messages in receive order; with start_ns from the image of that stamp on.
 
-    Counters: those of the intake; unreadable (images that can't be converted), malformed (messages that are not of
-    their type), joints_unnamed (joint states that name none of the card's joints).
+    Counters: those of the intake; skipped (images before start_ns), unreadable (images that can't be converted),
+    malformed (messages that are not of their type), joints_unnamed (joint states that name none of the card's joints).
+    Raises BagError when there is no image of stamp start_ns.
     """
     intake = Intake(card)
     for message in messages:
         content = _content(message, topics, counters)
         if content is None:
             continue
+        if start_ns is not None and message.topic == (topics.camera or topics.joints):
+            if to_ns(content.header.stamp) != start_ns:
+                counters["skipped"] += 1
+                continue
+            start_ns = None
         if message.topic == topics.joints:
             sample = _sample(content, card, counters)
             due = None if sample is None else intake.joints(sample)
@@ -94,6 +104,8 @@ def due_frames(
         if frame is not None:
             yield frame
     counters.update(intake.counters)
+    if start_ns is not None:
+        raise BagError(f"no image is stamped {start_ns} ns, where the replay was to begin")
 
 
 def _content(message: BagMessage, topics: SensorTopics, counters: Counter[str]) -> Any | None:

@@ -45,9 +45,9 @@ def sensors() -> list[BagMessage]:
     return messages
 
 
-def answers() -> list[BagMessage]:
+def answers(first: int = 0) -> list[BagMessage]:
     card = make_card()
-    frames = due_frames(sensors(), card, SensorTopics(CAMERA, JOINTS), Counter())
+    frames = due_frames(sensors()[first:], card, SensorTopics(CAMERA, JOINTS), Counter())
     return list(replay(frames, Segmenter(card, FakeBackend(card))))
 
 
@@ -81,6 +81,18 @@ def test_replay_compares_with_the_recorded_labels(
     bag = write(tmp_path / "run", sensors() + answers())
     assert main(["replay", str(bag), "--model", str(model), "--ticks-from", str(bag)]) == 0
     assert f"{LABEL_TOPIC}: 11 of 11 recorded messages equal byte for byte\n" in capsys.readouterr().out
+
+
+def test_replay_begins_with_the_recorded_labels(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = write(tmp_path / "run", sensors() + answers(6))  # the node came after three images
+    assert main(["replay", str(bag), "--model", str(model)]) == 0
+    printed = capsys.readouterr().out
+    assert f"{LABEL_TOPIC}: 8 of 8 recorded messages equal byte for byte\n" in printed
+    assert "3 skipped" in printed
+    assert main(["replay", str(bag), "--model", str(model), "--from-start"]) == 0
+    assert f"{LABEL_TOPIC}: 0 of 8 recorded" in capsys.readouterr().out
 
 
 def test_replay_returns_one_when_recorded_labels_are_not_repeated(

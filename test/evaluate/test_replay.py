@@ -197,6 +197,19 @@ def test_a_model_without_camera_runs_on_joints() -> None:
     assert list(replay(frames, segmenter(card), segments)) == recorded
 
 
+def test_a_replay_may_begin_where_a_live_run_did() -> None:
+    bag, card = stream(STORY), make_card()
+    images = [m for m in bag if m.topic == CAMERA]
+    late = [m for m in bag if m not in images[:5]]  # the node was activated after five images
+    origin_ns = images[5].receive_ns - 20 * MS
+    counters: Counter[str] = Counter()
+    frames = due_frames(bag, card, TOPICS, counters, origin_ns)
+    assert list(replay(frames, segmenter(card))) == answers(late) != answers(bag)
+    assert counters["skipped"] == 5
+    with pytest.raises(BagError, match="no image is stamped 7 ns"):
+        list(due_frames(bag, card, TOPICS, counters, start_ns=7))
+
+
 def test_an_empty_bag_gives_nothing() -> None:
     assert answers([]) == []
     assert named_ticks([], make_card()) == ([], 0)
