@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure and print; 0 when every row with a target holds, 1 when one was missed."""
+    """Measure, print and write; 0 also when targets were missed: the verdicts stand in the rows."""
     load = os.getloadavg()  # before anything of ours runs
     from rich.console import Console
 
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     bench.save(rows, args.out)
     Console(soft_wrap=True).print(bench.report(rows), end="")
     print(f"written to {args.out}")
-    return 1 if any(row.holds is False for row in rows) else 0
+    return 0
 
 
 def _measure(model: Path, folder: Path, full: bool) -> list[Row]:
@@ -198,7 +198,9 @@ def _fresh_row(folder: Path) -> Row:
     from hal_ros.evaluate.bench import at_most
 
     clone = folder / "clone"
-    subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(clone)], check=True)
+    done = subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(clone)], capture_output=True, text=True)
+    if done.returncode:
+        raise HalError(f"{REPOSITORY} can't be cloned: {' '.join(done.stderr.split())}; expected a git repository")
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("ROS_", "FAST", "_ROS", "LD_"))
     }

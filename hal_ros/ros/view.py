@@ -49,10 +49,10 @@ class Listener:
         self._context = Context()
         # Without signal handlers: who shows the view decides what Ctrl-C means.
         rclpy.init(args=self._args, context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = Node("view", context=self._context)
+        self.node = Node("view", context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        subscribe = self._node.create_subscription
+        self._executor.add_node(self.node)
+        subscribe = self.node.create_subscription
         subscribe(ActionLabel, "action_label", self._on_label, 50)
         subscribe(BoundaryEvent, "action_boundary", self._on_boundary, 50)
         subscribe(Vocabulary, "segmenter/vocabulary", self._on_vocabulary, LATCHED)
@@ -63,7 +63,7 @@ class Listener:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._executor.shutdown()
-        self._node.destroy_node()
+        self.node.destroy_node()
         self._context.try_shutdown()
 
     def spin(self, duration_s: float) -> None:
@@ -160,6 +160,7 @@ def save_picture(state: ViewState, path: Path) -> None:
     )
     console.print(render(state, width, height), end="")
     svg = console.export_svg(title="hal demo")
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL), encoding="utf-8")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import xml.etree.ElementTree
 from pathlib import Path
 
@@ -171,3 +172,47 @@ def test_drops_are_named_and_what_is_between_two_ticks_is_none() -> None:
     view = pytest.importorskip("hal_ros.ros.view", exc_type=ImportError)
     values = {"dropped_not_due": "50", "dropped_too_slow": "2", "images": "9"}
     assert view.dropped(values) == {"too slow": 2}
+
+
+@pytest.mark.ros
+def test_what_is_published_is_shown(ros_domain_id: int) -> None:
+    """Over real ROS: every message that the view listens to changes its state."""
+    pytest.importorskip("rclpy")
+    from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+    from hal_msgs.msg import ActionLabel, ActionTruth, BoundaryEvent, Vocabulary
+    from sensor_msgs.msg import CameraInfo
+
+    from hal_ros.ros.view import LATCHED, Listener
+
+    status = DiagnosticStatus(level=DiagnosticStatus.WARN, name="segmenter: camera", message="too slow")
+    status.values = [KeyValue(key="dropped_overwritten", value="2"), KeyValue(key="backend", value="onnx")]
+    label = ActionLabel(label="pour", confidence=0.75, confirmed_valid=True, confirmed_label="reach_cup")
+    label.header.stamp.sec, label.confirmed_stamp.sec = 100, 99
+    truth = ActionTruth(label="press_button")
+    truth.header.stamp.sec = 100
+    published = {
+        "action_label": (label, 10),
+        "action_boundary": (BoundaryEvent(from_label="pour", to_label="reach_cup"), 10),
+        "segmenter/vocabulary": (Vocabulary(labels=list(ACTIONS)), LATCHED),
+        "simulation/action_truth": (truth, 10),
+        "camera/color/camera_info": (CameraInfo(), 10),
+        "/diagnostics": (DiagnosticArray(status=[status]), 10),
+    }
+    tracker = ViewTracker("test")
+
+    def complete(state: ViewState) -> bool:
+        return all((state.action, state.boundaries, state.vocabulary, state.truth, state.image_hz, state.dropped))
+
+    with Listener(tracker) as listener:
+        node = listener.node
+        publishers = [node.create_publisher(type(m), topic, qos) for topic, (m, qos) in published.items()]
+        while not complete(state := tracker.state(0.0, time.time_ns())):  # ended by the test's own time limit
+            for publisher, (message, _) in zip(publishers, published.values(), strict=True):
+                publisher.publish(message)
+            listener.spin(0.05)
+    assert (state.action, state.confidence, state.confirmed_action, state.lag_s) == ("pour", 0.75, "reach_cup", 1.0)
+    assert (state.backend, state.dropped, state.notice) == ("onnx", {"overwritten": 2}, "too slow")
+    assert state.truth[0].action == "press_button"
+    assert state.vocabulary == ACTIONS
+    assert state.latency_p50_ms is not None
+    assert state.latency_p50_ms > 1e6  # the label's stamp is of 1970
