@@ -91,11 +91,10 @@ class Synchroniser:
 
     Every joint state still goes to the inputs at once, and which sample a tick takes is decided there as ever: the
     newest that is not newer than the image. So the answers stay causal, whatever pairs were made.
-    Raises ConfigError when the package is absent, or is the one of ROS 1.
     """
 
     def __init__(self, inputs: Inputs, slop_s: float, queue_size: int) -> None:
-        filters = _message_filters()
+        filters = message_filters()
         self._inputs = inputs
         self._images, self._joints = filters.SimpleFilter(), filters.SimpleFilter()
         self._pairs = filters.ApproximateTimeSynchronizer([self._images, self._joints], queue_size, slop_s)
@@ -117,7 +116,8 @@ class Synchroniser:
         self._inputs.on_image(image)
 
 
-def _message_filters() -> Any:
+def message_filters() -> Any:
+    """Import ROS 2's message_filters; raises ConfigError when it is absent, or is the one of ROS 1."""
     try:
         module = importlib.import_module("message_filters")
     except ImportError as error:

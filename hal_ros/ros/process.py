@@ -11,7 +11,7 @@ import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
-from hal_ros.core.errors import HalError
+from hal_ros.core.errors import ConfigError, HalError
 
 POLL_S = 0.1
 """How soon a signal is seen by a node that nothing else wakes."""
@@ -49,9 +49,9 @@ def run(make_node: Callable[[], Any], arguments: Sequence[str] | None = None) ->
 
     for kind in (signal.SIGINT, signal.SIGTERM):
         signal.signal(kind, end)
-    rclpy.init(args=None if arguments is None else list(arguments), signal_handler_options=SignalHandlerOptions.NO)
     node: Any = None
     try:
+        _init(arguments)
         node = make_node()
         _spin(node, lambda: ended)
     except HalError as error:
@@ -65,6 +65,14 @@ def run(make_node: Callable[[], Any], arguments: Sequence[str] | None = None) ->
             node.destroy_node()
         rclpy.try_shutdown()
     return 0
+
+
+def _init(arguments: Sequence[str] | None) -> None:
+    args = None if arguments is None else list(arguments)
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # what rclpy's errors have in common
+        raise ConfigError(" ".join(str(error).partition(", at ")[0].split())) from error
 
 
 def _spin(node: Any, ended: Callable[[], bool]) -> None:

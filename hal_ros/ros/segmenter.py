@@ -25,6 +25,7 @@ from hal_ros.data.answers import vocabulary_message, warm_up
 from hal_ros.data.messages import serialise
 from hal_ros.ros import params
 from hal_ros.ros.convert import rgb_converter
+from hal_ros.ros.inputs import message_filters
 from hal_ros.ros.params import SegmenterParameters
 from hal_ros.ros.reporter import Reporter
 from hal_ros.ros.session import Configured, Session
@@ -164,8 +165,10 @@ class SegmenterNode(LifecycleNode):
             raise ConfigError("parameter model is empty: expected the folder of a model bundle")
         bundle = load_bundle(Path(parameters.model).expanduser())
         card = bundle.card
-        if parameters.synchroniser == "message_filters" and (card.image is None or card.joints is None):
-            raise ConfigError(f"synchroniser is message_filters, but {card.name} takes one stream; expected latest")
+        if parameters.synchroniser == "message_filters":
+            if card.image is None or card.joints is None:
+                raise ConfigError(f"synchroniser is message_filters, but {card.name} takes one stream; expected latest")
+            message_filters()
         to_rgb = rgb_converter(parameters.image_conversion)
         cv2.setNumThreads(parameters.threads)
         backend, reason = self._open_backend(bundle, parameters)

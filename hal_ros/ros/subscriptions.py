@@ -31,7 +31,7 @@ class Subscriptions:
     """Camera and joint subscriptions from activation to deactivation. `destroy` ends them."""
 
     def __init__(self, node: LifecycleNode, card: ModelCard, parameters: SegmenterParameters, inputs: Inputs) -> None:
-        """Subscribe to what the card needs; raises ConfigError when the synchroniser is not installed."""
+        """Subscribe to what the card needs."""
         self.image_qos_error = ""
         self.joints_qos_error = ""
         self._node = node
@@ -43,6 +43,13 @@ class Subscriptions:
         if parameters.synchroniser == "message_filters":
             target = Synchroniser(inputs, parameters.synchroniser_slop_s, parameters.synchroniser_queue_size)
         self._subscriptions: list[Any] = []
+        try:
+            self._subscribe_to(card, target)
+        except Exception:
+            self.destroy()
+            raise
+
+    def _subscribe_to(self, card: ModelCard, target: Inputs | Synchroniser) -> None:
         if card.image is not None:
             events = SubscriptionEventCallbacks(incompatible_qos=self._on_image_qos, message_lost=self._on_lost)
             self._subscribe(self._image_type, self.image_topic, target.on_image, IMAGE_QOS, events)
@@ -63,8 +70,11 @@ class Subscriptions:
 
     def image_source(self, seen_before: bool) -> str:
         """Say, of a silent camera topic, who publishes on it and what may be wrong."""
-        publishers = self._node.get_publishers_info_by_topic(self.image_topic)
-        if publishers:
+        kinds = {info.topic_type for info in self._node.get_publishers_info_by_topic(self.image_topic)}
+        expected = f"sensor_msgs/msg/{self._image_type.__name__}"
+        if kinds and expected not in kinds:
+            return f"{', '.join(sorted(kinds))} is published there, expected {expected}: see image_transport"
+        if kinds:
             return "its publisher is still there" if seen_before else LOST_HINT
         others = ", ".join(self._other_image_topics())
         return "nobody publishes there; " + (f"images are on {others}" if others else "no image topic is published")

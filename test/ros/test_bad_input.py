@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from fakes import FakeBackend, make_card
+from rclpy.context import Context
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from ros_fakes import PERIOD_NS, START_NS, Rig, image_message, joint_message, values
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from hal_ros.ros.convert import to_stamp
 
@@ -105,6 +107,19 @@ def test_the_topic_that_images_are_on_is_named(rig: Rig) -> None:
     node.trigger_configure()
     node.trigger_activate()
     rig.status("camera", WARN, "images are on /camera/color/image_raw (sensor_msgs/msg/Image)")
+
+
+def test_another_transport_on_the_topic_is_named(rig: Rig) -> None:
+    node = rig.segmenter(image_timeout_s=0.1, image_topic="packed")
+    other = Context()  # one topic has one type in each participant
+    rclpy.init(args=[], context=other, domain_id=rig.context.get_domain_id())
+    camera = rclpy.create_node("camera", context=other)
+    camera.create_publisher(CompressedImage, "packed", 5)
+    node.trigger_configure()
+    node.trigger_activate()
+    rig.status("camera", WARN, "sensor_msgs/msg/CompressedImage is published there, expected sensor_msgs/msg/Image")
+    camera.destroy_node()
+    rclpy.shutdown(context=other)
 
 
 def test_a_camera_that_falls_silent_is_a_warning_until_it_speaks(rig: Rig) -> None:

@@ -12,7 +12,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.lifecycle import TransitionCallbackReturn
 from ros_fakes import Rig
 
-from hal_ros.core.errors import BackendError, HalError
+from hal_ros.core.errors import BackendError, ConfigError, HalError
 
 pytestmark = pytest.mark.ros
 SUCCESS, FAILURE, ERROR = (getattr(TransitionCallbackReturn, name) for name in ("SUCCESS", "FAILURE", "ERROR"))
@@ -100,12 +100,18 @@ def test_a_failing_configure_is_logged_and_can_be_repeated(
     assert node.state == official_state(rig) == "inactive"
 
 
-def test_a_failing_activate_leaves_the_node_inactive(rig: Rig, capfd: pytest.CaptureFixture[str]) -> None:
-    node = rig.segmenter(synchroniser="message_filters")
+def test_a_failing_activate_leaves_the_node_inactive(
+    rig: Rig, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ConfigError("no such topic")
+
+    monkeypatch.setattr("hal_ros.ros.segmenter.Session", refuse)
+    node = rig.segmenter()
     assert node.trigger_configure() == SUCCESS
     assert node.trigger_activate() == FAILURE
     assert node.state == official_state(rig) == "inactive"
-    assert "message_filters" in capfd.readouterr().err
+    assert "can't activate: no such topic" in capfd.readouterr().err
     assert node.trigger_cleanup() == SUCCESS
 
 

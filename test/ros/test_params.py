@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
 from fakes import make_card
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
@@ -101,6 +103,13 @@ def test_one_stream_can_not_be_synchronised(rig: Rig) -> None:
     node = rig.segmenter(card=make_card(joints=None), synchroniser="message_filters")
     node.trigger_configure()
     assert node.state == "unconfigured"
+
+
+def test_an_absent_synchroniser_is_refused_at_configure(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "message_filters", None)
+    node = rig.segmenter(synchroniser="message_filters")
+    node.trigger_configure()
+    rig.status("model", DiagnosticStatus.ERROR, "message_filters, a ROS 2 package that can't be imported")
 
 
 def test_the_table_names_every_parameter_with_default_and_range() -> None:

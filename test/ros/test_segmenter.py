@@ -9,15 +9,19 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from fakes import COLOURS, FakeBackend, make_card, picture
-from hal_msgs.msg import BoundaryEvent
+from hal_msgs.msg import ActionLabel, BoundaryEvent
 from rclpy.parameter import Parameter
 from ros_fakes import PERIOD_NS, START_NS, Rig, image_message, joint_message, runs, values
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import Trigger
 
-from hal_ros.core.types import StepInput, StepOutput
-from hal_ros.ros.convert import to_ns, to_stamp
+from hal_ros.core.intake import Intake
+from hal_ros.core.segmenter import Segmenter
+from hal_ros.core.types import Observation, StepInput, StepOutput
+from hal_ros.data.answers import label_message
+from hal_ros.data.messages import serialise
+from hal_ros.ros.convert import to_joint_sample, to_ns, to_stamp
 
 pytestmark = pytest.mark.ros
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -138,6 +142,45 @@ def test_compressed_images_are_labelled_like_raw_ones(rig: Rig) -> None:
     camera.publish(message)
     rig.until(lambda: rig.labels)
     assert rig.labels[0].label == "blue"
+
+
+def test_published_bytes_are_those_of_the_core_and_of_replay(rig: Rig) -> None:
+    """What `hal replay` computes from the same messages, it writes as the same bytes."""
+    node = rig.active()
+    heard: list[bytes] = []
+    rig.robot.create_subscription(ActionLabel, "action_label", heard.append, 50, raw=True)
+    rig.until(lambda: rig.robot.count_subscribers("action_label") == 2)
+    card, expected = make_card(), []
+    intake, segmenter = Intake(card), Segmenter(card, FakeBackend(card))
+    state = segmenter.start()
+    for tick, colour in enumerate(STORY):
+        joints = joint_message(START_NS + tick * PERIOD_NS, value=float(tick))
+        rig.joints.publish(joints)
+        rig.count(node, "joint_samples", tick + 1)
+        rig.show(colour, tick)
+        sample = to_joint_sample(joints, card.joints)
+        intake.joints(sample)
+        due = intake.image(START_NS + tick * PERIOD_NS)
+        observation = Observation(due.stamp_ns, due.tick, due.origin_ns, picture(colour), due.joints)
+        estimate, _, state = segmenter.step(observation, state)
+        expected.append(serialise(label_message(estimate, due, card.vocabulary, "camera")))
+    rig.until(lambda: len(heard) == len(STORY))
+    assert heard == expected
+    assert len(set(expected)) == len(STORY)
+
+
+def test_the_real_synchroniser_may_drive_the_node(rig: Rig) -> None:
+    module = pytest.importorskip("message_filters", reason="ROS 2's message_filters is not installed")
+    if not hasattr(module, "rclpy"):
+        pytest.skip("message_filters is the port of ROS 1")
+    node = rig.active(synchroniser="message_filters")
+    for tick in range(5):
+        rig.joints.publish(joint_message(START_NS + tick * PERIOD_NS - 1))
+        rig.count(node, "joint_samples", tick + 1)
+        rig.show("red", tick)
+    rig.show("red", 5, wait=False)
+    rig.count(node, "unpaired", 1)
+    assert [label.tick for label in rig.labels] == [0, 1, 2, 3, 4]
 
 
 # --- reset and time jumps ---------------------------------------------------------------------------------------------
