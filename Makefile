@@ -12,6 +12,8 @@ PYTEST_ARGS ?=
 export TORCH_PIP_ARGS
 # One thread per process: robot, segmenter and recorder share the machine's cores.
 export OMP_NUM_THREADS = 1
+# ROS logs into the home folder otherwise.
+export ROS_LOG_DIR = $(CURDIR)/log/ros
 
 setup = @$(PYTHON) scripts/setup_env.py
 python = @scripts/with_interfaces.sh .venv/bin/python
