@@ -164,7 +164,8 @@ def _conclude(live: Live, ending: Ending) -> int:
         from hal_ros.cli.report import write_and_print
 
         write_and_print(live.recording, live.folder / "report.html")
-    print(f"recording  {live.recording}")
+    for file in sorted(live.recording.glob("*.mcap")):
+        print(f"recording  {file}")
     print(f"logs       {live.logs}")
     if failure:
         print(f"hal demo: {failure}; the logs lie in {live.logs}", file=sys.stderr)

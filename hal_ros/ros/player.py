@@ -31,6 +31,7 @@ from hal_ros.ros.recorder import message_class
 
 LOOP_GAP_NS = 2_000_000_000  # between two rounds; long enough that listeners see a break, not a jump of the scene
 CLOCK_PERIOD_NS = 5_000_000
+SAME_CLOCK_NS = 10_000_000_000  # a message older than this when it is recorded was stamped by another clock
 _CDR_STAMP = {0: ">iI", 1: "<iI"}  # by the second byte of the encapsulation; the stamp follows its four bytes
 _CDR_STAMP_OFFSET = 4
 
@@ -43,7 +44,7 @@ class PlayerParameters:
     rate: float = parameter(1.0, "Speed against real time.", (0.01, 100.0))
     loop: bool = parameter(False, "Start again at the end, two seconds later.")
     restamp: bool = parameter(
-        True, "Move header.stamp so that the first message is stamped now; otherwise stamps stay as recorded."
+        True, "Move all header.stamp by the time between recording and playing; otherwise they stay as recorded."
     )
     clock: bool = parameter(False, "Publish /clock, with the time of the stamps that are published.")
     wait_for_subscribers_s: float = parameter(
@@ -148,8 +149,8 @@ class Player(Node):
         if channel.stamped:
             stamp_ns = read_stamp(data)
             if self.parameters.restamp:
-                if offset_ns is None:  # from when it was due, not from now: a stamp must never lie ahead of its arrival
-                    offset_ns = time.time_ns() - (time.monotonic_ns() - due_ns) - stamp_ns
+                if offset_ns is None:
+                    offset_ns = time.time_ns() - (time.monotonic_ns() - due_ns) - _played_from(message, stamp_ns)
                 stamp_ns += offset_ns
                 data = with_stamp(data, stamp_ns)
             self._publish_clock(stamp_ns)
@@ -162,6 +163,15 @@ class Player(Node):
             return
         self._clock_ns = stamp_ns
         self._clock_publisher.publish(Clock(clock=Time(sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)))
+
+
+def _played_from(message: BagMessage, stamp_ns: int) -> int:
+    """Return the time in the stamps' clock at which a message was recorded.
+
+    Mostly that is when it was received, so that ages stay as they were. Where stamps are of another clock, such as
+    simulated time in a bag of a real recorder, the message counts as fresh.
+    """
+    return message.receive_ns if abs(message.receive_ns - stamp_ns) <= SAME_CLOCK_NS else stamp_ns
 
 
 def read_stamp(data: bytes) -> int:
