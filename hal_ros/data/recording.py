@@ -52,7 +52,7 @@ class Recording:
         self._queued_bytes = 0
         self._changed = threading.Condition()
         self._ending = False
-        self._thread = threading.Thread(target=self._run, name="bag-writer")
+        self._thread = threading.Thread(target=self._run, name="bag-writer", daemon=True)
         self._thread.start()
 
     @property
@@ -62,6 +62,9 @@ class Recording:
 
     def announce(self, topic: Topic) -> None:
         """Add a topic; its messages may follow."""
+        # here, so that the writer's thread never changes the size of what others look through
+        self.written[topic.name] += 0
+        self.dropped[topic.name] += 0
         with self._changed:
             self._queue.append(topic)
             self._changed.notify()
@@ -92,6 +95,9 @@ class Recording:
             self._writer.close()
         except BagError as error:
             self._fail(error)
+        except Exception as error:  # noqa: BLE001 - nobody else would notice the end of this thread
+            self._writer.abandon()
+            self._fail(BagError(f"{self.file}: can't be written ({error!r}); what is in it stays readable"))
 
     def _write_next(self) -> bool:
         """Write one entry, or flush after a quiet time; returns whether to go on."""

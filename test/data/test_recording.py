@@ -47,7 +47,7 @@ def test_all_that_was_put_is_in_the_file(tmp_path: Path) -> None:
     recording.close()
     assert [m.data for m in read_messages(tmp_path / "run")] == [m.data for m in sent]
     assert recording.written["/image"] == 500
-    assert not recording.dropped
+    assert not recording.dropped.total()
 
 
 def test_a_quiet_recording_reaches_the_disk_without_being_closed(tmp_path: Path) -> None:
@@ -140,6 +140,14 @@ def test_a_limit_on_file_size_ends_the_recording_with_one_line(tmp_path: Path) -
     failure, kept = done.stdout.splitlines()
     assert "File too large" in failure
     assert int(kept) >= 1
+
+
+def test_an_unforeseen_error_of_the_writer_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = start(tmp_path / "run")
+    monkeypatch.setattr(recording._writer, "write", lambda *_: 1 / 0)
+    recording.put(message(1))
+    with pytest.raises(BagError, match="ZeroDivisionError"):
+        recording.close()
 
 
 def test_a_file_where_the_folder_should_be_is_refused_at_once(tmp_path: Path) -> None:
