@@ -33,12 +33,13 @@ class Monitor:
     def __init__(self, physics: Physics) -> None:
         self._p = physics
         self.claims: list[Claim] = []
-        self._cup_home = physics.position("cup").copy() if physics.has("cup") else np.zeros(3)
         self._begin()
+        self._cup_home = self._cup
 
     def _begin(self) -> None:
         p = self._p
         self._blocks = {name: p.position(name).copy() for name in p.layout.blocks}
+        self._cup = p.position("cup").copy() if p.has("cup") else np.zeros(3)
         self._balls = p.balls_in_cup() if p.has("cup") else 0
         self._tip = p.tip().copy()
         self._wander = self._travel = self._tilt = self._rise = 0.0
@@ -100,8 +101,9 @@ class Monitor:
         return self._wander < 0.01, f"tip wandered {self._wander:.3f} m"
 
     def _moved(self) -> tuple[bool, str]:
-        shift = self._block_shift()
-        return shift < 0.008 and self._rise < 0.01 and self._lit_ticks == 0, f"a block moved {shift:.3f} m"
+        shift, cup = self._block_shift(), self._cup_shift()
+        still = max(shift, cup, self._rise) < 0.008 and self._lit_ticks == 0
+        return still, f"a block moved {shift:.3f} m, the cup {cup:.3f} m"
 
     def _carried(self) -> tuple[bool, str]:
         return self._lowest > 0.03, f"lowest {self._lowest:.3f} m"
@@ -118,6 +120,9 @@ class Monitor:
         """Return how far the block that moved most is from where it was when the segment began."""
         shifts = (float(np.linalg.norm(self._p.position(n) - start)) for n, start in self._blocks.items())
         return max(shifts, default=0.0)
+
+    def _cup_shift(self) -> float:
+        return float(np.linalg.norm(self._p.position("cup") - self._cup)) if self._p.has("cup") else 0.0
 
     def _placed(self, receptacle: str) -> tuple[bool, str]:
         p = self._p

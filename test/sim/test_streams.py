@@ -20,5 +20,5 @@ def test_drawing_from_one_stream_leaves_another_alone():
 
 
 def test_an_unnamed_concern_is_refused():
-    with pytest.raises(ValueError, match="gripper"):
+    with pytest.raises(ValueError, match="not in tuple"):
         stream(1, "gripper")
