@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hal_ros.cli.live import LAST_REPORT_S, REPOSITORY, Live, prepare_environment, shared_file, start_all
-from hal_ros.cli.processes import Interrupts, Processes
+from hal_ros.cli.processes import Child, Interrupts, Processes
 from hal_ros.core.errors import ConfigError, HalError
 
 if TYPE_CHECKING:
@@ -206,17 +206,23 @@ def _fresh_row(folder: Path) -> Row:
     }
     environment = {**inherited, "PIP_NO_CACHE_DIR": "1"}
     with Interrupts() as interrupts, Processes(folder / "logs", interrupts) as processes:
-        started = time.monotonic()
         child = processes.start("fresh", ["make", "-C", str(clone), "demo", "DURATION=5"], environment)
-        first: float | None = None
-        while child.process.poll() is None:
-            if interrupts.count:
-                raise KeyboardInterrupt
-            if time.monotonic() - started > FRESH_TIMEOUT_S:
-                raise HalError(f"make demo took longer than {FRESH_TIMEOUT_S:.0f} s in a fresh clone")
-            if first is None and "first label" in child.log_path.read_text(errors="replace"):
-                first = time.monotonic() - started
-            time.sleep(0.2)
-        if child.process.returncode or first is None:
+        first_s = _seconds_to_first_label(child, interrupts)
+        if child.process.returncode or first_s is None:
             raise HalError(f"make demo in a fresh clone failed: {' / '.join(child.log_tail(3))}")
-    return at_most("fresh clone to first label", first, "s", FRESH_LIMIT_S, "without pip's cache")
+    return at_most("fresh clone to first label", first_s, "s", FRESH_LIMIT_S, "without pip's cache")
+
+
+def _seconds_to_first_label(child: Child, interrupts: Interrupts) -> float | None:
+    """Wait until the child ends; return when it spoke of the first label, None if it never did."""
+    started, first_s, ended = time.monotonic(), None, False
+    while not ended:
+        ended = child.process.poll() is not None  # before its log is read: the last line counts
+        if first_s is None and "first label" in child.log_path.read_text(errors="replace"):
+            first_s = time.monotonic() - started
+        if interrupts.count:
+            raise KeyboardInterrupt
+        if time.monotonic() - started > FRESH_TIMEOUT_S:
+            raise HalError(f"make demo took longer than {FRESH_TIMEOUT_S:.0f} s in a fresh clone")
+        time.sleep(0 if ended else 0.2)
+    return first_s

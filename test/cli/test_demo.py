@@ -178,6 +178,28 @@ def test_wrong_arguments_end_at_once_with_one_line(
     assert not (tmp_path / "out").exists()
 
 
+def test_labels_that_do_not_come_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hal_ros.cli import demo
+
+    now = 100.0
+    monkeypatch.setattr(demo.time, "monotonic", lambda: now)
+    watch = demo.Watch(duration_s=30.0)
+    now += demo.FIRST_LABEL_LIMIT_S - 1
+    assert watch.failure() == ""
+    assert watch.update(0) is False
+    now += 2
+    assert "no label came within" in watch.failure()
+    assert watch.update(1) is True
+    assert watch.update(2) is False
+    assert (watch.failure(), watch.is_over()) == ("", False)
+    assert watch.start_s == demo.FIRST_LABEL_LIMIT_S + 1
+    now += demo.SILENCE_LIMIT_S + 1
+    assert "after 2" in watch.failure()
+    watch.update(3)
+    now += 20
+    assert watch.is_over()
+
+
 def test_without_rendering_the_shipped_recording_is_played(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
