@@ -48,6 +48,7 @@ def rows(recording: Recording, samples: Mapping[str, Sequence[Sample]], first_la
     return [
         at_most("first label after the start", first_label_s, "s", FIRST_LABEL_LIMIT_S),
         *latency_rows(recording),
+        *share_rows(recording),
         loss_row(recording),
         *(row for name, taken in samples.items() for row in process_rows(name, settled(taken))),
         slope_row("segmenter", settled(samples["segmenter"])),
@@ -69,6 +70,17 @@ def latency_rows(recording: Recording) -> list[Row]:
         at_most("image stamp to label, p50", p50, "ms", LATENCY_P50_LIMIT_MS, note),
         at_most("image stamp to label, p99", p99, "ms", LATENCY_P99_LIMIT_MS, note),
     ]
+
+
+def share_rows(recording: Recording) -> list[Row]:
+    """Return what of that latency robot and node say is theirs; an image is stamped before it is rendered."""
+    shares = (
+        ("rendering in the simulated robot, mean", "simulated_robot", "render_ms"),
+        ("node, image received to label published, p50", "segmenter: model", "total_p50_ms"),
+        ("node, image received to label published, p99", "segmenter: model", "total_p99_ms"),
+    )
+    found = ((name, _value(recording, status, key)) for name, status, key in shares)
+    return [baseline(f"of this, {name}", value, "ms") for name, value in found if value is not None]
 
 
 def loss_row(recording: Recording) -> Row:

@@ -29,7 +29,9 @@ def recording(images: int | None = 100, published: int = 100, late_ms: float = 1
         LabelAnswer(stamp, stamp + round(late_ms * 1e6), stamp, 0, "pour", 0.9, None, "", 0.0)
         for stamp in range(START_NS, START_NS + published * PERIOD_NS, PERIOD_NS)
     )
-    robot = Status("simulated_robot: simulation", "OK", "", {"images": "7", "real_time_factor": "1.0"})
+    robot = Status(
+        "simulated_robot: simulation", "OK", "", {"images": "7", "real_time_factor": "1.0", "render_ms": "16"}
+    )
     node = Status("segmenter: camera", "OK", "", {"images": str(images)})
     return Recording("run", labels, truth=truth, statuses=() if images is None else (robot, node))
 
@@ -110,6 +112,11 @@ def test_latency_is_receive_time_minus_stamp() -> None:
     assert p50.value == pytest.approx(12.0)
     assert p99.holds is True
     assert bench_live.latency_rows(recording(late_ms=61.0))[1].holds is False
+
+
+def test_the_shares_of_latency_are_those_that_were_published() -> None:
+    assert [row.value for row in bench_live.share_rows(recording())] == [16.0]
+    assert bench_live.share_rows(recording(images=None)) == []
 
 
 @pytest.mark.parametrize(("images", "lost"), [(100, 0), (97, 3)])
