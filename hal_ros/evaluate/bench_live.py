@@ -75,7 +75,7 @@ def latency_rows(recording: Recording) -> list[Row]:
 def share_rows(recording: Recording) -> list[Row]:
     """Return what of that latency robot and node say is theirs; an image is stamped before it is rendered."""
     shares = (
-        ("rendering in the simulated robot, mean", "simulated_robot", "render_ms"),
+        ("rendering in the simulated robot, newest image", "simulated_robot", "render_ms"),
         ("node, image received to label published, p50", "segmenter: model", "total_p50_ms"),
         ("node, image received to label published, p99", "segmenter: model", "total_p99_ms"),
     )
