@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,31 +22,17 @@ from hal_ros.core import image, proprio
 from hal_ros.core.errors import DatasetError, ImageError
 from hal_ros.core.intake import Due, Intake
 from hal_ros.core.segments import sample_segments
-from hal_ros.core.types import NO_ACTION, ByteArray, FloatArray, JointSample, ModelCard, Segment
-from hal_ros.data.bags import BagMessage, read_messages
+from hal_ros.core.types import NO_ACTION, ByteArray, FloatArray, ModelCard, Segment
+from hal_ros.data.bags import BagMessage, read_messages, topic_types
 from hal_ros.data.messages import deserialise, to_ns
+from hal_ros.data.sensors import JOINT_STATE, SensorTopics, find_topics, joint_sample, pixels
 
 FORMAT = 1
 ANNOTATION, TRANSCRIPT = "annotation.json", "transcript.txt"
 ROWS, IMAGES, ABOUT = "rows.npz", "images.npy", "about.json"
 ROW_KEYS = ("stamp_ns", "fresh", "held", "image_valid", "joints", "joints_valid")
-IMAGE, COMPRESSED, JOINT_STATE = (
-    "sensor_msgs/msg/Image",
-    "sensor_msgs/msg/CompressedImage",
-    "sensor_msgs/msg/JointState",
-)
-
-
-class Topics(NamedTuple):
-    """Where a robot speaks. The camera may publish Image, or CompressedImage under `<camera>/compressed`."""
-
-    camera: str = "/camera/color/image_raw"
-    joints: str = "/joint_states"
-
-    @property
-    def all(self) -> tuple[str, ...]:
-        """Every topic that ingest reads."""
-        return self.camera, f"{self.camera}/compressed", self.joints
+USUAL_TOPICS = SensorTopics(None, None)
+"""Ask for no topic by name: the usual ones are taken, or else the only one of its type."""
 
 
 @dataclass(frozen=True)
@@ -77,16 +63,18 @@ class _Row(NamedTuple):
     joints: tuple[FloatArray, FloatArray]
 
 
-def ingest(bag: Path, card: ModelCard, topics: Topics) -> Episode:
+def ingest(bag: Path, card: ModelCard, asked: SensorTopics = USUAL_TOPICS) -> Episode:
     """Read one bag; of the card its image, joints, rate, held ticks and vocabulary are used.
 
     Raises BagError for an unreadable bag, DatasetError for a bag without a single tick, a broken annotation or an
     action outside the vocabulary.
     """
     counters: Counter[str] = Counter()
-    rows = list(_rows(read_messages(bag, topics.all), card, counters))
+    topics = find_topics(topic_types(bag), card, asked.camera, asked.joints)
+    rows = list(_rows(read_messages(bag, set(filter(None, topics))), card, counters))
     if not rows:
-        raise DatasetError(f"{bag}: gives no tick; expected images on {topics.camera} or {topics.camera}/compressed")
+        driver = topics.camera if card.image else topics.joints
+        raise DatasetError(f"{bag}: gives no tick; expected messages on {driver}")
     stamps = np.array([row.stamp_ns for row in rows], np.int64)
     side = card.image.size_px if card.image else 0
     black = np.zeros((side, side, 3), np.uint8)
@@ -132,29 +120,16 @@ def _receive(
     content = deserialise(message.type_name, message.data)
     stamp_ns = to_ns(content.header.stamp)
     if message.type_name == JOINT_STATE:
-        sample = _joint_sample(content, stamp_ns, card)
+        sample = joint_sample(content, card.joints) if card.joints else None
         return (intake.joints(sample) if sample else None), None
     due = intake.image(stamp_ns)
     if due is None or card.image is None:
         return None, None
     try:
-        return due, image.to_input(_pixels(message.type_name, content), card.image)
+        return due, image.to_input(pixels(content, message.type_name), card.image)
     except ImageError:
         counters["bad_images"] += 1  # the node counts it and skips the tick, so does ingest
         return None, None
-
-
-def _joint_sample(content: Any, stamp_ns: int, card: ModelCard) -> JointSample | None:
-    if card.joints is None:
-        return None
-    return proprio.select(stamp_ns, content.name, content.position, content.velocity, content.effort, card.joints)
-
-
-def _pixels(type_name: str, content: Any) -> ByteArray:
-    if type_name == COMPRESSED:
-        return image.compressed_to_rgb(content.data)
-    bigendian = bool(content.is_bigendian)
-    return image.to_rgb(content.encoding, content.height, content.width, content.step, bigendian, content.data)
 
 
 # --- what people wrote beside it --------------------------------------------------------------------------------------
@@ -194,20 +169,20 @@ def find_bags(folder: Path, split: str) -> tuple[Path, ...]:
 # --- the cache --------------------------------------------------------------------------------------------------------
 
 
-def cached(bag: Path, card: ModelCard, topics: Topics, cache: Path) -> Path:
+def cached(bag: Path, card: ModelCard, asked: SensorTopics, cache: Path) -> Path:
     """Return the cache folder of a bag's episode, ingesting the bag unless that was done; a cut-off run leaves none."""
-    folder = cache / f"{bag.name}-{episode_key(bag, card, topics)[:16]}"
+    folder = cache / f"{bag.name}-{episode_key(bag, card, asked)[:16]}"
     if not (folder / ABOUT).exists():
         unfinished = folder.with_name(folder.name + ".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        save(ingest(bag, card, topics), unfinished)
+        save(ingest(bag, card, asked), unfinished)
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.rename(folder)
     return folder
 
 
-def episode_key(bag: Path, card: ModelCard, topics: Topics) -> str:
+def episode_key(bag: Path, card: ModelCard, asked: SensorTopics) -> str:
     """Return a hash of all that an episode depends on: the bag's bytes, what was written beside it, the settings."""
     settings = {
         "format": FORMAT,
@@ -216,7 +191,7 @@ def episode_key(bag: Path, card: ModelCard, topics: Topics) -> str:
         "rate_hz": card.rate_hz,
         "max_held_ticks": card.max_held_ticks,
         "vocabulary": card.vocabulary,
-        "topics": topics.all,
+        "topics": asked,
     }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for path in sorted(bag.iterdir()):

@@ -25,11 +25,12 @@ class DataConfig:
     joints: tuple[str, ...] = ()  # joint names in the model's order
     joints_max_age_s: float = 0.1
     image_size_px: int = 128
+    encoder_stage: int = 4  # of EfficientNet-Lite0, where its map is taken; see `model.encoder.STAGES`
     rate_hz: float = 10.0
     lag_ticks: int = 4
     max_held_ticks: int = 5
-    camera_topic: str = "/camera/color/image_raw"  # as Image, or as CompressedImage under <topic>/compressed
-    joint_topic: str = "/joint_states"
+    camera_topic: str = ""  # empty: the usual name, or else the only topic with images
+    joint_topic: str = ""  # likewise
     processes: int = 2
 
 
@@ -103,6 +104,7 @@ class TrainConfig:
         _expect(self.threads >= 1, "threads", self.threads, ">= 1")
         _expect(0 < self.data.rate_hz <= 100, "data.rate_hz", self.data.rate_hz, "within (0, 100]")
         _expect(self.data.lag_ticks >= 0, "data.lag_ticks", self.data.lag_ticks, ">= 0")
+        _expect(0 <= self.data.encoder_stage <= 6, "data.encoder_stage", self.data.encoder_stage, "0 to 6")
         _expect(1 <= self.data.processes <= 64, "data.processes", self.data.processes, "1 to 64")
         _expect(self.model.width % self.model.heads == 0, "model.heads", self.model.heads, "a divisor of model.width")
         _expect(len(self.model.lookback) >= 2, "model.lookback", self.model.lookback, "two layers or more")

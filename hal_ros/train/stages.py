@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.types import DecoderSpec, ImageSpec, JointSpec, ModelCard
 from hal_ros.data import episodes, features
-from hal_ros.data.episodes import Topics
-from hal_ros.model.encoder import TAP_STAGE, feature_shape, write_encoder
+from hal_ros.data.sensors import SensorTopics
+from hal_ros.model.encoder import feature_shape, write_encoder
 from hal_ros.model.hal import CausalHal, HalConfig
 from hal_ros.train import checkpoint
 from hal_ros.train.config import DataConfig, TrainConfig, config_from_mapping
@@ -68,17 +68,17 @@ def draft_card(config: TrainConfig) -> ModelCard:
 
 def hal_config(config: TrainConfig, actions: int) -> HalConfig:
     """Return the architecture for `actions` actions."""
-    grid = feature_shape(config.data.image_size_px, TAP_STAGE)
+    grid = feature_shape(config.data.image_size_px, config.data.encoder_stage)
     return HalConfig(actions=actions, joints=len(config.data.joints), grid=grid, **vars(config.model))
 
 
 def ensure_encoder(config: DataConfig) -> Path:
     """Return the encoder's file in the cache, writing it when it is missing."""
-    path = Path(config.cache) / f"encoder-{config.image_size_px}-{TAP_STAGE}.onnx"
+    path = Path(config.cache) / f"encoder-{config.image_size_px}-{config.encoder_stage}.onnx"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".unfinished")
-        write_encoder(unfinished, config.image_size_px)
+        write_encoder(unfinished, config.image_size_px, config.encoder_stage)
         unfinished.rename(path)
     return path
 
@@ -86,7 +86,7 @@ def ensure_encoder(config: DataConfig) -> Path:
 def prepare(config: DataConfig, card: ModelCard, split: str, encoder: Path, report: Report = print) -> Material:
     """Ingest a split and encode its pictures, as far as that is not in the cache; returns its tracks."""
     bags = episodes.find_bags(Path(config.folder), split)
-    topics = Topics(config.camera_topic, config.joint_topic)
+    topics = SensorTopics(config.camera_topic or None, config.joint_topic or None)
     job = partial(_prepare_one, card=card, topics=topics, cache=Path(config.cache) / split, encoder=encoder)
     folders = []
     for count, (folder, fresh) in enumerate(_in_processes(job, bags, config.processes), 1):
@@ -98,7 +98,7 @@ def prepare(config: DataConfig, card: ModelCard, split: str, encoder: Path, repo
     return Material(tracks, folders, digest)
 
 
-def _prepare_one(bag: Path, card: ModelCard, topics: Topics, cache: Path, encoder: Path) -> tuple[Path, bool]:
+def _prepare_one(bag: Path, card: ModelCard, topics: SensorTopics, cache: Path, encoder: Path) -> tuple[Path, bool]:
     """Return the episode's cache folder, and whether there was anything to do."""
     folder = episodes.cached(bag, card, topics, cache)
     path = features.path_of(folder, encoder)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hal_ros.core.errors import DatasetError
+from hal_ros.core.errors import BagError, DatasetError
 from hal_ros.core.intake import Intake
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.types import (
@@ -33,7 +33,7 @@ from hal_ros.data.messages import header_message, known_class, serialise
 START_NS = 1_000_000_000
 IMAGE_PERIOD_NS = 66_666_667
 SIDE = 16
-TOPICS = episodes.Topics()
+CAMERA, JOINTS = "/camera/color/image_raw", "/joint_states"
 CARD = ModelCard(
     name="small",
     vocabulary=("reach", "grasp"),
@@ -73,7 +73,7 @@ def write_joints(writer: BagWriter, stamp_ns: int) -> None:
     state = known_class("sensor_msgs/msg/JointState")(
         header_message(stamp_ns, ""), names, position, position, np.empty(0)
     )
-    writer.write(TOPICS.joints, state.__msgtype__, serialise(state), stamp_ns)
+    writer.write(JOINTS, state.__msgtype__, serialise(state), stamp_ns)
 
 
 def write_image(writer: BagWriter, number: int, encoding: str, jpeg: bool) -> None:
@@ -86,7 +86,7 @@ def write_image(writer: BagWriter, number: int, encoding: str, jpeg: bool) -> No
     else:
         shape = (2 * SIDE, 3 * SIDE, encoding, 0, 9 * SIDE)
         message = known_class("sensor_msgs/msg/Image")(header, *shape, pixels.reshape(-1))
-    topic = f"{TOPICS.camera}/compressed" if jpeg else TOPICS.camera
+    topic = f"{CAMERA}/compressed" if jpeg else CAMERA
     writer.write(topic, message.__msgtype__, serialise(message), stamp_ns + 5_000_000)
 
 
@@ -116,7 +116,7 @@ def stream(bag: Path) -> Recorder:
     recorder = Recorder()
     segmenter, intake = Segmenter(CARD, recorder), Intake(CARD)
     state = segmenter.start()
-    for message in read_messages(bag, TOPICS.all):
+    for message in read_messages(bag):
         due, picture = episodes._receive(message, intake, CARD, episodes.Counter())
         if due is not None:
             observation = Observation(due.stamp_ns, due.tick, due.origin_ns, picture, due.joints)
@@ -129,7 +129,7 @@ def stream(bag: Path) -> Recorder:
 def test_rows_are_what_the_segmenter_steps_through(tmp_path, missing, bad):
     """No gap, one that is bridged by held ticks, one that starts a fresh grid; with and without a broken image."""
     bag = write_bag(tmp_path, missing, bad=bad)
-    episode, recorder = episodes.ingest(bag, CARD, TOPICS), stream(bag)
+    episode, recorder = episodes.ingest(bag, CARD), stream(bag)
     assert len(episode.stamp_ns) == len(recorder.inputs)
     assert episode.fresh.tolist() == recorder.fresh
     for tick, inputs in enumerate(recorder.inputs):
@@ -140,14 +140,14 @@ def test_rows_are_what_the_segmenter_steps_through(tmp_path, missing, bad):
 
 
 def test_stamps_rise_and_images_are_those_of_their_stamps(tmp_path):
-    episode = episodes.ingest(write_bag(tmp_path), CARD, TOPICS)
+    episode = episodes.ingest(write_bag(tmp_path), CARD)
     assert (np.diff(episode.stamp_ns) > 0).all()
     numbers = np.rint((episode.stamp_ns - START_NS) / IMAGE_PERIOD_NS)
     np.testing.assert_array_equal(episode.images[:, 0, 0, 0], 5 * numbers)
 
 
 def test_joints_are_the_newest_before_the_image_and_absent_ones_are_flagged(tmp_path):
-    episode = episodes.ingest(write_bag(tmp_path), CARD, TOPICS)
+    episode = episodes.ingest(write_bag(tmp_path), CARD)
     age_s = episode.stamp_ns / 1e9 - episode.joints[:, 0]  # the shoulder's position is its sample's time
     assert (age_s > -1e-6).all()
     assert (age_s <= 0.0101).all()
@@ -156,7 +156,7 @@ def test_joints_are_the_newest_before_the_image_and_absent_ones_are_flagged(tmp_
 
 def test_actions_are_the_annotations_at_the_stamps(tmp_path):
     bag = write_bag(tmp_path)
-    episode = episodes.ingest(bag, CARD, TOPICS)
+    episode = episodes.ingest(bag, CARD)
     assert episode.actions is not None
     segments = episodes.read_annotation(bag)
     for stamp, action in zip(episode.stamp_ns.tolist(), episode.actions.tolist(), strict=True):
@@ -167,24 +167,24 @@ def test_actions_are_the_annotations_at_the_stamps(tmp_path):
 
 
 def test_compressed_images_are_read_too(tmp_path):
-    episode = episodes.ingest(write_bag(tmp_path, jpeg=True), CARD, TOPICS)
+    episode = episodes.ingest(write_bag(tmp_path, jpeg=True), CARD)
     assert episode.image_valid.all()
     assert abs(int(episode.images[9, 0, 0, 0]) - 5 * 13) <= 8
 
 
 def test_a_second_call_reads_the_cache_and_a_changed_bag_or_setting_does_not(tmp_path, monkeypatch):
     bag, cache = write_bag(tmp_path), tmp_path / "cache"
-    folder = episodes.cached(bag, CARD, TOPICS, cache)
-    stored, made = episodes.load(folder), episodes.ingest(bag, CARD, TOPICS)
+    folder = episodes.cached(bag, CARD, episodes.USUAL_TOPICS, cache)
+    stored, made = episodes.load(folder), episodes.ingest(bag, CARD)
     for name in (*episodes.ROW_KEYS, "images", "actions"):
         np.testing.assert_array_equal(getattr(stored, name), getattr(made, name))
     assert (stored.name, stored.transcript, stored.counters) == (made.name, made.transcript, made.counters)
     with monkeypatch.context() as patch:
         patch.setattr(episodes, "ingest", lambda *_: pytest.fail("ingested twice"))
-        assert episodes.cached(bag, CARD, TOPICS, cache) == folder
-    assert episodes.cached(bag, replace(CARD, rate_hz=5.0), TOPICS, cache) != folder
+        assert episodes.cached(bag, CARD, episodes.USUAL_TOPICS, cache) == folder
+    assert episodes.cached(bag, replace(CARD, rate_hz=5.0), episodes.USUAL_TOPICS, cache) != folder
     (bag / episodes.TRANSCRIPT).write_text("grasp\n")
-    assert episodes.cached(bag, CARD, TOPICS, cache) != folder
+    assert episodes.cached(bag, CARD, episodes.USUAL_TOPICS, cache) != folder
 
 
 def test_an_ingest_that_was_cut_off_is_done_again(tmp_path, monkeypatch):
@@ -196,8 +196,8 @@ def test_an_ingest_that_was_cut_off_is_done_again(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(episodes, "save", cut_off)
         with pytest.raises(KeyboardInterrupt):
-            episodes.cached(bag, CARD, TOPICS, cache)
-    assert episodes.load(episodes.cached(bag, CARD, TOPICS, cache)).name == "episode"
+            episodes.cached(bag, CARD, episodes.USUAL_TOPICS, cache)
+    assert episodes.load(episodes.cached(bag, CARD, episodes.USUAL_TOPICS, cache)).name == "episode"
 
 
 @pytest.mark.parametrize("text", ["{", "{}", '{"segments": [{"action": "reach"}]}'])
@@ -205,18 +205,18 @@ def test_a_broken_annotation_is_refused(tmp_path, text):
     bag = write_bag(tmp_path)
     (bag / episodes.ANNOTATION).write_text(text)
     with pytest.raises(DatasetError, match=r"annotation\.json"):
-        episodes.ingest(bag, CARD, TOPICS)
+        episodes.ingest(bag, CARD)
 
 
 def test_an_action_outside_the_vocabulary_is_refused(tmp_path):
     bag = write_bag(tmp_path)
     with pytest.raises(DatasetError, match="grasp"):
-        episodes.ingest(bag, replace(CARD, vocabulary=("reach", "lift")), TOPICS)
+        episodes.ingest(bag, replace(CARD, vocabulary=("reach", "lift")))
 
 
 def test_a_bag_without_images_is_refused(tmp_path):
-    with pytest.raises(DatasetError, match="no tick"):
-        episodes.ingest(write_bag(tmp_path, images=0), CARD, TOPICS)
+    with pytest.raises(BagError, match="no topics"):
+        episodes.ingest(write_bag(tmp_path, images=0), CARD)
 
 
 def test_an_empty_split_is_refused(tmp_path):
