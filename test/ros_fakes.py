@@ -23,7 +23,7 @@ from hal_ros.ros.convert import to_ns, to_stamp
 from hal_ros.ros.segmenter import SegmenterNode
 from hal_ros.runtime.card import save_card
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 START_NS = 5_000_000_000
 PERIOD_NS = 100_000_000
 

@@ -11,7 +11,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from fakes import COLOURS, FakeBackend, make_card, picture
 from hal_msgs.msg import ActionLabel, BoundaryEvent
 from rclpy.parameter import Parameter
-from ros_fakes import PERIOD_NS, START_NS, Rig, image_message, joint_message, runs, values
+from ros_fakes import DEADLINE_S, PERIOD_NS, START_NS, Rig, image_message, joint_message, runs, values
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import Trigger
@@ -56,7 +56,7 @@ class SlowBackend(FakeBackend):
 
     def step(self, inputs: StepInput, state: Any) -> tuple[StepOutput, Any]:
         self.arrived.release()
-        assert self.open.acquire(timeout=20)
+        assert self.open.acquire(timeout=DEADLINE_S)
         return super().step(inputs, state)
 
 
