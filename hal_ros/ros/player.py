@@ -31,6 +31,8 @@ from hal_ros.ros.recorder import message_class
 
 LOOP_GAP_NS = 2_000_000_000  # between two rounds; long enough that listeners see a break, not a jump of the scene
 CLOCK_PERIOD_NS = 5_000_000
+DEPTHS = {"sensor_msgs/msg/Image": 10, "sensor_msgs/msg/PointCloud2": 10}
+DEPTH = 100  # messages that a subscriber which matched late can still fetch; few of the large ones
 SAME_CLOCK_NS = 10_000_000_000  # a message older than this when it is recorded was stamped by another clock
 _CDR_STAMP = {0: ">iI", 1: "<iI"}  # by the second byte of the encapsulation; the stamp follows its four bytes
 _CDR_STAMP_OFFSET = 4
@@ -121,7 +123,7 @@ class Player(Node):
         except BagError as error:
             self.get_logger().warning(f"{topic} is not played: {error}")
             return None
-        qos = QoSProfile(depth=10)  # reliable, so that it fits every subscriber
+        qos = QoSProfile(depth=DEPTHS.get(type_name, DEPTH))  # reliable, so that it fits every subscriber
         if topic.endswith("tf_static"):
             qos.durability = DurabilityPolicy.TRANSIENT_LOCAL
         stamped = next(iter(kind.get_fields_and_field_types().values()), "") == "std_msgs/Header"
