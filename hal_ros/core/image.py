@@ -54,9 +54,8 @@ def to_rgb(encoding: str, height: int, width: int, step: int, is_bigendian: bool
             f"expected step >= {row_bytes} and height * step = {height * step} bytes"
         )
     rows = np.ascontiguousarray(buffer.reshape(height, step)[:, :row_bytes])
-    pixels = rows.view(item).reshape(height, width, layout.channels)
-    if item.itemsize == 2:
-        pixels = np.rint(pixels * (255.0 / 65535.0)).astype(np.uint8)
+    values = rows.view(item).reshape(height, width, layout.channels)
+    pixels: ByteArray = np.rint(values * (255.0 / 65535.0)).astype(np.uint8) if item.itemsize == 2 else values
     return pixels if layout.to_rgb is None else _convert(pixels, layout.to_rgb, encoding)
 
 

@@ -50,14 +50,14 @@ def check_golden(bundle: Bundle, backend: Backend) -> None:
     for tick, (image, image_valid, joints, joints_valid) in enumerate(rows):
         inputs = StepInput(backend.encode(image), float(image_valid), joints, joints_valid)
         output, state = backend.step(inputs, state)
-        error = max(
+        distance = max(
             _distance(np.exp(output.log_probs), np.exp(expected[0][tick])),
             _distance(np.exp(output.lagged_log_probs), np.exp(expected[1][tick])),
             _distance(np.float32(output.boundary), expected[2][tick]),
         )
-        if not error <= GOLDEN_TOLERANCE:  # also when it is not a number
+        if not distance <= GOLDEN_TOLERANCE:  # also when it is not a number
             raise BackendError(
-                f"{backend.name}: differs from {path} by {error:.2g} at tick {tick}; expected <= {GOLDEN_TOLERANCE}"
+                f"{backend.name}: differs from {path} by {distance:.2g} at tick {tick}; expected <= {GOLDEN_TOLERANCE}"
             )
 
 

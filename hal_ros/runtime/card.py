@@ -88,9 +88,9 @@ def _parse(fields: Any, path: Path) -> ModelCard:
                 "decoder": _part(fields["decoder"], DecoderSpec, path),
             }
         )
-    except (KeyError, TypeError) as error:
+        _check(card, path)
+    except (KeyError, TypeError, AttributeError) as error:
         raise CardError(f"{path}: {error} is missing or of the wrong kind") from error
-    _check(card, path)
     return card
 
 
@@ -123,7 +123,7 @@ def _check(card: ModelCard, path: Path) -> None:
             raise CardError(f"{path}: {name} is {value}; expected 0 or more")
     if len(card.vocabulary) < 2 or len(set(card.vocabulary)) != len(card.vocabulary):
         raise CardError(f"{path}: vocabulary {list(card.vocabulary)} must name at least two different actions")
-    if card.decoder is None or card.decoder.kind not in KINDS:
+    if card.decoder.kind not in KINDS:
         raise CardError(f"{path}: decoder {card.decoder} is unknown; expected a kind of {', '.join(KINDS)}")
     if card.image is None and card.joints is None:
         raise CardError(f"{path}: names neither image nor joints; expected at least one input")

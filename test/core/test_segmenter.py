@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -93,7 +93,7 @@ def test_one_estimate_per_observation_and_held_ticks_fill_the_grid(stream: list[
     assert [e.stamp_ns for e in estimates] == [o.stamp_ns for o in sequence]
     stepped = sum(1 + e.held_ticks for e in estimates)
     assert isinstance(segmenter.backend, FakeBackend) and len(segmenter.backend.inputs) == stepped
-    for before, after, (a, b) in zip(estimates, estimates[1:], zip(sequence, sequence[1:], strict=False), strict=False):
+    for (a, before), (b, after) in pairwise(zip(sequence, estimates, strict=True)):
         if a.origin_ns == b.origin_ns:
             assert after.tick - before.tick == 1 + after.held_ticks
 
@@ -128,9 +128,7 @@ def test_the_confirmed_answer_speaks_of_lag_ticks_earlier() -> None:
 
 def test_held_ticks_repeat_the_last_input_and_count_for_events() -> None:
     segmenter = new(lag_ticks=0)
-    estimates, boundaries = run(
-        segmenter, observations(segmenter.card, [(1, "red"), (3, "blue")]), finish=False
-    )
+    estimates, boundaries = run(segmenter, observations(segmenter.card, [(1, "red"), (3, "blue")]), finish=False)
     assert [e.held_ticks for e in estimates] == [0, 2]
     assert isinstance(segmenter.backend, FakeBackend)
     features = [i.feature.argmax() for i in segmenter.backend.inputs]

@@ -69,6 +69,8 @@ def test_a_missing_file_is_named(bundle: Bundle) -> None:
         (lambda f: f.pop("rate_hz"), "rate_hz"),
         (lambda f: f.update(image=None, joints=None), "neither image nor joints"),
         (lambda f: f["decoder"].update(kind="viterbi"), "viterbi"),
+        (lambda f: f.update(decoder=None), "wrong kind"),
+        (lambda f: f.update(rate_hz="fast"), "wrong kind"),
         (lambda f: f["image"].update(size=3), "did you mean 'size_px'"),
     ],
 )
