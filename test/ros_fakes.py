@@ -79,7 +79,9 @@ class Rig:
 
     def bare_segmenter(self, *opener: Any, **parameters: Any) -> SegmenterNode:
         """A node whose backend is opened by `opener`, by default the real one."""
-        values = {"model": str(self.folder), "diagnostics_period_s": 0.05} | parameters
+        # On a machine that is busy with other things, seconds pass between two images of a test.
+        patient = {"image_timeout_s": 3600.0, "joint_timeout_s": 3600.0}
+        values = {"model": str(self.folder), "diagnostics_period_s": 0.05} | patient | parameters
         overrides = [Parameter(name, value=value) for name, value in values.items()]
         node = SegmenterNode(*opener, context=self.context, parameter_overrides=overrides)
         self.nodes.append(node)
