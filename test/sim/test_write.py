@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,8 @@ JOINTS, CLOCK, TRUTH = "/joint_states", "/clock", "/simulation/action_truth"
 CAMERA, INFO = "/camera/color/image_raw", "/camera/color/camera_info"
 
 
-@pytest.fixture(autouse=True)
-def short_episodes(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def short_episodes() -> Iterator[None]:
     """End every script early: what is tested here shows in the first seconds."""
     from hal_ros.sim import episode
 
@@ -39,7 +40,18 @@ def short_episodes(monkeypatch: pytest.MonkeyPatch) -> None:
         def step(self) -> bool:
             return self.time_ns < LENGTH_NS and super().step()
 
-    monkeypatch.setattr(episode, "Simulation", Short)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(episode, "Simulation", Short)
+        yield
+
+
+@pytest.fixture(scope="module")
+def episode(short_episodes: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one episode, as it is written by default."""
+    folder = tmp_path_factory.mktemp("episode")
+    written = write_episode(SPEC, folder)
+    assert (written.name, written.simulated_s) == (SPEC.name, LENGTH_NS / 1e9)
+    return folder / SPEC.name
 
 
 def by_topic(path: Path) -> dict[str, list[BagMessage]]:
@@ -57,11 +69,8 @@ def stamps(messages: list[BagMessage]) -> list[int]:
     return [to_ns(message.header.stamp) for message in decoded(messages)]
 
 
-def test_an_episode_holds_what_the_robot_says(tmp_path: Path) -> None:
-    written = write_episode(SPEC, tmp_path)
-    assert written.name == SPEC.name
-    assert written.simulated_s == LENGTH_NS / 1e9
-    found = by_topic(tmp_path / SPEC.name)
+def test_an_episode_holds_what_the_robot_says(episode: Path) -> None:
+    found = by_topic(episode)
     assert set(found) == {JOINTS, CLOCK, TRUTH, f"{CAMERA}/compressed", INFO}
     assert stamps(found[JOINTS]) == list(range(START_NS, START_NS + LENGTH_NS + 1, 10_000_000))
     assert [to_ns(m.clock) for m in decoded(found[CLOCK])] == stamps(found[JOINTS])
@@ -70,54 +79,49 @@ def test_an_episode_holds_what_the_robot_says(tmp_path: Path) -> None:
     assert set(np.diff(images)) == {60_000_000, 70_000_000}  # 15 Hz on a clock of 10 ms
     assert images == stamps(found[INFO]) == stamps(found[TRUTH])
     assert all(m.name == list(JOINT_NAMES) for m in decoded(found[JOINTS]))
-    received = [m.receive_ns for m in read_messages(tmp_path / SPEC.name)]
+    received = [m.receive_ns for m in read_messages(episode)]
     assert received == sorted(received)
 
 
-def test_truth_is_the_annotation(tmp_path: Path) -> None:
-    write_episode(SPEC, tmp_path)
-    folder = tmp_path / SPEC.name
-    annotation = json.loads((folder / "annotation.json").read_text())
+def test_truth_is_the_annotation(episode: Path) -> None:
+    annotation = json.loads((episode / "annotation.json").read_text())
     segments = annotation["segments"]
     assert (annotation["recipe"], annotation["seed"], annotation["level"]) == (SPEC.recipe, SPEC.seed, SPEC.level)
     assert segments[0]["start_ns"] == START_NS
     assert [s["end_ns"] for s in segments[:-1]] == [s["start_ns"] for s in segments[1:]]
-    transcript = (folder / "transcript.txt").read_text().splitlines()
+    transcript = (episode / "transcript.txt").read_text().splitlines()
     assert transcript == [action for action, _ in groupby(s["action"] for s in segments)]
     assert len(transcript) > 1
-    for truth in decoded(by_topic(folder)[TRUTH]):
+    for truth in decoded(by_topic(episode)[TRUTH]):
         stamp_ns = to_ns(truth.header.stamp)
         if stamp_ns < segments[-1]["end_ns"]:
             (now,) = [s for s in segments if s["start_ns"] <= stamp_ns < s["end_ns"]]
             assert truth.label == now["action"]
 
 
-def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
-    for name in "ab":
-        write_episode(SPEC, tmp_path / name)
-    first, second = (tmp_path / name / SPEC.name for name in "ab")
-    assert sorted(p.name for p in first.iterdir()) == sorted(p.name for p in second.iterdir())
-    for path in first.iterdir():
-        assert path.read_bytes() == (second / path.name).read_bytes(), path.name
+def test_the_same_seed_gives_the_same_bytes(episode: Path, tmp_path: Path) -> None:
+    write_episode(SPEC, tmp_path)
+    again = tmp_path / SPEC.name
+    assert sorted(p.name for p in episode.iterdir()) == sorted(p.name for p in again.iterdir())
+    for path in episode.iterdir():
+        assert path.read_bytes() == (again / path.name).read_bytes(), path.name
     other = SPEC._replace(seed=SPEC.seed + 1)
     write_episode(other, tmp_path / "c")
-    assert by_topic(tmp_path / "c" / SPEC.name)[JOINTS] != by_topic(first)[JOINTS]
+    assert by_topic(tmp_path / "c" / SPEC.name)[JOINTS] != by_topic(episode)[JOINTS]
 
 
-def test_the_level_changes_pictures_alone(tmp_path: Path) -> None:
-    write_episode(SPEC, tmp_path / "default")
-    write_episode(SPEC._replace(level="hard"), tmp_path / "hard")
-    default, hard = (by_topic(tmp_path / level / SPEC.name) for level in ("default", "hard"))
+def test_the_level_changes_pictures_alone(episode: Path, tmp_path: Path) -> None:
+    write_episode(SPEC._replace(level="hard"), tmp_path)
+    default, hard = by_topic(episode), by_topic(tmp_path / SPEC.name)
     assert default[JOINTS] == hard[JOINTS]
     assert default[TRUTH] == hard[TRUTH]
     assert default[f"{CAMERA}/compressed"] != hard[f"{CAMERA}/compressed"]
 
 
-def test_compressed_pictures_are_nearly_the_raw_ones(tmp_path: Path) -> None:
-    write_episode(SPEC, tmp_path / "jpeg")
-    write_episode(SPEC, tmp_path / "raw", raw=True)
-    jpeg = by_topic(tmp_path / "jpeg" / SPEC.name)[f"{CAMERA}/compressed"][:5]
-    raw = by_topic(tmp_path / "raw" / SPEC.name)[CAMERA][:5]
+def test_compressed_pictures_are_nearly_the_raw_ones(episode: Path, tmp_path: Path) -> None:
+    write_episode(SPEC, tmp_path, raw=True)
+    jpeg = by_topic(episode)[f"{CAMERA}/compressed"][:5]
+    raw = by_topic(tmp_path / SPEC.name)[CAMERA][:5]
     for one, other in zip(decoded(jpeg), decoded(raw), strict=True):
         first, second = pixels(one, COMPRESSED).astype(int), pixels(other, IMAGE).astype(int)
         assert first.shape == second.shape == (write.SIZE_PX, write.SIZE_PX, 3)
@@ -126,9 +130,8 @@ def test_compressed_pictures_are_nearly_the_raw_ones(tmp_path: Path) -> None:
     assert ImageSpec(write.SIZE_PX).size_px == 128
 
 
-def test_the_camera_is_described(tmp_path: Path) -> None:
-    write_episode(SPEC, tmp_path)
-    info = decoded(by_topic(tmp_path / SPEC.name)[INFO])[0]
+def test_the_camera_is_described(episode: Path) -> None:
+    info = decoded(by_topic(episode)[INFO])[0]
     assert (info.width, info.height) == (128, 128)
     k = info.k.reshape(3, 3)
     assert k[0, 0] == k[1, 1] > 64  # less than 90 degrees wide
