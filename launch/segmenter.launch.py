@@ -26,7 +26,7 @@ ARGUMENTS = {
     "image_topic": ("", "Camera topic, without the suffix of its transport."),
     "image_transport": ("", "raw or compressed."),
     "joint_topic": ("", "Topic of the joint states."),
-    "backend": ("", "auto, onnx, tensorrt or torch."),
+    "backend": ("", "auto or onnxruntime."),
     "autostart": ("true", "Configure and activate at start; false leaves it to a lifecycle manager."),
     "use_sim_time": ("false", "Take time from /clock."),
     "log_level": ("info", "debug, info, warn, error or fatal."),

@@ -149,7 +149,7 @@ def _camera_values(now: Snapshot) -> dict[str, str]:
 
 
 def _joint_values(now: Snapshot) -> dict[str, str]:
-    names = ("joint_samples", "joints_missing", "joints_partial", "joints_unnamed")
+    names = ("joint_samples", "joints_late", "joints_missing", "joints_partial", "joints_unnamed")
     values = {name: str(now.counters[name]) for name in names}
     values["joint_rate_hz"] = f"{now.rate_hz('joint_samples'):.2f}"
     return values

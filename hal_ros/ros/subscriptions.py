@@ -39,23 +39,37 @@ class Subscriptions:
         self._image_type = Image if parameters.image_transport == "raw" else CompressedImage
         self.image_topic = image_topic(node, parameters)
         self.joint_topic = node.resolve_topic_name(parameters.joint_topic)
-        target: Inputs | Synchroniser = inputs
+        self._target: Inputs | Synchroniser = inputs
         if parameters.synchroniser == "message_filters":
-            target = Synchroniser(inputs, parameters.synchroniser_slop_s, parameters.synchroniser_queue_size)
+            self._target = Synchroniser(inputs, parameters.synchroniser_slop_s, parameters.synchroniser_queue_size)
         self._subscriptions: list[Any] = []
+        self._joints: Any = None
         try:
-            self._subscribe_to(card, target)
+            self._subscribe_to(card)
         except Exception:
             self.destroy()
             raise
 
-    def _subscribe_to(self, card: ModelCard, target: Inputs | Synchroniser) -> None:
+    def _subscribe_to(self, card: ModelCard) -> None:
         if card.image is not None:
             events = SubscriptionEventCallbacks(incompatible_qos=self._on_image_qos, message_lost=self._on_lost)
-            self._subscribe(self._image_type, self.image_topic, target.on_image, IMAGE_QOS, events)
+            self._subscribe(self._image_type, self.image_topic, self._on_image, IMAGE_QOS, events)
         if card.joints is not None:
             events = SubscriptionEventCallbacks(incompatible_qos=self._on_joints_qos)
-            self._subscribe(JointState, self.joint_topic, target.on_joints, JOINT_QOS, events)
+            self._joints = self._subscribe(JointState, self.joint_topic, self._target.on_joints, JOINT_QOS, events)
+
+    def _on_image(self, message: Any) -> None:
+        """Take the joint states that have arrived, then the image.
+
+        The executor serves one message of each subscription a round, so on a busy machine an image would overtake joint
+        states that came before it, and be aligned with an older one than it need be.
+        """
+        while self._joints is not None:
+            taken = self._joints.handle.take_message(JointState, False)
+            if taken is None:
+                break
+            self._target.on_joints(taken[0])
+        self._target.on_image(message)
 
     @property
     def topics(self) -> list[str]:
@@ -64,6 +78,7 @@ class Subscriptions:
 
     def destroy(self) -> None:
         """End both subscriptions."""
+        self._joints = None
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
@@ -84,7 +99,7 @@ class Subscriptions:
         topics = self._node.get_topic_names_and_types()
         return [f"{topic} ({types[0]})" for topic, types in topics if kinds & set(types) and topic != self.image_topic]
 
-    def _subscribe(self, kind: Any, topic: str, callback: Any, qos: QoSProfile, events: Any) -> None:
+    def _subscribe(self, kind: Any, topic: str, callback: Any, qos: QoSProfile, events: Any) -> Any:
         # The profile is copied: overrides are written into what is passed.
         profile = QoSProfile(depth=qos.depth, reliability=qos.reliability)
         options = QoSOverridingOptions.with_default_policies()
@@ -92,6 +107,7 @@ class Subscriptions:
             kind, topic, callback, profile, event_callbacks=events, qos_overriding_options=options
         )
         self._subscriptions.append(subscription)
+        return subscription
 
     def _on_lost(self, event: Any) -> None:
         self._inputs.counters["lost"] += event.total_count_change

@@ -36,6 +36,17 @@ def test_the_newest_causal_joint_sample_is_taken() -> None:
     assert due is not None and due.joints is not None and due.joints.stamp_ns == START - 10_000_000
 
 
+def test_a_sample_that_came_too_late_for_its_tick_is_counted() -> None:
+    intake = Intake(make_card())
+    intake.joints(sample(START - 20_000_000))
+    intake.image(START)
+    intake.joints(sample(START - 30_000_000))  # older than the one that was used
+    intake.joints(sample(START + 1))  # newer than the image
+    assert intake.counters["joints_late"] == 0
+    intake.joints(sample(START - 10_000_000))
+    assert intake.counters["joints_late"] == 1
+
+
 def test_a_stale_sample_is_missing_not_used() -> None:
     intake = Intake(make_card())
     intake.joints(sample(START - 2 * PERIOD))

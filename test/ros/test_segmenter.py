@@ -72,6 +72,17 @@ class BrokenBackend(FakeBackend):
 # --- answers ----------------------------------------------------------------------------------------------------------
 
 
+def test_joints_that_arrived_before_an_image_go_in_before_it(rig: Rig) -> None:
+    node = rig.active()
+    ages_ms = (90, 70, 50, 30, 10)
+    for age_ms in ages_ms:  # all wait in the node's queue when the executor turns to the image
+        rig.joints.publish(joint_message(START_NS - age_ms * 1_000_000))
+    rig.show("red", 0)
+    assert to_ns(rig.labels[0].joints_stamp) == START_NS - 10_000_000
+    rig.count(node, "joint_samples", len(ages_ms))
+    assert node.counters["joints_late"] == 0
+
+
 def test_one_label_for_each_due_image_with_its_stamp_and_frame(rig: Rig) -> None:
     rig.active()
     show_all(rig, STORY)
