@@ -17,7 +17,8 @@ from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.types import ModelCard
 from hal_ros.data import episodes, features
-from hal_ros.data.episodes import Episode, Topics
+from hal_ros.data.episodes import Episode
+from hal_ros.data.sensors import SensorTopics
 from hal_ros.evaluate import pictures, scores, table
 from hal_ros.evaluate.predictions import (
     CONFIRMED,
@@ -59,8 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--splits", nargs="+", default=["test", "unseen"], help="splits to score (default: test unseen)"
     )
     parser.add_argument("--cache", type=Path, default=Path("datasets/cache"), help="ingested episodes and features")
-    parser.add_argument("--camera-topic", default=Topics().camera)
-    parser.add_argument("--joint-topic", default=Topics().joints)
+    parser.add_argument("--camera-topic", help="default: the usual one, or the only one in the bag")
+    parser.add_argument("--joint-topic", help="likewise")
     parser.add_argument(
         "--baselines",
         nargs="*",
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     bundle = load_bundle(args.model)
     if LOGISTIC in args.baselines and importlib.util.find_spec("torch") is None:
         raise ConfigError("the logistic baseline needs torch, which is not installed; or choose --baselines rule")
-    topics = Topics(args.camera_topic, args.joint_topic)
+    topics = SensorTopics(args.camera_topic, args.joint_topic)
     console = Console()
     if not console.is_terminal:
         console = Console(width=FILE_WIDTH)
@@ -129,7 +130,7 @@ def _score(
 
 
 def _samples(
-    data: Path, split: str, bundle: Bundle, topics: Topics, cache: Path, limit: int | None
+    data: Path, split: str, bundle: Bundle, topics: SensorTopics, cache: Path, limit: int | None
 ) -> Iterable[Sample]:
     """Yield a split's episodes, ingesting and encoding what the cache lacks."""
     bags = episodes.find_bags(data, split)[:limit]
