@@ -17,10 +17,10 @@ from hal_ros.core.errors import ConfigError, HalError
 
 if TYPE_CHECKING:
     from hal_ros.sim.benchmark import EpisodeSpec
-    from hal_ros.sim.write import Written
+    from hal_ros.sim.write import Pictures, Written
 
 MAX_JOBS = 2
-Task = tuple["EpisodeSpec", Path, bool]
+Task = tuple["EpisodeSpec", Path, "Pictures"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,9 +31,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--splits", nargs="+", choices=SPLITS, default=SPLITS, help="which splits (default: all)")
     parser.add_argument("--level", choices=LEVELS, default=LEVELS[0], help="randomisation (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=1, help=f"processes, 1 to {MAX_JOBS} (default: %(default)s)")
+    parser.add_argument("--size", type=_size, default=(128, 128), help="of the images, e.g. 640x480 (default: 128x128)")
     parser.add_argument("--raw", action="store_true", help="write uncompressed images")
     parser.add_argument("--limit", type=int, help="write the first episodes of each split only")
     parser.add_argument("--overwrite", action="store_true", help="write again what is there already")
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size, expected WIDTHxHEIGHT in pixels")
+    return int(width), int(height)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,8 +68,10 @@ def run(args: argparse.Namespace) -> int:
 def _tasks(args: argparse.Namespace) -> tuple[list[Task], int]:
     """Return what has to be written, and how many episodes are there already."""
     from hal_ros.sim.benchmark import episodes
-    from hal_ros.sim.write import is_written
+    from hal_ros.sim.write import Pictures, is_written
 
+    width_px, height_px = args.size
+    pictures = Pictures(width_px, height_px, args.raw)
     tasks: list[Task] = []
     present = 0
     for split in args.splits:
@@ -69,7 +79,7 @@ def _tasks(args: argparse.Namespace) -> tuple[list[Task], int]:
             if not args.overwrite and is_written(spec, args.out / split):
                 present += 1
             else:
-                tasks.append((spec, args.out / split, args.raw))
+                tasks.append((spec, args.out / split, pictures))
     return tasks, present
 
 
@@ -106,9 +116,9 @@ def _in_processes(tasks: list[Task], jobs: int) -> Iterator[Written]:
 def _write(task: Task) -> Written:
     from hal_ros.sim.write import write_episode
 
-    spec, folder, raw = task
+    spec, folder, pictures = task
     try:
-        return write_episode(spec, folder, raw)
+        return write_episode(spec, folder, pictures)
     except HalError as error:
         raise type(error)(f"episode {spec.name}: {error}") from error
 

@@ -25,7 +25,6 @@ START_NS = 1_000_000_000
 IMAGE_RATE_HZ = 15
 IMAGE_DELAY_NS = 5_000_000
 """From an image's stamp to its arrival; between two joint samples, so that the order of arrival is beyond doubt."""
-SIZE_PX = 128
 FRAME_ID = "camera_color_optical_frame"
 JPEG_QUALITY = 95
 UNFINISHED = ".unfinished"
@@ -36,6 +35,17 @@ CAMERA_INFO_TOPIC = "/camera/color/camera_info"
 JOINTS_TOPIC = "/joint_states"
 CLOCK_TOPIC = "/clock"
 TRUTH_TOPIC = "/simulation/action_truth"
+
+
+class Pictures(NamedTuple):
+    """What is written of the camera. A square picture equals the centre square of a wider one of the same height."""
+
+    width_px: int = 128
+    height_px: int = 128
+    raw: bool = False  # as they are, or as JPEG of quality 95 without chroma subsampling
+
+
+TRAINING_PICTURES = Pictures()
 
 
 class Written(NamedTuple):
@@ -55,16 +65,16 @@ def is_written(spec: EpisodeSpec, folder: Path) -> bool:
         return False
 
 
-def write_episode(spec: EpisodeSpec, folder: Path, raw: bool = False) -> Written:
+def write_episode(spec: EpisodeSpec, folder: Path, pictures: Pictures = TRAINING_PICTURES) -> Written:
     """Simulate one episode and write `folder/<name>/`, in place of what is there.
 
-    Pictures are SIZE_PX square, as JPEG of quality 95 without chroma subsampling or, if `raw`, as they are. The folder
-    gets its name only when it is complete. Raises BagError when it can't be written, HalError without a renderer.
+    The folder gets its name only when it is complete. Raises BagError when it can't be written, HalError without a
+    renderer.
     """
     started_s = time.process_time()
     unfinished, finished = folder / UNFINISHED / spec.name, folder / spec.name
     shutil.rmtree(unfinished, ignore_errors=True)
-    duration_ns = _write_bag(spec, unfinished, raw)
+    duration_ns = _write_bag(spec, unfinished, pictures)
     shutil.rmtree(finished, ignore_errors=True)
     try:
         unfinished.rename(finished)
@@ -81,17 +91,17 @@ def clean_up(folder: Path) -> None:
         (folder / UNFINISHED).rmdir()
 
 
-def _write_bag(spec: EpisodeSpec, path: Path, raw: bool) -> int:
+def _write_bag(spec: EpisodeSpec, path: Path, pictures: Pictures) -> int:
     """Write bag, annotation and transcript; returns the episode's length."""
     from hal_ros.sim.episode import Simulation  # late: MuJoCo and its GL context belong to the process that renders
     from hal_ros.sim.render import Renderer
 
     simulation = Simulation(spec)
-    renderer = Renderer(simulation, SIZE_PX, SIZE_PX)
+    renderer = Renderer(simulation, pictures.width_px, pictures.height_px)
     try:
         metadata = {"episode": {"benchmark": VERSION, **{key: str(value) for key, value in spec._asdict().items()}}}
         with BagWriter(path, metadata) as bag:
-            _Episode(bag, simulation, renderer, raw).run()
+            _Episode(bag, simulation, renderer, pictures).run()
     finally:
         renderer.close()
     _write_annotation(spec, simulation, path)
@@ -101,11 +111,11 @@ def _write_bag(spec: EpisodeSpec, path: Path, raw: bool) -> int:
 class _Episode:
     """One episode on its way into a bag."""
 
-    def __init__(self, bag: BagWriter, simulation: Any, renderer: Any, raw: bool) -> None:
+    def __init__(self, bag: BagWriter, simulation: Any, renderer: Any, pictures: Pictures) -> None:
         self._bag = bag
         self._simulation = simulation
         self._renderer = renderer
-        self._raw = raw
+        self._pictures = pictures
         self._images = 0
         self._segment_id = 0
         self._action = ""
@@ -132,11 +142,12 @@ class _Episode:
         pixels = self._renderer.render(self._simulation.snapshot())
         arrival_ns = stamp_ns + IMAGE_DELAY_NS
         header = header_message(stamp_ns, FRAME_ID)
-        if self._raw:
+        if self._pictures.raw:
             self._write(IMAGE_TOPIC, image(pixels, header), arrival_ns, stamp_ns)
         else:
             self._write(COMPRESSED_TOPIC, compressed_image(pixels, header), arrival_ns, stamp_ns)
-        info = camera_info(SIZE_PX, SIZE_PX, self._renderer.vertical_fov_rad, header)
+        width_px, height_px, _ = self._pictures
+        info = camera_info(width_px, height_px, self._renderer.vertical_fov_rad, header)
         self._write(CAMERA_INFO_TOPIC, info, arrival_ns, stamp_ns)
         truth = known_class("hal_msgs/msg/ActionTruth")
         self._write(TRUTH_TOPIC, truth(header, self._action, self._segment_id), arrival_ns, stamp_ns)

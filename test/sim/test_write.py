@@ -19,7 +19,7 @@ from hal_ros.data.messages import deserialise, to_ns
 from hal_ros.data.sensors import COMPRESSED, IMAGE, pixels
 from hal_ros.sim import write
 from hal_ros.sim.benchmark import JOINT_NAMES, SPLITS, EpisodeSpec, episodes
-from hal_ros.sim.write import START_NS, is_written, write_episode
+from hal_ros.sim.write import START_NS, TRAINING_PICTURES, Pictures, is_written, write_episode
 
 pytestmark = pytest.mark.sim
 
@@ -119,15 +119,15 @@ def test_the_level_changes_pictures_alone(episode: Path, tmp_path: Path) -> None
 
 
 def test_compressed_pictures_are_nearly_the_raw_ones(episode: Path, tmp_path: Path) -> None:
-    write_episode(SPEC, tmp_path, raw=True)
+    write_episode(SPEC, tmp_path, Pictures(raw=True))
     jpeg = by_topic(episode)[f"{CAMERA}/compressed"][:5]
     raw = by_topic(tmp_path / SPEC.name)[CAMERA][:5]
     for one, other in zip(decoded(jpeg), decoded(raw), strict=True):
         first, second = pixels(one, COMPRESSED).astype(int), pixels(other, IMAGE).astype(int)
-        assert first.shape == second.shape == (write.SIZE_PX, write.SIZE_PX, 3)
+        assert first.shape == second.shape == (TRAINING_PICTURES.height_px, TRAINING_PICTURES.width_px, 3)
         assert np.abs(first - second).mean() < 3
         assert np.abs(first - second[..., ::-1]).mean() > 2 * np.abs(first - second).mean()  # the channels' order shows
-    assert ImageSpec(write.SIZE_PX).size_px == 128
+    assert ImageSpec(TRAINING_PICTURES.width_px).size_px == 128
 
 
 def test_the_camera_is_described(episode: Path) -> None:
