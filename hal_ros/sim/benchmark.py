@@ -78,7 +78,8 @@ _SPLITS: dict[str, tuple[tuple[str, ...], int, int]] = {
 SPLITS = tuple(_SPLITS)
 
 # Episodes whose physics contradicts a label (see checks.py), left out of the lists; the next seeds take their places.
-EXCLUDED_SEEDS: frozenset[int] = frozenset()
+# 30029: a finger lands on the bowl's rim beside the block, and nothing is picked.
+EXCLUDED_SEEDS: frozenset[int] = frozenset({30029})
 
 
 class EpisodeSpec(NamedTuple):
