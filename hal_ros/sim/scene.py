@@ -25,7 +25,7 @@ def build(layout: Layout, look: Look, width_px: int = 640, height_px: int = 480)
     return mujoco.MjModel.from_xml_string(_document(layout, look, width_px, height_px), assets)
 
 
-def _document(layout: Layout, look: Look, width_px: int, height_px: int) -> str:
+def _objects(layout: Layout, look: Look) -> str:
     c = look.colours
     parts = [_table(), room(look, layout.edge_items)]
     parts += [_block(name, block, c[name]) for name, block in layout.blocks.items()]
@@ -37,6 +37,10 @@ def _document(layout: Layout, look: Look, width_px: int, height_px: int) -> str:
         parts.append(_drawer(layout, c))
     if layout.balls_in:
         parts.append(_balls(layout, c["ball"]))
+    return "".join(parts)
+
+
+def _document(layout: Layout, look: Look, width_px: int, height_px: int) -> str:
     textures = "".join(
         f'<texture name="{n}" type="2d" file="{n}.png"/>'
         f'<material name="{n}" texture="{n}" texrepeat="{r} {r}" specular="{s}" shininess="0.2"/>'
@@ -63,7 +67,7 @@ def _document(layout: Layout, look: Look, width_px: int, height_px: int) -> str:
  diffuse="{_v(look.key_light)}" specular="0.2 0.2 0.2" cutoff="70" exponent="0.5"/>
 <light name="fill" pos="1 0 2" dir="-0.4 0 -1" diffuse="{_v(look.fill_light)}" specular="0 0 0" castshadow="false"/>
 {_camera(look)}
-{"".join(parts)}
+{_objects(layout, look)}
 </worldbody>
 <contact>{_excluded(layout)}</contact>
 </mujoco>"""
