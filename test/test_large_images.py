@@ -12,15 +12,15 @@ COUNT = 30  # 27.6 MB: all of them fit into the profile's 64 MB at once, so noth
 DEADLINE_S = 60
 
 PUBLISHER = f"""
-import time, rclpy
+import select, sys, rclpy
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 rclpy.init()
 node = rclpy.create_node('camera')
 publisher = node.create_publisher(Image, 'image', QoSProfile(depth={COUNT}, reliability=ReliabilityPolicy.BEST_EFFORT))
-deadline = time.monotonic() + {DEADLINE_S}
-while publisher.get_subscription_count() == 0 and time.monotonic() < deadline:
-    rclpy.spin_once(node, timeout_sec=0.05)
+while not select.select([sys.stdin], [], [], 0.05)[0]:
+    publisher.publish(Image())  # each side discovers the other at its own time; the reader tells when it hears these
+sys.stdin.readline()
 image = Image(height=480, width=640, encoding='rgb8', step=1920, data=bytes(921600))
 for _ in range({COUNT}):
     publisher.publish(image)
@@ -34,10 +34,14 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 rclpy.init()
 node = rclpy.create_node('reader')
-received = []
+received, hellos = [], []
 qos = QoSProfile(depth={COUNT}, reliability=ReliabilityPolicy.BEST_EFFORT)
-node.create_subscription(Image, 'image', lambda message: received.append(len(message.data)), qos)
+take = lambda message: (received if message.data else hellos).append(len(message.data))
+node.create_subscription(Image, 'image', take, qos)
 end = time.monotonic() + {DEADLINE_S}
+while not hellos and time.monotonic() < end:
+    rclpy.spin_once(node, timeout_sec=0.05)
+print('heard', flush=True)
 all_published = False
 while len(received) < {COUNT} and time.monotonic() < end:
     rclpy.spin_once(node, timeout_sec=0.05)
@@ -54,7 +58,10 @@ def count_received(environment: dict[str, str]) -> int:
     commands = ([sys.executable, "-c", program] for program in (SUBSCRIBER, PUBLISHER))
     reader, camera = (subprocess.Popen(one, env=environment, stdin=pipe, stdout=pipe, text=True) for one in commands)
     try:
-        assert camera.stdout is not None
+        assert camera.stdin is not None and camera.stdout is not None and reader.stdout is not None
+        assert reader.stdout.readline() == "heard\n"
+        camera.stdin.write("go\n")
+        camera.stdin.flush()
         assert camera.stdout.readline() == "published\n"
         received, _ = reader.communicate("published\n", timeout=DEADLINE_S)
         camera.communicate("taken\n", timeout=DEADLINE_S)
