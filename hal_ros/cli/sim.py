@@ -126,6 +126,9 @@ def _write(task: Task) -> Written:
 def _summarise(written: list[Written], present: int, wall_s: float, out: Path) -> None:
     """Print what was written and how fast: simulated seconds per second of one core, bag writing included."""
     print(f"{out}: {len(written)} episodes written, {present} were there already")
+    for episode in written:
+        if episode.unheld:
+            print(f"{episode.name}: labelled, but not borne out by the physics: {', '.join(episode.unheld)}")
     if written:
         simulated_s = sum(episode.simulated_s for episode in written)
         cpu_s = sum(episode.cpu_s for episode in written)

@@ -49,11 +49,15 @@ TRAINING_PICTURES = Pictures()
 
 
 class Written(NamedTuple):
-    """What writing one episode took: cpu_s is the time of all cores, which other processes do not stretch."""
+    """What writing one episode took: cpu_s is the time of all cores, which other processes do not stretch.
+
+    `unheld` are the actions that were labelled, but that the physical check does not bear out (see checks.py).
+    """
 
     name: str
     simulated_s: float
     cpu_s: float
+    unheld: tuple[str, ...]
 
 
 def is_written(spec: EpisodeSpec, folder: Path) -> bool:
@@ -74,7 +78,7 @@ def write_episode(spec: EpisodeSpec, folder: Path, pictures: Pictures = TRAINING
     started_s = time.process_time()
     unfinished, finished = folder / UNFINISHED / spec.name, folder / spec.name
     shutil.rmtree(unfinished, ignore_errors=True)
-    duration_ns = _write_bag(spec, unfinished, pictures)
+    simulation = _write_bag(spec, unfinished, pictures)
     shutil.rmtree(finished, ignore_errors=True)
     try:
         unfinished.rename(finished)
@@ -82,7 +86,8 @@ def write_episode(spec: EpisodeSpec, folder: Path, pictures: Pictures = TRAINING
         raise BagError(
             f"{finished}: can't be made ({error.strerror}); expected a folder to write episodes to"
         ) from error
-    return Written(spec.name, duration_ns / 1e9, time.process_time() - started_s)
+    unheld = tuple(claim.action for claim in simulation.claims() if not claim.held)
+    return Written(spec.name, simulation.time_ns / 1e9, time.process_time() - started_s, unheld)
 
 
 def clean_up(folder: Path) -> None:
@@ -91,8 +96,8 @@ def clean_up(folder: Path) -> None:
         (folder / UNFINISHED).rmdir()
 
 
-def _write_bag(spec: EpisodeSpec, path: Path, pictures: Pictures) -> int:
-    """Write bag, annotation and transcript; returns the episode's length."""
+def _write_bag(spec: EpisodeSpec, path: Path, pictures: Pictures) -> Any:
+    """Write bag, annotation and transcript; returns the simulation at its end."""
     from hal_ros.sim.episode import Simulation  # late: MuJoCo and its GL context belong to the process that renders
     from hal_ros.sim.render import Renderer
 
@@ -105,7 +110,7 @@ def _write_bag(spec: EpisodeSpec, path: Path, pictures: Pictures) -> int:
     finally:
         renderer.close()
     _write_annotation(spec, simulation, path)
-    return int(simulation.time_ns)
+    return simulation
 
 
 class _Episode:
