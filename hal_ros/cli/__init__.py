@@ -33,10 +33,10 @@ def main(argv: list[str] | None = None) -> int:
         if argv[:1] == [name]:  # only the chosen subcommand's module is imported
             module = importlib.import_module(f"hal_ros.cli.{name}")
             module.add_arguments(command)
-            command.set_defaults(run=module.run)
+            command.set_defaults(handler=module.run)
     args = parser.parse_args(argv)
     try:
-        return int(args.run(args) or 0)
+        return int(args.handler(args) or 0)
     except HalError as error:
         print(f"hal {args.command}: {error}", file=sys.stderr)
         return 1
