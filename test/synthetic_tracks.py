@@ -17,14 +17,25 @@ HAL = HalConfig(
     feed_forward=32,
     cell_width=8,
     gazes=2,
+    keypoints=3,
     dropout=0.0,
+    eye_dropout=0.0,
+    eye_noise=0.0,
 )
 SETTINGS = {
     "name": "small",
     "data": {"joints": ["a", "b"], "lag_ticks": 2, "max_held_ticks": 2},
-    "model": {"width": 16, "heads": 2, "lookback": [3, 5], "feed_forward": 32, "cell_width": 8, "gazes": 2},
+    "model": {
+        "width": 16,
+        "heads": 2,
+        "lookback": [3, 5],
+        "feed_forward": 32,
+        "cell_width": 8,
+        "gazes": 2,
+        "keypoints": 3,
+    },
     "batches": {"streams": 3, "chunk_ticks": 16, "held": 0.05},
-    "optimiser": {"epochs": 3, "learning_rate": 0.01},
+    "optimiser": {"warmup_epochs": 1, "epochs": 3, "learning_rate": 0.01},
     "losses": {"label_smoothing": 0.0},
 }
 

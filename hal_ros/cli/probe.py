@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("config", type=Path, help="settings, e.g. config/train.yaml")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: %(default)s")
-    parser.add_argument("--epochs", type=int, default=10, help="of each training (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=6, help="of each training (default: %(default)s)")
     parser.add_argument("--jobs", type=int, choices=(1, 2), default=1, help="trainings at a time (default: 1)")
     parser.add_argument("--out", type=Path, default=Path("docs/results/probe.json"), help="default: %(default)s")
 

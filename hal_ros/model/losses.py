@@ -18,6 +18,7 @@ class LossWeights(NamedTuple):
     """How much each term counts beside the classification of the present tick, which counts 1."""
 
     lagged: float = 1.0
+    glance: float = 0.5  # classification from one tick alone: a short way for gradients into the eye
     label_smoothing: float = 0.05
     transition: float = 0.05  # T-MSE
     slowness: float = 0.0  # HAL's L_s
@@ -39,6 +40,9 @@ def supervised_loss(outputs: Outputs, targets: Targets, weights: LossWeights) ->
     now = classification(outputs.log_probs, targets.actions, targets.weight, smoothing)
     lagged = classification(outputs.lagged_log_probs, targets.lagged_actions, targets.lagged_weight, smoothing)
     terms = {"now": now, "lagged": weights.lagged * lagged}
+    if weights.glance:
+        seen = classification(outputs.glance, targets.actions, targets.weight, smoothing)
+        terms["glance"] = weights.glance * seen
     if weights.transition:
         jumps = transition(outputs.log_probs, targets.weight) + transition(outputs.lagged_log_probs, targets.weight)
         terms["transition"] = weights.transition * jumps

@@ -25,7 +25,7 @@ class DataConfig:
     joints: tuple[str, ...] = ()  # joint names in the model's order
     joints_max_age_s: float = 0.1
     image_size_px: int = 128
-    encoder_stage: int = 4  # of EfficientNet-Lite0, where its map is taken; see `model.encoder.STAGES`
+    encoder_stage: int = 2  # of EfficientNet-Lite0, where its map is taken; see `model.encoder.STAGES`
     rate_hz: float = 10.0
     lag_ticks: int = 4
     max_held_ticks: int = 5
@@ -43,9 +43,11 @@ class ModelConfig:
     lookback: tuple[int, ...] = (3, 5, 9, 17, 33, 65)
     feed_forward: int = 256
     cell_width: int = 32
-    gazes: int = 8
-    sketch_width: int = 4
+    gazes: int = 6
+    keypoints: int = 24
     dropout: float = 0.1
+    eye_dropout: float = 0.1
+    eye_noise: float = 0.5
     classifier_reads: str = "context"
 
 
@@ -67,8 +69,9 @@ class BatchConfig:
 class OptimiserConfig:
     """AdamW with warm-up and cosine decay."""
 
-    epochs: int = 20
-    learning_rate: float = 1.5e-3
+    warmup_epochs: int = 6  # on single ticks, before the sequences; see `train.warmup`
+    epochs: int = 14
+    learning_rate: float = 2e-3
     weight_decay: float = 0.05
     warmup: float = 0.05  # share of all batches
     gradient_clip: float = 1.0
@@ -79,6 +82,7 @@ class LossConfig:
     """Weights of the loss terms; see `model.losses.LossWeights`."""
 
     lagged: float = 1.0
+    glance: float = 0.5
     label_smoothing: float = 0.05
     transition: float = 0.05
     slowness: float = 0.0

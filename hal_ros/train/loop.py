@@ -21,6 +21,7 @@ from hal_ros.train.batches import Batch, batches, plan
 from hal_ros.train.checkpoint import Checkpoint
 from hal_ros.train.config import OptimiserConfig, TrainConfig
 from hal_ros.train.tracks import Standard, Track
+from hal_ros.train.warmup import warm_up
 
 Report = Callable[[str], None]
 
@@ -59,6 +60,8 @@ def fit(
     """
     torch.set_num_threads(config.threads)
     run = _Run(config, model, folder)
+    if run.next_epoch == 0:
+        warm_up(config, model, training, report)
     for epoch in range(run.next_epoch, config.optimiser.epochs):
         started = time.monotonic()
         terms = run.train_epoch(epoch, training)

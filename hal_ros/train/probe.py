@@ -61,7 +61,8 @@ def trial_config(config: TrainConfig, trial: Trial, epochs: int) -> TrainConfig:
     )
     optimiser = dataclasses.replace(config.optimiser, epochs=epochs)
     name = f"probe-{trial.modality}-{trial.seed}"
-    return dataclasses.replace(config, name=name, seed=trial.seed, batches=batches, optimiser=optimiser)
+    data = dataclasses.replace(config.data, processes=1)  # a trial may be one of several at a time
+    return dataclasses.replace(config, name=name, seed=trial.seed, data=data, batches=batches, optimiser=optimiser)
 
 
 def run_trial(config: TrainConfig, trial: Trial, epochs: int) -> list[Score]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -73,13 +74,12 @@ def hal_config(config: TrainConfig, actions: int) -> HalConfig:
 
 
 def ensure_encoder(config: DataConfig) -> Path:
-    """Return the encoder's file in the cache, writing it when it is missing."""
+    """Write the encoder into the cache; returns its path."""
     path = Path(config.cache) / f"encoder-{config.image_size_px}-{config.encoder_stage}.onnx"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".unfinished")
-        write_encoder(unfinished, config.image_size_px, config.encoder_stage)
-        unfinished.rename(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    write_encoder(unfinished, config.image_size_px, config.encoder_stage)
+    unfinished.replace(path)  # always anew: building is quick, and a file of older code would go unnoticed
     return path
 
 
@@ -91,7 +91,7 @@ def prepare(config: DataConfig, card: ModelCard, split: str, encoder: Path, repo
     folders = []
     for count, (folder, fresh) in enumerate(_in_processes(job, bags, config.processes), 1):
         folders.append(folder)
-        if fresh or count == len(bags):
+        if (fresh and count % 20 == 0) or count == len(bags):
             report(f"{split}: {count}/{len(bags)} episodes ingested")
     tracks = [track for folder in folders for track in load_tracks(folder, encoder)]
     digest = hashlib.sha256("\n".join(folder.name for folder in folders).encode()).hexdigest()

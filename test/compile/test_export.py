@@ -18,24 +18,22 @@ from hal_ros.runtime.backend import check_golden, open_backend  # noqa: E402
 from hal_ros.runtime.card import ENCODER, load_bundle  # noqa: E402
 
 CONFIG = HalConfig(
-    actions=4, joints=2, grid=(2, 2, 112), width=16, heads=2, lookback=(3, 5, 9), feed_forward=32, cell_width=8, gazes=2
+    actions=4,
+    joints=2,
+    grid=(4, 4, 52),
+    width=16,
+    heads=2,
+    lookback=(3, 5, 9),
+    feed_forward=32,
+    cell_width=8,
+    gazes=2,
+    keypoints=3,
 )
 # What every parser from TensorRT 8.6 to 11 takes; nothing that branches, scatters or splits.
 ALLOWED = {
-    *(
-        "Add",
-        "Cast",
-        "Concat",
-        "Constant",
-        "Div",
-        "Gather",
-        "Gemm",
-        "LayerNormalization",
-        "LogSoftmax",
-        "MatMul",
-        "Mul",
-    ),
-    *("Reshape", "Sigmoid", "Slice", "Softmax", "Squeeze", "Sub", "Transpose", "Unsqueeze"),
+    *("Add", "Cast", "Concat", "Constant", "Div", "Exp", "Gather", "Gemm", "LayerNormalization", "LogSoftmax"),
+    *("MatMul", "Mul", "ReduceMax", "Reshape", "Sigmoid", "Slice", "Softmax", "Squeeze", "Sub", "Tanh"),
+    *("Transpose", "Unsqueeze"),
 }
 
 

@@ -31,6 +31,8 @@ def reference(image: np.ndarray, layers: list[encoder.Convolution]) -> np.ndarra
     torch = pytest.importorskip("torch")
     functional = torch.nn.functional
     x = ((torch.from_numpy(image).double() - 127) / 128).permute(2, 0, 1)[None]
+    quarters = functional.avg_pool2d(x, 4)
+    colours = [quarters[:, :, row::2, column::2] for row in (0, 1) for column in (0, 1)]
     shortcut = x
     for layer in layers:
         shortcut = x if layer.block_start else shortcut
@@ -42,7 +44,7 @@ def reference(image: np.ndarray, layers: list[encoder.Convolution]) -> np.ndarra
         x = functional.conv2d(x, weight, bias, stride=layer.stride, groups=layer.groups)
         x = x.clamp(0, 6) if layer.clipped else x
         x = x + shortcut if layer.adds_input else x
-    return x[0].permute(1, 2, 0).reshape(-1).numpy()
+    return torch.cat([x, *colours], 1)[0].permute(1, 2, 0).reshape(-1).numpy()
 
 
 def test_graph_equals_the_reference_on_random_images(session, rng):
@@ -74,6 +76,11 @@ def test_feature_is_laid_out_cell_by_cell(session):
     change = np.abs(after - before).max(-1)
     assert np.unravel_index(change.argmax(), change.shape) == (0, shape[1] - 1)
     assert change[0, -1] > 10 * change[-1, 0]
+
+
+def test_a_size_that_cells_do_not_tile_is_refused():
+    with pytest.raises(CardError, match="multiple of 8"):
+        encoder.build_encoder(SIZE + 4)
 
 
 def test_same_size_gives_the_same_bytes(tmp_path):

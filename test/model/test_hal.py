@@ -18,7 +18,16 @@ from hal_ros.model.hal import (  # noqa: E402
 )
 
 CONFIG = HalConfig(
-    actions=5, joints=3, grid=(2, 2, 6), width=16, heads=2, lookback=(3, 5, 9), feed_forward=32, cell_width=8, gazes=2
+    actions=5,
+    joints=3,
+    grid=(2, 2, 6),
+    width=16,
+    heads=2,
+    lookback=(3, 5, 9),
+    feed_forward=32,
+    cell_width=8,
+    gazes=2,
+    keypoints=3,
 )
 TOLERANCE = 1e-5
 WINDOW = CONFIG.window_ticks

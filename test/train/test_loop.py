@@ -40,7 +40,7 @@ def with_epochs(config, epochs):
 
 
 def test_it_learns_what_needs_both_eyes_and_joints():
-    config = with_epochs(CONFIG, 15)
+    config = with_epochs(CONFIG, 12)
     tracks = make_tracks(10, seed=0)
     trained = train(config, tracks=tracks)
     assert trained.accuracy > 0.8
