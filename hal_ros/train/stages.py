@@ -127,8 +127,16 @@ def _in_processes(
 
 def run_folder(config: TrainConfig, *materials: Material) -> Path:
     """Return runs/<name>-<hash>: the same settings on the same episodes continue the same run."""
-    text = json.dumps(dataclasses.asdict(config), sort_keys=True) + "".join(m.sha256 for m in materials)
+    text = settings_sha256(config) + "".join(material.sha256 for material in materials)
     return Path("runs") / f"{config.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def settings_sha256(config: TrainConfig) -> str:
+    """Return a hash of what the weights depend on: where the data lies and how many work on it does not count."""
+    settings = dataclasses.asdict(config)
+    for key in ("folder", "cache", "processes"):
+        del settings["data"][key]
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def load_run(folder: Path) -> tuple[TrainConfig, CausalHal, dict[str, Any]]:
@@ -144,12 +152,11 @@ def trained_from(
     config: TrainConfig, about: dict[str, Any], training: Material, validation: Material
 ) -> dict[str, str]:
     """Return what a card says of its weights' origin: hashes of the episodes and of the settings."""
-    settings = json.dumps(dataclasses.asdict(config), sort_keys=True)
     return {
         "dataset": Path(config.data.folder).name,
         "training_episodes": training.sha256,
         "validation_episodes": validation.sha256,
-        "settings": hashlib.sha256(settings.encode()).hexdigest(),
+        "settings": settings_sha256(config),
         "seed": str(config.seed),
         "epoch": str(about["best_epoch"] + 1),
     }
