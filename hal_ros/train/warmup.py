@@ -20,7 +20,7 @@ from hal_ros.train.tracks import Track
 
 BATCH = 128
 SHARE = 0.5
-"""Of the ticks that an epoch shows: neighbours look alike."""
+"""Of the ticks, how many an epoch shows: neighbours look alike."""
 
 
 def warm_up(config: TrainConfig, model: CausalHal, tracks: Sequence[Track], report: Callable[[str], None]) -> None:
