@@ -43,7 +43,7 @@ def generate_launch_description() -> LaunchDescription:
                 for name, (value, text) in ARGUMENTS.items()
             ),
             # Robot and segmenter share the machine: neither may take all cores.
-            *(SetEnvironmentVariable(name, "1") for name in ("OMP_NUM_THREADS", "LP_NUM_THREADS")),
+            SetEnvironmentVariable("OMP_NUM_THREADS", "1"),
             segmenter,  # first: it sets the profile for large images, which the robot needs as well
             robot,
         ]

@@ -15,7 +15,7 @@ from hal_ros.runtime.card import load_bundle
 
 REPOSITORY = Path(__file__).parents[2]
 IMAGE_TOPIC = "camera/color/image_raw"
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "LP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 RECORDING = "recording"
 SUBSCRIBERS_WAIT_S = 20.0
 LAST_REPORT_S = 1.5  # from the robot's end until everybody's counters on /diagnostics are final
