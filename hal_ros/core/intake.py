@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import NamedTuple
 
-from hal_ros.core.ticks import Grid, newest_before, place
+from hal_ros.core.ticks import BACKWARD_JUMP_NS, Grid, newest_before, place
 from hal_ros.core.types import JointSample, ModelCard
 
 JOINT_BUFFER = 1024
@@ -26,8 +26,8 @@ class Intake:
 
     Counters: images, joint_samples (received); due, not_due, repeated, backwards, zero (what became of the stamps
     that drive the grid); restarts (fresh grids, the first one included); joints_missing (due without joints);
-    joints_late (samples that came after the newest due tick and would have been the ones to align with it: in another
-    receive order the answers might differ).
+    joints_late (samples that came after a due tick that is not older than they are, so too late to be aligned with it;
+    without any, the alignment is a function of the stamps alone, whatever the order of arrival).
     """
 
     def __init__(self, card: ModelCard) -> None:
@@ -35,8 +35,7 @@ class Intake:
         self._card = card
         self._grid: Grid | None = None
         self._samples: deque[JointSample] = deque(maxlen=JOINT_BUFFER)
-        self._due_ns = 0  # the newest due stamp, and the oldest stamp of a sample that would have served it better
-        self._wanted_ns = 0
+        self._due_ns = 0  # the newest due stamp
 
     def reset(self) -> None:
         """Forget the grid, so that the next stamp starts a fresh one; joint samples stay."""
@@ -45,7 +44,7 @@ class Intake:
     def joints(self, sample: JointSample) -> Due | None:
         """Take one joint sample; it is a due tick only for a bundle without camera."""
         self.counters["joint_samples"] += 1
-        self.counters["joints_late"] += self._wanted_ns <= sample.stamp_ns <= self._due_ns
+        self.counters["joints_late"] += 0 <= self._due_ns - sample.stamp_ns <= BACKWARD_JUMP_NS
         self._samples.append(sample)
         return None if self._card.image is not None else self._place(sample.stamp_ns)
 
@@ -67,8 +66,7 @@ class Intake:
         spec = self._card.joints
         if spec is None:
             return None
-        max_age_ns = round(spec.max_age_s * 1e9)
-        sample = newest_before(self._samples, stamp_ns, max_age_ns)
+        sample = newest_before(self._samples, stamp_ns, round(spec.max_age_s * 1e9))
         self.counters["joints_missing"] += sample is None
-        self._due_ns, self._wanted_ns = stamp_ns, stamp_ns - max_age_ns if sample is None else sample.stamp_ns
+        self._due_ns = stamp_ns
         return sample

@@ -25,7 +25,7 @@ from hal_ros.core.segments import sample_segments
 from hal_ros.core.types import NO_ACTION, ByteArray, FloatArray, ModelCard, Segment
 from hal_ros.data.bags import BagMessage, read_messages, topic_types
 from hal_ros.data.messages import deserialise, to_ns
-from hal_ros.data.sensors import JOINT_STATE, SensorTopics, find_topics, joint_sample, pixels
+from hal_ros.data.sensors import JOINT_STATE, SensorTopics, find_topics, joint_sample, joints_first, pixels
 
 FORMAT = 1
 ANNOTATION, TRANSCRIPT = "annotation.json", "transcript.txt"
@@ -71,7 +71,8 @@ def ingest(bag: Path, card: ModelCard, asked: SensorTopics = USUAL_TOPICS) -> Ep
     """
     counters: Counter[str] = Counter()
     topics = find_topics(topic_types(bag), card, asked.camera, asked.joints)
-    rows = list(_rows(read_messages(bag, set(filter(None, topics))), card, counters))
+    messages = joints_first(read_messages(bag, set(filter(None, topics))), topics)
+    rows = list(_rows(messages, card, counters))
     if not rows:
         driver = topics.camera if card.image else topics.joints
         raise DatasetError(f"{bag}: gives no tick; expected messages on {driver}")

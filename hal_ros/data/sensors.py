@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import struct
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from hal_ros.core import image, proprio
 from hal_ros.core.errors import BagError
 from hal_ros.core.types import ByteArray, JointSample, JointSpec, ModelCard
+from hal_ros.data.bags import BagMessage
 from hal_ros.data.messages import to_ns
 
 IMAGE = "sensor_msgs/msg/Image"
@@ -15,6 +18,8 @@ COMPRESSED = "sensor_msgs/msg/CompressedImage"
 JOINT_STATE = "sensor_msgs/msg/JointState"
 CAMERA_TOPIC = "/camera/color/image_raw"
 JOINT_TOPIC = "/joint_states"
+MOST_LATE_NS = 1_000_000_000
+_STAMP_END = 12  # bytes of CDR: 4 of encapsulation, then the header's stamp
 
 
 class SensorTopics(NamedTuple):
@@ -36,6 +41,35 @@ def joint_sample(message: Any, spec: JointSpec) -> JointSample | None:
     """Return a JointState in the card's joint order, NaN where absent; None when it names none of the joints."""
     stamp_ns = to_ns(message.header.stamp)
     return proprio.select(stamp_ns, message.name, message.position, message.velocity, message.effort, spec)
+
+
+def joints_first(messages: Iterable[BagMessage], topics: SensorTopics) -> Iterator[BagMessage]:
+    """Yield messages in receive order, but each image behind the joint states that are not newer than it.
+
+    Any two processes receive two topics in slightly different orders. A node that saw no joint state late (the intake
+    counts those) used, for each image, all that were not newer; so does whoever reads a recording through this. An
+    image waits for the first joint state that is newer than it, at most MOST_LATE_NS of receive time.
+    """
+    waiting: deque[BagMessage] = deque()
+    for message in messages:
+        while waiting and message.receive_ns - waiting[0].receive_ns > MOST_LATE_NS:
+            yield waiting.popleft()
+        if topics.joints is not None and message.topic == topics.camera:
+            waiting.append(message)
+            continue
+        yield message
+        if message.topic == topics.joints:
+            while waiting and _stamp_ns(waiting[0]) < _stamp_ns(message):
+                yield waiting.popleft()
+    yield from waiting
+
+
+def _stamp_ns(message: BagMessage) -> int:
+    """The header's stamp, read off the bytes: deserialising an image twice would cost more than labelling it."""
+    if len(message.data) < _STAMP_END:
+        return 0  # malformed; whoever deserialises it will say so
+    seconds, nanoseconds = struct.unpack_from("<iI" if message.data[1] & 1 else ">iI", message.data, 4)
+    return int(seconds) * 1_000_000_000 + int(nanoseconds)
 
 
 def find_topics(

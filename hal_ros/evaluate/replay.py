@@ -20,7 +20,7 @@ from hal_ros.core.types import BoundaryEstimate, ByteArray, JointSample, ModelCa
 from hal_ros.data.answers import BOUNDARY_TYPE, LABEL_TYPE, boundary_message, label_message
 from hal_ros.data.bags import BagMessage
 from hal_ros.data.messages import deserialise, serialise, to_ns
-from hal_ros.data.sensors import SensorTopics, joint_sample, pixels
+from hal_ros.data.sensors import SensorTopics, joint_sample, joints_first, pixels
 
 LABEL_TOPIC = "/action_label"
 BOUNDARY_TOPIC = "/action_boundary"
@@ -85,7 +85,7 @@ def due_frames(
     Raises BagError when there is no image of stamp start_ns.
     """
     intake = Intake(card)
-    for message in messages:
+    for message in joints_first(messages, topics):
         content = _content(message, topics, counters)
         if content is None:
             continue
@@ -194,7 +194,7 @@ def named_frames(
     samples_ns = {tick.joints_ns for tick in ticks}
     arrived: dict[int, tuple[BagMessage, Any]] = {}  # the driving messages by stamp
     samples: dict[int, JointSample] = {}
-    for message in messages:
+    for message in joints_first(messages, topics):
         content = _content(message, topics, counters)
         if content is None:
             continue
