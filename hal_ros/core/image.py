@@ -70,11 +70,14 @@ def _convert(pixels: ByteArray, conversion: int, encoding: str) -> ByteArray:
 def compressed_to_rgb(data: Any) -> ByteArray:
     """Decode the bytes of a sensor_msgs/CompressedImage (JPEG or PNG) to (H, W, 3) uint8 RGB; raises ImageError."""
     buffer = np.frombuffer(data, np.uint8)
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels = cv2.imdecode(buffer, flags) if buffer.size else None
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        pixels = cv2.imdecode(buffer, flags) if buffer.size else None
+    except cv2.error as error:  # e.g. a header that claims more pixels than OpenCV lets through
+        raise ImageError(f"{buffer.size} bytes of compressed image can't be decoded: {error.err}") from error
     if pixels is None:
         raise ImageError(f"{buffer.size} bytes of compressed image can't be decoded; expected JPEG or PNG")
-    return np.asarray(pixels, np.uint8)
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def to_input(rgb: ByteArray, spec: ImageSpec) -> ByteArray:

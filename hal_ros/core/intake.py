@@ -45,6 +45,8 @@ class Intake:
         """Take one joint sample; it is a due tick only for a bundle without camera."""
         self.counters["joint_samples"] += 1
         self.counters["joints_late"] += 0 <= self._due_ns - sample.stamp_ns <= BACKWARD_JUMP_NS
+        if self._samples and self._samples[-1].stamp_ns - sample.stamp_ns > BACKWARD_JUMP_NS:
+            self._samples.clear()  # of another stream: a looped bag, a simulation that was reset
         self._samples.append(sample)
         return None if self._card.image is not None else self._place(sample.stamp_ns)
 

@@ -62,17 +62,17 @@ class Segmenter:
     def finish(self, state: SegmenterState, detected_ns: int) -> tuple[tuple[BoundaryEstimate, ...], SegmenterState]:
         """Close the open segment, if there is one, and return a fresh state.
 
-        The closing boundary stands one period after the newest confirmed tick; ticks that still waited for their
-        confirmed answer get none.
+        The closing boundary stands one period after the newest confirmed tick, and is never detected before it; ticks
+        that still waited for their confirmed answer get none.
         """
         fresh = self.start(state.segments)
         last = state.segment
         if last is None:
             return (), fresh
         end_ns = last.newest_ns + self.card.period_ns
-        closing = BoundaryEstimate(
-            end_ns, detected_ns, last.action, NO_ACTION, last.confidence, 0, end_ns - last.start_ns
-        )
+        detected_ns = max(detected_ns, end_ns)  # after a jump back the newest stamp is of another time
+        duration_ns = end_ns - last.start_ns
+        closing = BoundaryEstimate(end_ns, detected_ns, last.action, NO_ACTION, last.confidence, 0, duration_ns)
         return (closing,), fresh
 
     def step(

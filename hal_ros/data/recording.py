@@ -104,6 +104,7 @@ class Recording:
         with self._changed:
             if not self._queue and not self._ending:
                 self._changed.wait(FLUSH_S / 4)
+            ending = self._ending
             if not self._queue:
                 entry = None
             else:
@@ -111,7 +112,7 @@ class Recording:
                 self._queued_bytes -= len(entry.data) if isinstance(entry, Recorded) else 0
         if entry is None:
             self._writer.flush_if_due()
-            return not self._ending
+            return not ending  # as it was when the queue was empty: what came since is still to be written
         if isinstance(entry, Topic):
             self._writer.add_topic(*entry)
         else:

@@ -191,7 +191,7 @@ def named_frames(
     """
     waiting = deque(ticks)
     stamps = {tick.stamp_ns for tick in ticks}
-    samples_ns = {tick.joints_ns for tick in ticks}
+    samples_ns = {tick.joints_ns for tick in ticks} - {0}  # 0 says that there was none
     arrived: dict[int, tuple[BagMessage, Any]] = {}  # the driving messages by stamp
     samples: dict[int, JointSample] = {}
     for message in joints_first(messages, topics):

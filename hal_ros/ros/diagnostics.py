@@ -134,7 +134,7 @@ def _judge_joints(now: Snapshot, card: ModelCard | None, limits: Limits) -> tupl
 
 def _model_values(now: Snapshot) -> dict[str, str]:
     values = {"state": now.state, **now.facts}
-    values |= {name: str(now.counters[name]) for name in ("labels", "boundaries", "held_ticks", "restarts")}
+    values |= {name: str(now.counters[name]) for name in ("labels", "boundaries", "held_ticks", "restarts", "overruns")}
     values["label_rate_hz"] = f"{now.rate_hz('labels'):.2f}"
     for stage, percentiles in now.stages_ms.items():
         for name, value in zip(("p50", "p95", "p99"), percentiles, strict=True):

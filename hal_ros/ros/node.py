@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from hal_ros.ros.process import messages_are_built, run
+from hal_ros.ros.process import can_run, run
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the segmenter until a signal ends it; returns the exit code."""
-    if not messages_are_built():
+    if not can_run():
         return 1
     from hal_ros.ros.segmenter import SegmenterNode  # late: it needs hal_msgs
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from hal_ros.core import image
 from hal_ros.core.errors import ImageError
+from hal_ros.core.intake import Due
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.types import Backend, BoundaryEstimate, ByteArray, FloatArray, Observation, StepInput, StepOutput
 from hal_ros.data.answers import boundary_message, label_message
@@ -21,6 +22,8 @@ from hal_ros.ros.inputs import Frame
 
 WINDOW = 600
 """Newest durations of each stage that percentiles are taken over: a minute at 10 Hz."""
+
+COUNTERS = ("labels", "boundaries", "held_ticks", "unreadable", "overruns")
 
 STAGES = ("wait", "convert", "encode", "step", "publish", "total")
 """Waiting for the worker; pixels; encoder; step graph, each held tick alone; messages; reception to published."""
@@ -83,11 +86,13 @@ class Pipeline:
     """Turns frames into published answers.
 
     Counters: labels, boundaries (published), held_ticks (stepped without an image), unreadable (images that can't be
-    converted; their ticks are held or lost). `last_error` is the newest of those, '' after a good image.
+    converted; their ticks are held or lost), overruns (fresh states on a running grid, because more due ticks were lost
+    on the way to the model than can be held). `last_error` is the newest unreadable one's, '' after a good image.
     """
 
     def __init__(self, segmenter: Segmenter, to_rgb: ToRgb, outputs: Outputs, clock_ns: Callable[[], int]) -> None:
-        self.counters: Counter[str] = Counter()
+        # All keys from the start: the executor reads these counters while the worker adds to them.
+        self.counters = Counter(dict.fromkeys(COUNTERS, 0))
         self.stopwatch = Stopwatch()
         self.last_error = ""
         self.image_size: tuple[int, int] | None = None  # width, height of the newest image
@@ -97,7 +102,7 @@ class Pipeline:
         self._outputs = outputs
         self._clock_ns = clock_ns
         self._state = self._segmenter.start()
-        self._newest_ns = 0
+        self._newest: Due | None = None
         self._frame_id = ""
 
     @property
@@ -121,7 +126,8 @@ class Pipeline:
             return
         self.last_error = ""
         due = frame.due
-        self._newest_ns, self._frame_id = due.stamp_ns, frame.frame_id
+        self._count_overrun(due)
+        self._newest, self._frame_id = due, frame.frame_id
         observation = Observation(due.stamp_ns, due.tick, due.origin_ns, picture, due.joints)
         estimate, boundaries, self._state = self._segmenter.step(observation, self._state)
         self.counters["held_ticks"] += estimate.held_ticks
@@ -135,8 +141,14 @@ class Pipeline:
 
     def finish(self) -> None:
         """Close the open segment and start a fresh stream; segment ids go on."""
-        boundaries, self._state = self._segmenter.finish(self._state, self._newest_ns)
+        newest_ns = 0 if self._newest is None else self._newest.stamp_ns
+        boundaries, self._state = self._segmenter.finish(self._state, newest_ns)
         self._publish(boundaries)
+
+    def _count_overrun(self, due: Due) -> None:
+        before = self._newest
+        if before is not None and before.origin_ns == due.origin_ns:
+            self.counters["overruns"] += due.tick - before.tick - 1 > self._card.max_held_ticks
 
     def _picture(self, message: ImageMessage) -> ByteArray:
         spec = self._card.image

@@ -25,6 +25,7 @@ from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 
 from hal_ros.core.errors import BagError, ConfigError, HalError
+from hal_ros.core.ticks import BACKWARD_JUMP_NS
 from hal_ros.data.bags import BagMessage, read_messages, topic_types
 from hal_ros.ros.params import declare, parameter, read
 from hal_ros.ros.recorder import message_class
@@ -77,7 +78,7 @@ class Player(Node):
         if not self.parameters.bag:
             raise ConfigError("parameter bag is empty: expected the path of a bag")
         self.published = 0
-        self._path = Path(self.parameters.bag)
+        self._path = Path(self.parameters.bag).expanduser()
         self._channels: dict[str, Channel] = {}
         self._clock_publisher = self.create_publisher(Clock, "/clock", 10) if self.parameters.clock else None
         self._clock_ns = 0
@@ -161,7 +162,9 @@ class Player(Node):
         return offset_ns
 
     def _publish_clock(self, stamp_ns: int) -> None:
-        if self._clock_publisher is None or abs(stamp_ns - self._clock_ns) < CLOCK_PERIOD_NS:
+        ahead_ns = stamp_ns - self._clock_ns
+        # Topics lag behind each other, but time goes forward; only a bag that begins anew sets it back.
+        if self._clock_publisher is None or -BACKWARD_JUMP_NS <= ahead_ns < CLOCK_PERIOD_NS:
             return
         self._clock_ns = stamp_ns
         self._clock_publisher.publish(Clock(clock=Time(sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -21,9 +22,16 @@ NO_MESSAGES = (
     "colcon build --base-paths src src/hal_ros/hal_msgs; without one: pip install ./hal_msgs"
 )
 
+# What rosdep does not know; `colcon build` installs none of it.
+PYTHON_PACKAGES = ("mcap", "numpy", "onnxruntime", "rosbags", "yaml", "zstandard")
 
-def messages_are_built() -> bool:
-    """Say on stderr how to build hal_msgs when it is absent; returns whether it is there."""
+
+def can_run() -> bool:
+    """Say on stderr what to do when hal_msgs or a Python package is absent; returns whether all are there."""
+    absent = [name for name in PYTHON_PACKAGES if importlib.util.find_spec(name) is None]
+    if absent:
+        print(f"hal_ros: Python can't find {', '.join(absent)}: see 'On your own robot' in the README", file=sys.stderr)
+        return False
     try:
         from hal_msgs.msg import ActionLabel  # noqa: F401
     except ImportError:  # also where Python takes the source folder of that name for a package

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # Humble defines it there
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rclpy.type_support import check_for_type_support
 
@@ -26,7 +26,7 @@ from hal_ros.data.bags import qos_profile, qos_text
 from hal_ros.data.messages import schema_text
 from hal_ros.data.recording import Recorded, Recording, Topic
 from hal_ros.ros.params import declare, parameter, read
-from hal_ros.ros.process import messages_are_built, run
+from hal_ros.ros.process import can_run, run
 from hal_ros.runtime.card import CARD, load_bundle
 
 DISCOVERY_PERIOD_S = 0.1
@@ -131,24 +131,28 @@ class Recorder(Node):
             self.get_logger().warning(f"{topic} is not recorded: {error}")
             return
         self.recording.announce(Topic(topic, type_name, offered_qos(publishers), schema))
-        callback = partial(self._on_message, topic, type_name)
+        # rclpy gives the middleware's times to callbacks of two required arguments; Humble's rclpy knows only one.
+        take = self._on_message if hasattr(Subscription, "CallbackType") else self._on_bare_message
+        callback = partial(take, topic, type_name)
         profile = matching_qos(publishers, DEPTHS.get(type_name, DEPTH))
         self._recorded[topic] = self.create_subscription(kind, topic, callback, profile, raw=True)
         self.get_logger().info(f"recording {topic} ({type_name})")
 
-    def _on_message(self, topic: str, type_name: str, data: bytes, info: Any = None) -> None:
+    def _on_bare_message(self, topic: str, type_name: str, data: bytes) -> None:
+        self._on_message(topic, type_name, data, {})
+
+    def _on_message(self, topic: str, type_name: str, data: bytes, info: Any) -> None:
         """Queue one message as it came; the times are the middleware's own where it gives them."""
-        info = info or {}  # rclpy of Humble gives none
         receive_ns = info.get("received_timestamp") or time.time_ns()
         publish_ns = info.get("source_timestamp") or receive_ns
         self._count_lost(topic, info)
         self.recording.put(Recorded(topic, type_name, data, receive_ns, publish_ns))
 
     def _count_lost(self, topic: str, info: Any) -> None:
-        number = info.get("publication_sequence_number")
-        if number is None:
+        number, gid = info.get("publication_sequence_number"), info.get("publisher_gid")
+        if number is None or gid is None:  # not every distribution tells
             return
-        publisher = (topic, info["publisher_gid"]["data"])
+        publisher = (topic, gid["data"])
         self.lost[topic] += max(0, number - self._newest.get(publisher, number - 1) - 1)
         self._newest[publisher] = number
 
@@ -182,7 +186,7 @@ def bundle_metadata(model: str) -> dict[str, dict[str, str]]:
     """Return the MCAP metadata that names a bundle, with its card's text. Raises CardError for a damaged bundle."""
     if not model:
         return {}
-    bundle = load_bundle(Path(model))
+    bundle = load_bundle(Path(model).expanduser())
     card = (bundle.folder / CARD).read_text(encoding="utf-8")
     return {"bundle": {"name": bundle.card.name, "sha256": bundle.sha256, "card": card}}
 
@@ -223,7 +227,7 @@ def offered_qos(publishers: Sequence[TopicEndpointInfo]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Record until SIGINT or SIGTERM; 1 and one line when that is impossible."""
-    return run(Recorder, arguments) if messages_are_built() else 1
+    return run(Recorder, arguments) if can_run() else 1
 
 
 if __name__ == "__main__":

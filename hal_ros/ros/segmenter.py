@@ -11,8 +11,7 @@ from typing import Any
 
 import cv2
 from hal_msgs.msg import ActionLabel, BoundaryEvent, Vocabulary
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # Humble defines it there
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -208,7 +207,10 @@ class SegmenterNode(LifecycleNode):
         session, self._session = self._session, None
         if session is not None:
             self.destroy_timer(self._first_look)
-            self._segments = session.end(publish=True)
+            try:
+                session.end(publish=True)
+            finally:
+                self._segments = session.segments  # a backend that hangs must not make the next one reuse ids
 
     def _shut_down(self) -> None:
         self._deactivate()

@@ -52,7 +52,10 @@ class Session:
             ready.segmenter, ready.to_rgb, outputs, lambda: int(node.get_clock().now().nanoseconds)
         )
         self.pipeline.continue_after(segments)
-        self._worker = Worker[Frame](self.pipeline.handle, on_error, "segmenter")
+        self._ended = False
+        self._worker = Worker[Frame](
+            self.pipeline.handle, lambda error: None if self._ended else on_error(error), "segmenter"
+        )
         self.inputs = Inputs(card, self._worker.put)
         self.subscriptions = Subscriptions(node, card, ready.parameters, self.inputs)
         self._worker.start()
@@ -70,14 +73,19 @@ class Session:
         self.inputs.counters["discarded"] += self._worker.discard()
         return self._worker.call(self.pipeline.finish, RESET_TIMEOUT_S)
 
-    def end(self, publish: bool) -> int:
-        """Unsubscribe, end the worker and, with `publish`, close the open segment; returns how many there were.
+    @property
+    def segments(self) -> int:
+        """How many segments were opened so far."""
+        return self.pipeline.segments
+
+    def end(self, publish: bool) -> None:
+        """Unsubscribe, end the worker and, with `publish`, close the open segment.
 
         Raises BackendError when the backend does not return.
         """
+        self._ended = True  # a backend that hangs and fails later must not end the next session
         self.subscriptions.destroy()
         if not self._worker.stop(STOP_TIMEOUT_S):
             raise BackendError(f"the backend did not return within {STOP_TIMEOUT_S} s")
         if publish:
             self.pipeline.finish()
-        return self.pipeline.segments

@@ -6,7 +6,7 @@ import importlib.util
 import os
 import sys
 
-from hal_ros.ros.process import messages_are_built, run
+from hal_ros.ros.process import can_run, run
 
 # MuJoCo and the software rasteriser read these when they are loaded. With two rendering threads a 640x480 picture takes
 # 8 ms instead of 12, and that is part of every label's latency, as an image is stamped before it is rendered.
@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the simulated robot until a signal ends it; returns the exit code."""
     for name, value in RENDERING.items():
         os.environ.setdefault(name, value)
-    if not messages_are_built():
+    if not can_run():
         return 1
     if importlib.util.find_spec("mujoco") is None:
         print("hal_ros: the simulated robot needs MuJoCo: pip install mujoco==4.0.0", file=sys.stderr)

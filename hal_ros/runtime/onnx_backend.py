@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime as ort
 
 from hal_ros.core.errors import BackendError
-from hal_ros.core.types import ByteArray, FloatArray, StepInput, StepOutput
+from hal_ros.core.types import ByteArray, FloatArray, ModelCard, StepInput, StepOutput
 from hal_ros.runtime.card import ENCODER, STEP, Bundle
 
 State = dict[str, FloatArray]
@@ -31,14 +31,22 @@ class OnnxBackend:
         self._outputs = ["log_probs", "lagged_log_probs", "boundary"]
         self._outputs += [name.replace("state_", "next_", 1) for name in self._state_shapes]
         self._feature_dim = card.feature_dim
-        self._check(len(card.vocabulary), bundle.path(STEP), inputs)
+        self._check(card, bundle, inputs)
 
-    def _check(self, actions: int, path: Path, inputs: dict[str, Any]) -> None:
+    def _check(self, card: ModelCard, bundle: Bundle, inputs: dict[str, Any]) -> None:
+        """Refuse graphs of other shapes than the card's: golden.npz brings its own, so it would not notice."""
+        path = bundle.path(STEP)
         outputs = {entry.name: entry.shape for entry in self._step.get_outputs()}
-        if inputs.get("feature") != [1, self._feature_dim]:
-            raise BackendError(f"{path}: feature is {inputs.get('feature')}; the card says [1, {self._feature_dim}]")
-        if outputs.get("log_probs") != [1, actions]:
-            raise BackendError(f"{path}: log_probs is {outputs.get('log_probs')}; the card says [1, {actions}]")
+        joints = 3 * len(card.joints.names) if card.joints else 0
+        expected = {"feature": [1, card.feature_dim], "joints": [1, joints], "log_probs": [1, len(card.vocabulary)]}
+        for name, shape in expected.items():
+            actual = (inputs | outputs).get(name)
+            if actual != shape:
+                raise BackendError(f"{path}: {name} is {actual}; the card says {shape}")
+        if self._encoder is not None and card.image is not None:
+            shape, side = self._encoder.get_inputs()[0].shape, card.image.size_px
+            if shape != [1, side, side, 3]:
+                raise BackendError(f"{bundle.path(ENCODER)}: image is {shape}; the card says {[1, side, side, 3]}")
         missing = [name for name in self._outputs if name not in outputs]
         if missing:
             raise BackendError(f"{path}: lacks the outputs {missing}")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+
 import cv2
 import numpy as np
 import pytest
@@ -104,7 +107,15 @@ def test_compressed_images(suffix: str) -> None:
     assert error.mean() <= (0 if suffix == ".png" else 3)
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff\xd8not a jpeg", b"\x89PNG"])
+def png_of(width: int, height: int) -> bytes:
+    """The beginning of a PNG that claims this size."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = [(header, zlib.crc32(header)), (b"IDAT" + zlib.compress(b""), 0)]
+    body = b"".join(struct.pack(">I", len(data) - 4) + data + struct.pack(">I", crc) for data, crc in chunks)
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xd8not a jpeg", b"\x89PNG", png_of(65_000, 65_000)])
 def test_undecodable_compressed_images_are_refused(data: bytes) -> None:
     with pytest.raises(ImageError, match=f"{len(data)} bytes"):
         compressed_to_rgb(data)

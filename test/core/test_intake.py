@@ -62,6 +62,16 @@ def test_reset_starts_a_fresh_grid_with_the_next_stamp() -> None:
     assert due is not None and (due.tick, due.origin_ns) == (0, START + 2 * PERIOD)
 
 
+def test_joints_of_another_stream_are_forgotten() -> None:
+    intake = Intake(make_card())
+    for offset_ms in range(0, 5000, 10):
+        intake.joints(sample(START + offset_ms * 1_000_000))
+    intake.image(START + 5_000_000_000)
+    intake.joints(sample(START + 12_000_000))  # a simulation that was reset: older samples lie nearer to the image
+    due = intake.image(START + 20_000_000)
+    assert due is not None and due.joints is not None and due.joints.stamp_ns == START + 12_000_000
+
+
 def test_the_joint_buffer_is_bounded() -> None:
     intake = Intake(make_card())
     for i in range(5000):

@@ -159,6 +159,14 @@ def test_a_larger_gap_closes_the_segment_and_starts_afresh(gap_ticks: int) -> No
     assert estimates[3].tick == 0 and estimates[3].confirmed is None
 
 
+def test_nothing_is_detected_before_it_happened() -> None:
+    segmenter = new(lag_ticks=1)
+    forwards = observations(segmenter.card, [(1, "red")] * 4)
+    again = [replace(o, stamp_ns=o.stamp_ns - 4 * 10**9, origin_ns=o.origin_ns - 4 * 10**9) for o in forwards]
+    _, boundaries = run(segmenter, [*forwards, *again])
+    assert len(boundaries) == 4 and all(b.detected_ns >= b.stamp_ns for b in boundaries)
+
+
 def test_observations_lost_in_the_mailbox_reset_the_state_too() -> None:
     segmenter = new(max_held_ticks=3)
     sequence = observations(segmenter.card, [(1, "red")] * 12)

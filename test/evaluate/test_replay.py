@@ -136,6 +136,15 @@ def test_recorded_labels_are_repeated_whatever_joints_the_node_had() -> None:
     assert answers(bag) != recorded
 
 
+def test_joint_states_without_a_stamp_are_not_taken_for_an_answer_without_joints() -> None:
+    images = [message for message in stream(STORY) if message.topic != JOINTS]
+    bag = [joint_message(0, images[0].receive_ns - MS), *images]
+    card = make_card()
+    ticks, _ = named_ticks([m for m in answers(bag) if m.topic == LABEL_TOPIC], card)
+    frames = list(named_frames(bag, ticks, card, TOPICS, Counter()))
+    assert len(frames) == len(ticks) and all(frame.due.joints is None for frame in frames)
+
+
 def test_late_joints_in_the_recording_change_nothing() -> None:
     bag, card = stream(STORY), make_card()
     late = sorted(bag, key=lambda m: m.receive_ns + (33 * MS if m.topic == JOINTS else 0))

@@ -165,6 +165,7 @@ def read_with_mcap(path: Path) -> dict[str, list[bytes]]:
         for schema, channel, message in reader.iter_messages():
             assert (schema.encoding, channel.message_encoding) == ("ros2msg", "cdr")
             assert "offered_qos_profiles" in channel.metadata
+            assert message.publish_time < message.log_time  # the middleware's own times, not the callback's
             found.setdefault(channel.topic, []).append(message.data)
     return found
 

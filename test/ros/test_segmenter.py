@@ -244,8 +244,9 @@ def test_a_bag_that_is_looped_starts_afresh(rig: Rig) -> None:
 # --- overload and failure ---------------------------------------------------------------------------------------------
 
 
-def test_overload_drops_the_old_and_counts_them(rig: Rig) -> None:
-    backend = SlowBackend(make_card(max_held_ticks=20))
+@pytest.mark.parametrize(("max_held_ticks", "held", "overruns"), [(20, 7, 0), (3, 0, 1)])
+def test_overload_drops_the_old_and_counts_them(rig: Rig, max_held_ticks: int, held: int, overruns: int) -> None:
+    backend = SlowBackend(make_card(max_held_ticks=max_held_ticks))
     node = rig.active(card=backend.card, backend=backend)
     rig.show("red", 0, wait=False)
     rig.until(lambda: backend.arrived.acquire(blocking=False))
@@ -255,7 +256,8 @@ def test_overload_drops_the_old_and_counts_them(rig: Rig) -> None:
     backend.open.release(100)
     rig.until(lambda: len(rig.labels) == 2)
     assert node.counters["overwritten"] == 7
-    assert (rig.labels[-1].tick, rig.labels[-1].held_ticks) == (8, 7)
+    assert node.counters["overruns"] == overruns  # more than can be held: the model begins afresh
+    assert (rig.labels[-1].tick, rig.labels[-1].held_ticks) == (8, held)
     rig.show("green", 9)
     assert rig.labels[-1].label == "green" and rig.labels[-1].held_ticks == 0
 
