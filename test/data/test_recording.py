@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from hal_ros.core.errors import BagError
+from hal_ros.data.bag_writer import BagWriter
 from hal_ros.data.bags import BagNotes, qos_profile, qos_text, read_messages
 from hal_ros.data.messages import schema_text
 from hal_ros.data.recording import Recorded, Recording, Topic
@@ -48,6 +49,27 @@ def test_all_that_was_put_is_in_the_file(tmp_path: Path) -> None:
     assert [m.data for m in read_messages(tmp_path / "run")] == [m.data for m in sent]
     assert recording.written["/image"] == 500
     assert not recording.dropped.total()
+
+
+def test_what_is_put_while_it_flushes_is_written_though_it_is_closed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushing, let_go = threading.Event(), threading.Event()
+
+    def slow_flush(writer: BagWriter) -> None:
+        flushing.set()
+        assert let_go.wait(DEADLINE_S)
+
+    monkeypatch.setattr(BagWriter, "flush_if_due", slow_flush)
+    recording = start(tmp_path / "run")
+    assert flushing.wait(DEADLINE_S)
+    recording.put(message(1))
+    closing = threading.Thread(target=recording.close)
+    closing.start()
+    until(lambda: recording._ending)
+    let_go.set()
+    closing.join(DEADLINE_S)
+    assert recording.written["/image"] == 1
 
 
 def test_a_quiet_recording_reaches_the_disk_without_being_closed(tmp_path: Path) -> None:
