@@ -19,6 +19,7 @@ rclpy = pytest.importorskip("rclpy")
 from rclpy.context import Context  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
+from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import CompressedImage, JointState  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
@@ -32,9 +33,10 @@ FIRST_NS = 1_000_000_000
 PERIOD_NS = 20_000_000
 COUNT = 20
 IMAGE, JOINTS, NOTE, LABEL = "/camera/image_raw/compressed", "/joint_states", "/note", "/action_label"
+CLOCK = "/clock"
 
 
-def make_bag(path: Path) -> dict[str, list[bytes]]:
+def make_bag(path: Path, image_age_ns: int = 0) -> dict[str, list[bytes]]:
     """Write COUNT compressed images, joint states and strings, and an /action_label; return the bytes by topic.
 
     All lengths are multiples of four: DDS pads others. The first image was half a second late.
@@ -49,7 +51,8 @@ def make_bag(path: Path) -> dict[str, list[bytes]]:
             stamp_ns = FIRST_NS + index * PERIOD_NS
             header = messages.header_message(stamp_ns, "camera")
             values = rng.normal(size=7)
-            late = messages.header_message(stamp_ns - 500_000_000 * (index == 0), "camera")
+            age_ns = 500_000_000 if index == 0 else image_age_ns
+            late = messages.header_message(stamp_ns - age_ns, "camera")
             for topic, message in (
                 (IMAGE, image_type(late, "jpeg", rng.integers(0, 256, 500, dtype=np.uint8))),
                 (JOINTS, joint_type(header, [f"j{i}" for i in range(7)], values, values, values)),
@@ -71,7 +74,13 @@ class Ear:
         self.node = Node("ear", context=self.context)
         self.heard: dict[str, list[bytes]] = {}
         self.heard_ns: list[tuple[str, int]] = []
-        for kind, topic in ((CompressedImage, IMAGE), (JointState, JOINTS), (String, NOTE), (String, LABEL)):
+        for kind, topic in (
+            (CompressedImage, IMAGE),
+            (JointState, JOINTS),
+            (String, NOTE),
+            (String, LABEL),
+            (Clock, CLOCK),
+        ):
             self.heard[topic] = []
             self.node.create_subscription(kind, topic, partial(self._hear, topic), 100, raw=True)
         self.executor = SingleThreadedExecutor(context=self.context)
@@ -126,6 +135,18 @@ def test_recorded_bytes_arrive_unchanged(tmp_path: Path, ear: Ear, child_environ
     assert code == 0, errors
     assert {topic: ear.heard[topic] for topic in written} == written
     assert ear.heard[LABEL] == []  # what a segmenter publishes is not played
+
+
+def test_the_clock_goes_forward_though_images_lag_behind(
+    tmp_path: Path, ear: Ear, child_environment: dict[str, str]
+) -> None:
+    make_bag(tmp_path / "bag", image_age_ns=30_000_000)
+    player = play(tmp_path / "bag", child_environment, clock="true")
+    ear.listen(player, COUNT)
+    code, errors = finish(player)
+    assert code == 0, errors
+    ticks = [read_stamp(data) for data in ear.heard[CLOCK]]
+    assert len(ticks) > COUNT / 2 and ticks == sorted(set(ticks))
 
 
 def test_restamping_moves_every_stamp_by_the_same_and_nothing_else(
