@@ -42,17 +42,6 @@ def without(sequence: Sequence[Run], background: Collection[int] = ()) -> list[R
     return [run for run in sequence if run.action != NO_ACTION and run.action not in background]
 
 
-def merge_neighbours(sequence: Sequence[Run], max_gap: int = 0) -> list[Run]:
-    """Join consecutive runs of one action that lie at most max_gap apart."""
-    merged: list[Run] = []
-    for run in sequence:
-        if merged and merged[-1].action == run.action and run.start - merged[-1].end <= max_gap:
-            merged[-1] = merged[-1]._replace(end=max(merged[-1].end, run.end))
-        else:
-            merged.append(run)
-    return merged
-
-
 def to_labels(sequence: Sequence[Run], ticks: int) -> Labels:
     """Return (T,) labels; ticks that no run covers are NO_ACTION.
 

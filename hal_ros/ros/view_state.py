@@ -166,10 +166,6 @@ class ViewTracker:
         went_back = stamp_ns < self._now_ns - 1_000_000_000  # another bag; topics are otherwise a little out of step
         self._now_ns = stamp_ns if went_back else max(self._now_ns, stamp_ns)
 
-    def latest_label(self) -> LabelSeen | None:
-        """Return the newest label; None before the first."""
-        return self._label
-
     def state(self, elapsed_s: float, receive_ns: int) -> ViewState:
         """Return what is to be shown now; receive_ns is the clock of the on_* calls."""
         label = self._label

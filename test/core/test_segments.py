@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.segments import (
     Run,
-    merge_neighbours,
     runs,
     sample_segments,
     to_labels,
@@ -50,12 +49,6 @@ def test_a_segment_lasts_until_the_next_label_begins():
 def test_background_goes_but_its_neighbours_stay_apart():
     assert without(runs(np.array([1, 0, 1, NO_ACTION, 2])), {0}) == [Run(1, 0, 1), Run(1, 2, 3), Run(2, 4, 5)]
     assert transcript(np.array([1, 0, 1, NO_ACTION, 2]), {0}) == [1, 1, 2]
-
-
-def test_neighbours_merge_only_within_the_gap_and_the_same_action():
-    sequence = [Run(1, 0, 2), Run(1, 3, 5), Run(2, 5, 6), Run(2, 9, 10)]
-    assert merge_neighbours(sequence, max_gap=1) == [Run(1, 0, 5), Run(2, 5, 6), Run(2, 9, 10)]
-    assert merge_neighbours(sequence) == sequence
 
 
 @pytest.mark.parametrize("bad", [[Run(0, 0, 0)], [Run(0, 2, 4), Run(1, 3, 5)], [Run(0, 0, 9)], [Run(0, -1, 2)]])
