@@ -1,0 +1,15 @@
+"""What a sequence model says of one clip, whichever model it is: all that decoders and scores need to know of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from hal_ros.core.types import FloatArray
+
+
+class Answers(NamedTuple):
+    """One clip from the initial state. The last `lag` ticks get no lagged answer: row t speaks of tick t - lag."""
+
+    log_probs: FloatArray  # (T, K) of this tick
+    lagged_log_probs: FloatArray  # (T, K) of lag ticks earlier
+    boundary: FloatArray  # (T,) in [0, 1]: how sure a new action begins
