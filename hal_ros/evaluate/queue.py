@@ -176,7 +176,8 @@ class _Call:
         self.report(f"[{len(done)}/{len(keys)}] {what}: {name} ({detail}); about {duration(left_s)} left")
 
     def _outcome(self) -> Outcome:
-        graph, broken = self.graph, {}
+        graph = self.graph
+        broken: dict[str, tuple[str, ...]] = {}
         for name, job in graph.jobs.items():
             if graph.keys[name] in self.failed:
                 broken[name] = (name,)
