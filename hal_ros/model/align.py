@@ -15,7 +15,8 @@ Both take log-probabilities (T, K) and a transcript of M actions, and agree on w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -153,3 +154,93 @@ def _probabilities(log_probs: NDArray[np.floating], transcript: Sequence[int]) -
         tick = int(np.argmin(good))
         raise DatasetError(f"probabilities at tick {tick} sum to {sums[tick]:g}; expected log-probabilities of sum 1")
     return probs
+
+
+def posterior(
+    log_probs: NDArray[np.floating],
+    transcript: Sequence[int],
+    *,
+    temper: float = 0.25,
+    min_ticks: int = 1,
+    mean_ticks: ArrayLike | None = None,
+) -> NDArray[np.float64]:
+    """Return the probability of each action at each tick given the transcript, (T, K); rows sum to 1.
+
+    The constrained forward-backward pass of a left-to-right model: a segmentation with segments [s_j, s_{j+1}) weighs
+    prod_j prod_{t in segment j} p(action_j | t)^temper, over all segmentations with segments of at least `min_ticks`
+    (less where the clip is too short for that). `temper` in (0, 1] because the noise of neighbouring ticks is
+    correlated. `mean_ticks` (K,), if given, makes the rest of each segment's length geometric with that mean; without
+    it all segmentations are equally likely beforehand. Columns outside the transcript are 0.
+
+    In terms of boundaries: F_j[t], the weight of segments before j ending at t, and B_j[t], that of segments from j on
+    beginning at t, are cumulative log-sums in t, so the Python loop is over segments only; boundary j is at t with
+    probability F_j[t] B_j[t] / Z, and segment j holds tick t where boundary j is at t or before and boundary j + 1 is
+    after it. Time O(T M), memory O(T (K + sqrt M)): only every sqrt(M)-th F is kept, the others are computed again.
+    """
+    if not 0.0 < temper <= 1.0 or min_ticks < 1:
+        raise ConfigError(f"temper {temper}, min_ticks {min_ticks}; expected temper in (0, 1] and min_ticks >= 1")
+    ticks, width = _probabilities(log_probs, transcript).shape
+    actions, _ = fit_into(transcript, ticks)
+    least = min(min_ticks, ticks // len(actions))
+    stay = _log_stay(mean_ticks, least, width)
+
+    def sums(segment: int) -> NDArray[np.float64]:
+        """Return (T + 1,) running sums of what the segment's action weighs at each tick."""
+        action = actions[segment]
+        weights = temper * np.maximum(np.asarray(log_probs[:, action], np.float64), LEAST_LOG_PROB) + stay[action]
+        return np.concatenate(([0.0], np.cumsum(weights)))
+
+    found = np.zeros((ticks, width))
+    started = np.zeros(ticks)  # the probability that the segment after the present one has begun
+    after = np.append(np.full(ticks, -np.inf), 0.0)  # B of the segment after
+    for segment, before in _forward_backwards(sums, len(actions), ticks, least):
+        after = _begin(after, sums(segment), least)
+        at = np.exp(before + after - np.max(before + after))
+        begun = np.cumsum(at / at.sum())[:ticks]
+        found[:, actions[segment]] += np.maximum(begun - started, 0.0)
+        started = begun
+    return found / found.sum(axis=1, keepdims=True)
+
+
+def _forward_backwards(
+    sums: Callable[[int], NDArray[np.float64]], segments: int, ticks: int, least: int
+) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """Yield (segment, its F) from the last segment to the first, holding about 2 sqrt(segments) of them at a time."""
+    stride = math.isqrt(segments - 1) + 1
+    weights = np.append(0.0, np.full(ticks, -np.inf))
+    kept = [weights]
+    for segment in range(segments - 1):
+        weights = _end(weights, sums(segment), least)
+        if (segment + 1) % stride == 0:
+            kept.append(weights)
+    for first in range((len(kept) - 1) * stride, -1, -stride):
+        group = [kept.pop()]
+        for segment in range(first, min(first + stride, segments) - 1):
+            group.append(_end(group[-1], sums(segment), least))
+        while group:
+            yield first + len(group) - 1, group.pop()
+
+
+def _end(begins: NDArray[np.float64], sums: NDArray[np.float64], least: int) -> NDArray[np.float64]:
+    """Return the weights (T + 1,) of a segment's end, `least` ticks or more after its beginning."""
+    ends = np.full_like(begins, -np.inf)
+    ends[least:] = np.logaddexp.accumulate(begins - sums)[:-least] + sums[least:]
+    return ends
+
+
+def _begin(ends: NDArray[np.float64], sums: NDArray[np.float64], least: int) -> NDArray[np.float64]:
+    """Return the weights (T + 1,) of a segment's beginning, `least` ticks or more before its end."""
+    begins = np.full_like(ends, -np.inf)
+    begins[:-least] = np.logaddexp.accumulate((ends + sums)[::-1])[::-1][least:] - sums[:-least]
+    return begins
+
+
+def _log_stay(mean_ticks: ArrayLike | None, least: int, width: int) -> NDArray[np.float64]:
+    """Return (K,) log-probabilities of one more tick, of geometric lengths beyond `least` with these means."""
+    if mean_ticks is None:
+        return np.zeros(width)
+    means = np.asarray(mean_ticks, np.float64)
+    if means.shape != (width,) or not np.all(np.isfinite(means) & (means > 0.0)):
+        raise ConfigError(f"mean_ticks has shape {means.shape}, least {means.min():g}; expected {width} values above 0")
+    beyond = np.maximum(means - least, 0.5)  # half a tick: an action that is hardly ever longer than `least`
+    return np.log(beyond / (1.0 + beyond))

@@ -1,7 +1,7 @@
 """Where a clip may change its action: a score for every tick, and a score for every expected change at a tick.
 
-Both follow action-transition-aware boundary alignment (Xu and Zheng, CVPR 2024), written from the mathematics. Tick t is
-a boundary when it is the first tick of a new segment, so tick 0 never is one.
+Both follow action-transition-aware boundary alignment (Xu and Zheng, CVPR 2024), written from the mathematics. Tick t
+is a boundary when it is the first tick of a new segment, so tick 0 never is one.
 """
 
 from __future__ import annotations
