@@ -76,8 +76,9 @@ def _replay(
 ) -> list[BagMessage]:
     from hal_ros.data.answers import LABEL_TYPE
     from hal_ros.data.bags import read_messages, topic_types
+    from hal_ros.data.frames import due_frames
     from hal_ros.data.sensors import find_topics
-    from hal_ros.evaluate.replay import due_frames, named_frames, named_ticks, replay
+    from hal_ros.evaluate.replay import named_frames, named_ticks, replay
 
     card, types = segmenter.card, topic_types(args.bag)
     topics = find_topics(types, card, args.image_topic, args.joint_topic)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,19 +18,30 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hal_ros.core import image, proprio
-from hal_ros.core.errors import DatasetError, ImageError
-from hal_ros.core.intake import Due, Intake
+from hal_ros.core import proprio
+from hal_ros.core.errors import DatasetError
+from hal_ros.core.intake import Due
 from hal_ros.core.segments import sample_segments
 from hal_ros.core.types import NO_ACTION, ByteArray, FloatArray, ModelCard, Segment
-from hal_ros.data.bags import BagMessage, read_messages, topic_types
-from hal_ros.data.messages import deserialise, to_ns
-from hal_ros.data.sensors import JOINT_STATE, SensorTopics, find_topics, joint_sample, joints_first, pixels
+from hal_ros.data.bags import METADATA, BagNotes, read_messages, topic_types
+from hal_ros.data.frames import Frame, due_frames
+from hal_ros.data.sensors import SensorTopics, find_topics
 
 FORMAT = 1
 ANNOTATION, TRANSCRIPT = "annotation.json", "transcript.txt"
 ROWS, IMAGES, ABOUT = "rows.npz", "images.npy", "about.json"
 ROW_KEYS = ("stamp_ns", "fresh", "held", "image_valid", "joints", "joints_valid")
+HARMLESS = {"images", "joint_samples", "due", "not_due", "restarts", "repeated", "joints_late"}
+"""Counters of a healthy bag; a sample that came late in it was still aligned, see `sensors.joints_first`."""
+FAULTS = {
+    "malformed": "messages malformed",
+    "unreadable": "images unreadable",
+    "joints_unnamed": "joint states that name none of the joints",
+    "joints_missing": "ticks without joints",
+    "backwards": "stamps that go back",
+    "zero": "zero stamps",
+    "cut_off": "cut off, read up to the cut",
+}
 USUAL_TOPICS = SensorTopics(None, None)
 """Ask for no topic by name: the usual ones are taken, or else the only one of its type."""
 
@@ -49,7 +60,7 @@ class Episode:
     joints_valid: FloatArray  # (T, 3J) 0 or 1
     actions: NDArray[np.int64] | None  # (T,) ids, NO_ACTION outside the segments; None without annotation
     transcript: tuple[str, ...]
-    counters: dict[str, int]  # what the intake counted, and bad_images
+    counters: dict[str, int]  # of `frames.due_frames` and, by reason, what the bag's reader skipped
 
 
 # --- one bag ----------------------------------------------------------------------------------------------------------
@@ -66,16 +77,18 @@ class _Row(NamedTuple):
 def ingest(bag: Path, card: ModelCard, asked: SensorTopics = USUAL_TOPICS) -> Episode:
     """Read one bag; of the card its image, joints, rate, held ticks and vocabulary are used.
 
-    Raises BagError for an unreadable bag, DatasetError for a bag without a single tick, a broken annotation or an
-    action outside the vocabulary.
+    Messages that can't be read are skipped one by one and counted. Raises BagError for an unreadable bag, DatasetError
+    for a bag without a single tick, a broken annotation or an annotated action outside the vocabulary.
     """
     counters: Counter[str] = Counter()
+    notes = BagNotes(counters)
     topics = find_topics(topic_types(bag), card, asked.camera, asked.joints)
-    messages = joints_first(read_messages(bag, set(filter(None, topics))), topics)
-    rows = list(_rows(messages, card, counters))
+    messages = read_messages(bag, set(filter(None, topics)), notes)
+    rows = list(_rows(due_frames(messages, card, topics, counters), card))
+    counters["cut_off"] += notes.cut_off
     if not rows:
         driver = topics.camera if card.image else topics.joints
-        raise DatasetError(f"{bag}: gives no tick; expected messages on {driver}")
+        raise DatasetError(f"{bag}: gives no tick; expected messages on {driver}{_in_brackets(faults(counters))}")
     stamps = np.array([row.stamp_ns for row in rows], np.int64)
     side = card.image.size_px if card.image else 0
     black = np.zeros((side, side, 3), np.uint8)
@@ -94,43 +107,30 @@ def ingest(bag: Path, card: ModelCard, asked: SensorTopics = USUAL_TOPICS) -> Ep
     )
 
 
-def _rows(messages: Iterator[BagMessage], card: ModelCard, counters: Counter[str]) -> Iterator[_Row]:
+def _rows(frames: Iterable[Frame], card: ModelCard) -> Iterator[_Row]:
     """Yield the ticks of a stream in order; what is missed between two of them is held, as in the segmenter."""
-    intake = Intake(card)
     joint_count = len(card.joints.names) if card.joints else 0
     last: tuple[Due, _Row] | None = None
-    for message in messages:
-        due, picture = _receive(message, intake, card, counters)
-        if due is None:
-            continue
+    for frame in frames:
+        due = frame.due
         held = due.tick - last[0].tick - 1 if last else 0
         fresh = last is None or due.origin_ns != last[0].origin_ns or held > card.max_held_ticks
         if last is not None and not fresh:
             for tick in range(last[0].tick + 1, due.tick):
                 yield last[1]._replace(stamp_ns=due.origin_ns + tick * card.period_ns, fresh=False, held=True)
-        row = _Row(due.stamp_ns, fresh, False, picture, proprio.to_input(due.joints, joint_count))
+        row = _Row(due.stamp_ns, fresh, False, frame.picture, proprio.to_input(due.joints, joint_count))
         last = due, row
         yield row
-    counters.update(intake.counters)
 
 
-def _receive(
-    message: BagMessage, intake: Intake, card: ModelCard, counters: Counter[str]
-) -> tuple[Due | None, ByteArray | None]:
-    """Feed one message to the intake; returns the tick that is due, with its picture."""
-    content = deserialise(message.type_name, message.data)
-    stamp_ns = to_ns(content.header.stamp)
-    if message.type_name == JOINT_STATE:
-        sample = joint_sample(content, card.joints) if card.joints else None
-        return (intake.joints(sample) if sample else None), None
-    due = intake.image(stamp_ns)
-    if due is None or card.image is None:
-        return None, None
-    try:
-        return due, image.to_input(pixels(content, message.type_name), card.image)
-    except ImageError:
-        counters["bad_images"] += 1  # the node counts it and skips the tick, so does ingest
-        return None, None
+def faults(counters: Mapping[str, int]) -> str:
+    """Return what was skipped or repaired on the way to an episode, as '3 unreadable, 1 malformed'; '' for nothing."""
+    found = {FAULTS.get(name, name): count for name, count in counters.items() if count and name not in HARMLESS}
+    return ", ".join(f"{count} {what}" for what, count in found.items())
+
+
+def _in_brackets(text: str) -> str:
+    return f" ({text})" if text else ""
 
 
 # --- what people wrote beside it --------------------------------------------------------------------------------------
@@ -160,11 +160,16 @@ def _actions(bag: Path, stamps: NDArray[np.int64], vocabulary: Sequence[str]) ->
 
 
 def find_bags(folder: Path, split: str) -> tuple[Path, ...]:
-    """Return the bags of one split, sorted by name; DatasetError where there is none."""
-    bags = tuple(sorted(path.parent for path in (folder / split).glob("*/metadata.yaml")))
-    if not bags:
-        raise DatasetError(f"{folder / split}: holds no episode; expected folders with a bag each, as `hal sim` writes")
-    return bags
+    """Return the bags of one split, sorted by name; DatasetError where there is none.
+
+    A bag is a folder with rosbag2's metadata or, for a lone file, with a transcript beside it.
+    """
+    found = {path.parent for name in (METADATA, TRANSCRIPT) for path in (folder / split).glob(f"*/{name}")}
+    if not found:
+        raise DatasetError(
+            f"{folder / split}: holds no episode; expected folders with a bag each, as `hal sim` and `hal ingest` make"
+        )
+    return tuple(sorted(found))
 
 
 # --- the cache --------------------------------------------------------------------------------------------------------
@@ -191,13 +196,28 @@ def episode_key(bag: Path, card: ModelCard, asked: SensorTopics) -> str:
         "joints": asdict(card.joints) if card.joints else None,
         "rate_hz": card.rate_hz,
         "max_held_ticks": card.max_held_ticks,
-        "vocabulary": card.vocabulary,
         "topics": asked,
     }
+    if (bag / ANNOTATION).exists():  # a row's action is an id; without annotation new words change nothing
+        settings["vocabulary"] = card.vocabulary
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for path in sorted(bag.iterdir()):
-        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+        digest.update(path.name.encode() + _file_digest(path))
     return digest.hexdigest()
+
+
+def _file_digest(path: Path) -> bytes:
+    """Return the SHA-256 of a file's content, read piece by piece: bags may be larger than memory."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    except FileNotFoundError as error:
+        raise DatasetError(
+            f"{path}: leads to {path.readlink()}, which is gone; expected the bag there (`hal ingest` it anew)"
+        ) from error
+    return digest.digest()
 
 
 def save(episode: Episode, folder: Path) -> None:

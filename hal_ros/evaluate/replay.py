@@ -11,31 +11,22 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from hal_ros.core import image
-from hal_ros.core.errors import BagError, ImageError
-from hal_ros.core.intake import Due, Intake
+from hal_ros.core.errors import BagError
+from hal_ros.core.intake import Due
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.ticks import Grid, place
-from hal_ros.core.types import BoundaryEstimate, ByteArray, JointSample, ModelCard, Observation
+from hal_ros.core.types import BoundaryEstimate, JointSample, ModelCard, Observation
 from hal_ros.data.answers import BOUNDARY_TYPE, LABEL_TYPE, boundary_message, label_message
 from hal_ros.data.bags import BagMessage
+from hal_ros.data.frames import Frame, content_of, sample_of, with_picture
 from hal_ros.data.messages import deserialise, serialise, to_ns
-from hal_ros.data.sensors import SensorTopics, joint_sample, joints_first, pixels
+from hal_ros.data.sensors import SensorTopics, joints_first
 
 LABEL_TOPIC = "/action_label"
 BOUNDARY_TOPIC = "/action_boundary"
+VOCABULARY_TOPIC = "/segmenter/vocabulary"
 PATIENCE = 64
 """So many later labels may be ready before a label whose image or joint sample is not in the bag is given up."""
-
-
-class Frame(NamedTuple):
-    """A tick to step: what the node's worker would get. `reset` says that somebody reset the node before it."""
-
-    due: Due
-    picture: ByteArray | None
-    frame_id: str
-    receive_ns: int
-    reset: bool = False
 
 
 def replay(frames: Iterable[Frame], segmenter: Segmenter, segments: int = 0) -> Iterator[BagMessage]:
@@ -66,74 +57,6 @@ def _boundaries(boundaries: Sequence[BoundaryEstimate], card: ModelCard, frame: 
     for boundary in boundaries:
         message = boundary_message(boundary, card.vocabulary, frame.frame_id)
         yield BagMessage(BOUNDARY_TOPIC, BOUNDARY_TYPE, frame.receive_ns, serialise(message))
-
-
-# --- every tick that is due ------------------------------------------------------------------------------------------
-
-
-def due_frames(
-    messages: Iterable[BagMessage],
-    card: ModelCard,
-    topics: SensorTopics,
-    counters: Counter[str],
-    start_ns: int | None = None,
-) -> Iterator[Frame]:
-    """Yield the ticks that are due, from messages in receive order; with start_ns from the image of that stamp on.
-
-    Counters: those of the intake; skipped (images before start_ns), unreadable (images that can't be converted),
-    malformed (messages that are not of their type), joints_unnamed (joint states that name none of the card's joints).
-    Raises BagError when there is no image of stamp start_ns.
-    """
-    intake = Intake(card)
-    for message in joints_first(messages, topics):
-        content = _content(message, topics, counters)
-        if content is None:
-            continue
-        if start_ns is not None and message.topic == (topics.camera or topics.joints):
-            if to_ns(content.header.stamp) != start_ns:
-                counters["skipped"] += 1
-                continue
-            start_ns = None
-        if message.topic == topics.joints:
-            sample = _sample(content, card, counters)
-            due = None if sample is None else intake.joints(sample)
-            frame = None if due is None else Frame(due, None, content.header.frame_id, message.receive_ns)
-        else:
-            due = intake.image(to_ns(content.header.stamp))
-            frame = None if due is None else _with_picture(due, content, message, card, counters)
-        if frame is not None:
-            yield frame
-    counters.update(intake.counters)
-    if start_ns is not None:
-        raise BagError(f"no image is stamped {start_ns} ns, where the replay was to begin")
-
-
-def _content(message: BagMessage, topics: SensorTopics, counters: Counter[str]) -> Any | None:
-    """Deserialise a message on one of the two topics; None for all others, and counted for a malformed one."""
-    if message.topic not in topics:
-        return None
-    try:
-        return deserialise(message.type_name, message.data)
-    except BagError:
-        counters["malformed"] += 1
-        return None
-
-
-def _sample(content: Any, card: ModelCard, counters: Counter[str]) -> JointSample | None:
-    assert card.joints is not None  # otherwise no joint topic was looked for
-    sample = joint_sample(content, card.joints)
-    counters["joints_unnamed"] += sample is None
-    return sample
-
-
-def _with_picture(due: Due, content: Any, message: BagMessage, card: ModelCard, counters: Counter[str]) -> Frame | None:
-    assert card.image is not None  # the intake lets no image through without it
-    try:
-        picture = image.to_input(pixels(content, message.type_name), card.image)
-    except ImageError:
-        counters["unreadable"] += 1
-        return None
-    return Frame(due, picture, content.header.frame_id, message.receive_ns)
 
 
 # --- exactly the ticks that recorded labels name ---------------------------------------------------------------------
@@ -195,12 +118,12 @@ def named_frames(
     arrived: dict[int, tuple[BagMessage, Any]] = {}  # the driving messages by stamp
     samples: dict[int, JointSample] = {}
     for message in joints_first(messages, topics):
-        content = _content(message, topics, counters)
+        content = content_of(message, topics, counters)
         if content is None:
             continue
         stamp_ns = to_ns(content.header.stamp)
         if message.topic == topics.joints and stamp_ns in samples_ns:
-            sample = _sample(content, card, counters)
+            sample = sample_of(content, card, counters)
             if sample is not None:
                 samples[stamp_ns] = sample
         if message.topic == (topics.camera or topics.joints) and stamp_ns in stamps:
@@ -236,7 +159,7 @@ def _ready(
             del samples[stamp_ns]
         if card.image is None:
             yield Frame(due, None, content.header.frame_id, message.receive_ns, tick.reset)
-        elif (frame := _with_picture(due, content, message, card, counters)) is not None:
+        elif (frame := with_picture(due, content, message, card, counters)) is not None:
             yield frame._replace(reset=tick.reset)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,6 @@ import numpy as np
 import pytest
 
 from hal_ros.core.errors import BagError, DatasetError
-from hal_ros.core.intake import Intake
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.types import (
     NO_ACTION,
@@ -27,8 +27,10 @@ from hal_ros.core.types import (
 pytest.importorskip("rosbags")
 
 from hal_ros.data import episodes
-from hal_ros.data.bags import BagWriter, read_messages
+from hal_ros.data.bags import BagWriter, read_messages, topic_types
+from hal_ros.data.frames import due_frames
 from hal_ros.data.messages import header_message, known_class, serialise
+from hal_ros.data.sensors import find_topics
 
 START_NS = 1_000_000_000
 IMAGE_PERIOD_NS = 66_666_667
@@ -112,15 +114,14 @@ class Recorder:
 
 
 def stream(bag: Path) -> Recorder:
-    """Play the bag through the segmenter, tick by tick, with nothing of `data.episodes`' walk over the messages."""
+    """Play the bag through the segmenter, frame by frame, with nothing of `data.episodes`' rows."""
     recorder = Recorder()
-    segmenter, intake = Segmenter(CARD, recorder), Intake(CARD)
+    segmenter = Segmenter(CARD, recorder)
     state = segmenter.start()
-    for message in read_messages(bag):
-        due, picture = episodes._receive(message, intake, CARD, episodes.Counter())
-        if due is not None:
-            observation = Observation(due.stamp_ns, due.tick, due.origin_ns, picture, due.joints)
-            *_, state = segmenter.step(observation, state)
+    topics = find_topics(topic_types(bag), CARD)
+    for due, picture, *_ in due_frames(read_messages(bag), CARD, topics, Counter()):
+        observation = Observation(due.stamp_ns, due.tick, due.origin_ns, picture, due.joints)
+        *_, state = segmenter.step(observation, state)
     return recorder
 
 

@@ -15,14 +15,13 @@ from hal_ros.core.errors import BagError
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.types import ByteArray, FloatArray, ModelCard
 from hal_ros.data.bags import BagMessage
+from hal_ros.data.frames import Frame, due_frames
 from hal_ros.data.messages import deserialise, header_message, known_class, serialise, to_ns
 from hal_ros.data.sensors import COMPRESSED, IMAGE, JOINT_STATE, SensorTopics, find_topics
 from hal_ros.evaluate.replay import (
     BOUNDARY_TOPIC,
     LABEL_TOPIC,
-    Frame,
     compare,
-    due_frames,
     named_frames,
     named_ticks,
     replay,

@@ -16,12 +16,12 @@ from std_srvs.srv import Trigger
 
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.data.bags import BagMessage, read_messages, topic_types
+from hal_ros.data.frames import due_frames
 from hal_ros.data.sensors import find_topics
 from hal_ros.evaluate.replay import (
     BOUNDARY_TOPIC,
     LABEL_TOPIC,
     compare,
-    due_frames,
     named_frames,
     named_ticks,
     replay,
