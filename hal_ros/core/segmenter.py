@@ -34,6 +34,13 @@ class OpenSegment(NamedTuple):
     confidence: float  # at newest_ns
 
 
+class PendingTick(NamedTuple):
+    """A tick that waits for its confirmed answer, and what the boundary head said at it."""
+
+    stamp_ns: int
+    boundary: float
+
+
 class SegmenterState(NamedTuple):
     """All that a stream remembers. `segments` counts for ever, so that an id is never used twice."""
 
@@ -42,7 +49,7 @@ class SegmenterState(NamedTuple):
     backend: Any  # the backend's own temporal state
     decoder: decode.DecoderState
     last_input: StepInput | None
-    pending_ns: tuple[int, ...]  # stamps of the ticks that wait for their confirmed answer, at most lag_ticks
+    pending: tuple[PendingTick, ...]  # at most lag_ticks
     segment: OpenSegment | None
     segments: int
 
@@ -51,8 +58,10 @@ class Segmenter:
     """A bundle's card and backend, joined. It holds no stream: the state goes in and comes out."""
 
     def __init__(self, card: ModelCard, backend: Backend) -> None:
+        """Make the decoder's tables; raises ConfigError for a decoder that can't be."""
         self.card = card
         self.backend = backend
+        self._decoder = decode.Decoder(card.decoder)
 
     def start(self, segments: int = 0) -> SegmenterState:
         """Return the state of a stream that has seen nothing, after `segments` segments of earlier streams."""
@@ -121,18 +130,20 @@ class Segmenter:
     ) -> tuple[StepOutput, Answer | None, tuple[BoundaryEstimate, ...], SegmenterState]:
         """Advance by one tick and confirm the one that lies lag_ticks back."""
         output, backend_state = self.backend.step(inputs, state.backend)
-        if not (np.isfinite(output.log_probs).all() and np.isfinite(output.lagged_log_probs).all()):
-            raise BackendError(f"{self.backend.name} gave log-probabilities that are not finite at {tick_ns} ns")
-        pending = (*state.pending_ns, tick_ns)
-        state = state._replace(tick=state.tick + 1, backend=backend_state, last_input=inputs, pending_ns=pending)
+        if not all(np.isfinite(values).all() for values in output):
+            raise BackendError(f"{self.backend.name} gave an output that is not finite at {tick_ns} ns")
+        pending = (*state.pending, PendingTick(tick_ns, output.boundary))
+        state = state._replace(tick=state.tick + 1, backend=backend_state, last_input=inputs, pending=pending)
         if len(pending) <= self.card.lag_ticks:
             return output, None, (), state
-        action, confidence, decoder = decode.step(output.lagged_log_probs, state.decoder, self.card.decoder)
-        state = state._replace(decoder=decoder, pending_ns=pending[1:])
-        change, state = _confirm(pending[0], as_of_ns, action, confidence, state)
+        # The lagged log-probabilities speak of the oldest pending tick, and the boundary head did so back then.
+        boundary = pending[self.card.decoder.boundary_delay_ticks].boundary
+        (action, confidence), decoder = self._decoder.step(output.lagged_log_probs, state.decoder, boundary)
+        state = state._replace(decoder=decoder, pending=pending[1:])
+        stamp_ns = pending[0].stamp_ns
+        change, state = _confirm(stamp_ns, as_of_ns, action, confidence, state)
         assert state.segment is not None
-        segment_id = state.segment.segment_id
-        answer = Answer(pending[0], action, confidence, output.lagged_log_probs, segment_id)
+        answer = Answer(stamp_ns, action, confidence, output.lagged_log_probs, state.segment.segment_id)
         return output, answer, change, state
 
 

@@ -38,13 +38,42 @@ class JointSpec:
 
 
 @dataclass(frozen=True)
+class Priors:
+    """What is known of a task before it is watched: how long actions last and which follows which. K actions.
+
+    Durations are gamma distributions in ticks. `transitions[i][j]` is P(next is j | i ended); rows sum to 1, an action
+    never follows itself, and nothing else is impossible: an order never seen has a small probability, never none.
+    """
+
+    initial: tuple[float, ...]  # (K,) of the first action
+    transitions: tuple[tuple[float, ...], ...]  # (K, K)
+    duration_mean_ticks: tuple[float, ...]  # (K,)
+    duration_shape: tuple[float, ...]  # (K,) gamma shape: 1 / (squared coefficient of variation)
+    max_age_ticks: int = 160  # A, ages that are told apart; an action may last longer
+    min_age_ticks: int = 1  # no action ends sooner, but for a small probability
+
+
+@dataclass(frozen=True)
 class DecoderSpec:
-    """How confirmed log-probabilities become one action per tick; see `core.decode`."""
+    """How confirmed log-probabilities become one action per tick; see `core.decode`.
+
+    The first group of fields is read by `hysteresis`, the second by `duration`; `argmax` reads none.
+    """
 
     kind: str = "hysteresis"
+
     enter_probability: float = 0.5
     hold_ticks: int = 2
     smoothing: float = 0.5
+
+    temper: float = (
+        0.25  # exponent of each tick's probabilities: noise is correlated, ticks are no independent witnesses
+    )
+    commit_probability: float = 0.6  # the answer changes only to an action that is at least so probable
+    boundary_gain: float = 0.0  # log-odds of a change per log-odds of the boundary head; 0 ignores it
+    boundary_offset: float = 0.0  # log-odds of a change when the boundary head says 0.5
+    boundary_delay_ticks: int = 0  # the boundary head speaks so many ticks after the change; at most the card's lag
+    priors: Priors | None = None
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from hal_ros.core import image
+from hal_ros.core import decode, image
 from hal_ros.core.intake import Due
-from hal_ros.core.types import ActionEstimate, Answer, Backend, ImageSpec, ModelCard, StepInput
+from hal_ros.core.types import (
+    ActionEstimate,
+    Answer,
+    Backend,
+    DecoderSpec,
+    ImageSpec,
+    ModelCard,
+    Priors,
+    StepInput,
+)
 from hal_ros.data import messages
 from hal_ros.data.answers import label_message
 from hal_ros.evaluate.bench import Row, at_most, baseline
@@ -20,6 +29,8 @@ from hal_ros.runtime.card import load_bundle
 WARM_UPS = 5
 LIVE_HEIGHT_PX, LIVE_WIDTH_PX = 480, 640
 STEP_LIMIT_MS = 1.5
+DECODER_LIMIT_MS = 0.1
+DECODER_ACTIONS, DECODER_AGES = 20, 160
 
 
 def measure(folder: Path, repeats: int = 200) -> list[Row]:
@@ -29,7 +40,7 @@ def measure(folder: Path, repeats: int = 200) -> list[Row]:
     rows = _model_rows(bundle.card, backend, repeats)
     if bundle.card.image is not None:
         rows.append(_image_row(bundle.card.image, repeats))
-    return [*rows, _message_row(bundle.card, repeats)]
+    return [*rows, _decoder_row(repeats), _message_row(bundle.card, repeats)]
 
 
 def median_ms(act: Callable[[], object], repeats: int) -> float:
@@ -83,6 +94,22 @@ def _image_row(spec: ImageSpec, repeats: int) -> Row:
         return image.to_input(rgb, spec)
 
     return baseline("image message to model input, median", median_ms(convert, repeats), "ms", "640x480 rgb8")
+
+
+def _decoder_row(repeats: int) -> Row:
+    """The duration filter at a fixed size, whatever the bundle's decoder is: figures stay comparable."""
+    actions, ages = DECODER_ACTIONS, DECODER_AGES
+    order = (np.ones((actions, actions)) - np.eye(actions)) / (actions - 1)
+    uniform = (1 / actions,) * actions
+    priors = Priors(uniform, tuple(map(tuple, order.tolist())), (30.0,) * actions, (4.0,) * actions, ages)
+    decoder = decode.Decoder(DecoderSpec("duration", boundary_gain=1.0, priors=priors))
+    logits = np.random.default_rng(0).normal(size=(ages, actions)).astype(np.float32)
+    state = decode.INITIAL
+    for row in logits:  # every age is in the belief: what a long run costs
+        _, state = decoder.step(row, state, 0.1)
+    step_ms = median_ms(lambda: decoder.step(logits[0], state, 0.1), repeats)
+    note = f"{actions} actions, {ages} ages, boundary head included"
+    return at_most("duration decoder, median", step_ms, "ms", DECODER_LIMIT_MS, note)
 
 
 def _message_row(card: ModelCard, repeats: int) -> Row:

@@ -125,9 +125,7 @@ def from_log_probs(
 ) -> Prediction:
     """Wrap a causal system's log-probabilities (T, K): their maximum, and beside it what a decoder makes of them."""
     stamps = np.asarray(stamp_ns, np.int64)
-    decoded, state = np.full(len(stamps), NO_ACTION), decode.INITIAL
-    for tick, row in enumerate(log_probs):
-        decoded[tick], _, state = decode.step(row, state, decoder)
+    decoded = decode.decode(decode.Decoder(decoder), log_probs)
     streams = {
         PROVISIONAL: Stream(log_probs.argmax(axis=1), stamps, log_probs),
         CONFIRMED: Stream(decoded, stamps, log_probs),

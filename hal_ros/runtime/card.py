@@ -6,14 +6,17 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hal_ros.core.decode import KINDS
+from hal_ros.core.duration_filter import priors_fault
 from hal_ros.core.errors import CardError
-from hal_ros.core.types import DecoderSpec, ImageSpec, JointSpec, ModelCard
+from hal_ros.core.types import DecoderSpec, ImageSpec, JointSpec, ModelCard, Priors
 
 CARD = "card.json"
 ENCODER = "encoder.onnx"
@@ -45,9 +48,14 @@ def file_sha256(path: Path) -> str:
 def save_card(card: ModelCard, folder: Path, files: tuple[str, ...] = (ENCODER, STEP, GOLDEN)) -> Bundle:
     """Write card.json with the present hashes of `files` in `folder`; returns the bundle as load_bundle would."""
     card = replace(card, files={name: file_sha256(folder / name) for name in files if (folder / name).exists()})
-    text = json.dumps({"format": FORMAT, **dataclasses.asdict(card)}, indent=2) + "\n"
+    text = _compact(json.dumps({"format": FORMAT, **dataclasses.asdict(card)}, indent=2)) + "\n"
     (folder / CARD).write_text(text)
     return load_bundle(folder)
+
+
+def _compact(text: str) -> str:
+    """Put each list of numbers into one line: a person reads these files."""
+    return re.sub(r"\[[\s\d.,eE+-]+\]", lambda found: "[" + " ".join(found[0][1:-1].split()) + "]", text)
 
 
 def load_bundle(folder: Path) -> Bundle:
@@ -85,7 +93,7 @@ def _parse(fields: Any, path: Path) -> ModelCard:
                 "vocabulary": tuple(fields["vocabulary"]),
                 "image": _part(fields["image"], ImageSpec, path),
                 "joints": _part(fields["joints"], JointSpec, path),
-                "decoder": _part(fields["decoder"], DecoderSpec, path),
+                "decoder": _decoder(fields["decoder"], path),
             }
         )
         _check(card, path)
@@ -111,6 +119,15 @@ def _part(fields: Mapping[str, Any] | None, kind: type[Any], path: Path) -> Any:
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in known.items()})
 
 
+def _decoder(fields: Mapping[str, Any], path: Path) -> DecoderSpec:
+    """Read the decoder and the priors in it, which cards of `hysteresis` may lack."""
+    priors = fields.get("priors")
+    if priors is not None:
+        priors = _part({**priors, "transitions": tuple(map(tuple, priors["transitions"]))}, Priors, path)
+    spec: DecoderSpec = _part({**fields, "priors": priors}, DecoderSpec, path)
+    return spec
+
+
 def _check(card: ModelCard, path: Path) -> None:
     """Refuse a card whose values can't be: a person edits these files."""
     positive = {"rate_hz": card.rate_hz, "window_ticks": card.window_ticks}
@@ -123,7 +140,27 @@ def _check(card: ModelCard, path: Path) -> None:
             raise CardError(f"{path}: {name} is {value}; expected 0 or more")
     if len(card.vocabulary) < 2 or len(set(card.vocabulary)) != len(card.vocabulary):
         raise CardError(f"{path}: vocabulary {list(card.vocabulary)} must name at least two different actions")
-    if card.decoder.kind not in KINDS:
-        raise CardError(f"{path}: decoder {card.decoder} is unknown; expected a kind of {', '.join(KINDS)}")
+    _check_decoder(card, path)
     if card.image is None and card.joints is None:
         raise CardError(f"{path}: names neither image nor joints; expected at least one input")
+
+
+def _check_decoder(card: ModelCard, path: Path) -> None:
+    spec = card.decoder
+    if spec.kind not in KINDS:
+        raise CardError(f"{path}: decoder kind {spec.kind!r} is unknown; expected one of {', '.join(KINDS)}")
+    shares = ("enter_probability", "smoothing", "commit_probability")
+    for name, value, most in [*((name, getattr(spec, name), 1.0) for name in shares), ("temper", spec.temper, 10.0)]:
+        if not 0 <= value <= most:
+            raise CardError(f"{path}: decoder {name} is {value}; expected 0 to {most:g}")
+    for name in ("boundary_gain", "boundary_offset"):
+        if not math.isfinite(getattr(spec, name)):
+            raise CardError(f"{path}: decoder {name} is {getattr(spec, name)}; expected a finite value")
+    delay = spec.boundary_delay_ticks
+    if not (isinstance(delay, int) and 0 <= delay <= card.lag_ticks):
+        raise CardError(f"{path}: decoder boundary_delay_ticks is {delay}; expected 0 to lag_ticks, {card.lag_ticks}")
+    if spec.priors is None:
+        if spec.kind == "duration":
+            raise CardError(f"{path}: decoder duration has no priors; expected those that training fitted")
+    elif fault := priors_fault(spec.priors, len(card.vocabulary)):
+        raise CardError(f"{path}: decoder priors: {fault}")

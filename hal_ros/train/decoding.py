@@ -85,8 +85,4 @@ def score_decoder(spec: DecoderSpec, answers: Sequence[Answers], tracks: Sequenc
 
 def confirmed(spec: DecoderSpec, lagged_log_probs: FloatArray, lag_ticks: int) -> NDArray[np.int64]:
     """Return the confirmed actions (T - lag,) as the segmenter decodes them."""
-    state, actions = decode.INITIAL, []
-    for log_probs in lagged_log_probs[lag_ticks:]:
-        action, _, state = decode.step(log_probs, state, spec)
-        actions.append(action)
-    return np.array(actions, np.int64)
+    return decode.decode(decode.Decoder(spec), lagged_log_probs[lag_ticks:])

@@ -12,6 +12,7 @@ from fakes import COLOURS, FakeBackend, make_card, picture
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hal_ros.core import decode
 from hal_ros.core.errors import BackendError
 from hal_ros.core.intake import Intake
 from hal_ros.core.segmenter import Segmenter
@@ -19,9 +20,11 @@ from hal_ros.core.types import (
     NO_ACTION,
     ActionEstimate,
     BoundaryEstimate,
+    DecoderSpec,
     JointSample,
     ModelCard,
     Observation,
+    Priors,
     StepInput,
     StepOutput,
 )
@@ -199,14 +202,64 @@ def test_joints_and_a_missing_image_reach_the_graph_with_their_flags() -> None:
 
 def test_an_output_that_is_not_finite_is_an_error() -> None:
     class Broken(FakeBackend):
+        def __init__(self, card: ModelCard, name: str) -> None:
+            super().__init__(card)
+            self.broken = name
+
         def step(self, inputs: StepInput, state: Any) -> tuple[StepOutput, Any]:
             output, state = super().step(inputs, state)
-            return output._replace(log_probs=output.log_probs * np.float32("nan")), state
+            return output._replace(**{self.broken: getattr(output, self.broken) * np.float32("nan")}), state
 
     card = make_card()
-    segmenter = Segmenter(card, Broken(card))
-    with pytest.raises(BackendError, match="not finite"):
-        segmenter.step(Observation(START, 0, START, picture("red"), None), segmenter.start())
+    for name in StepOutput._fields:
+        segmenter = Segmenter(card, Broken(card, name))
+        with pytest.raises(BackendError, match="not finite"):
+            segmenter.step(Observation(START, 0, START, picture("red"), None), segmenter.start())
+
+
+class Scripted(FakeBackend):
+    """Says what the test wrote down, tick by tick."""
+
+    def __init__(self, card: ModelCard, lagged_log_probs: np.ndarray, boundary: np.ndarray) -> None:
+        super().__init__(card)
+        self.lagged_log_probs, self.boundary = lagged_log_probs, boundary
+
+    def initial_state(self) -> Any:
+        return 0
+
+    def step(self, inputs: StepInput, state: Any) -> tuple[StepOutput, Any]:
+        del inputs
+        row = self.lagged_log_probs[state]
+        return StepOutput(row, row, float(self.boundary[state])), state + 1
+
+
+@pytest.mark.parametrize("delay", [0, 1, 2])
+def test_step_by_step_is_the_whole_sequence_of_the_duration_filter(delay: int) -> None:
+    order = ((0.0, 0.7, 0.3), (0.5, 0.0, 0.5), (0.9, 0.1, 0.0))
+    priors = Priors((0.8, 0.1, 0.1), order, (6.0, 8.0, 7.0), (3.0,) * 3, 40)
+    spec = DecoderSpec("duration", boundary_gain=1.5, boundary_delay_ticks=delay, priors=priors)
+    card = make_card(decoder=spec)
+    random = np.random.default_rng(delay)
+    logits = random.normal(size=(60, 3)).cumsum(0)
+    log_probs = (logits - np.logaddexp.reduce(logits, 1, keepdims=True)).astype(np.float32)
+    boundary = random.random(60).astype(np.float32)
+    segmenter = Segmenter(card, Scripted(card, log_probs, boundary))
+    sequence = [Observation(START + i * PERIOD, i, START, picture("red"), None) for i in range(60)]
+    estimates, _ = run(segmenter, sequence, finish=False)
+    stepped = [e.confirmed.action for e in estimates if e.confirmed]
+    whole = decode.decode(decode.Decoder(spec), *decode.aligned(spec, log_probs, boundary, card.lag_ticks))
+    assert stepped == whole.tolist()
+    again, _ = run(segmenter, [replace(o, origin_ns=START + 1, stamp_ns=o.stamp_ns + 1) for o in sequence], False)
+    assert [e.confirmed.action for e in again if e.confirmed] == stepped  # a fresh state remembers nothing
+    if delay:  # negative control: with another tick's boundary values it is another answer
+        other = replace(spec, boundary_delay_ticks=0)
+        rows, values = decode.aligned(other, log_probs, boundary, card.lag_ticks)
+        confidences = [e.confirmed.confidence for e in estimates if e.confirmed]
+        decoder, state, others = decode.Decoder(spec), decode.INITIAL, []
+        for row, value in zip(rows, values, strict=True):
+            decision, state = decoder.step(row, state, float(value))
+            others.append(decision.confidence)
+        assert not np.allclose(confidences, others)
 
 
 def test_a_bundle_without_camera_is_driven_by_joints() -> None:

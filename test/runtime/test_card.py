@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from fakes import make_card
 
 from hal_ros.core.errors import CardError
+from hal_ros.core.types import DecoderSpec, Priors
 from hal_ros.runtime.card import Bundle, load_bundle, save_card
 
 FILES = ("encoder.onnx", "step.onnx", "golden.npz")
@@ -29,6 +30,31 @@ def edit(bundle: Bundle, change: Callable[[dict[str, Any]], object]) -> None:
     fields = json.loads(path.read_text())
     change(fields)
     path.write_text(json.dumps(fields))
+
+
+PRIORS = Priors(
+    initial=(0.5, 0.25, 0.25),
+    transitions=((0.0, 0.75, 0.25), (0.5, 0.0, 0.5), (1e-05, 0.99999, 0.0)),
+    duration_mean_ticks=(10.0, 7.5, 12.25),
+    duration_shape=(2.0, 3.0, 4.0),
+)
+
+
+def priors_with(**changes: Any) -> dict[str, Any]:
+    return asdict(PRIORS) | changes
+
+
+def test_priors_come_back_as_they_were_in_lines_that_can_be_read(tmp_path: Path) -> None:
+    spec = DecoderSpec("duration", temper=0.3, boundary_gain=0.7, boundary_delay_ticks=2, priors=PRIORS)
+    saved = save_card(make_card(decoder=spec), tmp_path)
+    assert load_bundle(tmp_path).card.decoder == spec == saved.card.decoder
+    assert "[0.0, 0.75, 0.25]" in (tmp_path / "card.json").read_text()
+
+
+def test_a_card_of_before_the_duration_filter_still_loads(bundle: Bundle) -> None:
+    spec = {"kind": "hysteresis", "enter_probability": 0.7, "hold_ticks": 1, "smoothing": 0.0}
+    edit(bundle, lambda f: f.update(decoder=spec))
+    assert load_bundle(bundle.folder).card.decoder == DecoderSpec("hysteresis", 0.7, 1, 0.0)
 
 
 def test_a_saved_card_loads_as_it_was(bundle: Bundle) -> None:
@@ -69,6 +95,17 @@ def test_a_missing_file_is_named(bundle: Bundle) -> None:
         (lambda f: f.pop("rate_hz"), "rate_hz"),
         (lambda f: f.update(image=None, joints=None), "neither image nor joints"),
         (lambda f: f["decoder"].update(kind="viterbi"), "viterbi"),
+        (lambda f: f["decoder"].update(kind="duration"), "no priors"),
+        (lambda f: f["decoder"].update(commit_prob=0.5), "did you mean 'commit_probability'"),
+        (lambda f: f["decoder"].update(commit_probability=1.5), "commit_probability is 1.5; expected 0 to 1"),
+        (lambda f: f["decoder"].update(temper=-1), "temper is -1"),
+        (lambda f: f["decoder"].update(boundary_delay_ticks=3), "expected 0 to lag_ticks, 2"),
+        (lambda f: f["decoder"].update(boundary_gain=float("nan")), "boundary_gain is nan"),
+        (lambda f: f["decoder"].update(priors={"initial": [1, 0, 0]}), "'transitions'"),
+        (lambda f: f["decoder"].update(priors=priors_with(initials=[1])), "did you mean 'initial'"),
+        (lambda f: f["decoder"].update(priors=priors_with(initial=[0.5, 0.5])), "initial .* expected 3"),
+        (lambda f: f["decoder"].update(priors=priors_with(transitions=[[0, 1], [1, 0]])), "3 rows of 3"),
+        (lambda f: f["decoder"].update(priors=priors_with(transitions=3)), "wrong kind"),
         (lambda f: f.update(decoder=None), "wrong kind"),
         (lambda f: f.update(rate_hz="fast"), "wrong kind"),
         (lambda f: f["image"].update(size=3), "did you mean 'size_px'"),

@@ -1,0 +1,168 @@
+"""Explicit-duration forward filter: which action runs, and for how long already, given all ticks so far.
+
+A hidden semi-Markov model (Yu, Artificial Intelligence 174, 2010) in its residence-time form. The hidden state is
+(action i, age d): at each tick the action goes on and grows older, or ends with the hazard of its duration,
+h_i(d) = P(D = d | D >= d), and another one begins at age 1:
+
+    on(i, d+1)  = belief(i, d) (1 - h_i(d))
+    new(j, 1)   = r_t sum_i P(j | i) sum_d belief(i, d) h_i(d)
+    belief_t    ~ (on + new) * p(j | x_t)^temper
+
+r_t is how many times more probable the boundary head's value is at a change than elsewhere, so the head scales all
+hazards of its tick. Ages from A on are one cell, which keeps the hazard of age A. K actions, A ages; one tick costs
+O(K A + K^2), whatever was seen before.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hal_ros.core.types import DecoderSpec, FloatArray, Priors
+
+Belief = NDArray[np.float64]
+"""(K, A), sums to 1: probability of each action at each age; column d - 1 is age d."""
+
+LEAST_HAZARD, MOST_HAZARD = 1e-5, 0.95
+"""No age is certain to end or to go on: a duration never seen in training must stay possible."""
+LEAST_LOG_PROB = -30.0
+TINY = 1e-60
+"""Cells below are lifted to it: denormal numbers would cost fifty times as much, and 0 could never recover."""
+MOST_LOG_RATIO = math.log(50.0)
+"""One boundary value alone neither makes nor forbids a change."""
+FINE = 8  # parts of a tick on which a duration's density is summed
+
+
+class DurationFilter:
+    """The tables of one spec, made once; the belief goes in and comes out."""
+
+    def __init__(self, spec: DecoderSpec, priors: Priors) -> None:
+        ends = hazards(priors)
+        self._initial = np.asarray(priors.initial, np.float64)
+        self._transitions = np.asarray(priors.transitions, np.float64)
+        self._ends = ends
+        self._goes_on = 1.0 - ends
+        self._temper = spec.temper
+        self._gain, self._offset = spec.boundary_gain, spec.boundary_offset
+
+    def step(self, log_probs: FloatArray, boundary: float, belief: Belief | None) -> Belief:
+        """Return the belief after one tick: log_probs (K,), boundary in [0, 1]; None is the belief before the first.
+
+        A tick whose log-probabilities hold a NaN is no evidence of any action, a NaN boundary none of a change: the
+        belief then moves on by durations and order alone.
+        """
+        if belief is None:
+            moved = np.zeros_like(self._ends)
+            moved[:, 0] = self._initial
+        else:
+            moved = self._move(belief, self._change_ratio(boundary))
+        moved *= self._emission(log_probs)[:, None]
+        moved /= moved.sum()
+        return np.maximum(moved, TINY, out=moved)
+
+    def _move(self, belief: Belief, ratio: float) -> Belief:
+        moved = np.empty_like(belief)
+        np.multiply(belief[:, :-1], self._goes_on[:, :-1], out=moved[:, 1:])
+        moved[:, -1] += belief[:, -1] * self._goes_on[:, -1]
+        ended = np.einsum("ka,ka->k", belief, self._ends)
+        moved[:, 0] = ratio * (ended @ self._transitions)
+        return moved
+
+    def _emission(self, log_probs: FloatArray) -> NDArray[np.float64]:
+        """Return p(k | x)^temper up to a factor, (K,) in (0, 1]."""
+        best = float(log_probs.max())
+        if not math.isfinite(best):
+            return np.ones(len(log_probs))
+        return np.exp(self._temper * np.maximum(log_probs.astype(np.float64) - best, LEAST_LOG_PROB))
+
+    def _change_ratio(self, boundary: float) -> float:
+        """Return r_t, from the logistic model of a change given the boundary head's log-odds."""
+        if self._gain == 0.0 or math.isnan(boundary):
+            return 1.0
+        value = self._gain * log_odds(boundary) + self._offset
+        return math.exp(min(max(value, -MOST_LOG_RATIO), MOST_LOG_RATIO))
+
+
+def log_odds(probability: float) -> float:
+    """Return log p / (1 - p), finite at 0 and 1 too: p is kept one thousandth away from them."""
+    kept = min(max(probability, 1e-3), 1 - 1e-3)
+    return math.log(kept / (1 - kept))
+
+
+def marginals(belief: Belief) -> NDArray[np.float64]:
+    """Return the probability of each action, (K,)."""
+    return np.asarray(belief.sum(1))
+
+
+# --- durations --------------------------------------------------------------------------------------------------------
+
+
+def hazards(priors: Priors) -> NDArray[np.float64]:
+    """Return h_i(d) = P(D = d | D >= d), (K, A) for ages d = 1..A."""
+    ages = priors.max_age_ticks
+    table = np.stack(
+        [
+            _hazard(duration_probabilities(mean, shape, ages), ages)
+            for mean, shape in zip(priors.duration_mean_ticks, priors.duration_shape, strict=True)
+        ]
+    )
+    table[:, : priors.min_age_ticks - 1] = LEAST_HAZARD
+    return table
+
+
+def duration_probabilities(mean_ticks: float, shape: float, least_ticks: int) -> NDArray[np.float64]:
+    """Return P(D = d) of a gamma distribution over d = 1..N ticks, (N,); N is at least least_ticks and 8 means.
+
+    d collects the mass of (d - 1/2, d + 1/2], d = 1 all below; what lies past N is left out.
+    """
+    count = max(least_ticks + 1, math.ceil(8 * mean_ticks))
+    x = (np.arange(count * FINE) + 0.5) / FINE  # middles of the fine cells, in ticks
+    log_density = (shape - 1) * np.log(x) - x * (shape / mean_ticks)
+    fine = np.exp(log_density - log_density.max())
+    ticks = np.clip(np.rint(x), 1, count).astype(int) - 1
+    mass = np.bincount(ticks, fine, count)
+    return np.asarray(mass / mass.sum())
+
+
+def _hazard(probabilities: NDArray[np.float64], ages: int) -> NDArray[np.float64]:
+    survival = np.cumsum(probabilities[::-1])[::-1]
+    hazard = probabilities[:ages] / np.maximum(survival[:ages], 1e-300)
+    # Rounding ends the tail: past it the hazard of a gamma distribution stays where it was.
+    trusted = survival[:ages] > 1e-12
+    hazard = np.where(trusted, hazard, hazard[max(int(trusted.sum()) - 1, 0)])
+    return np.asarray(np.clip(hazard, LEAST_HAZARD, MOST_HAZARD))
+
+
+def priors_fault(priors: Priors, actions: int) -> str:
+    """Return what is wrong with priors for K = `actions`, in words; '' when they can be used."""
+    columns: dict[str, ArrayLike] = {
+        "initial": priors.initial,
+        "duration_mean_ticks": priors.duration_mean_ticks,
+        "duration_shape": priors.duration_shape,
+    }
+    for name, values in columns.items():
+        column = np.asarray(values, np.float64)
+        if column.shape != (actions,) or not np.isfinite(column).all() or (column <= 0).any():
+            return f"{name} {_short(values)}: expected {actions} finite values above 0"
+    rows = [np.asarray(row, np.float64) for row in priors.transitions]
+    if len(rows) != actions or any(row.shape != (actions,) for row in rows):
+        return f"transitions has rows of {sorted({len(row) for row in rows})}: expected {actions} rows of {actions}"
+    table = np.stack(rows)
+    if not (np.isfinite(table).all() and (table >= 0).all() and np.allclose(table.sum(1), 1, atol=1e-3)):
+        return "transitions: expected finite values of 0 or more, each row with the sum 1"
+    if np.diag(table).any():
+        return "transitions: expected 0 on the diagonal, since an action never follows itself"
+    if abs(sum(priors.initial) - 1) > 1e-3:
+        return f"initial {_short(priors.initial)}: expected the sum 1"
+    if not 1 <= priors.min_age_ticks < priors.max_age_ticks:
+        return (
+            f"ages from {priors.min_age_ticks} to {priors.max_age_ticks}: expected 1 <= min_age_ticks < max_age_ticks"
+        )
+    return ""
+
+
+def _short(values: ArrayLike) -> str:
+    text = str(values)
+    return text if len(text) <= 60 else text[:57] + "..."
