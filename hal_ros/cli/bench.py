@@ -60,11 +60,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _measure(model: Path, folder: Path, full: bool) -> list[Row]:
+    from hal_ros.cli import bench_offline
     from hal_ros.evaluate.bench_model import measure
 
     prepare_environment(folder / "logs")
     live = Live(model, folder / "live")
     rows = _part("model", lambda: measure(model), [])
+    rows += _part("alignment", bench_offline.rows, bench_offline.expected())
     rows += _part("live system", lambda: _live_rows(live, LIVE_S), _live_names())
     rows += _part("replay", lambda: [_replay_row(live)], [("hal replay", "x real time", ">= 5")])
     rows += _part("simulation", lambda: [_simulation_row(folder)], [("hal sim, one process", "x real time", ">= 5")])

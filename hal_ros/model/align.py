@@ -2,7 +2,8 @@
 
 `align` puts each change of the transcript at the tick where the probabilities change that way (action-transition-aware
 boundary alignment, Xu and Zheng, CVPR 2024, written from the mathematics). `posterior` weighs every segmentation in the
-transcript's order instead of choosing one.
+transcript's order instead of choosing one, and `most_correct` chooses after that. `align` needs no trust in single
+ticks, only in changes; the other two use every tick and are the more exact the better the probabilities are.
 
 Both take log-probabilities (T, K) and a transcript of M actions, and agree on what is out of the ordinary:
 
@@ -101,12 +102,12 @@ def drop_allowed_dp(gain: NDArray[np.float64]) -> NDArray[np.int64]:
     best[0] = gain[0]
     for row in range(1, rows):
         best[row, 1:] = gain[row, 1:] + np.maximum.accumulate(best[row - 1, :-1])
+    if not np.isfinite(best[-1].max()):
+        raise DatasetError("no placement of the transitions has a finite score; expected finite gains")
     chosen, end = np.empty(rows, np.int64), columns
     for row in range(rows - 1, -1, -1):
         end = int(np.argmax(best[row, :end]))
         chosen[row] = end
-    if not np.isfinite(best[-1, chosen[-1]]):
-        raise DatasetError("no placement of the transitions has a finite score; expected finite gains")
     return chosen
 
 
@@ -140,19 +141,22 @@ def _laid(
 
 
 def _probabilities(log_probs: NDArray[np.floating], transcript: Sequence[int]) -> NDArray[np.float64]:
-    """Return (T, K) probabilities, or refuse what can't be aligned."""
-    if np.ndim(log_probs) != 2 or 0 in log_probs.shape:
-        raise DatasetError(f"log-probabilities have shape {np.shape(log_probs)}; expected (T, K), both 1 or more")
+    return _checked(np.exp(np.asarray(log_probs, np.float64)), transcript)
+
+
+def _checked(probs: NDArray[np.float64], transcript: Sequence[int]) -> NDArray[np.float64]:
+    """Return the same probabilities (T, K), or refuse what can't be aligned."""
+    if probs.ndim != 2 or 0 in probs.shape:
+        raise DatasetError(f"probabilities have shape {probs.shape}; expected (T, K), both 1 or more")
     if not len(transcript):
         raise DatasetError("the transcript is empty; expected at least one action")
-    actions = log_probs.shape[1]
+    actions = probs.shape[1]
     if wrong := [action for action in transcript if not 0 <= action < actions]:
         raise DatasetError(f"the transcript holds action {wrong[0]}; expected ids from 0 to {actions - 1}")
-    probs: NDArray[np.float64] = np.exp(np.asarray(log_probs, np.float64))
     sums = probs.sum(axis=1)
     if not np.all(good := np.abs(sums - 1.0) < 1e-2):
         tick = int(np.argmin(good))
-        raise DatasetError(f"probabilities at tick {tick} sum to {sums[tick]:g}; expected log-probabilities of sum 1")
+        raise DatasetError(f"probabilities at tick {tick} sum to {sums[tick]:g}; expected a sum of 1")
     return probs
 
 
@@ -200,6 +204,25 @@ def posterior(
         found[:, actions[segment]] += np.maximum(begun - started, 0.0)
         started = begun
     return found / found.sum(axis=1, keepdims=True)
+
+
+def most_correct(soft: NDArray[np.floating], transcript: Sequence[int]) -> Alignment:
+    """Return the segmentation in the transcript's order that has the most ticks right, as `posterior` (T, K) expects.
+
+    The tick-wise most probable actions of a posterior may leave out an action or break the order; this can't. `score`
+    is the expected number of right ticks over T. Every tick may be a boundary, so memory is O(T M). Raises DatasetError
+    for what the module's docstring calls refused.
+    """
+    probs = _checked(np.asarray(soft, np.float64), transcript)
+    ticks = len(probs)
+    actions, segment_of = fit_into(transcript, ticks)
+    boundaries = np.empty(0, np.int64)
+    if len(actions) > 1:
+        # Up to a constant, segments that end and begin at boundaries hold what those boundaries give up and take on.
+        sums = np.cumsum(probs[:-1], axis=0)[:, actions].T
+        boundaries = 1 + drop_allowed_dp(sums[:-1] - sums[1:])
+    laid = _laid(actions, boundaries, segment_of, ticks, 0.0)
+    return laid._replace(score=float(np.mean(probs[np.arange(ticks), laid.labels])))
 
 
 def _forward_backwards(

@@ -16,6 +16,9 @@ from hal_ros.core.errors import ConfigError, DatasetError
 BLOCK_TICKS = 4096
 """Ticks scored at once: the temporaries stay small and in the cache, however long the clip."""
 
+LEAST_PROB = 1e-300
+"""Stands for a probability of 0, whose p log p is 0."""
+
 SCORE_DECIMALS = 9
 """Boundary scores are rounded to this, so that the order of summation never decides which of equal ticks wins."""
 
@@ -32,7 +35,8 @@ def boundary_scores(probs: NDArray[np.floating], window: int) -> NDArray[np.floa
     gives the ends of a clip a score even where nothing changes; here such a clip scores 0 everywhere.
     """
     half = _half(window)
-    padded = np.pad(np.asarray(probs, np.float64), ((half, half), (0, 0)), mode="edge")
+    above_0 = np.maximum(np.asarray(probs, np.float64), LEAST_PROB)
+    padded = np.pad(above_0, ((half, half), (0, 0)), mode="edge")
     starts = range(0, len(probs), BLOCK_TICKS)
     scores = np.concatenate([_block_scores(padded[start : start + BLOCK_TICKS + 2 * half], half) for start in starts])
     scores = np.round(scores, SCORE_DECIMALS)
@@ -118,8 +122,8 @@ def _block_scores(padded: NDArray[np.float64], half: int) -> NDArray[np.float64]
 
 
 def _entropy(probs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the entropy of each row in nats; 0 log 0 is 0."""
-    return -np.einsum("tk,tk->t", probs, np.log(np.maximum(probs, 1e-300)))
+    """Return the entropy of each row in nats."""
+    return -np.einsum("tk,tk->t", probs, np.log(probs))
 
 
 def _half(window: int) -> int:
