@@ -25,7 +25,7 @@ SHOWN = 3  # of many things that are wrong, an error names so many
 
 
 def read_lines(path: Path) -> list[str]:
-    """Return the entries of a text file; DatasetError where it can't be read, is no text or has an empty line inside."""
+    """Return the entries of a text file; DatasetError if it can't be read, is no text or has an empty line inside."""
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").split("\n")]
     except OSError as error:
