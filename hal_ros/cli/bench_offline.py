@@ -92,21 +92,22 @@ def align_by_cells(
 
 def boundary_scores_by_cells(probs: FloatArray, window: int) -> FloatArray:
     """Return the class-agnostic scores (T,), one window of similarities at a time."""
+    from hal_ros.model.align_scores import SCORE_DECIMALS
+
     half = window // 2
     side = np.where(np.arange(window) < half, -1.0, 1.0)
     template = np.outer(side, side)
     template[half, half] = 0.0
     padded = np.pad(probs, ((half, half), (0, 0)), mode="edge")
-    scores = np.empty(len(probs))
+    scores: FloatArray = np.empty(len(probs))
     for tick in range(len(probs)):
         rows_here = padded[tick : tick + window]
         left, right = rows_here[:, None], rows_here[None]
         middle = np.log(0.5 * (left + right))
         divergence = 0.5 * (left * (np.log(left) - middle) + right * (np.log(right) - middle)).sum(axis=2)
         scores[tick] = np.mean(template * (1.0 - 2.0 * divergence / np.log(2.0)))
-    scores = np.round(scores, 9)
     scores[0] = -np.inf
-    return scores
+    return np.round(scores, SCORE_DECIMALS)
 
 
 def transition_score_by_cells(pair: FloatArray, tick: int, window: int) -> float:

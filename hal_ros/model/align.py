@@ -195,7 +195,7 @@ def posterior(
         return np.concatenate(([0.0], np.cumsum(weights)))
 
     found = np.zeros((ticks, width))
-    started = np.zeros(ticks)  # the probability that the segment after the present one has begun
+    started: NDArray[np.float64] = np.zeros(ticks)  # the probability that the segment after the present one has begun
     after = np.append(np.full(ticks, -np.inf), 0.0)  # B of the segment after
     for segment, before in _forward_backwards(sums, len(actions), ticks, least):
         after = _begin(after, sums(segment), least)
@@ -216,7 +216,7 @@ def most_correct(soft: NDArray[np.floating], transcript: Sequence[int]) -> Align
     probs = _checked(np.asarray(soft, np.float64), transcript)
     ticks = len(probs)
     actions, segment_of = fit_into(transcript, ticks)
-    boundaries = np.empty(0, np.int64)
+    boundaries: NDArray[np.int64] = np.empty(0, np.int64)
     if len(actions) > 1:
         # Up to a constant, segments that end and begin at boundaries hold what those boundaries give up and take on.
         sums = np.cumsum(probs[:-1], axis=0)[:, actions].T
