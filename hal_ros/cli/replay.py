@@ -46,29 +46,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Replay, write, compare; 1 when --ticks-from does not give the recorded labels again."""
     from hal_ros.core.errors import BagError
-    from hal_ros.core.segmenter import Segmenter
     from hal_ros.data.bags import BagNotes
-    from hal_ros.runtime.backend import check_golden, open_backend
-    from hal_ros.runtime.card import load_bundle
 
     if args.out is not None and args.out.exists():
         raise BagError(f"{args.out}: exists; expected a new file or folder to write")
-    bundle = load_bundle(args.model)
-    backend, reason = open_backend(bundle, args.backend)
-    check_golden(bundle, backend)
-    print(f"{bundle.card.name} {bundle.sha256[:12]} on {backend.name} ({reason})")
+    bundle, segmenter = open_segmenter(args.model, args.backend)
     notes, counters = BagNotes(), Counter[str]()
     started = time.perf_counter()
-    answers = _replay(args, Segmenter(bundle.card, backend), notes, counters)
+    answers = _replay(args, segmenter, notes, counters)
     wall_s = time.perf_counter() - started
     if args.out is not None:
         _write(args.out, bundle, answers)
-    _summarise(answers, wall_s, counters)
+    summarise(answers, wall_s, counters)
     if str(notes):
         print(f"{args.bag}: {notes}")
     comparisons = _compare(args.ticks_from or args.bag, answers)
     equal = bool(comparisons) and all(result.holds for result in comparisons)
     return int(args.ticks_from is not None and not equal)
+
+
+def open_segmenter(model: Path, choice: str) -> tuple[Bundle, Segmenter]:
+    """Load a bundle, open its backend and check it as the node does, and print which; CardError, BackendError."""
+    from hal_ros.core.segmenter import Segmenter
+    from hal_ros.runtime.backend import check_golden, open_backend
+    from hal_ros.runtime.card import load_bundle
+
+    bundle = load_bundle(model)
+    backend, reason = open_backend(bundle, choice)
+    check_golden(bundle, backend)
+    print(f"{bundle.card.name} {bundle.sha256[:12]} on {backend.name} ({reason})")
+    return bundle, Segmenter(bundle.card, backend)
 
 
 def _replay(
@@ -95,24 +102,17 @@ def _replay(
 
 
 def _write(path: Path, bundle: Bundle, answers: list[BagMessage]) -> None:
-    from hal_ros.data.answers import VOCABULARY_TYPE, vocabulary_message
-    from hal_ros.data.bags import BagWriter, qos_profile, qos_text
-    from hal_ros.data.messages import serialise
-    from hal_ros.runtime.card import CARD
+    from hal_ros.data.bags import BagWriter
+    from hal_ros.evaluate.labelling import bundle_record, write_vocabulary
 
-    card = (bundle.folder / CARD).read_text(encoding="utf-8")
-    metadata = {"bundle": {"name": bundle.card.name, "sha256": bundle.sha256, "card": card}}
-    with BagWriter(path, metadata) as bag:
-        bag.add_topic("/segmenter/vocabulary", VOCABULARY_TYPE, qos_text([qos_profile(durability=1, depth=1)]))
-        start_ns = answers[0].receive_ns if answers else 0
-        vocabulary = serialise(vocabulary_message(bundle.card, bundle.sha256))
-        bag.write("/segmenter/vocabulary", VOCABULARY_TYPE, vocabulary, start_ns)
+    with BagWriter(path, bundle_record(bundle)) as bag:
+        write_vocabulary(bag, bundle, answers[0].receive_ns if answers else 0)
         for topic, type_name, receive_ns, data in answers:
             bag.write(topic, type_name, data, receive_ns)
     print(f"{bag.file}: written")
 
 
-def _summarise(answers: list[BagMessage], wall_s: float, counters: Counter[str]) -> None:
+def summarise(answers: list[BagMessage], wall_s: float, counters: Counter[str]) -> None:
     """Print counts, and the speed: seconds of the robot's time per second of this machine's."""
     from hal_ros.evaluate.replay import BOUNDARY_TOPIC, LABEL_TOPIC
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import yaml
 from mcap.writer import CompressionType, Writer
+from rosbags.rosbag2 import ReaderError
+from rosbags.rosbag2.metadata import dump_qos_v8, parse_qos
 
 from hal_ros.core.errors import BagError
 from hal_ros.data.messages import schema_hash, schema_text
@@ -60,11 +63,20 @@ def _yaml(content: Any) -> str:
     return text
 
 
+class TopicForm(NamedTuple):
+    """How a bag writes a topic down, whatever its encodings are; type_name and schema are empty where it has none."""
+
+    type_name: str
+    encoding: str  # of the messages, "cdr" in ROS 2
+    schema_encoding: str
+    schema: bytes
+    metadata: Mapping[str, str]  # of the channel: rosbag2 keeps `offered_qos_profiles` there
+
+
 @dataclass
 class _Topic:
     channel_id: int
-    type_name: str
-    qos: str
+    form: TopicForm
     count: int = 0
 
 
@@ -84,7 +96,7 @@ class BagWriter:
         self.folder = None if path.suffix == ".mcap" else path
         self.file = path if self.folder is None else path / f"{path.name}_0.mcap"
         self.topics: dict[str, _Topic] = {}
-        self._schema_ids: dict[str, int] = {}
+        self._schema_ids: dict[tuple[str, str, bytes], int] = {}
         self._first_ns: int | None = None
         self._last_ns = 0
         self._flush_s = flush_s
@@ -113,28 +125,49 @@ class BagWriter:
 
     def add_topic(self, topic: str, type_name: str, qos: str | None = None, schema: str | None = None) -> None:
         """Announce a topic. Raises BagError for a type whose definition is unknown, or a topic of two types."""
-        if topic in self.topics:
-            if self.topics[topic].type_name != type_name:
-                raise BagError(f"{topic}: is {self.topics[topic].type_name} already; {type_name} can't go beside it")
+        if topic in self.topics and self.topics[topic].form.type_name == type_name:
             return
-        qos = qos_text([qos_profile()]) if qos is None else qos
         text = schema_text(type_name) if schema is None else schema
-        with self._writing():
-            if type_name not in self._schema_ids:
-                self._schema_ids[type_name] = self._writer.register_schema(type_name, "ros2msg", text.encode())
-            channel_id = self._writer.register_channel(
-                topic, "cdr", self._schema_ids[type_name], {"offered_qos_profiles": qos}
-            )
-        self.topics[topic] = _Topic(channel_id, type_name, qos)
+        metadata = {"offered_qos_profiles": qos_text([qos_profile()]) if qos is None else qos}
+        self.copy_topic(topic, TopicForm(type_name, "cdr", "ros2msg", text.encode(), metadata))
 
-    def write(self, topic: str, type_name: str, data: bytes, receive_ns: int, publish_ns: int | None = None) -> None:
-        """Write one message of CDR bytes, received at receive_ns (>= 0). Raises BagError when the disk refuses it."""
-        if topic not in self.topics or self.topics[topic].type_name != type_name:
+    def copy_topic(self, topic: str, form: TopicForm) -> None:
+        """Announce a topic in the form that another bag gives it. Raises BagError for a topic of two types."""
+        if topic in self.topics:
+            before = self.topics[topic].form.type_name
+            if before != form.type_name:
+                raise BagError(f"{topic}: is {before} already; {form.type_name} can't go beside it")
+            return
+        schema = form[0], *form[2:4]
+        with self._writing():
+            if schema not in self._schema_ids:
+                self._schema_ids[schema] = self._writer.register_schema(*schema) if form.type_name else 0
+            channel_id = self._writer.register_channel(
+                topic, form.encoding, self._schema_ids[schema], dict(form.metadata)
+            )
+        self.topics[topic] = _Topic(channel_id, form)
+
+    def write(
+        self,
+        topic: str,
+        type_name: str,
+        data: bytes,
+        receive_ns: int,
+        publish_ns: int | None = None,
+        sequence: int | None = None,
+    ) -> None:
+        """Write one message, of CDR bytes unless its topic was copied, received at receive_ns (>= 0).
+
+        Without publish_ns that is when it was published, and without a sequence number they count up. Raises BagError
+        when the disk refuses it.
+        """
+        if topic not in self.topics or self.topics[topic].form.type_name != type_name:
             self.add_topic(topic, type_name)
         entry = self.topics[topic]
         publish_ns = receive_ns if publish_ns is None else publish_ns
+        sequence = entry.count if sequence is None else sequence
         with self._writing():
-            self._writer.add_message(entry.channel_id, receive_ns, data, publish_ns, sequence=entry.count)
+            self._writer.add_message(entry.channel_id, receive_ns, data, publish_ns, sequence)
         entry.count += 1
         self._first_ns = receive_ns if self._first_ns is None else min(self._first_ns, receive_ns)
         self._last_ns = max(self._last_ns, receive_ns)
@@ -210,13 +243,21 @@ def _topic_information(name: str, topic: _Topic) -> dict[str, Any]:
     return {
         "topic_metadata": {
             "name": name,
-            "type": topic.type_name,
-            "serialization_format": "cdr",
-            "offered_qos_profiles": topic.qos,
-            "type_description_hash": schema_hash(topic.type_name),
+            "type": topic.form.type_name,
+            "serialization_format": topic.form.encoding,
+            "offered_qos_profiles": _numbered(topic.form.metadata.get("offered_qos_profiles", "")),
+            "type_description_hash": schema_hash(topic.form.type_name),
         },
         "message_count": topic.count,
     }
+
+
+def _numbered(qos: str) -> str:
+    """Return qualities of service as METADATA_VERSION has them, in numbers; newer recorders write their names."""
+    try:
+        return qos if "reliability: " not in qos or re.search(r"reliability: \d", qos) else dump_qos_v8(parse_qos(qos))
+    except (ReaderError, KeyError, TypeError, AttributeError):
+        return ""  # rosbag2 then takes its usual ones
 
 
 def _write_whole(path: Path, text: str) -> None:

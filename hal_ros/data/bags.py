@@ -4,25 +4,34 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import apsw
 import yaml
+from mcap.records import Channel, Schema
 from rosbags.rosbag2 import Reader, ReaderError
+from rosbags.rosbag2.metadata import dump_qos_v8
 
 from hal_ros.core.errors import BagError
-from hal_ros.data.bag_writer import METADATA, BagWriter, qos_profile, qos_text
+from hal_ros.data.bag_writer import METADATA, BagWriter, TopicForm, qos_profile, qos_text
 from hal_ros.data.mcap_files import McapFile
+from hal_ros.data.messages import schema_text
 
 __all__ = [
     "METADATA",
     "BagMessage",
     "BagNotes",
     "BagWriter",
+    "RawMessage",
+    "TopicForm",
     "qos_profile",
     "qos_text",
+    "raw_messages",
+    "raw_metadata",
+    "raw_topics",
     "read_messages",
     "topic_types",
 ]
@@ -47,7 +56,7 @@ class BagNotes:
     def __str__(self) -> str:
         """Return one line, or '' when there is nothing to tell."""
         parts = ["cut off: read up to the cut; `hal recover` finishes it"] if self.cut_off else []
-        parts += [f"{count} skipped: {reason}" for reason, count in sorted(self.skipped.items())]
+        parts += [f"{count} skipped: {reason}" for reason, count in sorted(self.skipped.items()) if count]
         return "; ".join(parts)
 
 
@@ -81,6 +90,82 @@ def topic_types(path: Path) -> dict[str, str]:
     return types
 
 
+# --- as it is written, for whoever writes it again -------------------------------------------------------------------
+
+
+class RawMessage(NamedTuple):
+    """One message of any encoding. SQLite storage keeps no time of publishing and no sequence number: None."""
+
+    topic: str
+    type_name: str  # '' where the bag names none
+    data: bytes
+    receive_ns: int
+    publish_ns: int | None
+    sequence: int | None
+
+
+def raw_topics(path: Path) -> dict[str, TopicForm]:
+    """Return how a bag writes down each of its topics, also those without messages. Raises as read_messages does."""
+    forms: dict[str, TopicForm] = {}
+    for storage in _storages(path):
+        if storage.suffix == ".mcap":
+            with McapFile(storage) as file:
+                for channel in file.channels.values():
+                    forms.setdefault(channel.topic, _form_in_mcap(channel, file.schemas.get(channel.schema_id)))
+        else:
+            with _open_with_rosbags(storage) as reader:
+                for connection in reader.connections:
+                    forms.setdefault(connection.topic, _form_in_rosbags(connection))
+    return forms
+
+
+def raw_messages(path: Path, notes: BagNotes) -> Iterator[RawMessage]:
+    """Yield all messages of a bag in receive order; `notes` and errors as in read_messages, attachments counted."""
+    for storage in _storages(path):
+        if storage.suffix != ".mcap":
+            for topic, type_name, receive_ns, data in _read_with_rosbags(storage, notes):
+                yield RawMessage(topic, type_name, data, receive_ns, None, None)
+            continue
+        with McapFile(storage) as file:
+            notes.cut_off |= file.cut_off
+            for schema, channel, message in file.messages():
+                type_name = "" if schema is None else schema.name
+                times = message.log_time, message.publish_time
+                yield RawMessage(channel.topic, type_name, message.data, *times, message.sequence)
+            notes.skipped.update({"damaged chunk": file.damaged, "attachment": file.attachments})
+
+
+def raw_metadata(path: Path) -> dict[str, dict[str, str]]:
+    """Return the metadata records of a bag's MCAP files by name; without rosbag2's own, which repeats metadata.yaml."""
+    records: dict[str, dict[str, str]] = {}
+    for storage in _storages(path):
+        if storage.suffix == ".mcap":
+            with McapFile(storage) as file:
+                records.update({record.name: record.metadata for record in file.metadata if record.name != "rosbag2"})
+    return records
+
+
+def _form_in_mcap(channel: Channel, schema: Schema | None) -> TopicForm:
+    written = ("", "", b"") if schema is None else (schema.name, schema.encoding, schema.data)
+    return TopicForm(written[0], channel.message_encoding, *written[1:], channel.metadata)
+
+
+def _form_in_rosbags(connection: Any) -> TopicForm:
+    """A type that neither the bag nor we know the definition of keeps its name alone, as rosbag2 does it."""
+    encoding, text = _SCHEMA_ENCODINGS.get(connection.msgdef.format.name, ""), connection.msgdef.data
+    if not encoding:
+        with suppress(BagError):
+            encoding, text = "ros2msg", schema_text(connection.msgtype)
+    metadata = {"offered_qos_profiles": dump_qos_v8(connection.ext.offered_qos_profiles)}
+    return TopicForm(connection.msgtype, connection.ext.serialization_format, encoding, text.encode(), metadata)
+
+
+_SCHEMA_ENCODINGS = {"MSG": "ros2msg", "IDL": "ros2idl"}
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
 def _storages(path: Path) -> list[Path]:
     """Return what has to be read, one after the other: MCAP files, or what the rosbags library reads."""
     if not path.exists():
@@ -91,9 +176,9 @@ def _storages(path: Path) -> list[Path]:
         return [path]
     if (path / METADATA).exists():
         return _named_storages(path)
-    files = sorted(path.glob("*.mcap"))
+    files = sorted(path.glob("*.mcap")) or sorted(path.glob("*.db3"))
     if not files:
-        raise BagError(f"{path}: holds neither {METADATA} nor an .mcap file; expected a rosbag2 folder")
+        raise BagError(f"{path}: holds neither {METADATA} nor an .mcap or .db3 file; expected a rosbag2 folder")
     return files
 
 

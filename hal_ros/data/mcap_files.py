@@ -50,6 +50,8 @@ class ChannelMessage(NamedTuple):
 class McapFile:
     """An MCAP file, open for reading. `cut_off` says that its end is missing, `damaged` counts unreadable chunks.
 
+    Attachments are counted, no more.
+
     Raises BagError when the file can't be opened, is empty or is no MCAP file.
     """
 
@@ -59,6 +61,7 @@ class McapFile:
         self.channels: dict[int, Channel] = {}
         self.schemas: dict[int, Schema] = {}
         self.metadata: list[Metadata] = []
+        self.attachments = 0
         self._entries: list[Entry] = []
         try:
             self._stream: BinaryIO = path.open("rb")
@@ -138,6 +141,8 @@ class McapFile:
             self._keep(Channel.read(self._content(offset, length)))
         elif opcode == Opcode.METADATA:
             self.metadata.append(Metadata.read(self._content(offset, length)))
+        elif opcode == Opcode.ATTACHMENT:
+            self.attachments += 1
 
     def _find_channels(self) -> None:
         """Take channels and schemas from the summary; without one, from every chunk."""
