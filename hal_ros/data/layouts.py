@@ -82,8 +82,8 @@ def read_dataset(
     included. Otherwise that transcript is unknown, ().
 
     Raises DatasetError for missing or malformed files (name, line), for labels that are not in mapping.txt, clips
-    without features, clips to be scored without ground truth, training clips with neither ground truth nor transcript,
-    clips that are trained on and scored as well, and lengths that differ by more than the layout's `max_clip`.
+    without features, clips with neither ground truth nor transcript, test clips without ground truth, clips that are
+    in train and in another subset, and lengths that differ by more than the layout's `max_clip`.
     """
     rules, why = find_layout(folder, layout)
     vocabulary = read_mapping(folder / MAPPING)
@@ -167,12 +167,10 @@ def _read_texts(folder: Path, names: Mapping[str, tuple[str, ...]], vocabulary: 
             texts.transcripts[name] = tuple(int(action) for action in reader.read(transcript))
     reader.check()
     for subset, members in names.items():
-        if subset == "train":
-            missing = [name for name in members if name not in texts.labels and name not in texts.transcripts]
-            _refuse(missing, len(members), "clips of train have neither ground truth nor transcript")
-        else:
-            missing = [name for name in members if name not in texts.labels]
-            _refuse(missing, len(members), f"clips of {subset} have no ground truth to be scored against")
+        untold = [name for name in members if name not in texts.labels and name not in texts.transcripts]
+        _refuse(untold, len(members), f"clips of {subset} have neither ground truth nor transcript")
+    untrue = [name for name in names.get("test", ()) if name not in texts.labels]
+    _refuse(untrue, len(names.get("test", ())), "clips of test have no ground truth to be scored against")
     return texts
 
 
