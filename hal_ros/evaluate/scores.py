@@ -80,7 +80,7 @@ def rows(split: str, truths: Sequence[Truth], predictions: Sequence[Sequence[Pre
         table.setdefault((CONFIRMED, "churn"), []).append(_churn(seed))
     first = predictions[0][0]
     return [
-        _row(first.system, first.supervision, split, *key, values)
+        row_over_seeds(first.system, first.supervision, split, *key, values)
         for key, values in table.items()
         if not all(math.isnan(value) for value in values)  # e.g. calibration of a system without probabilities
     ]
@@ -91,7 +91,8 @@ def frame_accuracy(truth: Truth, stream: Stream) -> float:
     return metrics.mean_over_frames([Pair(truth.labels, stream.labels)])
 
 
-def _row(system: str, supervision: str, split: str, output: str, metric: str, values: Sequence[float]) -> Row:
+def row_over_seeds(system: str, supervision: str, split: str, output: str, metric: str, values: Sequence[float]) -> Row:
+    """Return a row of a metric's values, one for each seed: their mean and standard deviation (of the sample)."""
     mean = float(np.mean(values))
     std = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return Row(system, supervision, split, output, metric, mean, std, len(values))

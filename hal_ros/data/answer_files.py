@@ -1,0 +1,60 @@
+"""What a trained system said of every clip of a split, as a file: enough to decode and score it again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hal_ros.core.errors import DatasetError
+from hal_ros.core.types import FloatArray
+
+
+class ClipAnswers(NamedTuple):
+    """One clip, T ticks and K actions. A system that sees the whole clip before it answers has no lagged answers."""
+
+    name: str
+    truth: NDArray[np.int64]  # (T,) annotation, NO_ACTION where there is none; read by scores alone
+    targets: NDArray[np.int64]  # (T,) what choices are made by: aligned labels, or the annotation; (0,) where none
+    transcript: tuple[int, ...]  # () when unknown
+    log_probs: FloatArray  # (T, K)
+    lagged_log_probs: FloatArray  # (T, K), row t speaks of tick t - lag; (0, K) where there are none
+    boundary: FloatArray  # (T,) in [0, 1]; NaN where the system has no boundary head
+
+    @property
+    def offline(self) -> bool:
+        """Tell whether the system sees the whole clip before it answers."""
+        return not len(self.lagged_log_probs)
+
+
+ARRAYS = ("truth", "targets", "transcript", "log_probs", "lagged_log_probs", "boundary")
+
+
+def save(path: Path, clips: Sequence[ClipAnswers]) -> None:
+    """Write one file; log-probabilities as float32."""
+    columns = {}
+    for index, clip in enumerate(clips):
+        for field in ARRAYS:
+            value = np.asarray(getattr(clip, field))
+            exact = field in ("truth", "targets", "transcript")
+            columns[f"{index}/{field}"] = value.astype(np.int64 if exact else np.float32)
+    columns["names"] = np.array([clip.name for clip in clips], dtype=str)
+    with path.open("wb") as file:  # np.savez would add an ending to the name
+        np.savez(file, **columns)  # type: ignore[arg-type]
+
+
+def load(path: Path) -> list[ClipAnswers]:
+    """Read what save wrote. Raises DatasetError naming the file."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            clips = []
+            for index, name in enumerate(file["names"].tolist()):
+                columns = {field: file[f"{index}/{field}"] for field in ARRAYS}
+                columns["transcript"] = tuple(columns["transcript"].tolist())
+                clips.append(ClipAnswers(name, **columns))
+            return clips
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise DatasetError(f"{path}: can't be read as stored answers ({error})") from error
