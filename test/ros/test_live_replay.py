@@ -15,9 +15,10 @@ from ros_fakes import PERIOD_NS, START_NS, Rig, image_message, joint_message
 from std_srvs.srv import Trigger
 
 from hal_ros.core.segmenter import Segmenter
-from hal_ros.data.bags import BagMessage, read_messages, topic_types
+from hal_ros.data.bags import BagMessage, BagWriter, read_messages, topic_types
 from hal_ros.data.frames import due_frames
-from hal_ros.data.sensors import find_topics
+from hal_ros.data.sensors import SensorTopics, find_topics
+from hal_ros.evaluate.labelling import ANSWER_TOPICS, label
 from hal_ros.evaluate.replay import (
     BOUNDARY_TOPIC,
     LABEL_TOPIC,
@@ -27,6 +28,7 @@ from hal_ros.evaluate.replay import (
     replay,
 )
 from hal_ros.ros.recorder import Recorder
+from hal_ros.runtime.card import Bundle
 
 pytestmark = pytest.mark.ros
 
@@ -100,6 +102,26 @@ def test_a_run_that_lost_nothing_is_repeated(rig: Rig, record: Callable[[], Path
     folder = record()
     assert equal(folder, plain=True)
     assert equal(folder, plain=False)
+
+
+def test_a_recording_without_its_answers_gets_them_back(rig: Rig, record: Callable[[], Path], tmp_path: Path) -> None:
+    rig.active()
+    rig.until(lambda: all_recorded(rig))
+    for tick, colour in enumerate(STORY):
+        show(rig, tick, colour)
+    folder, card = record(), make_card()
+    bundle = Bundle(card, rig.folder, "0" * 64)
+    for name, broken in (("as_it_was", False), ("control", True)):
+        with BagWriter(tmp_path / name) as bag:
+            for topic, type_name, receive_ns, data in read_messages(folder):
+                if topic not in ANSWER_TOPICS:
+                    bag.write(topic, type_name, data[:-1] + b"!" if broken else data, receive_ns)
+        segmenter = Segmenter(card, FakeBackend(card))
+        label(tmp_path / name, tmp_path / f"{name}-labelled", bundle, segmenter, SensorTopics(None, None))
+        recorded, written = (list(read_messages(path)) for path in (folder, tmp_path / f"{name}-labelled"))
+        results = [compare(recorded, written, topic) for topic in (LABEL_TOPIC, BOUNDARY_TOPIC)]
+        assert all(result.recorded for result in results)
+        assert all(result.holds for result in results) != broken
 
 
 class SlowBackend(FakeBackend):
