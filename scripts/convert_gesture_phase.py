@@ -23,7 +23,7 @@ SUFFIX = "_raw.csv"
 JOINTS = ("lh", "rh", "h", "s", "lw", "rw")  # left and right hand, head, spine, left and right wrist
 COLUMNS = tuple(f"{joint}{axis}" for joint in JOINTS for axis in "xyz")
 PHASES = ("Rest", "Preparation", "Stroke", "Hold", "Retraction")
-# The files' authors are Brazilian, and a few labels stayed in Portuguese.
+# The set is Brazilian, and not every label was translated.
 PORTUGUESE = {"repouso": "Rest", "descanso": "Rest", "preparacao": "Preparation", "retracao": "Retraction"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import re
 import resource
 import tracemalloc
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from hal_ros.core.errors import DatasetError
 from hal_ros.data import layout_features
 from hal_ros.data.clips import Clip
 from hal_ros.data.layout_files import write_clip_files, write_dataset_files
-from hal_ros.data.layouts import Dataset, read_dataset, subsample, to_full_length
+from hal_ros.data.layouts import LAYOUTS, Dataset, read_dataset, subsample, to_full_length
 
 VOCABULARY = ("reach", "pour", "wipe")
 WIDTH = 4
@@ -168,3 +169,17 @@ def test_stride_one_changes_nothing_and_no_stride_is_refused(rng: np.random.Gene
         subsample(clip, 0)
     with pytest.raises(DatasetError, match="4 rows; expected 5 for 9 ticks at stride 2"):
         to_full_length(np.zeros(4), 9, 2)
+
+
+# --- the documentation ------------------------------------------------------------------------------------------------
+
+
+def test_the_documented_way_to_write_a_folder_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    exec(text.split("```python\n")[1].split("```")[0], {})
+    assert "clips: 2 train" in capsys.readouterr().out
+    listed = re.findall(r"^\| `(\w+)` \|.*\| (\d+) \| ", text, re.MULTILINE)
+    assert {name: int(frames) for name, frames in listed} == {name: layout.max_clip for name, layout in LAYOUTS.items()}
