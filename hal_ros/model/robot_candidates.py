@@ -1,7 +1,7 @@
 """Ticks at which a robot's joints suggest that an action ends: extra candidates for `model.align`.
 
-Two sources: the gripper opens or closes; the arm comes to rest between two movements. Both look at a whole recorded
-clip, so they may use what comes later, and both are free of units: thresholds are shares of the clip's own signals.
+Two sources: the gripper opens or closes; the arm slows down between two movements. Both look at a whole recorded clip,
+so they may use what comes later, and both are free of units: thresholds are shares of the clip's own signals.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ CLOSED_BELOW, OPEN_ABOVE = 0.4, 0.6
 NOISE_FACTOR = 10.0
 """A gripper that travels less than this many times its median change from tick to tick only jitters."""
 
-REST_SHARE = 0.25
-"""The arm rests below this share of its median speed in the clip."""
+DIP_SHARE = 0.5
+"""The arm slows down where it is slower than this share of the movements on either side."""
+
+MOVEMENT_TICKS = 10
+"""How far on either side a movement is looked for."""
 
 SMOOTHING_TICKS = 3
 
@@ -42,6 +45,17 @@ def robot_candidates(
     return np.union1d(gripper_events(held[:, gripper % count]), speed_minima(speed))
 
 
+def as_bonus(candidates: NDArray[np.int64], ticks: int, bonus: float) -> NDArray[np.float64]:
+    """Return (T,) log-weights for `model.align.posterior`: the bonus at candidates and the ticks beside them, else 0.
+
+    An annotated change is seldom more than a tick from the joints' own.
+    """
+    found = np.zeros(ticks)
+    for beside in (-1, 0, 1):
+        found[np.clip(candidates + beside, 0, ticks - 1)] = bonus
+    return found
+
+
 def gripper_events(opening: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the ticks (N,) at which the gripper's opening (T,) changes sides, with hysteresis."""
     if len(opening) < 2:
@@ -56,20 +70,21 @@ def gripper_events(opening: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def speed_minima(speed: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the ticks (N,) at which the arm is slowest in each stretch of rest between two movements.
+    """Return the ticks (N,) at which the arm slows down between two movements.
 
-    `speed` (T,) is not negative. Rest at the very beginning and end of the clip separates nothing and is left out.
+    `speed` (T,) is not negative. Such a tick is a minimum of the smoothed speed, below DIP_SHARE of the highest speed
+    in the ticks around it, on either side. A dip that begins or ends with the clip separates nothing and is left out.
     """
     if len(speed) < SMOOTHING_TICKS:
         return np.empty(0, np.int64)
     padded = np.pad(speed, SMOOTHING_TICKS // 2, mode="edge")
     smooth = np.convolve(padded, np.full(SMOOTHING_TICKS, 1.0 / SMOOTHING_TICKS), mode="valid")
-    edges = np.diff((smooth < REST_SHARE * np.median(smooth)).astype(np.int8))
-    starts, ends = np.flatnonzero(edges == 1) + 1, np.flatnonzero(edges == -1) + 1
-    ends = ends[ends > starts[0]] if len(starts) else ends[:0]
-    # A stretch that lasts to the clip's end has no end here; zip drops it.
-    slowest = [start + int(np.argmin(smooth[start:end])) for start, end in zip(starts, ends, strict=False)]
-    return np.array(slowest, np.int64)
+    around = np.pad(smooth, MOVEMENT_TICKS, mode="edge")
+    highest = np.lib.stride_tricks.sliding_window_view(around, MOVEMENT_TICKS + 1).max(axis=1)  # (T + MOVEMENT_TICKS,)
+    before, after = highest[: len(smooth)], highest[MOVEMENT_TICKS:]
+    inner = smooth[1:-1]
+    lowest = (inner <= smooth[:-2]) & (inner < smooth[2:])  # of equal ticks the last, before the arm moves again
+    return np.flatnonzero(lowest & (inner < DIP_SHARE * np.minimum(before, after)[1:-1])) + 1
 
 
 def _held(values: NDArray[np.float64], there: NDArray[np.bool_]) -> NDArray[np.float64]:
