@@ -27,6 +27,7 @@ __all__ = [
     "BagWriter",
     "RawMessage",
     "TopicForm",
+    "bag_files",
     "qos_profile",
     "qos_text",
     "raw_messages",
@@ -182,8 +183,19 @@ def _storages(path: Path) -> list[Path]:
     return files
 
 
+def bag_files(path: Path) -> list[Path]:
+    """Return the storage files of a bag, compressed ones too, without looking into them. Raises as read_messages."""
+    return _named_files(path)[0] if (path / METADATA).exists() else _storages(path)
+
+
 def _named_storages(folder: Path) -> list[Path]:
     """Return the MCAP files that metadata.yaml names; a folder of any other kind as a whole."""
+    files, plain = _named_files(folder)
+    return files if plain else [folder]
+
+
+def _named_files(folder: Path) -> tuple[list[Path], bool]:
+    """Return the files that metadata.yaml names, and whether they are plain MCAP."""
     path = folder / METADATA
     try:
         information = yaml.safe_load(path.read_text(encoding="utf-8"))["rosbag2_bagfile_information"]
@@ -191,7 +203,7 @@ def _named_storages(folder: Path) -> list[Path]:
         plain = information["storage_identifier"] == "mcap" and not information.get("compression_mode")
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise BagError(f"{path}: is no metadata of a rosbag2 folder ({_one_line(error)})") from error
-    return files if plain else [folder]
+    return files, plain
 
 
 def _read_mcap(path: Path, notes: BagNotes) -> Iterator[BagMessage]:

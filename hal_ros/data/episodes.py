@@ -40,7 +40,6 @@ FAULTS = {
     "joints_missing": "ticks without joints",
     "backwards": "stamps that go back",
     "zero": "zero stamps",
-    "cut_off": "cut off, read up to the cut",
 }
 USUAL_TOPICS = SensorTopics(None, None)
 """Ask for no topic by name: the usual ones are taken, or else the only one of its type."""
@@ -125,8 +124,9 @@ def _rows(frames: Iterable[Frame], card: ModelCard) -> Iterator[_Row]:
 
 def faults(counters: Mapping[str, int]) -> str:
     """Return what was skipped or repaired on the way to an episode, as '3 unreadable, 1 malformed'; '' for nothing."""
-    found = {FAULTS.get(name, name): count for name, count in counters.items() if count and name not in HARMLESS}
-    return ", ".join(f"{count} {what}" for what, count in found.items())
+    found = {name: count for name, count in counters.items() if count and name not in {*HARMLESS, "cut_off"}}
+    parts = [f"{count} {FAULTS.get(name, f'skipped: {name}')}" for name, count in found.items()]
+    return ", ".join([*parts, *["cut off, read up to the cut"] * bool(counters.get("cut_off"))])
 
 
 def _in_brackets(text: str) -> str:
@@ -137,9 +137,18 @@ def _in_brackets(text: str) -> str:
 
 
 def read_transcript(bag: Path) -> tuple[str, ...]:
-    """Return the ordered actions of transcript.txt beside a bag, one a line; empty where there is none."""
+    """Return the ordered actions of transcript.txt beside a bag; empty where there is none."""
     path = bag / TRANSCRIPT
-    return tuple(line.strip() for line in path.read_text().splitlines() if line.strip()) if path.exists() else ()
+    return read_actions(path) if path.exists() else ()
+
+
+def read_actions(path: Path) -> tuple[str, ...]:
+    """Return the actions in a text file, one a line; empty lines are skipped. DatasetError when it is no text."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path}: can't be read as UTF-8 text ({error}); expected one action a line") from error
+    return tuple(line.strip() for line in lines if line.strip())
 
 
 def read_annotation(bag: Path) -> tuple[Segment, ...] | None:
