@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hal_ros.compile.parity import Parity, prove
-from hal_ros.compile.to_onnx import export_step
+from hal_ros.compile.to_onnx import StepGraph, export_step
 from hal_ros.core.types import ByteArray, FloatArray, ModelCard, StepInput, StepOutput
-from hal_ros.model.hal import CausalHal
 from hal_ros.runtime.backend import check_golden, open_backend
 from hal_ros.runtime.card import ENCODER, GOLDEN, STEP, Bundle, save_card
 
@@ -28,17 +27,17 @@ class Golden(NamedTuple):
 
 
 def write_bundle(
-    model: CausalHal, card: ModelCard, encoder: Path, golden: Golden, folder: Path
+    graph: StepGraph, card: ModelCard, encoder: Path, golden: Golden, folder: Path
 ) -> tuple[Bundle, Parity]:
     """Write a bundle folder; what stood there under the same names is replaced.
 
     Raises BackendError when the step graph differs from the torch model.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    export_step(model, folder / STEP)
-    parity = prove(model, folder / STEP)
+    export_step(graph, folder / STEP)
+    parity = prove(graph, folder / STEP)
     shutil.copyfile(encoder, folder / ENCODER)
-    card = replace(card, feature_dim=model.config.feature_dim, window_ticks=model.config.window_ticks)
+    card = replace(card, feature_dim=graph.eye.config.feature_dim, window_ticks=graph.model.config.window_ticks)
     bundle = save_card(card, folder, (ENCODER, STEP))
     write_golden(bundle, golden)
     bundle = save_card(card, folder)

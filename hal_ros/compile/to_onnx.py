@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from hal_ros.core.errors import BackendError
-from hal_ros.model.hal import CausalHal, Inputs, flatten_state, state_names, unflatten_state
+from hal_ros.model.eye import Eye
+from hal_ros.model.hal import CausalHal, HalConfig, Inputs, flatten_state, state_names, unflatten_state
 
 OPSET, IR_VERSION = 17, 8  # what TensorRT 8.6 and ONNX Runtime 1.17 still read
 INPUTS = ("feature", "image_valid", "joints", "joints_valid")
@@ -19,43 +20,48 @@ OUTPUTS = ("log_probs", "lagged_log_probs", "boundary")
 
 
 class StepGraph(nn.Module):
-    """`CausalHal.step` with its state as flat arguments and results; training-only outputs are left out."""
+    """Eye and sequence model in one, as the robot runs them: state as flat arguments, no training-only results."""
 
-    def __init__(self, model: CausalHal) -> None:
+    def __init__(self, eye: Eye, model: CausalHal) -> None:
         super().__init__()
-        self.model = model
+        if (eye.config.width, 3 * eye.config.joints) != (model.config.seen, model.config.values):
+            raise BackendError(
+                f"the eye gives {eye.config.width} columns and {3 * eye.config.joints} joint values; the model expects "
+                f"{model.config.seen} and {model.config.values}"
+            )
+        self.eye, self.model = eye, model
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Take INPUTS and the state, (1, …) each; return OUTPUTS and the next state."""
-        inputs, state = Inputs(*tensors[: len(INPUTS)]), unflatten_state(list(tensors[len(INPUTS) :]))
-        outputs, state = self.model.step(inputs, state)
-        return outputs.log_probs, outputs.lagged_log_probs, outputs.boundary, *flatten_state(state)
+        feature, image_valid, joints, joints_valid, *state = tensors
+        seen = self.eye(feature[:, None], joints[:, None], joints_valid[:, None])[:, 0]
+        outputs, following = self.model.step(Inputs(seen, image_valid, joints, joints_valid), unflatten_state(state))
+        return outputs.log_probs, outputs.lagged_log_probs, outputs.boundary, *flatten_state(following)
 
 
-def tensor_names(model: CausalHal) -> tuple[list[str], list[str]]:
+def tensor_names(config: HalConfig) -> tuple[list[str], list[str]]:
     """Return the graph's input and output names in order."""
-    states = state_names(model.config)
+    states = state_names(config)
     return [*INPUTS, *states], [*OUTPUTS, *(name.replace("state_", "next_", 1) for name in states)]
 
 
-def export_step(model: CausalHal, path: Path) -> None:
+def export_step(graph: StepGraph, path: Path) -> None:
     """Write step.onnx. Raises BackendError when the file is not what ONNX's checker calls valid at opset 17."""
-    config = model.config
-    zeros = Inputs(
-        torch.zeros(1, config.feature_dim),
+    values = graph.model.config.values
+    zeros = (
+        torch.zeros(1, graph.eye.config.feature_dim),
         torch.zeros(1, 1),
-        torch.zeros(1, 3 * config.joints),
-        torch.zeros(1, 3 * config.joints),
+        torch.zeros(1, values),
+        torch.zeros(1, values),
     )
-    example = (*zeros, *flatten_state(model.initial_state()))
-    inputs, outputs = tensor_names(model)
-    program = _export(StepGraph(model).eval(), example, inputs, outputs)
-    graph = _tidied(program)
+    example = (*zeros, *flatten_state(graph.model.initial_state()))
+    inputs, outputs = tensor_names(graph.model.config)
+    written = _tidied(_export(graph.eval(), example, inputs, outputs))
     try:
-        onnx.checker.check_model(graph, full_check=True)
+        onnx.checker.check_model(written, full_check=True)
     except onnx.checker.ValidationError as error:
         raise BackendError(f"{path}: the exporter wrote an invalid graph ({str(error).splitlines()[0]})") from error
-    path.write_bytes(graph.SerializeToString(deterministic=True))
+    path.write_bytes(written.SerializeToString(deterministic=True))
 
 
 def _export(module: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str]) -> onnx.ModelProto:

@@ -1,10 +1,10 @@
-"""Causal HAL: a fast visual latent v under a slow action latent c, over camera grid and joints.
+"""Causal HAL: a fast visual latent v under a slow action latent c, over what the eye saw and the joints.
 
 One set of weights, one code path: `forward` runs a whole sequence, `step` one tick, and both carry the same state, so
 that step after step equals the sequence (law 2). Nothing looks ahead (law 1). Attention reaches back `window_ticks`;
 only the context c is carried further, through its gate.
 
-Shapes: B streams, T ticks, N = rows * columns grid cells, C channels, D = N * C, J joints, K actions, d width.
+Shapes: B streams, T ticks, E width of what is seen, P joint values a tick, K actions, d width.
 Written for export: static shapes, explicit softmax, no split, no integer arithmetic, masks of -1e4 (finite in fp16).
 """
 
@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from hal_ros.model.joints import JointsEmbedding
+
 MASKED = -1e4
-SPREAD_FLOOR = 1e-3
-"""Joints and channels that hardly vary in training are not blown up by standardising."""
 
 
 @dataclass(frozen=True)
@@ -26,32 +26,22 @@ class HalConfig:
     """The architecture's numbers; with the weights they are all that is needed to rebuild the model."""
 
     actions: int  # K
-    joints: int  # J
-    grid: tuple[int, int, int]  # rows, columns, channels of the encoder's map
+    values: int  # P: three values of each joint, or a feature vector that stands in their place
+    seen: int = 128  # E, the eye's width; 0 where there is no eye
     width: int = 128  # d
     heads: int = 4
     lookback: tuple[int, ...] = (3, 5, 9, 17, 33, 65)  # ticks that each layer sees, the present one included
     feed_forward: int = 256
-    cell_width: int = 32
-    gazes: int = 6
-    keypoints: int = 24
     visual_width: int = 32  # of v
     visual_layer: int = 2  # v is read after this many layers
     dropout: float = 0.1
-    eye_dropout: float = 0.1  # of what the gazes saw
-    eye_noise: float = 0.5  # added to the projected cells in training, lest scenes are learned by heart
     classifier_reads: str = "context"  # "trunk" is the published code's shortcut past c, kept for the ablation
+    gate: bool = True  # without it c is its candidate, and carries nothing
 
     @property
     def window_ticks(self) -> int:
         """How far back attention sees: the sum of (look-back - 1) over the layers, plus one."""
         return sum(ticks - 1 for ticks in self.lookback) + 1
-
-    @property
-    def feature_dim(self) -> int:
-        """D, the flattened grid."""
-        rows, columns, channels = self.grid
-        return rows * columns * channels
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready mapping; `HalConfig(**mapping)` after `from_json` gives the same value."""
@@ -67,10 +57,10 @@ class HalConfig:
 class Inputs(NamedTuple):
     """What a stretch of ticks gives. Values under a zero flag are ignored."""
 
-    feature: Tensor  # (B, T, D)
+    seen: Tensor  # (B, T, E), of `model.eye.Eye`
     image_valid: Tensor  # (B, T, 1)
-    joints: Tensor  # (B, T, 3J)
-    joints_valid: Tensor  # (B, T, 3J)
+    joints: Tensor  # (B, T, P)
+    joints_valid: Tensor  # (B, T, P)
 
 
 class State(NamedTuple):
@@ -101,100 +91,22 @@ class Outputs(NamedTuple):
     boundary: Tensor  # (B, T, 1) gate g in [0, 1]
     visual: Tensor  # (B, T, visual_width) v
     context: Tensor  # (B, T, d) c
-    glance: Tensor  # (B, T, K) log-probabilities from this tick's inputs alone; for training
+    below: Tensor  # (B, T, d) what v is read from; for training
 
 
-class Eye(nn.Module):
-    """The camera's branch: gazes go where the joints say, keypoints find what looks the same wherever it stands.
+class LockedDropout(nn.Module):
+    """Dropout of whole channels of a stretch: what is gone at one tick is gone at all (Gal and Ghahramani, 2016)."""
 
-    A gaze weighs the cells by a Gaussian whose centre and width are made from the joints (a learned map from where
-    the arm is to where its hand appears), and by content; it yields what is seen there. A keypoint is a spatial
-    softmax of one learned pattern (Levine et al. 2016); it yields where the pattern is, and how clearly.
-    """
-
-    mean: Tensor
-    spread: Tensor
-    keys: Tensor
-
-    def __init__(self, config: HalConfig) -> None:
+    def __init__(self, share: float) -> None:
         super().__init__()
-        rows, columns, channels = config.grid
-        self.cells, self.channels, self.cell_width = rows * columns, channels, config.cell_width
-        self.gazes, self.keypoints = config.gazes, config.keypoints
-        self.register_buffer("mean", torch.zeros(channels))
-        self.register_buffer("spread", torch.ones(channels))
-        self.register_buffer("keys", _cell_keys(rows, columns))
-        self.project = nn.Linear(channels, config.cell_width)
-        self.norm = nn.LayerNorm(config.cell_width)
-        self.pattern = nn.Parameter(torch.randn(config.keypoints, config.cell_width))
-        self.aim = nn.Linear(config.width, 3 * config.gazes)  # centre x, y and sharpness of each gaze
-        self.content = nn.Linear(config.width, config.gazes * config.cell_width)
-        nn.init.zeros_(self.content.weight)
-        nn.init.zeros_(self.content.bias)
-        seen = config.gazes * config.cell_width + 3 * config.keypoints
-        self.first = nn.Linear(seen + config.width, config.width)
-        self.second = nn.Linear(config.width, config.width)
-        self.drop = nn.Dropout(config.eye_dropout)
-        self.noise = config.eye_noise
+        self.share = share
 
-    def forward(self, feature: Tensor, joints: Tensor) -> Tensor:
-        """Return (B, T, d) from feature (B, T, D) and embedded joints (B, T, d)."""
-        batch, ticks = feature.shape[0], feature.shape[1]
-        joints = joints.reshape(batch * ticks, -1)
-        grid = feature.reshape(batch * ticks, self.cells, self.channels)
-        # project((grid - mean) / spread), with the standardising moved into the far smaller weights
-        weight = self.project.weight / self.spread
-        bias = self.project.bias - torch.matmul(weight, self.mean)
-        cells = torch.matmul(grid, weight.t()) + bias  # (BT, N, cell)
-        if self.training and self.noise:
-            cells = cells + torch.randn_like(cells) * self.noise
-        cells = self.norm(cells)
-        gazed = self._gaze(cells, joints).reshape(batch * ticks, -1)
-        seen = torch.cat([self.drop(gazed), self._keypoints(cells).reshape(batch * ticks, -1), joints], -1)
-        return self.second(nn.functional.silu(self.first(seen))).reshape(batch, ticks, -1)
-
-    def _gaze(self, cells: Tensor, joints: Tensor) -> Tensor:
-        """Return what each gaze sees, (BT, gazes, cell)."""
-        aim = self.aim(joints).reshape(-1, self.gazes, 3)
-        # sharpness from 0.6 (the whole picture) to 90 (about one cell); -|p - centre|^2 is linear in (x, y, x^2 + y^2)
-        sharpness = torch.exp(2.0 + 2.5 * torch.tanh(aim[:, :, 2:]))
-        where = torch.cat([aim[:, :, :2] * sharpness, sharpness * -0.5], -1)
-        content = self.content(joints).reshape(-1, self.gazes, self.cell_width)
-        scores = torch.matmul(where, self.keys) + torch.matmul(content, cells.transpose(1, 2))  # (BT, gazes, N)
-        return torch.matmul(torch.softmax(scores, -1), cells)
-
-    def _keypoints(self, cells: Tensor) -> Tensor:
-        """Return x, y in [-1, 1] and the highest score of each keypoint, (BT, keypoints, 3)."""
-        scores = torch.matmul(cells, self.pattern.t()).transpose(1, 2) * 0.5  # (BT, keypoints, N)
-        place = torch.matmul(torch.softmax(scores, -1), self.keys[:2].t())
-        return torch.cat([place, scores.amax(-1, keepdim=True) * 0.25], -1)
-
-
-def _cell_keys(rows: int, columns: int) -> Tensor:
-    """Return (3, N): x, y and x^2 + y^2 of the cells' centres, row by row, in [-1, 1]."""
-    y = ((torch.arange(rows) + 0.5) / rows * 2 - 1)[:, None].expand(rows, columns).reshape(-1)
-    x = ((torch.arange(columns) + 0.5) / columns * 2 - 1)[None, :].expand(rows, columns).reshape(-1)
-    return torch.stack([x, y, x.square() + y.square()])
-
-
-class JointsEmbedding(nn.Module):
-    """Joint values standardised, masked by their flags, the flags appended."""
-
-    mean: Tensor
-    spread: Tensor
-
-    def __init__(self, config: HalConfig) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(3 * config.joints))
-        self.register_buffer("spread", torch.ones(3 * config.joints))
-        self.first = nn.Linear(6 * config.joints, config.width)
-        self.second = nn.Linear(config.width, config.width)
-
-    def forward(self, joints: Tensor, valid: Tensor) -> Tensor:
-        """Return (B, T, d) from joints and valid (B, T, 3J)."""
-        standard = (joints - self.mean) / self.spread * valid
-        hidden = nn.functional.silu(self.first(torch.cat([standard, valid], -1)))
-        return self.second(hidden)
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x (B, T, d), in training with channels (B, 1, d) zeroed and the others scaled up."""
+        if not self.training or not self.share:
+            return x
+        kept = torch.rand(x.shape[0], 1, x.shape[2]) >= self.share
+        return x * (kept / (1.0 - self.share))
 
 
 class BandLayer(nn.Module):
@@ -210,7 +122,7 @@ class BandLayer(nn.Module):
         self.norm_wide = nn.LayerNorm(d)
         self.wide = nn.Linear(d, config.feed_forward)
         self.narrow = nn.Linear(config.feed_forward, d)
-        self.drop = nn.Dropout(config.dropout)
+        self.drop = LockedDropout(config.dropout)
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return (x, keys, values) after the T ticks of x (B, T, d); valid is (B, look-back - 1 + T)."""
@@ -244,15 +156,19 @@ class CausalHal(nn.Module):
     """The whole model. Standardising numbers and temperatures are buffers: they travel with the weights."""
 
     temperature: Tensor
+    seen_mean: Tensor
+    seen_spread: Tensor
 
     def __init__(self, config: HalConfig) -> None:
         super().__init__()
         self.config = config
         d = config.width
-        self.joints = JointsEmbedding(config)
-        self.eye = Eye(config)
-        self.blind = nn.Parameter(torch.zeros(d))  # stands in for the eye's answer where there is no image
-        self.glance = nn.Linear(d, config.actions)
+        self.joints = JointsEmbedding(config.values, d)
+        if config.seen:
+            self.register_buffer("seen_mean", torch.zeros(config.seen))
+            self.register_buffer("seen_spread", torch.ones(config.seen))
+            self.seen = nn.Linear(config.seen, d)
+            self.blind = nn.Parameter(torch.zeros(d))  # stands in for what is seen where there is no image
         self.layers = nn.ModuleList(BandLayer(config, lookback) for lookback in config.lookback)
         self.visual = nn.Linear(d, config.visual_width)
         self.norm = nn.LayerNorm(d)
@@ -279,16 +195,15 @@ class CausalHal(nn.Module):
         """Run T ticks from `state`; the returned state continues after the last one."""
         ticks = inputs.joints.shape[1]
         x = self._embed(inputs)
-        glance = torch.log_softmax(self.glance(x), -1)
         known = torch.cat([state.valid, torch.ones_like(x[:, :, 0])], 1)  # (B, longest - 1 + T)
         keys, values = [], []
-        visual = x
+        below = x
         for index, layer in enumerate(self.layers):
             valid = known[:, -(self.config.lookback[index] - 1 + ticks) :]
             x, layer_keys, layer_values = layer(x, state.keys[index], state.values[index], valid)
             keys.append(layer_keys)
             values.append(layer_values)
-            visual = x if index + 1 == self.config.visual_layer else visual
+            below = x if index + 1 == self.config.visual_layer else below
         top = self.norm(x)
         gate, context = self._carry(top, state)
         read = top if self.config.classifier_reads == "trunk" else context
@@ -296,22 +211,18 @@ class CausalHal(nn.Module):
             torch.log_softmax(self.head(read) / self.temperature[0], -1),
             torch.log_softmax(self.lagged_head(read) / self.temperature[1], -1),
             gate,
-            self.visual(visual),
+            self.visual(below),
             context,
-            glance,
+            below,
         )
         return outputs, State(tuple(keys), tuple(values), known[:, ticks:], context[:, -1])
 
-    def look(self, inputs: Inputs) -> Tensor:
-        """Return the log-probabilities (B, T, K) that each tick's inputs alone give; for training."""
-        return torch.log_softmax(self.glance(self._embed(inputs)), -1)
-
     def _embed(self, inputs: Inputs) -> Tensor:
-        joints = self.joints(inputs.joints, inputs.joints_valid)
-        if self.training and not bool(inputs.image_valid.any()):
-            return joints + self.blind  # the same numbers, sooner
-        seen = self.eye(inputs.feature, joints)
-        return joints + seen * inputs.image_valid + self.blind * (1.0 - inputs.image_valid)
+        x: Tensor = self.joints(inputs.joints, inputs.joints_valid)
+        if not self.config.seen:
+            return x
+        seen = self.seen((inputs.seen - self.seen_mean) / self.seen_spread)
+        return x + seen * inputs.image_valid + self.blind * (1.0 - inputs.image_valid)
 
     def _carry(self, top: Tensor, state: State) -> tuple[Tensor, Tensor]:
         """The leaky gate c_t = (1 - g_t) c_{t-1} + g_t c~_t; a stream's first tick takes c~ whole."""
@@ -319,12 +230,27 @@ class CausalHal(nn.Module):
         gate = torch.sigmoid(self.gate(top))
         seen_before = state.valid[:, -1:]
         first = 1.0 - seen_before * (1.0 - gate[:, 0])
-        context, contexts = state.context, []
-        for tick in range(top.shape[1]):
-            g = first if tick == 0 else gate[:, tick]
-            context = context + g * (candidate[:, tick] - context)
-            contexts.append(context)
-        return torch.cat([first[:, None], gate[:, 1:]], 1), torch.stack(contexts, 1)
+        gates = torch.cat([first[:, None], gate[:, 1:]], 1)
+        if not self.config.gate:
+            return gates, candidate
+        if top.shape[1] == 1:
+            return gates, state.context[:, None] + gates * (candidate - state.context[:, None])
+        return gates, _leak(gates, candidate, state.context)
+
+
+def _leak(gates: Tensor, candidate: Tensor, context: Tensor) -> Tensor:
+    """Unroll c_t = (1 - g_t) c_{t-1} + g_t c~_t over gates (B, T, 1) as one weighted sum instead of T steps.
+
+    The weight of tick s at tick t is g_s times the product of (1 - g) over the ticks behind s up to t. Sums of
+    logarithms are taken in double precision: over long stretches they grow, and their differences count.
+    """
+    kept = torch.log((1.0 - gates[..., 0].double()).clamp(min=1e-30)).cumsum(1)  # (B, T) from the stretch's start
+    ticks = gates.shape[1]
+    past = torch.ones(ticks, ticks, dtype=torch.bool).tril()
+    share = torch.exp((kept[:, :, None] - kept[:, None, :]).masked_fill(~past, -torch.inf)).float()  # (B, T, T)
+    return (
+        torch.matmul(share * gates.transpose(1, 2), candidate) + torch.exp(kept).float()[..., None] * context[:, None]
+    )
 
 
 # --- the state as a flat list, as the step graph takes it -------------------------------------------------------------

@@ -1,32 +1,48 @@
-"""Episodes into batches: parallel streams that carry their state from chunk to chunk, as they do on the robot.
+"""Clips into batches: parallel streams that carry their state from chunk to chunk, as they do on the robot.
 
-An epoch plays every track once. Each of B streams plays its tracks one after the other in chunks of C ticks; `carried`
-tells which streams continue. Some tracks are entered in the middle, inputs are held, cameras and joints go missing:
+An epoch plays every clip once. Each of B streams plays its clips one after the other in chunks of C ticks; `carried`
+tells which streams continue. Some clips are entered in the middle, inputs are held, cameras and joints go missing:
 the model is trained on what it streams. All randomness comes from (seed, epoch), so an epoch can be repeated.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from hal_ros.core.types import NO_ACTION
+from hal_ros.core.types import NO_ACTION, FloatArray
 from hal_ros.model.hal import Inputs
 from hal_ros.model.losses import Targets
+from hal_ros.train.clips import Columns, Rows, Supervised, probabilities
 from hal_ros.train.config import BatchConfig
-from hal_ros.train.tracks import Track
 
 Random = np.random.Generator
 
 
-class Chunk(NamedTuple):
-    """Ticks [start, stop) of a track that is entered at `entry`."""
+class Lesson(NamedTuple):
+    """One clip and what is taught of it; its inputs may stay on disk and are read chunk by chunk."""
 
-    track: Track
+    inputs: NDArray[Any]  # (T, F)
+    numb: FloatArray | None  # (T, E) what is seen when no joint is known
+    target: NDArray[Any]  # (T,) ids or (T, K) probabilities
+    confidence: FloatArray  # (T,)
+    change: FloatArray  # (T,) how surely an action begins at this tick
+
+    @property
+    def ticks(self) -> int:
+        """T."""
+        return len(self.target)
+
+
+class Chunk(NamedTuple):
+    """Ticks [start, stop) of a lesson that is entered at `entry`."""
+
+    lesson: Lesson
     entry: int
     start: int
     stop: int
@@ -40,9 +56,36 @@ class Batch(NamedTuple):
     carried: Tensor
 
 
-def plan(tracks: Sequence[Track], config: BatchConfig, random: Random) -> list[list[Chunk]]:
-    """Deal the tracks to B streams of nearly equal length, each cut into chunks, in random order."""
-    pieces = [_cut(track, config, random) for track in tracks]
+def lessons(material: Supervised) -> list[Lesson]:
+    """Return what the loop plays: the clips that have a target."""
+    return [
+        Lesson(
+            clip.inputs,
+            material.numb.get(clip.name),
+            material.targets[clip.name],
+            np.broadcast_to(np.asarray(material.confidence.get(clip.name, 1.0), np.float32), clip.ticks),
+            changes(material.targets[clip.name]),
+        )
+        for clip in material.clips
+        if clip.name in material.targets and clip.ticks
+    ]
+
+
+def changes(target: NDArray[Any]) -> FloatArray:
+    """Return how surely an action begins at each tick, (T,) in [0, 1]: the distance from the tick before, 0 at first.
+
+    A boundary that is spread over several ticks counts 1 in their sum. Nothing begins beside an unknown tick.
+    """
+    if target.ndim == 1:
+        change = (target[1:] != target[:-1]) & (target[1:] != NO_ACTION) & (target[:-1] != NO_ACTION)
+    else:
+        change = 0.5 * np.abs(np.diff(target, axis=0)).sum(1)
+    return np.concatenate([[0], change]).astype(np.float32)
+
+
+def plan(material: Sequence[Lesson], config: BatchConfig, random: Random) -> list[list[Chunk]]:
+    """Deal the lessons to B streams of nearly equal length, each cut into chunks, in random order."""
+    pieces = [_cut(lesson, config, random) for lesson in material]
     streams: list[list[list[Chunk]]] = [[] for _ in range(min(config.streams, len(pieces)))]
     for piece in sorted(pieces, key=len, reverse=True):  # the longest first, each to the shortest stream
         min(streams, key=lambda stream: sum(map(len, stream))).append(piece)
@@ -51,61 +94,64 @@ def plan(tracks: Sequence[Track], config: BatchConfig, random: Random) -> list[l
     return [[chunk for piece in stream for chunk in piece] for stream in streams]
 
 
-def _cut(track: Track, config: BatchConfig, random: Random) -> list[Chunk]:
-    late = track.ticks > 1 and random.random() < config.late_start
-    entry = int(random.integers(0, track.ticks // 2)) if late else 0
-    starts = range(entry, track.ticks, config.chunk_ticks)
-    return [Chunk(track, entry, start, min(start + config.chunk_ticks, track.ticks)) for start in starts]
+def _cut(lesson: Lesson, config: BatchConfig, random: Random) -> list[Chunk]:
+    late = lesson.ticks > 1 and random.random() < config.late_start
+    entry = int(random.integers(0, lesson.ticks // 2)) if late else 0
+    starts = range(entry, lesson.ticks, config.chunk_ticks)
+    return [Chunk(lesson, entry, start, min(start + config.chunk_ticks, lesson.ticks)) for start in starts]
 
 
-def batches(
-    streams: Sequence[Sequence[Chunk]], config: BatchConfig, lag_ticks: int, max_held_ticks: int, random: Random
-) -> Iterator[Batch]:
+class Stream(NamedTuple):
+    """What a stream is like, beside `BatchConfig`."""
+
+    columns: Columns
+    actions: int  # K
+    lag_ticks: int
+    max_held_ticks: int
+
+
+def batches(streams: Sequence[Sequence[Chunk]], config: BatchConfig, stream: Stream, random: Random) -> Iterator[Batch]:
     """Yield the batches of one epoch's plan; a stream that has ended before the others weighs nothing."""
     for index in range(max(map(len, streams))):
-        chunks = [stream[index] if index < len(stream) else None for stream in streams]
-        rows = [_row(chunk, config, lag_ticks, max_held_ticks, random) for chunk in chunks if chunk is not None]
+        chunks = [chunks[index] if index < len(chunks) else None for chunks in streams]
+        rows = [_row(chunk, config, stream, random) for chunk in chunks if chunk is not None]
         yield _stack(chunks, rows)
 
 
 class _Row(NamedTuple):
     """One chunk's arrays, C ticks long; the ticks behind its end weigh nothing."""
 
-    feature: np.ndarray
-    image_valid: np.ndarray
-    joints: np.ndarray
-    joints_valid: np.ndarray
-    actions: np.ndarray
-    weight: np.ndarray
-    lagged_actions: np.ndarray
-    lagged_weight: np.ndarray
+    seen: FloatArray
+    image_valid: FloatArray
+    joints: FloatArray
+    joints_valid: FloatArray
+    target: FloatArray
+    weight: FloatArray
+    lagged_target: FloatArray
+    lagged_weight: FloatArray
+    change: FloatArray
 
 
-def _row(chunk: Chunk, config: BatchConfig, lag_ticks: int, max_held_ticks: int, random: Random) -> _Row:
-    track, ticks = chunk.track, config.chunk_ticks
+def _row(chunk: Chunk, config: BatchConfig, stream: Stream, random: Random) -> _Row:
+    lesson, ticks = chunk.lesson, config.chunk_ticks
     now = np.minimum(np.arange(chunk.start, chunk.start + ticks), chunk.stop - 1)
     alive = np.arange(ticks) < chunk.stop - chunk.start
-    source = _with_holds(now, config.held, max_held_ticks, random)
-    image_valid, joints_valid = _with_gaps(track.image_valid[source], track.joints_valid[source], config, random)
-    lagged = now - lag_ticks
+    source = _with_holds(now, config.held, stream.max_held_ticks, random)
+    rows = stream.columns.split(lesson.inputs[source])
+    if stream.columns.seen:  # what has one modality alone can't live without it
+        numb = None if lesson.numb is None else lesson.numb[source]
+        rows = _with_gaps(rows, numb, stream.columns.joints, config, random)
+    lagged = now - stream.lag_ticks
     known = alive & (lagged >= chunk.entry)
     lagged = np.maximum(lagged, 0)
-    seen = config.modalities != "joints"
-    feature = track.feature[source] if seen else np.zeros((ticks, track.feature.shape[1]), np.float16)
-    return _Row(
-        feature,
-        image_valid,
-        track.joints[source],
-        joints_valid,
-        *_targets(track.actions[now], alive),
-        *_targets(track.actions[lagged], known),
-    )
+    change = lesson.change[now] * (now > chunk.entry)
+    return _Row(*rows, *_target(lesson, now, alive, stream), *_target(lesson, lagged, known, stream), change)
 
 
-def _targets(actions: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return ids that index safely, and weights that leave out what is not annotated."""
-    annotated = actions != NO_ACTION
-    return np.where(annotated, actions, 0), (counts & annotated).astype(np.float32)
+def _target(lesson: Lesson, ticks: np.ndarray, counts: np.ndarray, stream: Stream) -> tuple[FloatArray, FloatArray]:
+    """Return probabilities (C, K) and weights (C,)."""
+    target, known = probabilities(lesson.target[ticks], stream.actions)
+    return target, known * lesson.confidence[ticks] * counts
 
 
 def _with_holds(now: np.ndarray, share: float, longest: int, random: Random) -> np.ndarray:
@@ -117,23 +163,20 @@ def _with_holds(now: np.ndarray, share: float, longest: int, random: Random) -> 
     return source
 
 
-def _with_gaps(
-    image_valid: np.ndarray, joints_valid: np.ndarray, config: BatchConfig, random: Random
-) -> tuple[np.ndarray, np.ndarray]:
-    """Take away camera, all joints or single joints for a stretch, or one modality for good."""
-    image_valid, joints_valid = image_valid.copy(), joints_valid.copy()
+def _with_gaps(rows: Rows, numb: FloatArray | None, joints: int, config: BatchConfig, random: Random) -> Rows:
+    """Take away camera, all joints or single joints for a stretch; without joints the eye sees something else."""
+    seen, image_valid, joints_valid = rows.seen, rows.image_valid.copy(), rows.joints_valid.copy()
+    ticks = len(image_valid)
     if random.random() < config.blind:
-        image_valid[_stretch(len(image_valid), random)] = 0
-    if random.random() < config.numb:
-        joints_valid[_stretch(len(joints_valid), random)] = 0
-    joint_count = joints_valid.shape[1] // 3
-    for joint in np.flatnonzero(random.random(joint_count) < config.joint_dropout):
-        joints_valid[_stretch(len(joints_valid), random), joint::joint_count] = 0
-    if config.modalities == "joints":
-        image_valid[:] = 0
-    if config.modalities == "camera":
-        joints_valid[:] = 0
-    return image_valid, joints_valid
+        image_valid[_stretch(ticks, random)] = 0
+    if numb is not None and random.random() < config.numb:
+        gone = _stretch(ticks, random)
+        joints_valid[gone] = 0
+        seen = seen.copy()
+        seen[gone] = numb[gone]
+    for joint in np.flatnonzero(random.random(joints) < config.joint_dropout):
+        joints_valid[_stretch(ticks, random), joint::joints] = 0
+    return Rows(seen, image_valid, rows.joints, joints_valid)
 
 
 def _stretch(ticks: int, random: Random) -> slice:
@@ -149,11 +192,9 @@ def _stack(chunks: Sequence[Chunk | None], rows: Sequence[_Row]) -> Batch:
     at = [index for index, chunk in enumerate(chunks) if chunk is not None]
     columns = []
     for values in zip(*rows, strict=True):
-        dtype = torch.int64 if values[0].dtype == np.int64 else torch.float32
-        column = torch.zeros((len(chunks), *values[0].shape), dtype=dtype)
-        for index, value in zip(at, values, strict=True):
-            column[index] = torch.from_numpy(value)
-        columns.append(column)
-    feature, image_valid, joints, joints_valid, *targets = columns
+        column = np.zeros((len(chunks), *values[0].shape), np.float32)
+        column[at] = values
+        columns.append(torch.from_numpy(column))
+    seen, image_valid, joints, joints_valid, *targets = columns
     carried = torch.tensor([float(chunk is not None and chunk.start > chunk.entry) for chunk in chunks])
-    return Batch(Inputs(feature, image_valid[..., None], joints, joints_valid), Targets(*targets), carried)
+    return Batch(Inputs(seen, image_valid[..., None], joints, joints_valid), Targets(*targets), carried)

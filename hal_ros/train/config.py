@@ -35,29 +35,46 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class EyeConfig:
+    """The eye (see `model.eye.EyeConfig`, which adds what the data decides) and its training on single ticks."""
+
+    width: int = 128  # of what it sees
+    cell_width: int = 32
+    gazes: int = 6
+    keypoints: int = 24
+    dropout: float = 0.1
+    noise: float = 0.5
+    epochs: int = 10
+    share: float = 0.5  # of the ticks, how many an epoch shows: neighbours look alike
+    batch_ticks: int = 128
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    label_smoothing: float = 0.0
+    joint_dropout: float = 0.1  # per tick and joint: it is away
+    numb: float = 0.1  # per tick: all joints are away
+
+
+@dataclass(frozen=True)
 class ModelConfig:
-    """The architecture; see `model.hal.HalConfig`, which adds what the data decides."""
+    """The architecture of what reads sequences; see `model.hal.HalConfig`, which adds what the data decides."""
 
     width: int = 128
     heads: int = 4
     lookback: tuple[int, ...] = (3, 5, 9, 17, 33, 65)
     feed_forward: int = 256
-    cell_width: int = 32
-    gazes: int = 6
-    keypoints: int = 24
+    visual_width: int = 32
     dropout: float = 0.1
-    eye_dropout: float = 0.1
-    eye_noise: float = 0.5
     classifier_reads: str = "context"
+    gate: bool = True
 
 
 @dataclass(frozen=True)
 class BatchConfig:
-    """How episodes become batches, and what is taken away at random so that the model lives without it."""
+    """How clips become batches, and what is taken away at random so that the model lives without it."""
 
     streams: int = 16
-    chunk_ticks: int = 96
-    late_start: float = 0.5  # share of episodes that are entered in the middle
+    chunk_ticks: int = 48
+    late_start: float = 0.5  # share of clips that are entered in the middle
     held: float = 0.02  # per tick: a gap of one to `max_held_ticks` ticks begins
     blind: float = 0.2  # per chunk: the camera is away for a stretch
     numb: float = 0.1  # per chunk: all joints are away for a stretch
@@ -69,7 +86,6 @@ class BatchConfig:
 class OptimiserConfig:
     """AdamW with warm-up and cosine decay."""
 
-    warmup_epochs: int = 6  # on single ticks, before the sequences; see `train.warmup`
     epochs: int = 14
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
@@ -82,10 +98,14 @@ class LossConfig:
     """Weights of the loss terms; see `model.losses.LossWeights`."""
 
     lagged: float = 1.0
-    glance: float = 0.5
     label_smoothing: float = 0.05
     transition: float = 0.05
     slowness: float = 0.0
+    slowness_floor: float = 0.1
+    boundary: float = 0.0
+    reconstruction: float = 0.0
+    kl: float = 0.0
+    prior: str = "transition"
 
 
 @dataclass(frozen=True)
@@ -97,6 +117,7 @@ class TrainConfig:
     threads: int = 1
     supervision: str = "annotations"
     data: DataConfig = field(default_factory=DataConfig)
+    eye: EyeConfig = field(default_factory=EyeConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     batches: BatchConfig = field(default_factory=BatchConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)

@@ -1,4 +1,4 @@
-"""The training loop: epochs over the tracks, selection on validation, checkpoints that resume to the same result."""
+"""The training loop: epochs over the clips, selection on validation, checkpoints that resume to the same result."""
 
 from __future__ import annotations
 
@@ -11,18 +11,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from hal_ros.core.types import NO_ACTION, FloatArray
-from hal_ros.model.hal import CausalHal, HalConfig, Inputs, Outputs, State
-from hal_ros.model.losses import LossWeights, supervised_loss
+from hal_ros.core.errors import DatasetError
+from hal_ros.core.types import NO_ACTION
+from hal_ros.data.clips import Clip
+from hal_ros.model.hal import CausalHal, HalConfig, Inputs, State
+from hal_ros.model.losses import Hierarchy, LossWeights, training_loss
 from hal_ros.train import checkpoint
-from hal_ros.train.batches import Batch, batches, plan
+from hal_ros.train.answers import Answers
+from hal_ros.train.batches import Batch, Lesson, Stream, batches, lessons, plan
 from hal_ros.train.checkpoint import Checkpoint
-from hal_ros.train.config import OptimiserConfig, TrainConfig
-from hal_ros.train.tracks import Standard, Track
-from hal_ros.train.warmup import warm_up
+from hal_ros.train.clips import Columns, Supervised
+from hal_ros.train.config import LossConfig, OptimiserConfig, TrainConfig
+from hal_ros.train.tracks import measure_values
 
+ANSWER_TICKS = 512
+"""A clip is answered in pieces of so many ticks, the state carried: its length costs no memory."""
+MEASURED_TICKS = 200_000
 Report = Callable[[str], None]
 
 
@@ -34,23 +40,38 @@ class Trained(NamedTuple):
     accuracy: float  # of the lagged head over the validation ticks, 0..1
 
 
-def new_model(config: TrainConfig, hal: HalConfig, standard: Standard) -> CausalHal:
-    """Return an untrained model with the training split's means and spreads in its buffers; seeded by the config."""
+def new_model(config: TrainConfig, actions: int, columns: Columns, clips: Sequence[Clip]) -> CausalHal:
+    """Return an untrained model with the clips' means and spreads in its buffers; seeded by the config."""
     torch.manual_seed(config.seed)
-    model = CausalHal(hal)
+    model = CausalHal(HalConfig(actions, columns.values, columns.seen, **vars(config.model)))
+    rows = columns.split(_sample(clips))
+    joint_mean, joint_spread = measure_values(rows.joints, rows.joints_valid)
     with torch.no_grad():
-        model.joints.mean.copy_(torch.from_numpy(standard.joint_mean))
-        model.joints.spread.copy_(torch.from_numpy(standard.joint_spread))
-        model.eye.mean.copy_(torch.from_numpy(standard.channel_mean))
-        model.eye.spread.copy_(torch.from_numpy(standard.channel_spread))
+        model.joints.mean.copy_(torch.from_numpy(joint_mean))
+        model.joints.spread.copy_(torch.from_numpy(joint_spread))
+        if columns.seen:
+            seen_mean, seen_spread = measure_values(rows.seen, rows.image_valid[:, None])
+            model.seen_mean.copy_(torch.from_numpy(seen_mean))
+            model.seen_spread.copy_(torch.from_numpy(seen_spread))
     return model
+
+
+def _sample(clips: Sequence[Clip]) -> np.ndarray:
+    """Return (T, F): all ticks of all clips, or every n-th where they are too many for memory."""
+    stride = 1 + sum(clip.ticks for clip in clips) // MEASURED_TICKS
+    return np.concatenate([clip.inputs[::stride] for clip in clips])
+
+
+def columns_of(model: CausalHal, joints: int = 0) -> Columns:
+    """Return the columns of the clips that a model reads; J as in `Columns`."""
+    return Columns(model.config.seen, model.config.values, joints)
 
 
 def fit(
     config: TrainConfig,
     model: CausalHal,
-    training: Sequence[Track],
-    validation: Sequence[Track],
+    training: Supervised,
+    validation: Supervised,
     folder: Path | None = None,
     report: Report = print,
 ) -> Trained:
@@ -59,13 +80,14 @@ def fit(
     One epoch's randomness comes from (seed, epoch) alone, so a run that was cut off ends as the uninterrupted one.
     """
     torch.set_num_threads(config.threads)
+    material = lessons(training)
+    if not material:
+        raise DatasetError("no training clip has a target; expected one by the name of a clip at least")
     run = _Run(config, model, folder)
-    if run.next_epoch == 0:
-        warm_up(config, model, training, report)
     for epoch in range(run.next_epoch, config.optimiser.epochs):
         started = time.monotonic()
-        terms = run.train_epoch(epoch, training)
-        accuracy, lagged = validate(model, validation, config)
+        terms = run.train_epoch(epoch, material)
+        accuracy, lagged = validate(model, validation, config.data.lag_ticks)
         run.finish_epoch(epoch, lagged)
         losses = " ".join(f"{name} {value:.3f}" for name, value in terms.items())
         report(
@@ -82,25 +104,30 @@ class _Run:
 
     def __init__(self, config: TrainConfig, model: CausalHal, folder: Path | None) -> None:
         self.config, self.model, self.folder = config, model, folder
-        self.optimiser = _optimiser(model, config.optimiser)
+        self.hierarchy = _hierarchy(config, model)
+        self.optimiser = _optimiser(self._modules(), config.optimiser)
         self.next_epoch, self.best_epoch, self.best_accuracy = 0, -1, -1.0
         self.best: dict[str, Tensor] = {}
         if folder is not None and checkpoint.exists(folder):
             self._restore(checkpoint.load(folder))
 
-    def train_epoch(self, epoch: int, tracks: Sequence[Track]) -> dict[str, float]:
+    def _modules(self) -> list[nn.Module]:
+        return [self.model] if self.hierarchy is None else [self.model, self.hierarchy]
+
+    def train_epoch(self, epoch: int, material: Sequence[Lesson]) -> dict[str, float]:
         """Return the mean of every loss term over the epoch."""
         config, model = self.config, self.model
         random = np.random.default_rng([config.seed, epoch])
-        torch.manual_seed(config.seed * 1_000_003 + epoch)  # dropout
-        weights = LossWeights(**dataclasses.asdict(config.losses))
-        streams = plan(tracks, config.batches, random)
+        torch.manual_seed(config.seed * 1_000_003 + epoch)  # dropout and the latents' samples
+        weights = _weights(config.losses)
+        streams = plan(material, config.batches, random)
         count = max(map(len, streams))
-        stream = batches(streams, config.batches, config.data.lag_ticks, config.data.max_held_ticks, random)
+        columns = columns_of(model, len(config.data.joints) if model.config.seen else 0)
+        like = Stream(columns, model.config.actions, config.data.lag_ticks, config.data.max_held_ticks)
         model.train()
         state: State | None = None
         history: list[dict[str, float]] = []
-        for index, batch in enumerate(stream):
+        for index, batch in enumerate(batches(streams, config.batches, like, random)):
             _set_learning_rate(self.optimiser, config.optimiser, (epoch + index / count) / config.optimiser.epochs)
             state = state or model.initial_state(len(batch.carried))
             terms, state = self._update(batch, state.where_kept(batch.carried), weights)
@@ -109,10 +136,11 @@ class _Run:
 
     def _update(self, batch: Batch, state: State, weights: LossWeights) -> tuple[dict[str, float], State]:
         outputs, state = self.model(batch.inputs, state)
-        terms = supervised_loss(outputs, batch.targets, weights)
+        terms = training_loss(outputs, batch.targets, weights, self.hierarchy)
         self.optimiser.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optimiser.gradient_clip)
+        parameters = [parameter for module in self._modules() for parameter in module.parameters()]
+        nn.utils.clip_grad_norm_(parameters, self.config.optimiser.gradient_clip)
         self.optimiser.step()
         return {name: float(term.detach()) for name, term in terms.items()}, state.detached()
 
@@ -128,6 +156,8 @@ class _Run:
         assert self.folder is not None
         tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
+        if self.hierarchy is not None:
+            tensors |= {f"hierarchy/{name}": tensor for name, tensor in self.hierarchy.state_dict().items()}
         moments = checkpoint.optimiser_tensors(self.optimiser)
         tensors |= {f"optimiser/{name}": tensor for name, tensor in moments.items()}
         about: dict[str, Any] = {
@@ -142,17 +172,34 @@ class _Run:
     def _restore(self, saved: Checkpoint) -> None:
         self.model.load_state_dict(saved.part("model"))
         self.best = saved.part("best")
+        if self.hierarchy is not None:
+            self.hierarchy.load_state_dict(saved.part("hierarchy"))
         checkpoint.restore_optimiser(self.optimiser, saved.part("optimiser"))
         self.next_epoch = saved.about["next_epoch"]
         self.best_epoch, self.best_accuracy = saved.about["best_epoch"], saved.about["best_accuracy"]
 
 
-def _optimiser(model: CausalHal, config: OptimiserConfig) -> torch.optim.AdamW:
+def _hierarchy(config: TrainConfig, model: CausalHal) -> Hierarchy | None:
+    """Return what the ELBO needs, None where it counts nothing; the model's own numbers don't depend on it."""
+    if not (config.losses.reconstruction or config.losses.kl):
+        return None
+    torch.manual_seed(config.seed + 1)
+    return Hierarchy(model.config, config.losses.prior)
+
+
+def _weights(config: LossConfig) -> LossWeights:
+    values = dataclasses.asdict(config)
+    del values["prior"]
+    return LossWeights(**values)
+
+
+def _optimiser(modules: Sequence[nn.Module], config: OptimiserConfig) -> torch.optim.AdamW:
     """AdamW; biases, norms and positions are not decayed."""
-    decayed = [p for p in model.parameters() if p.ndim >= 2]
-    others = [p for p in model.parameters() if p.ndim < 2]
+    parameters = [parameter for module in modules for parameter in module.parameters()]
+    decayed = [p for p in parameters if p.ndim >= 2]
+    others = [p for p in parameters if p.ndim < 2]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
 
 
 def _set_learning_rate(optimiser: torch.optim.Optimizer, config: OptimiserConfig, progress: float) -> None:
@@ -166,42 +213,36 @@ def _set_learning_rate(optimiser: torch.optim.Optimizer, config: OptimiserConfig
 # --- looking at a trained model ---------------------------------------------------------------------------------------
 
 
-class Answers(NamedTuple):
-    """What the model says over one track from the initial state."""
-
-    log_probs: FloatArray  # (T, K)
-    lagged_log_probs: FloatArray  # (T, K); row t speaks of tick t - lag
-    boundary: FloatArray  # (T,)
-
-
 @torch.no_grad()
-def answer(model: CausalHal, track: Track, modalities: str = "both") -> Answers:
-    """Run a whole track; `modalities` as in `BatchConfig`."""
+def answer(model: CausalHal, clip: Clip) -> Answers:
+    """Run a whole clip from the initial state."""
     model.eval()
-    inputs = track_inputs(track, modalities)
-    outputs: Outputs = model(inputs, model.initial_state())[0]
-    return Answers(outputs.log_probs[0].numpy(), outputs.lagged_log_probs[0].numpy(), outputs.boundary[0, :, 0].numpy())
+    columns, state, pieces = columns_of(model), model.initial_state(), []
+    for start in range(0, clip.ticks, ANSWER_TICKS):
+        outputs, state = model(stream_inputs(clip, columns, start, start + ANSWER_TICKS), state)
+        pieces.append((outputs.log_probs[0], outputs.lagged_log_probs[0], outputs.boundary[0, :, 0]))
+    return Answers(*(torch.cat(column).numpy() for column in zip(*pieces, strict=True)))
 
 
-def track_inputs(track: Track, modalities: str = "both") -> Inputs:
-    """Return a track as one stream of tensors (1, T, …)."""
-    image_valid = torch.from_numpy(track.image_valid)[None, :, None] * float(modalities != "joints")
-    joints_valid = torch.from_numpy(track.joints_valid)[None] * float(modalities != "camera")
-    feature = torch.from_numpy(np.asarray(track.feature, np.float32))[None]
-    return Inputs(feature, image_valid, torch.from_numpy(track.joints)[None], joints_valid)
+def stream_inputs(clip: Clip, columns: Columns, start: int = 0, stop: int | None = None) -> Inputs:
+    """Return ticks [start, stop) of a clip as one stream of tensors (1, T, …)."""
+    rows = columns.split(clip.inputs[start:stop])
+    seen, image_valid, joints, joints_valid = (torch.from_numpy(np.ascontiguousarray(row))[None] for row in rows)
+    return Inputs(seen, image_valid[..., None], joints, joints_valid)
 
 
-def validate(model: CausalHal, tracks: Sequence[Track], config: TrainConfig) -> tuple[float, float]:
+def validate(model: CausalHal, material: Supervised, lag_ticks: int) -> tuple[float, float]:
     """Return frame accuracy (0..1) of the provisional and of the lagged answer, each about its own tick."""
-    lag = config.data.lag_ticks
     hits, lagged_hits, total = 0, 0, 0
-    for track in tracks:
-        answers = answer(model, track, config.batches.modalities)
-        known = track.actions != NO_ACTION
-        hits += int(((answers.log_probs.argmax(1) == track.actions) & known).sum())
-        lagged = answers.lagged_log_probs[lag:].argmax(1)
+    for clip in material.clips:
+        if clip.name not in material.targets:
+            continue
+        actions, answers = material.labels(clip), answer(model, clip)
+        known = actions != NO_ACTION
+        hits += int(((answers.log_probs.argmax(1) == actions) & known).sum())
+        lagged = answers.lagged_log_probs[lag_ticks:].argmax(1)
         # the last `lag` ticks never get a lagged answer; the provisional one stands for them
         tail = answers.log_probs[len(lagged) :].argmax(1)
-        lagged_hits += int(((np.concatenate([lagged, tail]) == track.actions) & known).sum())
+        lagged_hits += int(((np.concatenate([lagged, tail]) == actions) & known).sum())
         total += int(known.sum())
     return hits / max(total, 1), lagged_hits / max(total, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -18,13 +19,16 @@ from hal_ros.core.types import DecoderSpec, ImageSpec, JointSpec, ModelCard
 from hal_ros.data import episodes, features
 from hal_ros.data.sensors import SensorTopics
 from hal_ros.model.encoder import feature_shape, write_encoder
+from hal_ros.model.eye import Eye
 from hal_ros.model.hal import CausalHal, HalConfig
 from hal_ros.train import checkpoint
 from hal_ros.train.config import DataConfig, TrainConfig, config_from_mapping
+from hal_ros.train.eye import load_eye
 from hal_ros.train.tracks import Track, load_tracks
 
 Report = Callable[[str], None]
 TRAINING, VALIDATION = "train", "validation"
+EYE = "eye"  # folder of the eye's checkpoint in a run's
 
 
 class Material(NamedTuple):
@@ -51,7 +55,6 @@ def draft_card(config: TrainConfig) -> ModelCard:
     data, model = config.data, config.model
     if not data.joints:
         raise ConfigError("data.joints is empty; expected the joints' names in the model's order")
-    hal = hal_config(config, 2)
     return ModelCard(
         name=config.name,
         vocabulary=vocabulary_of(data),
@@ -60,17 +63,16 @@ def draft_card(config: TrainConfig) -> ModelCard:
         rate_hz=data.rate_hz,
         lag_ticks=data.lag_ticks,
         max_held_ticks=data.max_held_ticks,
-        feature_dim=hal.feature_dim,
+        feature_dim=math.prod(grid_of(data)),
         window_ticks=sum(ticks - 1 for ticks in model.lookback) + 1,
         decoder=DecoderSpec(),
         supervision=config.supervision,
     )
 
 
-def hal_config(config: TrainConfig, actions: int) -> HalConfig:
-    """Return the architecture for `actions` actions."""
-    grid = feature_shape(config.data.image_size_px, config.data.encoder_stage)
-    return HalConfig(actions=actions, joints=len(config.data.joints), grid=grid, **vars(config.model))
+def grid_of(config: DataConfig) -> tuple[int, int, int]:
+    """Return rows, columns and channels of the encoder's map."""
+    return feature_shape(config.image_size_px, config.encoder_stage)
 
 
 def ensure_encoder(config: DataConfig) -> Path:
@@ -93,7 +95,7 @@ def prepare(config: DataConfig, card: ModelCard, split: str, encoder: Path, repo
         folders.append(folder)
         if (fresh and count % 20 == 0) or count == len(bags):
             report(f"{split}: {count}/{len(bags)} episodes ingested")
-    tracks = [track for folder in folders for track in load_tracks(folder, encoder)]
+    tracks = [track for folder in folders for track in load_tracks(folder, encoder, card.vocabulary)]
     digest = hashlib.sha256("\n".join(folder.name for folder in folders).encode()).hexdigest()
     return Material(tracks, folders, digest)
 
@@ -139,13 +141,21 @@ def settings_sha256(config: TrainConfig) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
-def load_run(folder: Path) -> tuple[TrainConfig, CausalHal, dict[str, Any]]:
-    """Return a run's settings, its best epoch's model, and what else its checkpoint says."""
+class Run(NamedTuple):
+    """What a finished run holds: its settings, the eye, its best epoch's model, and what else its checkpoint says."""
+
+    config: TrainConfig
+    eye: Eye
+    model: CausalHal
+    about: dict[str, Any]
+
+
+def load_run(folder: Path) -> Run:
+    """Read a run's folder: the model's checkpoint in it, the eye's in `eye/`."""
     saved = checkpoint.load(folder)
-    config = config_from_mapping(saved.about["config"])
     model = CausalHal(HalConfig.from_json(saved.about["hal"]))
     model.load_state_dict(saved.part("best"))
-    return config, model.eval(), saved.about
+    return Run(config_from_mapping(saved.about["config"]), load_eye(folder / EYE), model.eval(), saved.about)
 
 
 def trained_from(

@@ -1,4 +1,4 @@
-"""Training material in memory: what the step graph would be fed, tick by tick, and what was right to answer."""
+"""Episodes in memory, before the eye has looked at them: what the step graph would be fed, tick by tick."""
 
 from __future__ import annotations
 
@@ -14,25 +14,30 @@ from hal_ros.core.errors import DatasetError
 from hal_ros.core.types import NO_ACTION, FloatArray
 from hal_ros.data import episodes, features
 
+SPREAD_FLOOR = 1e-3
+"""Joints and channels that hardly vary in training are not blown up by standardising."""
+
 
 class Track(NamedTuple):
     """A stretch of ticks that begins with the initial state."""
 
-    name: str
+    name: str  # of its own among all tracks of its episode
     feature: NDArray[np.float16]  # (T, D), may be mapped from disk
     image_valid: FloatArray  # (T,)
     joints: FloatArray  # (T, 3J)
     joints_valid: FloatArray  # (T, 3J)
     actions: NDArray[np.int64]  # (T,) ids, NO_ACTION where nothing is annotated
+    transcript: tuple[int, ...] = ()  # ids of the ordered actions; () when unknown
 
     @property
     def ticks(self) -> int:
         """T."""
         return len(self.actions)
 
-    def part(self, start: int, stop: int) -> Track:
-        """Return ticks [start, stop) as a track of its own."""
-        return Track(self.name, *(column[start:stop] for column in self[1:]))  # type: ignore[arg-type]
+    def part(self, start: int, stop: int, name: str) -> Track:
+        """Return ticks [start, stop) as a track of its own; nobody knows which part of the transcript is its."""
+        columns = (self.feature, self.image_valid, self.joints, self.joints_valid, self.actions)
+        return Track(name, *(column[start:stop] for column in columns))  # type: ignore[arg-type]
 
 
 class Standard(NamedTuple):
@@ -44,33 +49,68 @@ class Standard(NamedTuple):
     channel_spread: FloatArray
 
 
-def load_tracks(episode_folder: Path, encoder: Path) -> list[Track]:
-    """Return the tracks of a cached, annotated episode: one for each fresh grid in it."""
+def load_tracks(episode_folder: Path, encoder: Path, vocabulary: Sequence[str] = ()) -> list[Track]:
+    """Return the tracks of a cached episode: one for each fresh grid in it.
+
+    Without an annotation all actions are NO_ACTION. The transcript, by ids of `vocabulary`, stays with an episode that
+    is one track; DatasetError where it names an action outside the vocabulary.
+    """
     episode = episodes.load(episode_folder)
-    if episode.actions is None:
-        raise DatasetError(f"episode {episode.name}: has no {episodes.ANNOTATION}; expected annotated episodes")
     feature = features.load(features.cached(episode_folder, encoder))
-    starts = [*np.flatnonzero(episode.fresh), len(episode.stamp_ns)]
-    whole = Track(episode.name, feature, episode.image_valid, episode.joints, episode.joints_valid, episode.actions)
-    return [whole.part(int(start), int(stop)) for start, stop in itertools.pairwise(starts)]
+    ticks = len(episode.stamp_ns)
+    actions = np.full(ticks, NO_ACTION, np.int64) if episode.actions is None else episode.actions
+    transcript = _ids(episode.transcript, vocabulary, episode.name) if vocabulary else ()
+    sensors = (feature, episode.image_valid, episode.joints, episode.joints_valid)
+    whole = Track(episode.name, *sensors, actions, transcript)
+    starts = [*np.flatnonzero(episode.fresh).tolist(), ticks]
+    if len(starts) == 2:
+        return [whole]
+    parts = enumerate(itertools.pairwise(starts), 1)
+    return [whole.part(start, stop, f"{episode.name}#{count}") for count, (start, stop) in parts]
+
+
+def _ids(transcript: Sequence[str], vocabulary: Sequence[str], name: str) -> tuple[int, ...]:
+    unknown = sorted(set(transcript) - set(vocabulary))
+    if unknown:
+        raise DatasetError(
+            f"episode {name}: its transcript names {', '.join(unknown)}; expected {', '.join(vocabulary)}"
+        )
+    return tuple(vocabulary.index(action) for action in transcript)
+
+
+def restrict(tracks: Sequence[Track], modalities: str) -> list[Track]:
+    """Return the tracks as a robot without camera ("joints"), without joints ("camera") or with "both" gives them."""
+    return [
+        track._replace(
+            image_valid=track.image_valid * np.float32(modalities != "joints"),
+            joints_valid=track.joints_valid * np.float32(modalities != "camera"),
+        )
+        for track in tracks
+    ]
 
 
 def measure(tracks: Sequence[Track], channels: int) -> Standard:
     """Return means and standard deviations over all valid values; a joint that is never valid has mean 0, spread 1."""
-    joints = np.concatenate([track.joints for track in tracks]).astype(np.float64)
-    valid = np.concatenate([track.joints_valid for track in tracks])
-    count = np.maximum(valid.sum(0), 1)
-    mean = (joints * valid).sum(0) / count
-    spread = np.sqrt((np.square(joints - mean) * valid).sum(0) / count)
-    spread[valid.sum(0) == 0] = 1
-    channel_mean, channel_spread = _measure_channels(tracks, channels)
-    floor = 1e-3
-    return Standard(
-        mean.astype(np.float32),
-        np.maximum(spread, floor).astype(np.float32),
-        channel_mean.astype(np.float32),
-        np.maximum(channel_spread, floor).astype(np.float32),
+    joint_mean, joint_spread = measure_values(
+        np.concatenate([track.joints for track in tracks]), np.concatenate([track.joints_valid for track in tracks])
     )
+    channel_mean, channel_spread = _measure_channels(tracks, channels)
+    return Standard(
+        joint_mean,
+        joint_spread,
+        channel_mean.astype(np.float32),
+        np.maximum(channel_spread, SPREAD_FLOOR).astype(np.float32),
+    )
+
+
+def measure_values(values: NDArray, valid: NDArray) -> tuple[FloatArray, FloatArray]:
+    """Return mean and spread (P,) of values (T, P) where valid (T, P) or (T, 1); a column that never is gets 0 and 1."""
+    values, valid = values.astype(np.float64), np.broadcast_to(valid, values.shape)
+    count = np.maximum(valid.sum(0), 1)
+    mean = (values * valid).sum(0) / count
+    spread = np.sqrt((np.square(values - mean) * valid).sum(0) / count)
+    spread[valid.sum(0) == 0] = 1
+    return mean.astype(np.float32), np.maximum(spread, SPREAD_FLOOR).astype(np.float32)
 
 
 def _measure_channels(tracks: Sequence[Track], channels: int) -> tuple[NDArray, NDArray]:
@@ -83,9 +123,3 @@ def _measure_channels(tracks: Sequence[Track], channels: int) -> tuple[NDArray, 
         count += len(rows)
     mean = total / max(count, 1)
     return mean, np.sqrt(np.maximum(squares / max(count, 1) - np.square(mean), 0))
-
-
-def action_counts(tracks: Sequence[Track], actions: int) -> NDArray[np.int64]:
-    """Return how many annotated ticks each action has, (K,)."""
-    labels = np.concatenate([track.actions for track in tracks])
-    return np.bincount(labels[labels != NO_ACTION], minlength=actions)

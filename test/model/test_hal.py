@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -10,8 +12,10 @@ from hal_ros.model.hal import (  # noqa: E402
     CausalHal,
     HalConfig,
     Inputs,
+    LockedDropout,
     Outputs,
     State,
+    _leak,
     flatten_state,
     state_names,
     unflatten_state,
@@ -19,32 +23,34 @@ from hal_ros.model.hal import (  # noqa: E402
 
 CONFIG = HalConfig(
     actions=5,
-    joints=3,
-    grid=(2, 2, 6),
+    values=9,
+    seen=12,
     width=16,
     heads=2,
     lookback=(3, 5, 9),
     feed_forward=32,
-    cell_width=8,
-    gazes=2,
-    keypoints=3,
 )
+EYELESS = replace(CONFIG, seen=0)
 TOLERANCE = 1e-5
 WINDOW = CONFIG.window_ticks
 TICKS = int(2.5 * WINDOW)
 
 
-@pytest.fixture
-def model() -> CausalHal:
+def make_model(config: HalConfig) -> CausalHal:
     torch.manual_seed(0)
-    model = CausalHal(CONFIG).eval()
+    model = CausalHal(config).eval()
     with torch.no_grad():  # away from the zeros that biases start with
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn_like(parameter)
     return model
 
 
-def random_inputs(ticks: int, batch: int = 1, seed: int = 1) -> Inputs:
+@pytest.fixture(params=[CONFIG, EYELESS, replace(CONFIG, gate=False)], ids=["eye", "no-eye", "no-gate"])
+def model(request) -> CausalHal:
+    return make_model(request.param)
+
+
+def random_inputs(model: CausalHal, ticks: int, batch: int = 1, seed: int = 1) -> Inputs:
     """Inputs with missing images and joints, and with held ticks."""
     random = torch.Generator().manual_seed(seed)
 
@@ -52,10 +58,10 @@ def random_inputs(ticks: int, batch: int = 1, seed: int = 1) -> Inputs:
         return (torch.rand(shape, generator=random) < 0.85).float()
 
     inputs = Inputs(
-        torch.randn(batch, ticks, CONFIG.feature_dim, generator=random),
+        torch.randn(batch, ticks, model.config.seen, generator=random),
         flags(batch, ticks, 1),
-        torch.randn(batch, ticks, 3 * CONFIG.joints, generator=random),
-        flags(batch, ticks, 3 * CONFIG.joints),
+        torch.randn(batch, ticks, CONFIG.values, generator=random),
+        flags(batch, ticks, CONFIG.values),
     )
     held = [max(0, tick - 1) if tick % 11 in (5, 6) else tick for tick in range(ticks)]
     return Inputs(*(x[:, held] for x in inputs))
@@ -80,7 +86,7 @@ def step_through(model: CausalHal, inputs: Inputs, state: State) -> tuple[Output
 
 @torch.no_grad()
 def test_the_future_never_changes_the_past(model):
-    inputs, other = random_inputs(TICKS), random_inputs(TICKS, seed=2)
+    inputs, other = random_inputs(model, TICKS), random_inputs(model, TICKS, seed=2)
     for tick in (0, 3, WINDOW, TICKS - 2):
         changed = Inputs(
             *(torch.cat([a[:, : tick + 1], b[:, tick + 1 :]], 1) for a, b in zip(inputs, other, strict=True))
@@ -98,10 +104,10 @@ def cut_outputs(outputs: Outputs, stop: int) -> tuple:
 @torch.no_grad()
 def test_the_presence_of_a_tick_reaches_the_end_of_the_window(model):
     """Attention sees window_ticks and no more; the control for causality being no mere blindness."""
-    free = HalConfig(**{**CONFIG.to_json(), "classifier_reads": "trunk"})
+    free = replace(model.config, classifier_reads="trunk")
     blind_gate = CausalHal(free).eval()
     blind_gate.load_state_dict(model.state_dict())
-    inputs = random_inputs(2 * WINDOW)
+    inputs = random_inputs(model, 2 * WINDOW)
     changed = Inputs(*(x.clone() for x in inputs))
     changed.joints[:, 0] += 1.0
     changed.joints_valid[:, 0] = inputs.joints_valid[:, 0] = 1.0
@@ -114,7 +120,7 @@ def test_the_presence_of_a_tick_reaches_the_end_of_the_window(model):
 
 def test_a_sequence_equals_its_steps(model):
     """Through warm-up, held ticks, missing inputs and over more than two windows."""
-    inputs = random_inputs(TICKS, batch=2)
+    inputs = random_inputs(model, TICKS, batch=2)
     with torch.no_grad():
         outputs, state = model(inputs, model.initial_state(2))
     stepped, stepped_state = step_through(model, inputs, model.initial_state(2))
@@ -123,7 +129,7 @@ def test_a_sequence_equals_its_steps(model):
 
 
 def test_parity_notices_a_cache_that_is_one_tick_late(model):
-    inputs = random_inputs(TICKS)
+    inputs = random_inputs(model, TICKS)
     with torch.no_grad():
         outputs, _ = model(inputs, model.initial_state())
     state = model.initial_state()
@@ -139,7 +145,7 @@ def test_parity_notices_a_cache_that_is_one_tick_late(model):
 @torch.no_grad()
 @pytest.mark.parametrize("chunks", [(1, TICKS - 1), (7, WINDOW, TICKS - WINDOW - 7), (TICKS - 1, 1)])
 def test_chunks_with_carried_state_equal_the_whole(model, chunks):
-    inputs = random_inputs(TICKS)
+    inputs = random_inputs(model, TICKS)
     whole, _ = model(inputs, model.initial_state())
     state, start, pieces = model.initial_state(), 0, []
     for length in chunks:
@@ -153,7 +159,7 @@ def test_chunks_with_carried_state_equal_the_whole(model, chunks):
 @torch.no_grad()
 def test_the_last_window_with_the_carried_context_equals_the_step(model):
     """What a fresh process could recompute: attention from the last window, the context from the stream."""
-    inputs = random_inputs(TICKS)
+    inputs = random_inputs(model, TICKS)
     before, _ = model(cut(inputs, 0, TICKS - 1), model.initial_state())
     _, state = step_through(model, cut(inputs, 0, TICKS - 1), model.initial_state())
     stepped, _ = model.step(Inputs(*(x[:, -1] for x in inputs)), state)
@@ -170,7 +176,7 @@ def test_the_last_window_with_the_carried_context_equals_the_step(model):
 
 @torch.no_grad()
 def test_a_reset_stream_is_a_new_one_and_its_neighbour_goes_on(model):
-    inputs = random_inputs(40, batch=2)
+    inputs = random_inputs(model, 40, batch=2)
     _, state = model(cut(inputs, 0, 20), model.initial_state(2))
     reset, _ = model(cut(inputs, 20, 40), state.where_kept(torch.tensor([0.0, 1.0])))
     fresh, _ = model(cut(inputs, 20, 40), model.initial_state(2))
@@ -181,22 +187,25 @@ def test_a_reset_stream_is_a_new_one_and_its_neighbour_goes_on(model):
 
 @torch.no_grad()
 def test_values_under_a_zero_flag_are_ignored(model):
-    inputs = random_inputs(30)
+    inputs = random_inputs(model, 30)
     garbage = Inputs(
-        torch.where(inputs.image_valid > 0, inputs.feature, torch.full_like(inputs.feature, 7.0)),
+        torch.where(inputs.image_valid > 0, inputs.seen, torch.full_like(inputs.seen, 7.0)),
         inputs.image_valid,
         torch.where(inputs.joints_valid > 0, inputs.joints, torch.full_like(inputs.joints, -9.0)),
         inputs.joints_valid,
     )
     before, after = (model(x, model.initial_state())[0] for x in (inputs, garbage))
     assert difference(before, after) == 0
-    seen = garbage._replace(image_valid=torch.ones_like(inputs.image_valid))
-    assert difference(before, model(seen, model.initial_state())[0]) > 1e-3
+    counted = garbage._replace(joints_valid=torch.ones_like(inputs.joints_valid))
+    assert difference(before, model(counted, model.initial_state())[0]) > 1e-3
+    if model.config.seen:
+        counted = garbage._replace(image_valid=torch.ones_like(inputs.image_valid))
+        assert difference(before, model(counted, model.initial_state())[0]) > 1e-3
 
 
 @torch.no_grad()
 def test_the_first_tick_takes_the_context_whole_and_outputs_are_probabilities(model):
-    outputs, _ = model(random_inputs(20), model.initial_state())
+    outputs, _ = model(random_inputs(model, 20), model.initial_state())
     assert float(outputs.boundary[0, 0]) == 1.0
     assert bool(((outputs.boundary >= 0) & (outputs.boundary <= 1)).all())
     torch.testing.assert_close(outputs.log_probs.exp().sum(-1), torch.ones(1, 20))
@@ -214,3 +223,24 @@ def test_config_survives_json(model):
     import json
 
     assert HalConfig.from_json(json.loads(json.dumps(CONFIG.to_json()))) == CONFIG
+
+
+@torch.no_grad()
+def test_the_leak_in_one_sum_is_the_leak_tick_by_tick():
+    """Also where a gate is wide open, and over a stretch whose products of (1 - g) underflow."""
+    gates = torch.sigmoid(torch.randn(2, 600, 1) * 4)
+    gates[:, [0, 17]] = 1.0
+    candidate, context = torch.randn(2, 600, 3), torch.randn(2, 3)
+    unrolled, expected = context, []
+    for tick in range(600):
+        unrolled = unrolled + gates[:, tick] * (candidate[:, tick] - unrolled)
+        expected.append(unrolled)
+    torch.testing.assert_close(_leak(gates, candidate, context), torch.stack(expected, 1), atol=1e-5, rtol=0)
+
+
+def test_dropout_takes_a_channel_for_the_whole_stretch_and_nothing_at_run_time():
+    drop = LockedDropout(0.5)
+    dropped = drop(torch.ones(4, 10, 32))
+    assert set(dropped.unique().tolist()) == {0.0, 2.0}
+    assert torch.equal(dropped, dropped[:, :1].expand(4, 10, 32))
+    assert torch.equal(drop.eval()(torch.ones(1, 3, 4)), torch.ones(1, 3, 4))

@@ -10,94 +10,146 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from synthetic_tracks import make_tracks  # noqa: E402
+from synthetic_tracks import ACTIONS, COLUMNS, random_clips  # noqa: E402
 
 from hal_ros.core.types import NO_ACTION  # noqa: E402
-from hal_ros.train.batches import batches, plan  # noqa: E402
+from hal_ros.data.clips import Clip  # noqa: E402
+from hal_ros.train.batches import Stream, batches, changes, lessons, plan  # noqa: E402
+from hal_ros.train.clips import Columns, Supervised  # noqa: E402
 from hal_ros.train.config import BatchConfig  # noqa: E402
 
 PLAIN = BatchConfig(streams=3, chunk_ticks=16, late_start=0.0, held=0.0, blind=0.0, numb=0.0, joint_dropout=0.0)
 LAG, HELD = 2, 3
+STREAM = Stream(COLUMNS, ACTIONS, LAG, HELD)
 
 
-def all_batches(tracks, config, seed=0):
+def all_batches(material, config, seed=0, stream=STREAM):
     random = np.random.default_rng(seed)
-    return list(batches(plan(tracks, config, random), config, LAG, HELD, random))
+    return list(batches(plan(lessons(material), config, random), config, stream, random))
+
+
+def joined(column) -> np.ndarray:
+    """The batches of one stream behind each other."""
+    return torch.cat([part[0] for part in column]).numpy()
 
 
 def test_an_epoch_plays_every_tick_once_and_in_order():
-    tracks = make_tracks(7, seed=0, ticks=45)
-    counted = sum(int(batch.targets.weight.sum()) for batch in all_batches(tracks, PLAIN))
-    assert counted == 7 * 45
-    for stream in plan(tracks, PLAIN, np.random.default_rng(0)):
+    material = random_clips(7, seed=0, ticks=45)
+    assert sum(int(batch.targets.weight.sum()) for batch in all_batches(material, PLAIN)) == 7 * 45
+    for stream in plan(lessons(material), PLAIN, np.random.default_rng(0)):
         for before, after in itertools.pairwise(stream):
-            assert after.start == (before.stop if after.track is before.track else 0)
+            assert after.start == (before.stop if after.lesson is before.lesson else 0)
 
 
-def test_a_stream_carries_its_state_except_at_a_tracks_entry():
+def test_a_stream_carries_its_state_except_at_a_clips_entry():
     config = replace(PLAIN, late_start=1.0)
-    tracks = make_tracks(5, seed=0)
-    streams = plan(tracks, config, np.random.default_rng(0))
+    material = random_clips(5, seed=0)
+    streams = plan(lessons(material), config, np.random.default_rng(0))
     assert any(chunk.entry > 0 for stream in streams for chunk in stream)
-    for index, batch in enumerate(all_batches(tracks, config)):
+    for index, batch in enumerate(all_batches(material, config)):
         for stream, carried in zip(streams, batch.carried.tolist(), strict=True):
             goes_on = index < len(stream) and stream[index].start > stream[index].entry
             assert carried == float(goes_on)
 
 
 def test_lagged_targets_are_the_actions_of_lag_ticks_before():
-    (track,) = make_tracks(1, seed=0, ticks=40)
-    rows = all_batches([track], PLAIN)
-    actions = torch.cat([batch.targets.lagged_actions[0] for batch in rows])[:40].numpy()
-    weight = torch.cat([batch.targets.lagged_weight[0] for batch in rows])[:40].numpy()
-    np.testing.assert_array_equal(actions[LAG:], track.actions[:-LAG])
+    material = random_clips(1, seed=0, ticks=40)
+    rows = all_batches(material, PLAIN)
+    actions = joined(batch.targets.lagged_actions for batch in rows)[:40].argmax(1)
+    weight = joined(batch.targets.lagged_weight for batch in rows)[:40]
+    np.testing.assert_array_equal(actions[LAG:], material.clips[0].actions[:-LAG])
     np.testing.assert_array_equal(weight, [0] * LAG + [1] * (40 - LAG))
 
 
-def test_ticks_without_annotation_weigh_nothing():
-    (track,) = make_tracks(1, seed=0, ticks=16)
-    track.actions[4:7] = NO_ACTION
-    (batch,) = all_batches([track], PLAIN)
+def test_soft_targets_and_confidence_arrive_as_they_were_given():
+    material = random_clips(1, seed=0, ticks=16)
+    soft = np.random.default_rng(1).dirichlet(np.ones(ACTIONS), 16)
+    confidence = np.linspace(0, 1, 16)
+    (batch,) = all_batches(material._replace(targets={"clip-0": soft}, confidence={"clip-0": confidence}), PLAIN)
+    np.testing.assert_allclose(batch.targets.actions[0], soft, rtol=1e-6)
+    np.testing.assert_allclose(batch.targets.weight[0], confidence, rtol=1e-6)
+    np.testing.assert_allclose(batch.targets.lagged_weight[0, LAG:], confidence[:-LAG], rtol=1e-6)
+
+
+def test_targets_count_and_not_the_clips_own_actions():
+    material = random_clips(2, seed=0, ticks=16)
+    other = (material.clips[0].actions + 1) % ACTIONS
+    (batch,) = all_batches(material._replace(targets={"clip-0": other}), PLAIN)
+    assert len(batch.carried) == 1  # a clip without target is not played
+    np.testing.assert_array_equal(batch.targets.actions[0].argmax(1), other)
+
+
+def test_ticks_without_a_label_weigh_nothing():
+    material = random_clips(1, seed=0, ticks=16)
+    material.clips[0].actions[4:7] = NO_ACTION
+    (batch,) = all_batches(material, PLAIN)
     assert batch.targets.weight[0].tolist() == [1] * 4 + [0] * 3 + [1] * 9
 
 
+def test_a_change_is_where_the_label_changes_and_its_share_where_that_is_unsure():
+    hard = np.array([2, 2, 0, 0, NO_ACTION, 1, 1, 3])
+    np.testing.assert_array_equal(changes(hard), [0, 0, 1, 0, 0, 0, 0, 1])
+    soft = np.array([[1.0, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
+    np.testing.assert_allclose(changes(soft), [0, 0.25, 0.5, 0.25])
+    material = random_clips(1, seed=0, ticks=40)
+    found = joined(batch.targets.change for batch in all_batches(material, PLAIN))[:40]
+    np.testing.assert_array_equal(found, changes(material.clips[0].actions))
+
+
 def test_held_ticks_repeat_the_input_before_and_keep_their_own_target():
-    (track,) = make_tracks(1, seed=0, ticks=16)
-    (batch,) = all_batches([track], replace(PLAIN, held=0.3))
-    joints = batch.inputs.joints[0].numpy()
+    material = random_clips(1, seed=0, ticks=16)
+    (clip,) = material.clips
+    (batch,) = all_batches(material, replace(PLAIN, held=0.3))
+    joints, expected = batch.inputs.joints[0].numpy(), COLUMNS.split(clip.inputs).joints
     held = [tick for tick in range(1, 16) if (joints[tick] == joints[tick - 1]).all()]
     assert held
     others = [tick for tick in range(16) if tick not in held]
-    np.testing.assert_array_equal(joints[others], track.joints[others])
-    np.testing.assert_array_equal(batch.targets.actions[0].numpy(), track.actions)
+    np.testing.assert_array_equal(joints[others], expected[others])
+    np.testing.assert_array_equal(batch.targets.actions[0].argmax(1), clip.actions)
 
 
-@pytest.mark.parametrize("modality", ["joints", "camera"])
-def test_a_modality_that_is_never_seen_has_zero_flags(modality):
-    for batch in all_batches(make_tracks(4, seed=0), replace(PLAIN, modalities=modality)):
-        hidden = batch.inputs.image_valid if modality == "joints" else batch.inputs.joints_valid
-        shown = batch.inputs.joints_valid if modality == "joints" else batch.inputs.image_valid
-        assert float(hidden.abs().max()) == 0
-        assert float(shown.max()) == 1
-
-
-def test_dropout_takes_away_cameras_and_joints_and_only_flags_change():
-    config = replace(PLAIN, blind=0.5, numb=0.5, joint_dropout=0.5)
-    tracks = make_tracks(6, seed=0)
-    rows, plain = all_batches(tracks, config), all_batches(tracks, PLAIN)
+def test_dropout_takes_away_cameras_and_joints_and_without_joints_the_eye_sees_otherwise():
+    config = replace(PLAIN, blind=0.5, numb=0.5)
+    material = random_clips(6, seed=0)
+    rows = all_batches(material, config)
     images = torch.cat([batch.inputs.image_valid.flatten() for batch in rows])
-    joints = torch.cat([batch.inputs.joints_valid.flatten() for batch in rows])
+    joints = torch.cat([batch.inputs.joints_valid.flatten(0, 1) for batch in rows])
+    seen = torch.cat([batch.inputs.seen.flatten(0, 1) for batch in rows])
+    played = torch.cat([batch.targets.weight.flatten() for batch in rows]) > 0
     assert 0 < float(images.mean()) < 1
-    assert 0 < float(joints.mean()) < 1
-    assert len(rows) == len(plain)
+    gone = (joints == 0).all(1)
+    assert 0 < int((gone & played).sum()) < int(played.sum())
+    numb = seen.mean(1) > 50  # `random_clips` adds 100 to what is seen without joints
+    assert torch.equal(numb[played], gone[played])
+
+
+def test_single_joints_go_with_all_their_values():
+    rows = all_batches(random_clips(6, seed=0), replace(PLAIN, joint_dropout=0.5))
+    valid = torch.cat([batch.inputs.joints_valid.flatten(0, 1) for batch in rows])
+    by_joint = valid.reshape(-1, 3, COLUMNS.joints)
+    assert torch.equal(by_joint.amin(1), by_joint.amax(1))
+    assert 0 < float((by_joint[:, 0].sum(1) == 1).float().mean()) < 1  # one gone, the other not
+
+
+def test_plain_feature_vectors_stand_where_joints_stand_and_are_never_dropped():
+    random = np.random.default_rng(0)
+    values = random.normal(size=(20, 5))
+    values[3, 1] = np.nan
+    clip = Clip("clip", values, np.zeros(20, np.int64), ())
+    stream = STREAM._replace(columns=Columns(0, 5))
+    rows = all_batches(Supervised([clip], {"clip": clip.actions}), replace(PLAIN, blind=1, numb=1), stream=stream)
+    valid = joined(batch.inputs.joints_valid for batch in rows)[:20]
+    np.testing.assert_array_equal(valid, np.isfinite(values))
+    np.testing.assert_allclose(joined(batch.inputs.joints for batch in rows)[:20], np.nan_to_num(values), rtol=1e-6)
+    assert rows[0].inputs.seen.shape[2] == 0
 
 
 def test_the_same_seed_gives_the_same_epoch_and_another_does_not():
     config = BatchConfig(streams=3, chunk_ticks=16)
-    tracks = make_tracks(6, seed=0)
+    material = random_clips(6, seed=0)
 
     def signature(seed):
-        return torch.cat([batch.inputs.joints.flatten() for batch in all_batches(tracks, config, seed)])
+        return torch.cat([batch.inputs.joints.flatten() for batch in all_batches(material, config, seed)])
 
     first, again, other = signature(0), signature(0), signature(1)
     assert torch.equal(first, again)

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from synthetic_tracks import HAL, SETTINGS, make_tracks  # noqa: E402
+from synthetic_tracks import ACTIONS, COLUMNS, SETTINGS, look_at, make_tracks, random_clips  # noqa: E402
 
 from hal_ros.core.errors import DatasetError  # noqa: E402
-from hal_ros.train import checkpoint  # noqa: E402
+from hal_ros.data.clips import Clip  # noqa: E402
+from hal_ros.train import checkpoint, loop  # noqa: E402
+from hal_ros.train.clips import Columns, Supervised, annotated  # noqa: E402
 from hal_ros.train.config import config_from_mapping  # noqa: E402
-from hal_ros.train.decoding import choose_decoder, fit_temperatures  # noqa: E402
-from hal_ros.train.loop import fit, new_model, validate  # noqa: E402
-from hal_ros.train.tracks import measure  # noqa: E402
+from hal_ros.train.loop import answer, fit, new_model, validate  # noqa: E402
+from hal_ros.train.tracks import restrict  # noqa: E402
 
 CONFIG = config_from_mapping(SETTINGS)
+MATERIAL, VALIDATION = random_clips(6, seed=0), random_clips(2, seed=1)
 
 
-def train(config, folder=None, tracks=None):
-    tracks = tracks or make_tracks(6, seed=0)
-    model = new_model(config, HAL, measure(tracks, HAL.grid[2]))
-    return fit(config, model, tracks, make_tracks(2, seed=1), folder, report=lambda _: None)
+def train(config, folder=None, material=MATERIAL, validation=VALIDATION, columns=COLUMNS):
+    model = new_model(config, ACTIONS, columns, material.clips)
+    return fit(config, model, material, validation, folder, report=lambda _: None)
 
 
 def weights(trained):
@@ -39,13 +40,43 @@ def with_epochs(config, epochs):
     return replace(config, optimiser=replace(config.optimiser, epochs=epochs))
 
 
+def with_losses(config, **losses):
+    return replace(config, losses=replace(config.losses, **losses))
+
+
 def test_it_learns_what_needs_both_eyes_and_joints():
-    config = with_epochs(CONFIG, 12)
-    tracks = make_tracks(10, seed=0)
-    trained = train(config, tracks=tracks)
+    config = with_epochs(CONFIG, 8)
+    tracks, others = make_tracks(10, seed=0), make_tracks(2, seed=1)
+    seen, others_seen, blind = look_at(config, tracks, others, restrict(others, "joints"))
+    trained = train(config, material=annotated(seen), validation=annotated(others_seen))
     assert trained.accuracy > 0.8
-    blind = replace(config, batches=replace(config.batches, modalities="joints"))
-    assert validate(trained.model, make_tracks(2, seed=1), blind)[1] < 0.7  # the control: joints alone do not do
+    assert validate(trained.model, annotated(blind), CONFIG.data.lag_ticks)[1] < 0.7  # the control
+
+
+def test_what_is_taught_is_the_target_and_not_the_annotation():
+    shifted = {name: (target + 1) % ACTIONS for name, target in MATERIAL.targets.items()}
+    trained = train(with_epochs(CONFIG, 6), material=MATERIAL._replace(targets=shifted))
+    assert validate(trained.model, VALIDATION, CONFIG.data.lag_ticks)[0] < 0.4
+    shifted = {name: (target + 1) % ACTIONS for name, target in VALIDATION.targets.items()}
+    assert validate(trained.model, VALIDATION._replace(targets=shifted), CONFIG.data.lag_ticks)[0] > 0.6
+
+
+def test_soft_targets_without_certainty_teach_uncertainty():
+    soft = {name: 0.7 * np.eye(ACTIONS)[target] + 0.075 for name, target in MATERIAL.targets.items()}
+    trained = train(with_epochs(CONFIG, 10), material=MATERIAL._replace(targets=soft))
+    said = np.concatenate([answer(trained.model, clip).log_probs for clip in VALIDATION.clips])
+    assert 0.6 < float(np.exp(said.max(1)).mean()) < 0.85
+
+
+def test_feature_vectors_alone_are_learned_from():
+    columns = Columns(0, COLUMNS.values)
+
+    def plain(material):
+        clips = [Clip(c.name, COLUMNS.split(c.inputs).joints, c.actions, c.transcript) for c in material.clips]
+        return Supervised(clips, material.targets)
+
+    trained = train(with_epochs(CONFIG, 8), None, plain(MATERIAL), plain(VALIDATION), columns)
+    assert trained.accuracy > 0.8
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not():
@@ -53,20 +84,24 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not():
     assert not same(weights(train(CONFIG)), weights(train(replace(CONFIG, seed=1))))
 
 
-def test_a_resumed_run_ends_as_the_uninterrupted_one(tmp_path, monkeypatch):
-    whole = train(CONFIG, tmp_path / "whole")
-    cut_off(tmp_path / "cut", monkeypatch)
-    resumed = train(CONFIG, tmp_path / "cut")
+@pytest.mark.parametrize(
+    "config",
+    [CONFIG, with_losses(CONFIG, reconstruction=0.1, kl=0.01, slowness=0.1, boundary=0.1)],
+    ids=["bare", "hal"],
+)
+def test_a_resumed_run_ends_as_the_uninterrupted_one(config, tmp_path, monkeypatch):
+    whole = train(config, tmp_path / "whole")
+    cut_off(config, tmp_path / "cut", monkeypatch)
+    resumed = train(config, tmp_path / "cut")
     assert same(weights(whole), weights(resumed))
     first, second = checkpoint.load(tmp_path / "whole"), checkpoint.load(tmp_path / "cut")
+    assert first.tensors.keys() == second.tensors.keys()
     assert same(first.tensors, second.tensors)
     assert first.about == second.about
 
 
-def cut_off(folder, monkeypatch, epochs=2):
+def cut_off(config, folder, monkeypatch, epochs=2):
     """Train, and interrupt as a person would: after an epoch was saved."""
-    from hal_ros.train import loop
-
     finish = loop._Run.finish_epoch
 
     def finish_and_stop(run, epoch, accuracy):
@@ -77,12 +112,12 @@ def cut_off(folder, monkeypatch, epochs=2):
     with monkeypatch.context() as patch:
         patch.setattr(loop._Run, "finish_epoch", finish_and_stop)
         with pytest.raises(KeyboardInterrupt):
-            train(CONFIG, folder)
+            train(config, folder)
 
 
 def test_resuming_without_the_optimisers_moments_would_be_noticed(tmp_path, monkeypatch):
     train(CONFIG, tmp_path / "whole")
-    cut_off(tmp_path / "cut", monkeypatch)
+    cut_off(CONFIG, tmp_path / "cut", monkeypatch)
     monkeypatch.setattr(checkpoint, "restore_optimiser", lambda *_: None)
     train(CONFIG, tmp_path / "cut")
     first, second = checkpoint.load(tmp_path / "whole"), checkpoint.load(tmp_path / "cut")
@@ -96,15 +131,25 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
         train(CONFIG, tmp_path)
 
 
-def test_temperatures_and_decoder_are_chosen_on_the_tracks_given():
-    trained = train(with_epochs(CONFIG, 10))
-    tracks = make_tracks(2, seed=1)
-    before = copy.deepcopy(trained.model.state_dict())
-    now, lagged = fit_temperatures(trained.model, tracks, CONFIG.data.lag_ticks)
-    assert trained.model.temperature.tolist() == pytest.approx([now, lagged])
-    assert all(
-        torch.equal(before[name], tensor) for name, tensor in trained.model.state_dict().items() if "temp" not in name
-    )
-    decoded = choose_decoder(trained.model, tracks, CONFIG.data.lag_ticks)
-    assert decoded.decoder.kind == "hysteresis"
-    assert 0 < decoded.mof <= 100
+def test_clips_without_targets_are_refused():
+    with pytest.raises(DatasetError, match="no training clip"):
+        train(CONFIG, material=MATERIAL._replace(targets={}))
+
+
+def test_a_long_clip_is_answered_in_pieces_as_in_one(monkeypatch):
+    trained = train(with_epochs(CONFIG, 1))
+    (clip,) = random_clips(1, seed=3, ticks=90).clips
+    whole = answer(trained.model, clip)
+    monkeypatch.setattr(loop, "ANSWER_TICKS", 7)
+    for one, pieces in zip(whole, answer(trained.model, clip), strict=True):
+        np.testing.assert_allclose(one, pieces, atol=1e-5)
+
+
+def test_clips_of_one_tick_and_constant_or_missing_features_are_survived():
+    one = Clip("one", MATERIAL.clips[0].inputs[:1], np.zeros(1, np.int64), (0,))
+    constant = np.full((30, COLUMNS.width), 3.0, np.float32)
+    constant[:, COLUMNS.seen] = constant[:, -COLUMNS.values :] = 0  # nothing of it is valid
+    clips = [one, Clip("constant", constant, np.ones(30, np.int64), (1,))]
+    trained = train(with_epochs(CONFIG, 1), material=Supervised(clips, {c.name: c.actions for c in clips}))
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in weights(trained).values())
+    assert np.isfinite(answer(trained.model, clips[0]).log_probs).all()

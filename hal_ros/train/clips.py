@@ -1,0 +1,168 @@
+"""What the sequence models are trained on: clips whose columns the eye has already filled, and what is right to answer.
+
+Columns of a clip of the eye: [seen, 0 without image (E) | image_valid (1) | joints, 0 where invalid (P) |
+joints_valid (P)]. Columns of a clip from a folder of feature vectors: the P values as they are, NaN where missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hal_ros.core.errors import DatasetError
+from hal_ros.core.types import NO_ACTION, FloatArray
+from hal_ros.data.clips import Clip
+from hal_ros.model.eye import Eye
+from hal_ros.train.tracks import Track
+
+LOOK_TICKS = 64
+"""Ticks that the eye looks at in one go: their grids stay in the processor's cache."""
+DIGEST_TICKS = 50
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Rows(NamedTuple):
+    """Some ticks of a clip, column by column, float32."""
+
+    seen: FloatArray  # (T, E)
+    image_valid: FloatArray  # (T,)
+    joints: FloatArray  # (T, P)
+    joints_valid: FloatArray  # (T, P)
+
+
+class Columns(NamedTuple):
+    """What the columns of clips mean."""
+
+    seen: int  # E, 0 where there is no eye
+    values: int  # P
+    joints: int = 0  # J, where the values are positions, velocities and efforts of joints; else 0
+
+    @property
+    def width(self) -> int:
+        """F."""
+        return self.seen + 1 + 2 * self.values if self.seen else self.values
+
+    def split(self, inputs: NDArray[Any]) -> Rows:
+        """Return the columns of inputs (T, F). Raises DatasetError where F is another one."""
+        if inputs.shape[1] != self.width:
+            raise DatasetError(f"inputs have {inputs.shape[1]} columns; expected {self.width}")
+        rows = np.asarray(inputs, np.float32)
+        if not self.seen:
+            valid = np.isfinite(rows)
+            return Rows(
+                rows[:, :0], np.zeros(len(rows), np.float32), np.where(valid, rows, 0), valid.astype(np.float32)
+            )
+        seen, values = self.seen, self.values
+        return Rows(rows[:, :seen], rows[:, seen], rows[:, seen + 1 : seen + 1 + values], rows[:, seen + 1 + values :])
+
+
+class Supervised(NamedTuple):
+    """Clips and what a model is taught of them, by the clip's name; a clip without a target teaches nothing."""
+
+    clips: Sequence[Clip]
+    targets: Mapping[str, NDArray[Any]]  # (T,) action ids, NO_ACTION where unknown, or (T, K) probabilities
+    confidence: Mapping[str, NDArray[Any]] = NOTHING  # (T,) how much each tick counts; 1 where a clip is not named
+    numb: Mapping[str, NDArray[Any]] = NOTHING  # (T, E) what is seen when no joint is known
+
+    def labels(self, clip: Clip) -> NDArray[np.int64]:
+        """Return the clip's target as ids (T,)."""
+        target = self.targets[clip.name]
+        return target.astype(np.int64) if target.ndim == 1 else target.argmax(1)
+
+
+class SeenClips(NamedTuple):
+    """Clips of the eye, and by name what it sees when no joint is known, (T, E)."""
+
+    clips: list[Clip]
+    numb: dict[str, FloatArray]
+
+
+def annotated(seen: SeenClips) -> Supervised:
+    """Teach the annotations."""
+    return Supervised(seen.clips, {clip.name: clip.actions for clip in seen.clips}, numb=seen.numb)
+
+
+def probabilities(target: NDArray[Any], actions: int) -> tuple[FloatArray, FloatArray]:
+    """Return a target as probabilities (T, K), and (T,) 1 where it is known, else 0."""
+    if target.ndim == 2:
+        return target.astype(np.float32), np.ones(len(target), np.float32)
+    known = target != NO_ACTION
+    rows = np.zeros((len(target), actions), np.float32)
+    rows[np.flatnonzero(known), target[known]] = 1
+    return rows, known.astype(np.float32)
+
+
+# --- looking ----------------------------------------------------------------------------------------------------------
+
+
+def columns_of(eye: Eye) -> Columns:
+    """Return the columns of this eye's clips."""
+    return Columns(eye.config.width, 3 * eye.config.joints, eye.config.joints)
+
+
+def seen_clips(eye: Eye, tracks: Sequence[Track], cache: Path | None = None) -> SeenClips:
+    """Look at every tick of the tracks once, as it is and without joints.
+
+    With a `cache` folder the answer is kept there, under a hash of the eye and of the tracks.
+    """
+    path = cache / f"seen-{_digest(eye, tracks)}.npz" if cache is not None else None
+    if path is not None and path.exists():
+        with np.load(path) as stored:
+            seen, numb = stored["seen"], stored["numb"]
+    else:
+        seen = np.concatenate([_look(eye, track, 1.0) for track in tracks])
+        numb = np.concatenate([_look(eye, track, 0.0) for track in tracks])
+        if path is not None:
+            _keep(path, seen=seen, numb=numb)
+    ends = np.cumsum([track.ticks for track in tracks])[:-1]
+    clips = [_clip(track, part) for track, part in zip(tracks, np.split(seen, ends), strict=True)]
+    return SeenClips(clips, {track.name: part for track, part in zip(tracks, np.split(numb, ends), strict=True)})
+
+
+def _digest(eye: Eye, tracks: Sequence[Track]) -> str:
+    """Return a hash of the eye and the tracks; of their long features some rows stand for all."""
+    digest = hashlib.sha256(repr(eye.config).encode())
+    for name, tensor in eye.state_dict().items():
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    for track in tracks:
+        digest.update(track.name.encode())
+        for column in (track.feature[::DIGEST_TICKS], track.image_valid, track.joints, track.joints_valid):
+            digest.update(np.ascontiguousarray(column).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _keep(path: Path, **arrays: FloatArray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    with unfinished.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+    unfinished.replace(path)
+
+
+@torch.no_grad()
+def _look(eye: Eye, track: Track, joints: float) -> FloatArray:
+    """Return (T, E), zeros where there is no image; `joints` is 0 to hide them."""
+    eye.eval()
+    seen = np.zeros((track.ticks, eye.config.width), np.float32)
+    for ticks in _slices(track.ticks):
+        feature = torch.from_numpy(track.feature[ticks].astype(np.float32))[None]
+        valid = torch.from_numpy(track.joints_valid[ticks])[None] * joints
+        seen[ticks] = eye(feature, torch.from_numpy(track.joints[ticks])[None], valid)[0].numpy()
+    return seen * track.image_valid[:, None]
+
+
+def _slices(ticks: int) -> Iterator[slice]:
+    return (slice(start, min(start + LOOK_TICKS, ticks)) for start in range(0, ticks, LOOK_TICKS))
+
+
+def _clip(track: Track, seen: FloatArray) -> Clip:
+    joints = np.where(track.joints_valid > 0, track.joints, 0)
+    inputs = np.concatenate([seen, track.image_valid[:, None], joints, track.joints_valid], 1)
+    return Clip(track.name, inputs.astype(np.float32), track.actions, track.transcript)

@@ -1,0 +1,143 @@
+"""The eye learns from single ticks, copes without joints, repeats itself, and is looked through once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from synthetic_tracks import ACTIONS, COLUMNS, GRID, SETTINGS, make_tracks  # noqa: E402
+
+from hal_ros.core.errors import DatasetError  # noqa: E402
+from hal_ros.core.types import NO_ACTION  # noqa: E402
+from hal_ros.train import clips, eye  # noqa: E402
+from hal_ros.train.clips import columns_of, seen_clips  # noqa: E402
+from hal_ros.train.config import config_from_mapping  # noqa: E402
+from hal_ros.train.tracks import measure, restrict  # noqa: E402
+
+CONFIG = config_from_mapping(SETTINGS)
+TRACKS, OTHERS = make_tracks(10, seed=0), make_tracks(4, seed=1)
+
+
+def actions_of(tracks):
+    return {track.name: track.actions for track in tracks}
+
+
+def trained(epochs: int, folder=None, targets=None, seed=0):
+    config = replace(CONFIG, seed=seed, eye=replace(CONFIG.eye, epochs=epochs))
+    model = eye.new_eye(config, ACTIONS, GRID, measure(TRACKS, GRID[2]))
+    ticks = eye.gather(TRACKS, targets or actions_of(TRACKS), ACTIONS)
+    return eye.fit_eye(config, model, ticks, folder, report=lambda _: None)
+
+
+@torch.no_grad()
+def accuracy(model, tracks) -> float:
+    right = []
+    for track in tracks:
+        inputs = (track.feature.astype(np.float32), track.joints, track.joints_valid)
+        guess = model.guess(model(*(torch.from_numpy(x)[None] for x in inputs)))
+        right.append(float((guess[0].argmax(1).numpy() == track.actions).mean()))
+    return float(np.mean(right))
+
+
+def same(first, second):
+    return all(
+        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    )
+
+
+def test_single_ticks_are_told_apart_by_camera_and_joints_together():
+    model = trained(40)
+    assert accuracy(model, OTHERS) > 0.8
+    assert accuracy(model, restrict(OTHERS, "camera")) < 0.7  # the control: joints say where to look
+
+
+def test_probabilities_teach_as_labels_do():
+    soft = {name: np.eye(ACTIONS)[target] for name, target in actions_of(TRACKS).items()}
+    assert same(trained(2), trained(2, targets=soft))
+
+
+def test_ticks_without_picture_or_label_are_not_shown():
+    dark = TRACKS[0]._replace(image_valid=np.zeros_like(TRACKS[0].image_valid))
+    unknown = TRACKS[1]._replace(actions=np.full_like(TRACKS[1].actions, NO_ACTION))
+    tracks = [dark, unknown, TRACKS[2], TRACKS[3]]
+    ticks = eye.gather(tracks, {track.name: track.actions for track in tracks[:3]}, ACTIONS)
+    assert set(ticks.track.tolist()) == {2}
+    assert len(ticks.tick) == TRACKS[2].ticks
+
+
+def test_material_without_a_single_labelled_picture_is_refused():
+    with pytest.raises(DatasetError, match="no tick"):
+        eye.gather(TRACKS, {}, ACTIONS)
+
+
+def test_a_resumed_eye_ends_as_the_uninterrupted_one_and_loads_again(tmp_path, monkeypatch):
+    whole = trained(4)
+    save = eye._save
+
+    def save_and_stop(*arguments):
+        save(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(eye, "_save", save_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            trained(4, tmp_path)
+    resumed = trained(4, tmp_path)
+    assert same(whole, resumed)
+    assert same(whole, eye.load_eye(tmp_path))
+    assert not same(whole, trained(4, seed=1))
+
+
+# --- its clips --------------------------------------------------------------------------------------------------------
+
+
+def test_a_clip_holds_what_the_eye_saw_and_the_joints_where_they_are_valid():
+    model = trained(1)
+    track = OTHERS[0]
+    track.image_valid[5] = 0
+    track.joints_valid[3, 1] = 0
+    track.joints[3, 1] = 77.0
+    seen = seen_clips(model, [track])
+    (clip,) = seen.clips
+    assert columns_of(model) == COLUMNS
+    rows = COLUMNS.split(clip.inputs)
+    with torch.no_grad():
+        inputs = (track.feature.astype(np.float32), track.joints, track.joints_valid)
+        expected = model(*(torch.from_numpy(x)[None] for x in inputs))[0].numpy()
+        inputs = (inputs[0], inputs[1], 0 * track.joints_valid)
+        expected_numb = model(*(torch.from_numpy(x)[None] for x in inputs))[0].numpy()
+    lit = track.image_valid > 0
+    np.testing.assert_allclose(rows.seen[lit], expected[lit], atol=1e-5)
+    np.testing.assert_allclose(seen.numb[track.name][lit], expected_numb[lit], atol=1e-5)
+    assert not rows.seen[5].any()
+    assert rows.joints[3, 1] == 0
+    np.testing.assert_array_equal(rows.image_valid, track.image_valid)
+    np.testing.assert_array_equal(rows.joints_valid, track.joints_valid)
+    assert clip.transcript == track.transcript
+
+
+def test_the_eye_looks_once_and_again_only_where_eye_or_tracks_differ(tmp_path, monkeypatch):
+    model, looked = trained(1), []
+    look = clips._look
+    monkeypatch.setattr(clips, "_look", lambda *arguments: looked.append(1) or look(*arguments))
+    first = seen_clips(model, OTHERS, tmp_path)
+    count = len(looked)
+    again = seen_clips(model, OTHERS, tmp_path)
+    assert len(looked) == count
+    for one, other in zip(first.clips, again.clips, strict=True):
+        np.testing.assert_array_equal(one.inputs, other.inputs)
+    seen_clips(model, restrict(OTHERS, "joints"), tmp_path)
+    assert len(looked) == 2 * count
+    with torch.no_grad():
+        model.second.bias += 1
+    seen_clips(model, OTHERS, tmp_path)
+    assert len(looked) == 3 * count
+
+
+def test_inputs_of_another_width_are_refused():
+    with pytest.raises(DatasetError, match=f"expected {COLUMNS.width}"):
+        COLUMNS.split(np.zeros((3, 5)))
