@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ class DecoderState(NamedTuple):
     """The action in force; what else is remembered depends on the kind."""
 
     action: int
-    memory: NDArray[np.floating] | None  # hysteresis: smoothed probabilities (K,); duration: belief (K, A)
+    memory: NDArray[Any] | None  # hysteresis: smoothed probabilities (K,); duration: belief (K, A)
     challenger: int = NO_ACTION  # hysteresis: who is ahead of the action in force, and for how long
     challenger_ticks: int = 0
 

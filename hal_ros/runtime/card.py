@@ -156,7 +156,7 @@ def _check_decoder(card: ModelCard, path: Path) -> None:
     for name in ("boundary_gain", "boundary_offset"):
         if not math.isfinite(getattr(spec, name)):
             raise CardError(f"{path}: decoder {name} is {getattr(spec, name)}; expected a finite value")
-    delay = spec.boundary_delay_ticks
+    delay: Any = spec.boundary_delay_ticks  # JSON may hold a float
     if not (isinstance(delay, int) and 0 <= delay <= card.lag_ticks):
         raise CardError(f"{path}: decoder boundary_delay_ticks is {delay}; expected 0 to lag_ticks, {card.lag_ticks}")
     if spec.priors is None:

@@ -1,26 +1,44 @@
-"""What is fitted after training, on the validation split alone: the heads' temperatures and the decoder."""
+"""What is fitted after training, on validation labels alone: temperatures and the decoder, of any sequence model.
+
+Everything here works on arrays: `Answers` of each clip, and labels (T,) of action ids with NO_ACTION where nothing is
+known. Row t of the lagged log-probabilities speaks of tick t - lag, so the last `lag` ticks of a clip get no confirmed
+label and are left out of every score.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from typing import NamedTuple
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from hal_ros.core import decode
+from hal_ros.core.duration_filter import DurationFilter, log_odds, marginals
+from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.core.metrics import Pair, edit_score, f1_pooled, mean_over_frames, segment_ratio
-from hal_ros.core.types import NO_ACTION, DecoderSpec, FloatArray
-from hal_ros.model.hal import CausalHal
-from hal_ros.train.loop import Answers, answer
-from hal_ros.train.tracks import Track
+from hal_ros.core.segments import Labels
+from hal_ros.core.types import NO_ACTION, DecoderSpec, FloatArray, Priors
+from hal_ros.train.answers import Answers
+from hal_ros.train.priors import fit_priors
 
-TEMPERATURES = np.geomspace(0.5, 4.0, 40)
-ENTER_PROBABILITIES = (0.0, 0.4, 0.5, 0.6, 0.7)
-HOLDS_TICKS = (1, 2, 3, 4)
-SMOOTHINGS = (0.0, 0.3, 0.5, 0.7)
+if TYPE_CHECKING:
+    from hal_ros.data.clips import Clip
+    from hal_ros.model.hal import CausalHal
+
+TEMPERATURES = np.geomspace(0.4, 10.0, 60)
+
+ENTER_PROBABILITIES = (0.0, 0.5, 0.6, 0.7)
+HOLDS_TICKS = (1, 2, 3)
+SMOOTHINGS = (0.0, 0.3, 0.5)
+
+TEMPERS = (0.2, 0.4, 0.7, 1.0, 2.0, 3.0)
+BOUNDARY_SHARES = (0.0, 0.5, 1.0)
+"""How much of the boundary head's fitted evidence is believed: its ticks are no independent witnesses either."""
+COMMIT_PROBABILITIES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 class Decoded(NamedTuple):
@@ -37,52 +55,241 @@ class Decoded(NamedTuple):
         """What is chosen by: frames and segments alike."""
         return (self.mof + self.edit + self.f1_50) / 3
 
-
-def fit_temperatures(model: CausalHal, tracks: Sequence[Track], lag_ticks: int) -> tuple[float, float]:
-    """Set the model's two temperatures to those of least negative log-likelihood; returns them."""
-    with torch.no_grad():
-        model.temperature.fill_(1.0)
-    answers = [answer(model, track) for track in tracks]
-    now = [(a.log_probs, track.actions) for a, track in zip(answers, tracks, strict=True)]
-    lagged = [
-        (a.lagged_log_probs[lag_ticks:], track.actions[: track.ticks - lag_ticks])
-        for a, track in zip(answers, tracks, strict=True)
-    ]
-    best = _best_temperature(now), _best_temperature(lagged)
-    with torch.no_grad():
-        model.temperature.copy_(torch.tensor(best))
-    return best
+    def __str__(self) -> str:
+        return (
+            f"{self.decoder.kind}: MoF {self.mof:.1f}, Edit {self.edit:.1f}, F1@50 {self.f1_50:.1f}, "
+            f"{self.segment_ratio:.2f} segments for each true one"
+        )
 
 
-def _best_temperature(rows: Sequence[tuple[FloatArray, NDArray[np.int64]]]) -> float:
-    log_probs = np.concatenate([a for a, _ in rows]).astype(np.float64)
-    actions = np.concatenate([b for _, b in rows])
-    log_probs, actions = log_probs[actions != NO_ACTION], actions[actions != NO_ACTION]
+# --- temperatures -----------------------------------------------------------------------------------------------------
+
+
+def fit_temperature(log_probs: Sequence[FloatArray], labels: Sequence[Labels]) -> float:
+    """Return the temperature of least negative log-likelihood for clips of log_probs (T, K) and labels (T,).
+
+    Raises DatasetError when no tick is labelled.
+    """
+    rows = np.concatenate(list(log_probs)).astype(np.float64)
+    actions = np.concatenate(list(labels))
+    rows, actions = rows[actions != NO_ACTION], actions[actions != NO_ACTION]
+    if not len(actions):
+        raise DatasetError(f"{len(labels)} clips hold no labelled tick; expected some to fit a temperature to")
 
     def loss(temperature: float) -> float:
-        scaled = log_probs / temperature
+        scaled = rows / temperature
         return float((np.logaddexp.reduce(scaled, 1) - scaled[np.arange(len(scaled)), actions]).mean())
 
     return float(min(TEMPERATURES, key=loss))
 
 
-def choose_decoder(model: CausalHal, tracks: Sequence[Track], lag_ticks: int) -> Decoded:
-    """Return the hysteresis decoder with the best mean of MoF, Edit and F1@50 of the confirmed labels."""
-    answers = [answer(model, track) for track in tracks]
-    grid = itertools.product(ENTER_PROBABILITIES, HOLDS_TICKS, SMOOTHINGS)
-    specs = [DecoderSpec("hysteresis", enter, hold, smoothing) for enter, hold, smoothing in grid]
-    return max((score_decoder(spec, answers, tracks, lag_ticks) for spec in specs), key=lambda decoded: decoded.score)
+def fit_both_temperatures(answers: Sequence[Answers], labels: Sequence[Labels], lag_ticks: int) -> tuple[float, float]:
+    """Return the temperatures of the provisional and of the lagged log-probabilities."""
+    now = fit_temperature([one.log_probs for one in answers], labels)
+    lagged = fit_temperature(
+        [one.lagged_log_probs[lag_ticks:] for one in answers],
+        [clip[: max(len(clip) - lag_ticks, 0)] for clip in labels],
+    )
+    return now, lagged
 
 
-def score_decoder(spec: DecoderSpec, answers: Sequence[Answers], tracks: Sequence[Track], lag_ticks: int) -> Decoded:
-    """Score the confirmed labels; the last `lag_ticks` ticks of a track never get one and are left out."""
-    pairs = [
-        Pair(track.actions[: track.ticks - lag_ticks], confirmed(spec, answers_of.lagged_log_probs, lag_ticks))
-        for answers_of, track in zip(answers, tracks, strict=True)
-    ]
+def calibrated(answers: Answers, temperatures: tuple[float, float]) -> Answers:
+    """Return the answers with both log-probabilities divided by their temperature, and normalised again."""
+    now, lagged = (
+        (values / temperature - np.logaddexp.reduce(values / temperature, 1, keepdims=True)).astype(np.float32)
+        for values, temperature in zip(answers[:2], temperatures, strict=True)
+    )
+    return answers._replace(log_probs=now, lagged_log_probs=lagged)
+
+
+# --- the decoder ------------------------------------------------------------------------------------------------------
+
+
+def choose_decoder(
+    answers: Any,
+    labels: Any,
+    transcripts: Any,
+    lag_ticks: int | None = None,
+    kinds: Sequence[str] = decode.KINDS,
+    priors: Priors | None = None,
+) -> Decoded:
+    """Return the decoder with the best mean of MoF, Edit and F1@50 of the confirmed labels; see `best_of_each_kind`."""
+    if lag_ticks is None:  # the call as it was: model, tracks, lag
+        return _choose_for_tracks(answers, labels, transcripts)
+    found = best_of_each_kind(answers, labels, transcripts, lag_ticks, kinds, priors)
+    return max(found.values(), key=lambda decoded: decoded.score)
+
+
+def best_of_each_kind(
+    answers: Sequence[Answers],
+    labels: Sequence[Labels],
+    transcripts: Sequence[Sequence[int]],
+    lag_ticks: int,
+    kinds: Sequence[str] = decode.KINDS,
+    priors: Priors | None = None,
+) -> dict[str, Decoded]:
+    """Return the best decoder of each kind, in the order of `kinds`.
+
+    `answers` are calibrated. `priors` come from the training clips; without them they are fitted on the labels and
+    transcripts given. A boundary head's evidence is fitted here, and taken only where it scores better. Raises
+    ConfigError for an unknown kind.
+    """
+    found: dict[str, Decoded] = {}
+    for kind in kinds:
+        match kind:
+            case "argmax":
+                scored = iter([score_decoder(DecoderSpec("argmax"), answers, labels, lag_ticks)])
+            case "hysteresis":
+                scored = (score_decoder(spec, answers, labels, lag_ticks) for spec in hysteresis_specs())
+            case "duration":
+                known = priors or fit_priors(labels, transcripts, answers[0].log_probs.shape[1])
+                scored = _score_duration(known, answers, labels, lag_ticks)
+            case _:
+                raise ConfigError(f"decoder {kind!r} is unknown; expected one of {', '.join(decode.KINDS)}")
+        found[kind] = max(scored, key=lambda decoded: decoded.score)
+    return found
+
+
+def score_decoder(spec: DecoderSpec, answers: Sequence[Answers], labels: Sequence[Labels], lag_ticks: int) -> Decoded:
+    """Score a decoder's confirmed labels."""
+    return _scored(spec, [confirmed(spec, one, lag_ticks) for one in answers], labels)
+
+
+def confirmed(spec: DecoderSpec, answers: Answers, lag_ticks: int) -> NDArray[np.int64]:
+    """Return the confirmed actions (T - lag,) as the segmenter decodes them."""
+    rows, boundary = decode.aligned(spec, answers.lagged_log_probs, answers.boundary, lag_ticks)
+    return decode.decode(decode.Decoder(spec), rows, boundary)
+
+
+def hysteresis_specs() -> Iterator[DecoderSpec]:
+    """Yield the hysteresis decoders that are tried."""
+    for enter, hold, smoothing in itertools.product(ENTER_PROBABILITIES, HOLDS_TICKS, SMOOTHINGS):
+        yield DecoderSpec("hysteresis", enter, hold, smoothing)
+
+
+def _score_duration(
+    priors: Priors, answers: Sequence[Answers], labels: Sequence[Labels], lag_ticks: int
+) -> Iterator[Decoded]:
+    """Yield the scored duration decoders: one filter run for each temper and gain serves every threshold."""
+    fitted = fit_boundary([one.boundary for one in answers], labels, lag_ticks)
+    shares = BOUNDARY_SHARES if fitted.gain > 0 else (0.0,)
+    for temper, share in itertools.product(TEMPERS, shares):
+        spec = DecoderSpec("duration", temper=temper, priors=priors)
+        if share:
+            gain, offset = share * fitted.gain, share * fitted.offset
+            spec = replace(spec, boundary_gain=gain, boundary_offset=offset, boundary_delay_ticks=fitted.delay_ticks)
+        filtered = [_filtered(spec, priors, one, lag_ticks) for one in answers]
+        for threshold in COMMIT_PROBABILITIES:
+            said = [_commit_all(probabilities, threshold) for probabilities in filtered]
+            yield _scored(replace(spec, commit_probability=threshold), said, labels)
+
+
+def _filtered(spec: DecoderSpec, priors: Priors, answers: Answers, lag_ticks: int) -> NDArray[np.float64]:
+    """Return the filtered probabilities (T - lag, K)."""
+    filter_, belief = DurationFilter(spec, priors), None
+    rows, boundary = decode.aligned(spec, answers.lagged_log_probs, answers.boundary, lag_ticks)
+    found = np.empty(rows.shape)
+    for tick, (row, value) in enumerate(zip(rows, boundary, strict=True)):
+        belief = filter_.step(row, float(value), belief)
+        found[tick] = marginals(belief)
+    return found
+
+
+def _commit_all(probabilities: NDArray[np.float64], threshold: float) -> NDArray[np.int64]:
+    """Return the actions (T,) as `decode.commit` takes them one by one."""
+    action, actions = NO_ACTION, np.empty(len(probabilities), np.int64)
+    tops = probabilities.argmax(1)
+    earned = probabilities.max(1, initial=0.0) >= threshold
+    for tick, (top, enough) in enumerate(zip(tops.tolist(), earned.tolist(), strict=True)):
+        if enough or action == NO_ACTION:
+            action = top
+        actions[tick] = action
+    return actions
+
+
+def _scored(spec: DecoderSpec, said: Sequence[NDArray[np.int64]], labels: Sequence[Labels]) -> Decoded:
+    pairs = [Pair(np.asarray(clip)[: len(actions)], actions) for clip, actions in zip(labels, said, strict=True)]
     return Decoded(spec, mean_over_frames(pairs), edit_score(pairs), f1_pooled(pairs, 50), segment_ratio(pairs))
 
 
-def confirmed(spec: DecoderSpec, lagged_log_probs: FloatArray, lag_ticks: int) -> NDArray[np.int64]:
-    """Return the confirmed actions (T - lag,) as the segmenter decodes them."""
-    return decode.decode(decode.Decoder(spec), lagged_log_probs[lag_ticks:])
+# --- the boundary head's evidence -------------------------------------------------------------------------------------
+
+
+class BoundaryFit(NamedTuple):
+    """log of how many times more probable a boundary value is at a change = gain * its log-odds + offset."""
+
+    gain: float
+    offset: float
+    delay_ticks: int
+    gained_nats: float  # log-likelihood of the labelled changes, above that of a value that says nothing
+
+
+def fit_boundary(boundary: Sequence[FloatArray], labels: Sequence[Labels], lag_ticks: int) -> BoundaryFit:
+    """Fit a logistic model of 'a new action begins at tick s' given the value of tick s + delay, delay 0..lag.
+
+    The delay of greatest likelihood is taken. A head that says nothing, or the opposite, gets gain 0.
+    """
+    best = BoundaryFit(0.0, 0.0, 0, 0.0)
+    for delay in range(lag_ticks + 1):
+        values, changes = _changes(boundary, labels, delay)
+        if not changes.any() or changes.all() or np.ptp(values) < 1e-6:
+            continue
+        fit = _logistic(values, changes)
+        if fit[0] > 0 and fit[2] > best.gained_nats:
+            best = BoundaryFit(round(fit[0], 4), round(fit[1], 4), delay, fit[2])
+    return best
+
+
+def _changes(
+    boundary: Sequence[FloatArray], labels: Sequence[Labels], delay: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the log-odds of all clips' boundary values, and whether an action begins `delay` ticks earlier."""
+    values, changes = [], []
+    for clip_values, clip in zip(boundary, map(np.asarray, labels), strict=True):
+        ticks = np.arange(1, len(clip) - delay)
+        ticks = ticks[(clip[ticks] != NO_ACTION) & (clip[ticks - 1] != NO_ACTION)]
+        changes.append(clip[ticks] != clip[ticks - 1])
+        values.append(np.array([log_odds(float(value)) for value in clip_values[ticks + delay]]))
+    return np.concatenate(values), np.concatenate(changes)
+
+
+def _logistic(values: NDArray[np.float64], changes: NDArray[np.bool_]) -> tuple[float, float, float]:
+    """Return slope, offset above the prior log-odds, and log-likelihood above the prior's; by Newton's method."""
+    inputs = np.stack([values - values.mean(), np.ones(len(values))], 1)
+    share = changes.mean()
+    prior = math.log(share / (1 - share))
+    weights = np.array([0.0, prior])
+    for _ in range(30):
+        probability = 1 / (1 + np.exp(-inputs @ weights))
+        slope = inputs.T @ (changes - probability) - 1e-3 * weights * (1, 0)
+        curve = (inputs * (probability * (1 - probability))[:, None]).T @ inputs + 1e-3 * np.eye(2)
+        weights = weights + np.clip(np.linalg.solve(curve, slope), -2, 2)
+    scores = inputs @ weights
+    gained = float((changes * scores - np.logaddexp(0, scores)).sum())
+    gained -= float((changes * prior - np.logaddexp(0, prior)).sum())
+    return float(weights[0]), float(weights[1] - weights[0] * values.mean() - prior), gained
+
+
+# --- a model and its clips --------------------------------------------------------------------------------------------
+
+
+def fit_temperatures(model: CausalHal, clips: Sequence[Clip], lag_ticks: int) -> tuple[float, float]:
+    """Set the model's two temperatures to those of least negative log-likelihood; returns them."""
+    import torch
+
+    from hal_ros.train.loop import answer
+
+    with torch.no_grad():
+        model.temperature.fill_(1.0)
+    answers = [Answers(*answer(model, clip)) for clip in clips]
+    best = fit_both_temperatures(answers, [clip.actions for clip in clips], lag_ticks)
+    with torch.no_grad():
+        model.temperature.copy_(torch.tensor(best))
+    return best
+
+
+def _choose_for_tracks(model: CausalHal, clips: Sequence[Clip], lag_ticks: int) -> Decoded:
+    from hal_ros.train.loop import answer
+
+    answers = [Answers(*answer(model, clip)) for clip in clips]
+    return choose_decoder(answers, [clip.actions for clip in clips], [()] * len(clips), lag_ticks, ("hysteresis",))
