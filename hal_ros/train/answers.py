@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hal_ros.core.types import FloatArray
 
 
@@ -13,3 +16,9 @@ class Answers(NamedTuple):
     log_probs: FloatArray  # (T, K) of this tick
     lagged_log_probs: FloatArray  # (T, K) of lag ticks earlier
     boundary: FloatArray  # (T,) in [0, 1]: how sure a new action begins
+
+
+def confirmed_actions(answers: Answers, lag_ticks: int) -> NDArray[np.int64]:
+    """Return the likeliest actions (T,), the lagged ones; the last ticks, that get none, keep the provisional ones."""
+    lagged = answers.lagged_log_probs[lag_ticks:].argmax(1)
+    return np.concatenate([lagged, answers.log_probs[len(lagged) :].argmax(1)])

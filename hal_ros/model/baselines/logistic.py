@@ -50,38 +50,49 @@ def frame_inputs(
 def train(
     inputs: Sequence[FloatArray], labels: Sequence[Labels], actions: int, decay: float = 1e-4, iterations: int = 200
 ) -> LogisticRegression:
-    """Fit to annotated ticks of episodes of inputs (T, F) and labels (T,): cross-entropy plus decay |W|^2, L-BFGS.
-
-    Starts from zero and sees all ticks at once, so it is deterministic. Raises DatasetError when no tick is annotated.
-    """
+    """Fit to annotated ticks of episodes of inputs (T, F) and labels (T,); see `train_soft`."""
     rows, targets = np.concatenate(inputs), np.concatenate(labels)
     annotated = targets != NO_ACTION
-    rows, targets = rows[annotated], targets[annotated]
+    chances = np.eye(actions, dtype=np.float32)[np.where(annotated, targets, 0)]
+    return train_soft(rows, chances, annotated.astype(np.float32), decay, iterations)
+
+
+def train_soft(
+    rows: FloatArray, chances: FloatArray, weights: FloatArray, decay: float = 1e-4, iterations: int = 200
+) -> LogisticRegression:
+    """Fit rows (N, F) to probabilities (N, K) that count weights (N,): cross-entropy plus decay |W|^2, L-BFGS.
+
+    Starts from zero and sees all ticks at once, so it is deterministic. Raises DatasetError when no tick counts.
+    """
+    counts = weights > 0
+    rows, chances, weights = rows[counts], chances[counts], weights[counts]
     if not len(rows):
         raise DatasetError("logistic regression needs annotated episodes; none of those given has an annotated tick")
     mean, spread = rows.mean(axis=0), np.maximum(rows.std(axis=0), SMALLEST_SPREAD)
+    standard = torch.from_numpy((rows - mean) / spread)
     with _one_thread():
-        weights, bias = _fit(
-            torch.from_numpy((rows - mean) / spread), torch.from_numpy(targets), actions, decay, iterations
+        slopes, bias = _fit(
+            standard, torch.from_numpy(chances), torch.from_numpy(weights / weights.sum()), decay, iterations
         )
-    return LogisticRegression(mean, spread, weights, bias)
+    return LogisticRegression(mean, spread, slopes, bias)
 
 
 def _fit(
-    rows: torch.Tensor, targets: torch.Tensor, actions: int, decay: float, iterations: int
+    rows: torch.Tensor, chances: torch.Tensor, shares: torch.Tensor, decay: float, iterations: int
 ) -> tuple[FloatArray, FloatArray]:
-    weights = torch.zeros(rows.shape[1], actions, requires_grad=True)
-    bias = torch.zeros(actions, requires_grad=True)
-    optimiser = torch.optim.LBFGS([weights, bias], max_iter=iterations, line_search_fn="strong_wolfe")
+    slopes = torch.zeros(rows.shape[1], chances.shape[1], requires_grad=True)
+    bias = torch.zeros(chances.shape[1], requires_grad=True)
+    optimiser = torch.optim.LBFGS([slopes, bias], max_iter=iterations, line_search_fn="strong_wolfe")
 
     def closure() -> torch.Tensor:
         optimiser.zero_grad()
-        loss = torch.nn.functional.cross_entropy(rows @ weights + bias, targets) + decay * weights.square().sum()
+        each = torch.nn.functional.cross_entropy(rows @ slopes + bias, chances, reduction="none")
+        loss = (each * shares).sum() + decay * slopes.square().sum()
         loss.backward()
         return loss
 
     optimiser.step(closure)
-    return weights.detach().numpy(), bias.detach().numpy()
+    return slopes.detach().numpy(), bias.detach().numpy()
 
 
 @contextmanager

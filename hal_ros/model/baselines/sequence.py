@@ -1,0 +1,78 @@
+"""What the learned sequence baselines share: standardised inputs, two heads, and how a causal one is streamed.
+
+Every system answers twice at each tick t: of t itself, and of t - lag, as HAL does, so that both are compared at equal
+latency. Shapes: B clips or streams, T ticks, F inputs, K actions, S stages (the last one is the answer).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hal_ros.core.types import FloatArray
+
+NOW, LAGGED = 0, 1
+"""The two heads: of this tick, and of the one that lies lag ticks back."""
+State = tuple[Tensor, ...]
+"""What a stream carries from tick to tick."""
+
+
+class SequenceModel(nn.Module):
+    """Inputs (B, T, F) with NaN where a value is missing -> logits (S, B, T, 2, K)."""
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, inputs: int, actions: int, input_dropout: float) -> None:
+        super().__init__()
+        self.inputs, self.actions = inputs, actions
+        self.register_buffer("mean", torch.zeros(inputs))
+        self.register_buffer("spread", torch.ones(inputs))
+        self.drop_inputs = nn.Dropout1d(input_dropout)
+
+    @property
+    def receptive_field_ticks(self) -> int | None:
+        """How many ticks an answer depends on, its own included; None where the state forgets nothing for sure."""
+        raise NotImplementedError
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers training sets."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def forward(self, inputs: Tensor, mask: Tensor) -> Tensor:
+        """Return logits (S, B, T, 2, K); mask (B, T) is 1 at a clip's ticks and 0 in the padding behind its end."""
+        raise NotImplementedError
+
+    def standardise_by(self, mean: FloatArray, spread: FloatArray) -> None:
+        """Set the training split's means and spreads, (F,) each."""
+        with torch.no_grad():
+            self.mean.copy_(torch.from_numpy(mean))
+            self.spread.copy_(torch.from_numpy(spread))
+
+    def standard(self, inputs: Tensor) -> Tensor:
+        """Return standardised inputs, 0 where a value is missing; in training some columns are away for whole clips."""
+        values = torch.nan_to_num((inputs - self.mean) / self.spread, nan=0.0, posinf=0.0, neginf=0.0)
+        if not self.training:
+            return values
+        return self.drop_inputs(values.transpose(1, 2)).transpose(1, 2)
+
+    def two_heads(self, flat: Tensor) -> Tensor:
+        """Return (..., 2, K) from (..., 2K)."""
+        return flat.reshape(*flat.shape[:-1], 2, self.actions)
+
+
+class CausalModel(SequenceModel):
+    """One code path: `advance` by a whole clip or by one tick, carrying the same state, gives the same answers."""
+
+    def initial_state(self, streams: int = 1) -> State:
+        """Return the state of streams that have seen nothing."""
+        raise NotImplementedError
+
+    def advance(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """Return logits (S, B, T, 2, K) of the next T ticks, and the state after them."""
+        raise NotImplementedError
+
+    def forward(self, inputs: Tensor, mask: Tensor) -> Tensor:
+        """As `SequenceModel.forward`; nothing behind a clip's end can reach its answers, so `mask` is not needed."""
+        return self.advance(inputs, self.initial_state(len(mask)))[0]
