@@ -104,7 +104,7 @@ def measure(tracks: Sequence[Track], channels: int) -> Standard:
 
 
 def measure_values(values: NDArray, valid: NDArray) -> tuple[FloatArray, FloatArray]:
-    """Return mean and spread (P,) of values (T, P) where valid (T, P) or (T, 1); a column that never is gets 0 and 1."""
+    """Return mean and spread (P,) of values (T, P) where valid (T, P) or (T, 1); 0 and 1 of what never is."""
     values, valid = values.astype(np.float64), np.broadcast_to(valid, values.shape)
     count = np.maximum(valid.sum(0), 1)
     mean = (values * valid).sum(0) / count
