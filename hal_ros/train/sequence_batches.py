@@ -113,11 +113,9 @@ def _pieces(clip: int, ticks: int, sampling: Sampling, random: np.random.Generat
 def _windows(clip: int, ticks: int, sampling: Sampling, random: np.random.Generator) -> list[Piece]:
     """Windows that end everywhere equally often; at a clip's beginning they are as short as the stream is then."""
     stride = sampling.window_stride_ticks
-    ends = np.arange(int(random.integers(0, stride)), ticks, stride) + 1
-    if not len(ends):
-        ends = random.integers(1, ticks + 1, 1)
+    ends = [*range(int(random.integers(1, stride + 1)), ticks + 1, stride)] or [int(random.integers(1, ticks + 1))]
     loss_ticks = sampling.loss_ticks or sampling.window_ticks
-    return [Piece(clip, max(0, end - sampling.window_ticks), end, max(0, end - loss_ticks)) for end in map(int, ends)]
+    return [Piece(clip, max(0, end - sampling.window_ticks), end, max(0, end - loss_ticks)) for end in ends]
 
 
 def assemble(pieces: Sequence[Piece], material: Supervised, actions: int, lag_ticks: int) -> Batch:

@@ -126,7 +126,7 @@ def load_sequence(folder: Path) -> FittedSequence:
 
 def build(config: SequenceConfig, inputs: int, actions: int, lag_ticks: int) -> SequenceModel:
     """Return an untrained model."""
-    size = {"width": config.width, "dropout": config.dropout, "input_dropout": config.input_dropout}
+    size: dict[str, Any] = {"width": config.width, "dropout": config.dropout, "input_dropout": config.input_dropout}
     if config.kind == "gru":
         return GruModel(inputs, actions, **size)
     size |= {"layers": config.layers, "stages": config.stages}

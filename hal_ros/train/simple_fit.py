@@ -64,7 +64,7 @@ class Table:
     def look_up(self, keys: Sequence[Hashable], coarser: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return probabilities (T, K), drawn to those of a coarser table where votes are few."""
         none = np.zeros_like(self.overall)
-        votes = np.stack([self.votes.get(key, none) for key in keys])
+        votes = np.array([self.votes.get(key, none) for key in keys]).reshape(len(keys), len(none))
         return (votes + BACK_OFF * coarser) / (votes.sum(1, keepdims=True) + BACK_OFF)
 
     @property

@@ -41,21 +41,19 @@ class CausalAsFormer(CausalModel):
             AttentiveStage(read, 2 * actions, width, layers, dropout, trust, crosses=index > 0)
             for index, (read, trust) in enumerate(zip(reads, trusts, strict=True))
         )
-        self.longest = 2**layers
+        self.width, self.dilations = width, [2**index for index in range(layers)] * stages
 
     @property
     def receptive_field_ticks(self) -> int:
         """Each layer's convolution reaches 2d further back, and its attention 2d - 1 more."""
-        layers = [layer for stage in self.stages for layer in stage.layers]
-        return 1 + sum(2 * layer.convolve.dilation + layer.attend.window - 1 for layer in layers)
+        return 1 + sum(2 * dilation + 2 * dilation - 1 for dilation in self.dilations)
 
     def initial_state(self, streams: int = 1) -> State:
         """Return, all zeros: which of the longest window's ticks exist, then three caches for each layer."""
-        state = [torch.zeros(streams, self.longest - 1)]
-        for stage in self.stages:
-            for layer in stage.layers:
-                state.append(layer.convolve.initial_state(streams))
-                state += layer.attend.initial_state(streams)
+        state = [torch.zeros(streams, 2 * max(self.dilations) - 1)]
+        for dilation in self.dilations:
+            state.append(torch.zeros(streams, 2 * dilation, self.width))
+            state += [torch.zeros(streams, 2 * dilation - 1, self.width // 2) for _ in range(2)]  # keys and values
         return tuple(state)
 
     def advance(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
@@ -129,10 +127,6 @@ class WindowAttention(nn.Module):
         self.window, self.width = window, reads // 2
         self.query, self.key = nn.Linear(asks, self.width), nn.Linear(asks, self.width)
         self.value, self.out = nn.Linear(reads, self.width), nn.Linear(self.width, reads)
-
-    def initial_state(self, streams: int) -> list[Tensor]:
-        """Return keys and values (B, window - 1, width / 2) of ticks that don't exist."""
-        return [torch.zeros(streams, self.window - 1, self.width) for _ in range(2)]
 
     def forward(
         self, asks: Tensor, reads: Tensor, known: Tensor, keys: Tensor, values: Tensor

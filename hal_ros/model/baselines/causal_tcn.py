@@ -30,15 +30,16 @@ class CausalTcn(CausalModel):
         super().__init__(inputs, actions, input_dropout)
         reads = [inputs] + [2 * actions] * (stages - 1)
         self.stages = nn.ModuleList(CausalStage(read, 2 * actions, width, layers, dropout) for read in reads)
+        self.width, self.dilations = width, [2**index for index in range(layers)] * stages
 
     @property
     def receptive_field_ticks(self) -> int:
         """Each layer sees 2d ticks further back than the one below."""
-        return 1 + sum(2 * layer.convolve.dilation for stage in self.stages for layer in stage.layers)
+        return 1 + sum(2 * dilation for dilation in self.dilations)
 
     def initial_state(self, streams: int = 1) -> State:
-        """Return (B, 2d, width) for each layer, stage by stage."""
-        return tuple(layer.convolve.initial_state(streams) for stage in self.stages for layer in stage.layers)
+        """Return zeros (B, 2d, width) for each layer, stage by stage: what the published padding is."""
+        return tuple(torch.zeros(streams, 2 * dilation, self.width) for dilation in self.dilations)
 
     def advance(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Return logits (S, B, T, 2, K) and the layers' last values."""
@@ -90,12 +91,8 @@ class CausalConvolution(nn.Module):
 
     def __init__(self, width: int, dilation: int) -> None:
         super().__init__()
-        self.width, self.dilation = width, dilation
+        self.dilation = dilation
         self.taps = nn.Linear(3 * width, width)
-
-    def initial_state(self, streams: int) -> Tensor:
-        """Return zeros, which is what the published padding is."""
-        return torch.zeros(streams, 2 * self.dilation, self.width)
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
         """Return (B, T, width) and the last 2d values, from x (B, T, width) and the 2d values before it."""

@@ -27,13 +27,9 @@ class MsTcn(SequenceModel):
     ) -> None:
         super().__init__(inputs, actions, input_dropout)
         self.lag_ticks = lag_ticks
+        self.reach_ticks = stages * sum(2**index for index in range(layers))  # how far an answer looks to either side
         reads = [inputs] + [actions] * (stages - 1)
         self.stages = nn.ModuleList(CentredStage(read, actions, width, layers, dropout) for read in reads)
-
-    @property
-    def reach_ticks(self) -> int:
-        """How far an answer looks to either side."""
-        return sum(layer.dilation for stage in self.stages for layer in stage.layers)
 
     @property
     def receptive_field_ticks(self) -> int:
