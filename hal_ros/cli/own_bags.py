@@ -118,8 +118,8 @@ def _settings(args: argparse.Namespace) -> tuple[Path, Path, DataConfig]:
     config = args.config or (args.out or USUAL_OUT) / CONFIG_NAME
     if args.config is None and not config.exists():
         out = args.out or USUAL_OUT
-        asked = {"camera_topic": args.camera_topic or "", "joint_topic": args.joint_topic or ""}
-        data = DataConfig(folder=str(out), cache=str(out / "cache"), **asked)
+        topics = args.camera_topic or "", args.joint_topic or ""
+        data = DataConfig(str(out), str(out / "cache"), camera_topic=topics[0], joint_topic=topics[1])
     else:
         data = load_config(config).data
         out = args.out or Path(data.folder)

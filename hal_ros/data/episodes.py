@@ -199,7 +199,7 @@ def cached(bag: Path, card: ModelCard, asked: SensorTopics, cache: Path) -> Path
 
 def episode_key(bag: Path, card: ModelCard, asked: SensorTopics) -> str:
     """Return a hash of all that an episode depends on: the bag's bytes, what was written beside it, the settings."""
-    settings = {
+    settings: dict[str, object] = {
         "format": FORMAT,
         "image": asdict(card.image) if card.image else None,
         "joints": asdict(card.joints) if card.joints else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -151,6 +152,23 @@ def test_episodes_are_in_the_cache_that_training_looks_into(work: Workplace, mon
             card = own_bags._card(data, vocabulary)
             cached = episodes.cached(bag, card, episodes.USUAL_TOPICS, Path(data.cache) / split)
             assert (episodes.load(cached).transcript, episodes.load(cached).actions) == (ACTIONS, None)
+
+
+@pytest.mark.torch
+def test_training_ingests_by_the_same_card(work: Workplace) -> None:
+    """The card of this command says of pictures, joints and ticks what the one says that `hal train` drafts."""
+    from hal_ros.train import stages
+
+    work.add("demo")
+    work.ingest()
+    settings = yaml.safe_load((work.out / "train.yaml").read_text())
+    config = config_from_mapping({"data": {**settings["data"], "rate_hz": 5.0, "max_held_ticks": 2}})
+    (bag,) = episodes.find_bags(work.out, "train")
+    drafted, ours = stages.draft_card(config), own_bags._card(config.data, stages.vocabulary_of(config.data))
+    keys = [episodes.episode_key(bag, card, episodes.USUAL_TOPICS) for card in (drafted, ours)]
+    assert keys[0] == keys[1]
+    other = own_bags._card(dataclasses.replace(config.data, image_size_px=64), ours.vocabulary)
+    assert episodes.episode_key(bag, other, episodes.USUAL_TOPICS) != keys[0]
 
 
 def test_every_kind_of_bag_is_taken(work: Workplace) -> None:
