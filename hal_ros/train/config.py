@@ -19,7 +19,12 @@ from hal_ros.core.errors import ConfigError
 class DataConfig:
     """Where episodes lie and how bags become ticks."""
 
-    folder: str = "datasets/tabletop-v1"  # <split>/<episode>/
+    folder: str = "datasets/tabletop-v1"  # <split>/<episode>/, or a dataset in one of the field's layouts
+    layout: str = "episodes"  # or "auto" or one of `data.layouts.LAYOUTS`: feature vectors without bags
+    split: str = "1"  # of such a layout
+    stride: int = 1  # likewise: every n-th frame is a tick
+    orientation: str = "auto"  # likewise: "TD" or "DT" where the files' shapes don't tell
+    validation: float = 0.1  # likewise: this share of the training clips, where the split names none
     cache: str = "datasets/cache"  # ingested episodes and features; safe to delete
     actions: tuple[str, ...] = ()  # the vocabulary in id order; empty: those of the training transcripts, sorted
     joints: tuple[str, ...] = ()  # joint names in the model's order
@@ -79,7 +84,6 @@ class BatchConfig:
     blind: float = 0.2  # per chunk: the camera is away for a stretch
     numb: float = 0.1  # per chunk: all joints are away for a stretch
     joint_dropout: float = 0.1  # per chunk and joint: it is away
-    modalities: str = "both"  # "joints" or "camera": the other one is never seen (for the probe)
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Raise ConfigError for values that no run could use."""
-        _expect(self.supervision == "annotations", "supervision", self.supervision, "'annotations'")
+        known = ("annotations", "transcripts")
+        _expect(self.supervision in known, "supervision", self.supervision, " or ".join(map(repr, known)))
+        _expect(self.data.stride >= 1, "data.stride", self.data.stride, ">= 1")
+        _expect(0 < self.data.validation < 1, "data.validation", self.data.validation, "within (0, 1)")
         _expect(self.threads >= 1, "threads", self.threads, ">= 1")
         _expect(0 < self.data.rate_hz <= 100, "data.rate_hz", self.data.rate_hz, "within (0, 100]")
         _expect(self.data.lag_ticks >= 0, "data.lag_ticks", self.data.lag_ticks, ">= 0")
@@ -136,8 +143,6 @@ class TrainConfig:
         _expect(min(self.model.lookback) >= 2, "model.lookback", self.model.lookback, "two ticks or more each")
         reads = self.model.classifier_reads
         _expect(reads in ("context", "trunk"), "model.classifier_reads", reads, "'context' or 'trunk'")
-        seen = self.batches.modalities
-        _expect(seen in ("both", "joints", "camera"), "batches.modalities", seen, "'both', 'joints' or 'camera'")
         _expect(self.batches.streams >= 1, "batches.streams", self.batches.streams, ">= 1")
         _expect(self.batches.chunk_ticks >= 2, "batches.chunk_ticks", self.batches.chunk_ticks, ">= 2")
         _expect(self.optimiser.epochs >= 1, "optimiser.epochs", self.optimiser.epochs, ">= 1")

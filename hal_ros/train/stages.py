@@ -85,9 +85,11 @@ def ensure_encoder(config: DataConfig) -> Path:
     return path
 
 
-def prepare(config: DataConfig, card: ModelCard, split: str, encoder: Path, report: Report = print) -> Material:
-    """Ingest a split and encode its pictures, as far as that is not in the cache; returns its tracks."""
-    bags = episodes.find_bags(Path(config.folder), split)
+def prepare(
+    config: DataConfig, card: ModelCard, split: str, encoder: Path, report: Report = print, limit: int | None = None
+) -> Material:
+    """Ingest a split, or its first `limit` bags, and encode its pictures, as far as that is not in the cache."""
+    bags = episodes.find_bags(Path(config.folder), split)[:limit]
     topics = SensorTopics(config.camera_topic or None, config.joint_topic or None)
     job = partial(_prepare_one, card=card, topics=topics, cache=Path(config.cache) / split, encoder=encoder)
     folders = []
