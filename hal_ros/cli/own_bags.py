@@ -119,10 +119,12 @@ def _settings(args: argparse.Namespace) -> tuple[Path, Path, DataConfig]:
     if args.config is None and not config.exists():
         out = args.out or USUAL_OUT
         topics = args.camera_topic or "", args.joint_topic or ""
-        data = DataConfig(str(out), str(out / "cache"), camera_topic=topics[0], joint_topic=topics[1])
+        data = DataConfig(folder=str(out), cache=str(out / "cache"), camera_topic=topics[0], joint_topic=topics[1])
     else:
         data = load_config(config).data
         out = args.out or Path(data.folder)
+        if data.layout != "episodes":
+            raise ConfigError(f"data.layout in {config} is {data.layout!r}; expected 'episodes', which bags become")
         if not data.joints:
             raise ConfigError(f"{config}: data.joints is empty; expected the joints' names in the model's order")
         if out.resolve() != Path(data.folder).resolve():

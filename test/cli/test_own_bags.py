@@ -22,7 +22,7 @@ from hal_ros.data import episodes
 from hal_ros.data.bags import METADATA, BagMessage, BagWriter
 from hal_ros.data.messages import header_message, known_class, serialise, typestore
 from hal_ros.data.sensors import IMAGE, JOINT_STATE
-from hal_ros.train.config import config_from_mapping
+from hal_ros.train.config import config_from_mapping, load_config
 
 CAMERA, JOINTS = "/camera/color/image_raw", "/joint_states"
 START_NS, PERIOD_NS = 5_000_000_000, 100_000_000
@@ -135,8 +135,10 @@ def test_bags_and_transcripts_become_a_dataset_and_its_settings(work: Workplace)
     assert work.printed.endswith(f"next: hal train {work.out / 'train.yaml'}\n")
     settings = yaml.safe_load((work.out / "train.yaml").read_text())
     assert (settings["name"], settings["supervision"]) == ("mine", "transcripts")
-    data = config_from_mapping({"data": settings["data"]}).data
-    assert (data.folder, data.joints, data.camera_topic) == (str(work.out), ("a", "b"), "")
+    data = load_config(work.out / "train.yaml").data
+    assert (data.folder, data.cache) == (str(work.out), str(work.out / "cache"))
+    assert (data.joints, data.camera_topic) == (("a", "b"), "")
+    assert work.ingest() == 0  # follows the settings that it wrote
 
 
 def test_episodes_are_in_the_cache_that_training_looks_into(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +146,7 @@ def test_episodes_are_in_the_cache_that_training_looks_into(work: Workplace, mon
     work.add("demo_0")
     work.add("demo_1")
     work.ingest()
-    data = config_from_mapping({"data": yaml.safe_load((work.out / "train.yaml").read_text())["data"]}).data
+    data = load_config(work.out / "train.yaml").data
     monkeypatch.setattr(episodes, "ingest", lambda *_: pytest.fail("ingested twice"))
     for split in ("train", "validation"):
         (bag,) = episodes.find_bags(work.out, split)
@@ -418,6 +420,8 @@ def test_settings_and_arguments_agree(work: Workplace, tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=text):
             run(*asked, *arguments)
+    with pytest.raises(ConfigError, match="'episodes', which bags become"):
+        run(*asked, "--config", write_config(work, layout="auto"))
     empty = tmp_path / "empty.yaml"
     empty.write_text(f"data: {{folder: {work.out}}}")
     with pytest.raises(ConfigError, match=r"data\.joints is empty"):
