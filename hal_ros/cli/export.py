@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hal_ros.compile.bundle import Golden
+    from hal_ros.core.types import DecoderSpec
     from hal_ros.runtime.card import Bundle
-    from hal_ros.train.stages import Material
+    from hal_ros.train.stages import Material, Run
 
 GOLDEN_TICKS = 48
 
@@ -27,29 +28,57 @@ def run(args: argparse.Namespace) -> int:
 
 
 def export_run(folder: Path, out: Path | None = None) -> Bundle:
-    """Write the bundle of a run's best epoch. Raises BackendError when the ONNX graph differs from the model."""
+    """Write the bundle of a run's best epoch. Raises BackendError when the ONNX graph differs from the model.
+
+    Temperatures and decoder are chosen by the labels that lie in the run's folder, or else by the annotations.
+    """
     from dataclasses import replace
 
     from hal_ros.cli.ingest import ingest
     from hal_ros.compile.bundle import write_bundle
+    from hal_ros.compile.to_onnx import StepGraph
     from hal_ros.train import stages
-    from hal_ros.train.decoding import choose_decoder, fit_temperatures
 
-    config, model, about = stages.load_run(folder)
-    card, encoder, (training, validation) = ingest(config, (stages.TRAINING, stages.VALIDATION))
-    temperatures = fit_temperatures(model, validation.tracks, card.lag_ticks)
-    chosen = choose_decoder(model, validation.tracks, card.lag_ticks)
-    print(f"temperatures {temperatures[0]:.2f} and {temperatures[1]:.2f}; {chosen}")
-    origin = stages.trained_from(config, about, training, validation)
-    card = replace(card, decoder=chosen.decoder, trained_from=origin)
-    out = out or Path("models") / config.name
-    bundle, parity = write_bundle(model, card, encoder, _golden(validation), out)
+    run = stages.load_run(folder)
+    card, encoder, (training, validation) = ingest(run.config, (stages.TRAINING, stages.VALIDATION))
+    decoder = _choose(run, folder, training, validation)
+    origin = stages.trained_from(run.config, run.about, training, validation)
+    card = replace(card, decoder=decoder, trained_from=origin)
+    out = out or Path("models") / run.config.name
+    bundle, parity = write_bundle(StepGraph(run.eye, run.model), card, encoder, _golden(validation), out)
     size = sum(path.stat().st_size for path in out.iterdir()) / 1e6
     print(
         f"{out}: {size:.1f} MB, {bundle.sha256[:12]}; over {parity.ticks} ticks outputs differ from torch by at most "
         f"{parity.output_error:.1e}, state by {parity.state_error:.1e}, equal labels {parity.label_agreement:.0%}"
     )
     return bundle
+
+
+def _choose(run: Run, folder: Path, training: Material, validation: Material) -> DecoderSpec:
+    """Fit the model's temperatures, in place, and return the best decoder of the validation clips."""
+    from hal_ros.data import label_files
+    from hal_ros.train.clips import seen_clips
+    from hal_ros.train.decoding import choose_decoder, fit_temperatures
+    from hal_ros.train.loop import answer
+    from hal_ros.train.priors import fit_priors
+
+    clips = seen_clips(run.eye, validation.tracks, Path(run.config.data.cache)).clips
+    if (folder / label_files.LABELS).exists():
+        labels = label_files.load_labels(folder)
+    else:
+        taught, held_out = ({t.name: t.actions for t in part.tracks} for part in (training, validation))
+        labels = label_files.Labels(taught, held_out, {})
+    clips = [clip._replace(actions=labels.validation[clip.name]) for clip in clips if clip.name in labels.validation]
+    tracks = [track for track in training.tracks if track.name in labels.training]
+    found, orders = [labels.training[track.name] for track in tracks], [track.transcript for track in tracks]
+    priors, lag_ticks = fit_priors(found, orders, run.model.config.actions), run.config.data.lag_ticks
+    temperatures = fit_temperatures(run.model, clips, lag_ticks)
+    answers = [answer(run.model, clip) for clip in clips]
+    chosen = choose_decoder(
+        answers, [clip.actions for clip in clips], [clip.transcript for clip in clips], lag_ticks, priors=priors
+    )
+    print(f"temperatures {temperatures[0]:.2f} and {temperatures[1]:.2f}; {chosen}")
+    return chosen.decoder
 
 
 def _golden(validation: Material) -> Golden:

@@ -151,6 +151,8 @@ def _look(eye: Eye, track: Track, joints: float) -> FloatArray:
     """Return (T, E), zeros where there is no image; `joints` is 0 to hide them."""
     eye.eval()
     seen = np.zeros((track.ticks, eye.config.width), np.float32)
+    if not track.image_valid.any():
+        return seen
     for ticks in _slices(track.ticks):
         feature = torch.from_numpy(track.feature[ticks].astype(np.float32))[None]
         valid = torch.from_numpy(track.joints_valid[ticks])[None] * joints

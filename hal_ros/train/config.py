@@ -143,6 +143,10 @@ class TrainConfig:
         _expect(min(self.model.lookback) >= 2, "model.lookback", self.model.lookback, "two ticks or more each")
         reads = self.model.classifier_reads
         _expect(reads in ("context", "trunk"), "model.classifier_reads", reads, "'context' or 'trunk'")
+        prior = self.losses.prior
+        _expect(prior in ("standard", "transition"), "losses.prior", prior, "'standard' or 'transition'")
+        _expect(0 < self.eye.share <= 1, "eye.share", self.eye.share, "within (0, 1]")
+        _expect(self.eye.batch_ticks >= 1, "eye.batch_ticks", self.eye.batch_ticks, ">= 1")
         _expect(self.batches.streams >= 1, "batches.streams", self.batches.streams, ">= 1")
         _expect(self.batches.chunk_ticks >= 2, "batches.chunk_ticks", self.batches.chunk_ticks, ">= 2")
         _expect(self.optimiser.epochs >= 1, "optimiser.epochs", self.optimiser.epochs, ">= 1")

@@ -91,7 +91,9 @@ def fit_eye(config: TrainConfig, eye: Eye, ticks: Ticks, folder: Path | None = N
     """
     torch.set_num_threads(config.threads)
     settings = config.eye
-    optimiser = torch.optim.AdamW(eye.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = torch.optim.AdamW(
+        eye.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    )
     for epoch in range(_restore(folder, eye, optimiser), settings.epochs):
         started = time.monotonic()
         random = np.random.default_rng([config.seed, STAGE + epoch])

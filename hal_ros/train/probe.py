@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from hal_ros.model.hal import CausalHal
 from hal_ros.train import stages
+from hal_ros.train.clips import Supervised, annotated, columns_of, seen_clips
 from hal_ros.train.config import TrainConfig
+from hal_ros.train.eye import fit_eye, gather, new_eye
 from hal_ros.train.loop import fit, new_model, validate
-from hal_ros.train.tracks import measure
+from hal_ros.train.tracks import Track, measure, restrict
 
 MODALITIES = ("joints", "camera", "both")
 SPLITS = ("test", "unseen")
@@ -55,7 +58,6 @@ def trial_config(config: TrainConfig, trial: Trial, epochs: int) -> TrainConfig:
     """Return the run's settings; what is never seen is not dropped out on top, so each modality gets its best."""
     batches = dataclasses.replace(
         config.batches,
-        modalities=trial.modality,
         blind=config.batches.blind if trial.modality == "both" else 0.0,
         numb=config.batches.numb if trial.modality == "both" else 0.0,
     )
@@ -76,16 +78,33 @@ def run_trial(config: TrainConfig, trial: Trial, epochs: int) -> list[Score]:
     stored = folder / "probe.json"
     if stored.exists():
         return [Score(**row) for row in json.loads(stored.read_text())]
-    training, validation = materials[stages.TRAINING].tracks, materials[stages.VALIDATION].tracks
-    hal = stages.hal_config(config, len(card.vocabulary))
-    model = new_model(config, hal, measure(training, hal.grid[2]))
-    trained = fit(config, model, training, validation, folder, lambda line: print(f"{config.name}: {line}", flush=True))
+    tracks = {name: restrict(material.tracks, trial.modality) for name, material in materials.items()}
+    model, clips = _train(config, len(card.vocabulary), tracks, folder)
     scores = []
     for split in SPLITS:
-        provisional, lagged = validate(trained.model, materials[split].tracks, config)
+        provisional, lagged = validate(model, clips[split], config.data.lag_ticks)
         scores.append(Score(trial.modality, trial.seed, split, 100 * provisional, 100 * lagged))
     stored.write_text(json.dumps([score._asdict() for score in scores]))
     return scores
+
+
+def _train(
+    config: TrainConfig, actions: int, tracks: Mapping[str, Sequence[Track]], folder: Path
+) -> tuple[CausalHal, dict[str, Supervised]]:
+    """Train eye and model on the annotations; returns the model, and each split as it sees it."""
+    training, grid = tracks[stages.TRAINING], stages.grid_of(config.data)
+    eye = new_eye(config, actions, grid, measure(training, grid[2]))
+
+    def report(line: str) -> None:
+        print(f"{config.name}: {line}", flush=True)
+
+    if any(track.image_valid.any() for track in training):
+        ticks = gather(training, {track.name: track.actions for track in training}, actions)
+        fit_eye(config, eye, ticks, folder / stages.EYE, report)
+    clips = {split: annotated(seen_clips(eye, part)) for split, part in tracks.items()}
+    model = new_model(config, actions, columns_of(eye), clips[stages.TRAINING].clips)
+    trained = fit(config, model, clips[stages.TRAINING], clips[stages.VALIDATION], folder, report)
+    return trained.model, clips
 
 
 def _silent(_: str) -> None:

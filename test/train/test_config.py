@@ -46,7 +46,7 @@ def test_lists_become_tuples_and_whole_numbers_floats():
         ({"data": {"joints": [1]}}, r"data.joints\[0\] is 1"),
         ({"data": {"rate_hz": 0.0}}, "within"),
         ({"model": {"heads": 3}}, "divisor"),
-        ({"batches": {"modalities": "ears"}}, "'both'"),
+        ({"losses": {"prior": "guess"}}, "'standard'"),
         ({"supervision": "guesses"}, "'annotations'"),
     ],
 )

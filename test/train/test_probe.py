@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 pytest.importorskip("torch")
 
+from synthetic_tracks import ACTIONS, COLUMNS, GRID, SETTINGS, make_tracks
+
 from hal_ros.train import probe
-from hal_ros.train.config import TrainConfig
+from hal_ros.train.config import TrainConfig, config_from_mapping
 from hal_ros.train.probe import Score, Trial
+from hal_ros.train.tracks import restrict
 
 
 def scores(both: float) -> list[Score]:
@@ -50,8 +54,21 @@ def test_the_two_targets_are_judged_on_the_worst_split(tmp_path, both, matters, 
 
 def test_a_trial_sees_its_modality_and_no_dropout_takes_the_rest_of_it():
     config = probe.trial_config(TrainConfig(), Trial("joints", 3), epochs=2)
-    assert (config.seed, config.optimiser.epochs, config.batches.modalities) == (3, 2, "joints")
+    assert (config.name, config.seed, config.optimiser.epochs) == ("probe-joints-3", 3, 2)
     assert config.batches.numb == 0
     assert probe.trial_config(TrainConfig(), Trial("camera", 0), 2).batches.blind == 0
     both = probe.trial_config(TrainConfig(), Trial("both", 0), 2)
     assert (both.batches.blind, both.batches.numb) == (TrainConfig().batches.blind, TrainConfig().batches.numb)
+
+
+@pytest.mark.parametrize("modality", probe.MODALITIES)
+def test_a_trial_sees_only_its_modality(modality, monkeypatch, tmp_path):
+    config = config_from_mapping(SETTINGS)
+    config = replace(config, eye=replace(config.eye, epochs=1), optimiser=replace(config.optimiser, epochs=1))
+    monkeypatch.setattr(probe.stages, "grid_of", lambda _: GRID)
+    tracks = {name: restrict(make_tracks(2, seed), modality) for seed, name in enumerate(("train", "validation"))}
+    model, clips = probe._train(config, ACTIONS, tracks, tmp_path)
+    rows = [COLUMNS.split(clip.inputs) for material in clips.values() for clip in material.clips]
+    assert all(bool(row.image_valid.any()) == (modality != "joints") for row in rows)
+    assert all(bool(row.joints_valid.any()) == (modality != "camera") for row in rows)
+    assert model.config.seen == config.eye.width
