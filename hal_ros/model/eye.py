@@ -86,10 +86,13 @@ class Eye(nn.Module):
 
     def forward(self, feature: Tensor, joints: Tensor, joints_valid: Tensor) -> Tensor:
         """Return what is seen, (B, T, E), from feature (B, T, D), joints and joints_valid (B, T, 3J)."""
-        config, batch, ticks = self.config, feature.shape[0], feature.shape[1]
+        return self.look(self.survey(feature), joints, joints_valid)
+
+    def survey(self, feature: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what needs no joints: the cells (BT, N, cell) and the keypoints found in them (BT, 3 * keypoints)."""
+        config = self.config
         rows, columns, channels = config.grid
-        arm = self.joints(joints, joints_valid).reshape(batch * ticks, config.width)
-        grid = feature.reshape(batch * ticks, rows * columns, channels)
+        grid = feature.reshape(-1, rows * columns, channels)
         # project((grid - mean) / spread), with the standardising moved into the far smaller weights
         weight = self.project.weight / self.spread
         bias = self.project.bias - torch.matmul(weight, self.mean)
@@ -97,9 +100,16 @@ class Eye(nn.Module):
         if self.training and config.noise:
             cells = _with_noise(cells, config.noise)
         cells = self.norm(cells)
+        return cells, self._find(cells).reshape(-1, 3 * config.keypoints)
+
+    def look(self, survey: tuple[Tensor, Tensor], joints: Tensor, joints_valid: Tensor) -> Tensor:
+        """Return what is seen, (B, T, E), where joints and joints_valid (B, T, 3J) point in surveyed pictures."""
+        cells, points = survey
+        batch, ticks = joints.shape[0], joints.shape[1]
+        arm = self.joints(joints, joints_valid).reshape(batch * ticks, self.config.width)
         gazed = self._gaze(cells, arm).reshape(batch * ticks, -1)
-        found = torch.cat([self.drop(gazed), self._keypoints(cells).reshape(batch * ticks, -1), arm], -1)
-        return self.second(nn.functional.silu(self.first(found))).reshape(batch, ticks, config.width)
+        found = torch.cat([self.drop(gazed), points, arm], -1)
+        return self.second(nn.functional.silu(self.first(found))).reshape(batch, ticks, self.config.width)
 
     def guess(self, seen: Tensor) -> Tensor:
         """Return the log-probabilities (B, T, K) of each tick's action by what is seen in it alone."""
@@ -116,7 +126,7 @@ class Eye(nn.Module):
         scores = torch.matmul(where, self.keys) + torch.matmul(content, cells.transpose(1, 2))  # (BT, gazes, N)
         return torch.matmul(torch.softmax(scores, -1), cells)
 
-    def _keypoints(self, cells: Tensor) -> Tensor:
+    def _find(self, cells: Tensor) -> Tensor:
         """Return x, y in [-1, 1] and the highest score of each keypoint, (BT, keypoints, 3)."""
         scores = torch.matmul(self.pattern * 0.5, cells.transpose(1, 2))  # (BT, keypoints, N)
         place = torch.matmul(torch.softmax(scores, -1), self.keys[:2].t())

@@ -117,8 +117,7 @@ def seen_clips(eye: Eye, tracks: Sequence[Track], cache: Path | None = None) -> 
         with np.load(path) as stored:
             seen, numb = stored["seen"], stored["numb"]
     else:
-        seen = np.concatenate([_look(eye, track, 1.0) for track in tracks])
-        numb = np.concatenate([_look(eye, track, 0.0) for track in tracks])
+        seen, numb = (np.concatenate(parts) for parts in zip(*(_look(eye, track) for track in tracks), strict=True))
         if path is not None:
             _keep(path, seen=seen, numb=numb)
     ends = np.cumsum([track.ticks for track in tracks])[:-1]
@@ -147,17 +146,19 @@ def _keep(path: Path, **arrays: FloatArray) -> None:
 
 
 @torch.no_grad()
-def _look(eye: Eye, track: Track, joints: float) -> FloatArray:
-    """Return (T, E), zeros where there is no image; `joints` is 0 to hide them."""
+def _look(eye: Eye, track: Track) -> tuple[FloatArray, FloatArray]:
+    """Return what is seen as it is and without joints, (T, E) each, zeros where there is no image."""
     eye.eval()
-    seen = np.zeros((track.ticks, eye.config.width), np.float32)
+    seen, numb = (np.zeros((track.ticks, eye.config.width), np.float32) for _ in range(2))
     if not track.image_valid.any():
-        return seen
+        return seen, numb
     for ticks in _slices(track.ticks):
-        feature = torch.from_numpy(track.feature[ticks].astype(np.float32))[None]
-        valid = torch.from_numpy(track.joints_valid[ticks])[None] * joints
-        seen[ticks] = eye(feature, torch.from_numpy(track.joints[ticks])[None], valid)[0].numpy()
-    return seen * track.image_valid[:, None]
+        survey = eye.survey(torch.from_numpy(track.feature[ticks].astype(np.float32)))
+        joints, valid = (torch.from_numpy(x[ticks])[None] for x in (track.joints, track.joints_valid))
+        seen[ticks] = eye.look(survey, joints, valid)[0].numpy()
+        numb[ticks] = eye.look(survey, joints, torch.zeros_like(valid))[0].numpy()
+    lit = track.image_valid[:, None]
+    return seen * lit, numb * lit
 
 
 def _slices(ticks: int) -> Iterator[slice]:
