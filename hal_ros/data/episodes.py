@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -69,13 +71,18 @@ class _Row(NamedTuple):
     stamp_ns: int
     fresh: bool
     held: bool
-    image: ByteArray | None
+    image_valid: bool
+    image: ByteArray  # (S, S, 3), black where there is none
     joints: tuple[FloatArray, FloatArray]
 
 
-def ingest(bag: Path, card: ModelCard, asked: SensorTopics = USUAL_TOPICS) -> Episode:
+def ingest(
+    bag: Path, card: ModelCard, asked: SensorTopics = USUAL_TOPICS, pictures_folder: Path | None = None
+) -> Episode:
     """Read one bag; of the card its image, joints, rate, held ticks and vocabulary are used.
 
+    The pictures of a long bag do not fit into memory: they go to a nameless file in `pictures_folder`, or else where
+    temporary files are, which is gone with the episode.
     Messages that can't be read are skipped one by one and counted. Raises BagError for an unreadable bag, DatasetError
     for a bag without a single tick, a broken annotation or an annotated action outside the vocabulary.
     """
@@ -83,21 +90,19 @@ def ingest(bag: Path, card: ModelCard, asked: SensorTopics = USUAL_TOPICS) -> Ep
     notes = BagNotes(counters)
     topics = find_topics(topic_types(bag), card, asked.camera, asked.joints)
     messages = read_messages(bag, set(filter(None, topics)), notes)
-    rows = list(_rows(due_frames(messages, card, topics, counters), card))
+    rows, images = _spill(_rows(due_frames(messages, card, topics, counters), card), card, pictures_folder)
     counters["cut_off"] += notes.cut_off
     if not rows:
         driver = topics.camera if card.image else topics.joints
         raise DatasetError(f"{bag}: gives no tick; expected messages on {driver}{_in_brackets(faults(counters))}")
     stamps = np.array([row.stamp_ns for row in rows], np.int64)
-    side = card.image.size_px if card.image else 0
-    black = np.zeros((side, side, 3), np.uint8)
     return Episode(
         name=bag.name,
         stamp_ns=stamps,
         fresh=np.array([row.fresh for row in rows]),
         held=np.array([row.held for row in rows]),
-        image_valid=np.array([row.image is not None for row in rows], np.float32),
-        images=np.stack([black if row.image is None else row.image for row in rows]),
+        image_valid=np.array([row.image_valid for row in rows], np.float32),
+        images=images,
         joints=np.stack([row.joints[0] for row in rows]),
         joints_valid=np.stack([row.joints[1] for row in rows]),
         actions=_actions(bag, stamps, card.vocabulary),
@@ -109,6 +114,7 @@ def ingest(bag: Path, card: ModelCard, asked: SensorTopics = USUAL_TOPICS) -> Ep
 def _rows(frames: Iterable[Frame], card: ModelCard) -> Iterator[_Row]:
     """Yield the ticks of a stream in order; what is missed between two of them is held, as in the segmenter."""
     joint_count = len(card.joints.names) if card.joints else 0
+    black = np.zeros(_picture_shape(card), np.uint8)
     last: tuple[Due, _Row] | None = None
     for frame in frames:
         due = frame.due
@@ -117,9 +123,31 @@ def _rows(frames: Iterable[Frame], card: ModelCard) -> Iterator[_Row]:
         if last is not None and not fresh:
             for tick in range(last[0].tick + 1, due.tick):
                 yield last[1]._replace(stamp_ns=due.origin_ns + tick * card.period_ns, fresh=False, held=True)
-        row = _Row(due.stamp_ns, fresh, False, frame.picture, proprio.to_input(due.joints, joint_count))
+        seen = frame.picture is not None
+        picture = black if frame.picture is None else frame.picture
+        row = _Row(due.stamp_ns, fresh, False, seen, picture, proprio.to_input(due.joints, joint_count))
         last = due, row
         yield row
+
+
+def _spill(rows: Iterable[_Row], card: ModelCard, folder: Path | None) -> tuple[list[_Row], ByteArray]:
+    """Return the rows without their pictures, and those (T, S, S, 3), mapped from a file that nobody else sees."""
+    kept = []
+    shape = _picture_shape(card)
+    nothing = np.zeros(0, np.uint8)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for row in rows:
+            file.write(row.image.tobytes())
+            kept.append(row._replace(image=nothing))
+        file.flush()
+        if not kept or not math.prod(shape):
+            return kept, np.zeros((len(kept), *shape), np.uint8)
+        return kept, np.memmap(file, np.uint8, "r", shape=(len(kept), *shape))
+
+
+def _picture_shape(card: ModelCard) -> tuple[int, int, int]:
+    side = card.image.size_px if card.image else 0
+    return side, side, 3
 
 
 def faults(counters: Mapping[str, int]) -> str:
@@ -191,7 +219,7 @@ def cached(bag: Path, card: ModelCard, asked: SensorTopics, cache: Path) -> Path
         unfinished = folder.with_name(folder.name + ".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        save(ingest(bag, card, asked), unfinished)
+        save(ingest(bag, card, asked, unfinished), unfinished)
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.rename(folder)
     return folder
