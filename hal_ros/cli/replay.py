@@ -38,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from-start", action="store_true", help="begin with the first image, not with the first of recorded labels"
     )
-    parser.add_argument("--image-topic", help="camera topic (default: the usual one, or the only one)")
+    parser.add_argument(
+        "--camera-topic", "--image-topic", help="camera topic (default: the usual one, or the only one)"
+    )
     parser.add_argument("--joint-topic", help="joint state topic (default: the usual one, or the only one)")
     parser.add_argument("--backend", default="auto", help="what runs the model (default: %(default)s)")
 
@@ -88,7 +90,7 @@ def _replay(
     from hal_ros.evaluate.replay import named_frames, named_ticks, replay
 
     card, types = segmenter.card, topic_types(args.bag)
-    topics = find_topics(types, card, args.image_topic, args.joint_topic)
+    topics = find_topics(types, card, args.camera_topic, args.joint_topic)
     print(f"{args.bag}: camera {topics.camera or 'not used'}, joints {topics.joints or 'none'}")
     messages = read_messages(args.bag, [topic for topic in topics if topic], notes)
     if args.ticks_from is None and (args.from_start or LABEL_TYPE not in types.values()):

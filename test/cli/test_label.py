@@ -173,7 +173,9 @@ def test_answers_in_the_bag_are_kept_unless_asked_otherwise(
     assert len(answers) == len(STORY) + 5
 
 
-def test_messages_of_no_ros_type_are_copied_too(model: Path, tmp_path: Path) -> None:
+def test_messages_of_no_ros_type_are_copied_too(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "mixed.mcap"
     with path.open("wb") as stream:
         writer = Writer(stream)
@@ -189,6 +191,7 @@ def test_messages_of_no_ros_type_are_copied_too(model: Path, tmp_path: Path) -> 
         writer.add_attachment(1, 1, "notes.txt", "text/plain", b"lost")
         writer.finish()
     assert run(model, path, "--out", tmp_path / "out", "--camera-topic", CAMERA) == 0
+    assert "1 skipped: attachment" in capsys.readouterr().out
     before = list(raw_messages(path, BagNotes()))
     after = [m for m in raw_messages(tmp_path / "out", BagNotes()) if m.topic not in ANSWER_TOPICS]
     assert after == before
