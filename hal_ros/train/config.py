@@ -158,12 +158,29 @@ def _expect(holds: bool, key: str, value: object, expected: str) -> None:
 
 
 def load_config(path: Path) -> TrainConfig:
-    """Read a YAML file; keys that are left out keep their defaults. Raises ConfigError naming the nearest valid key."""
+    """Read a YAML file; keys that are left out keep their defaults, or the values of the file that `base` names.
+
+    Raises ConfigError naming the nearest valid key.
+    """
+    mapping = _read(path)
+    if isinstance(mapping, dict) and "base" in mapping:
+        own = {key: value for key, value in mapping.items() if key != "base"}
+        mapping = _merged(_read(path.parent / str(mapping["base"])), own)
+    return config_from_mapping(mapping)
+
+
+def _read(path: Path) -> Any:
     try:
-        mapping = yaml.safe_load(path.read_text())
+        return yaml.safe_load(path.read_text()) or {}
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"config {path}: {' '.join(str(error).split())}; expected a readable YAML file") from error
-    return config_from_mapping(mapping or {})
+
+
+def _merged(base: Any, own: Any) -> Any:
+    """Return `own`, completed by `base` wherever both are mappings."""
+    if not (isinstance(base, dict) and isinstance(own, dict)):
+        return own
+    return {**base, **{key: _merged(base.get(key), value) for key, value in own.items()}}
 
 
 def config_from_mapping(mapping: dict[str, Any]) -> TrainConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,6 +94,16 @@ def test_variants_of_the_ablation_are_exported_as_well(switch, tmp_path):
     graph = make_graph(replace(CONFIG, **switch))
     to_onnx.export_step(graph, tmp_path / "step.onnx")
     assert parity.prove(graph, tmp_path / "step.onnx").holds
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_presets_are_exported_and_agree(size, tmp_path):
+    from hal_ros.train.config import load_config
+
+    settings = load_config(Path(__file__).parents[2] / "config" / f"train_{size}.yaml")
+    graph = make_graph(HalConfig(4, 6, EYE.width, **vars(settings.model)))
+    to_onnx.export_step(graph, tmp_path / "step.onnx")
+    assert parity.prove(graph, tmp_path / "step.onnx").ticks > 2 * graph.model.config.window_ticks
 
 
 def test_an_eye_that_does_not_fit_the_model_is_refused():

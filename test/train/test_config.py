@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,24 @@ def test_the_shipped_file_is_valid_and_names_the_benchmarks_joints():
     assert config.name == "tabletop"
     assert config.data.joints == JOINT_NAMES
     assert Path(config.data.folder).name == VERSION
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_a_preset_is_the_shipped_file_with_another_model(size):
+    shipped, preset = (load_config(ROOT / "config" / name) for name in ("train.yaml", f"train_{size}.yaml"))
+    assert preset.model != shipped.model
+    assert replace(preset, name=shipped.name, model=shipped.model) == shipped
+
+
+def test_a_file_completes_the_one_that_it_is_based_on(tmp_path):
+    (tmp_path / "base.yaml").write_text("seed: 3\nmodel: {width: 64, heads: 2}\n")
+    path = tmp_path / "own.yaml"
+    path.write_text("base: base.yaml\nmodel: {heads: 8}\n")
+    config = load_config(path)
+    assert (config.seed, config.model.width, config.model.heads) == (3, 64, 8)
+    path.write_text("base: absent.yaml\n")
+    with pytest.raises(ConfigError, match=r"absent\.yaml"):
+        load_config(path)
 
 
 def test_lists_become_tuples_and_whole_numbers_floats():
