@@ -10,12 +10,14 @@ from hal_ros.core.errors import HalError
 
 SUBCOMMANDS = {
     "sim": "simulate episodes of the tabletop benchmark and write them as bags",
-    "ingest": "turn bags into training episodes",
+    "ingest": "turn bags, yours or the benchmark's, into training episodes",
     "probe": "measure what camera and joints each contribute",
     "train": "train a model and export its bundle",
     "evaluate": "score a bundle and the baselines on the benchmark's splits",
     "export": "export a checkpoint to ONNX and prove parity",
+    "tables": "train and score all systems of the result tables, from a queue that resumes",
     "replay": "label a bag offline with the node's own code",
+    "label": "write a bag again with labels and boundaries in it",
     "recover": "repair a recording that was cut off",
     "demo": "run robot, segmenter, recorder and live view together",
     "report": "write report.html for a recording",
