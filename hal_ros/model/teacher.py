@@ -115,7 +115,9 @@ class BandLayer(nn.Module):
         near = asked @ near_keys + self._band(block) + hidden[:, None, :, None]
         far = asked @ parts.key[:, :, None, :tokens].transpose(3, 4)
         share = torch.softmax(torch.cat([far, near], -1), -1)
-        seen = share[..., :tokens] @ parts.value[:, :, None, :tokens] + share[..., tokens:] @ near_values.transpose(3, 4)
+        seen = share[..., :tokens] @ parts.value[:, :, None, :tokens] + share[..., tokens:] @ near_values.transpose(
+            3, 4
+        )
         return seen.reshape(batch, heads, blocks * block, size)[:, :, :ticks]
 
     def _band(self, block: int) -> Tensor:
