@@ -53,29 +53,23 @@ class DurationFilter:
         A tick whose log-probabilities hold a NaN is no evidence of any action, a NaN boundary none of a change: the
         belief then moves on by durations and order alone.
         """
-        if belief is None:
-            moved = np.zeros_like(self._ends)
-            moved[:, 0] = self._initial
-        else:
-            moved = self._move(belief, self._change_ratio(boundary))
-        moved *= self._emission(log_probs)[:, None]
+        moved = self.predict(belief, boundary)
+        moved *= emission(log_probs, self._temper)[:, None]
         moved /= moved.sum()
         return np.maximum(moved, TINY, out=moved)
 
-    def _move(self, belief: Belief, ratio: float) -> Belief:
-        moved = np.empty_like(belief)
+    def predict(self, belief: Belief | None, boundary: float) -> Belief:
+        """Return what is expected of a tick before its log-probabilities are seen."""
+        moved = np.zeros_like(self._ends)
+        if belief is None:
+            moved[:, 0] = self._initial
+            return moved
+        ratio = self._change_ratio(boundary)
         np.multiply(belief[:, :-1], self._goes_on[:, :-1], out=moved[:, 1:])
         moved[:, -1] += belief[:, -1] * self._goes_on[:, -1]
         ended = np.einsum("ka,ka->k", belief, self._ends)
         moved[:, 0] = ratio * (ended @ self._transitions)
         return moved
-
-    def _emission(self, log_probs: FloatArray) -> NDArray[np.float64]:
-        """Return p(k | x)^temper up to a factor, (K,) in (0, 1]."""
-        best = float(log_probs.max())
-        if not math.isfinite(best):
-            return np.ones(len(log_probs))
-        return np.exp(self._temper * np.maximum(log_probs.astype(np.float64) - best, LEAST_LOG_PROB))
 
     def _change_ratio(self, boundary: float) -> float:
         """Return r_t, from the logistic model of a change given the boundary head's log-odds."""
@@ -83,6 +77,14 @@ class DurationFilter:
             return 1.0
         value = self._gain * log_odds(boundary) + self._offset
         return math.exp(min(max(value, -MOST_LOG_RATIO), MOST_LOG_RATIO))
+
+
+def emission(log_probs: FloatArray, temper: float) -> NDArray[np.float64]:
+    """Return p(k | x)^temper up to a factor, (K,) in (0, 1]; 1 everywhere when there is a NaN."""
+    best = float(log_probs.max())
+    if not math.isfinite(best):
+        return np.ones(len(log_probs))
+    return np.exp(temper * np.maximum(log_probs.astype(np.float64) - best, LEAST_LOG_PROB))
 
 
 def log_odds(probability: float) -> float:
@@ -133,6 +135,16 @@ def _hazard(probabilities: NDArray[np.float64], ages: int) -> NDArray[np.float64
     trusted = survival[:ages] > 1e-12
     hazard = np.where(trusted, hazard, hazard[max(int(trusted.sum()) - 1, 0)])
     return np.asarray(np.clip(hazard, LEAST_HAZARD, MOST_HAZARD))
+
+
+def remaining_ticks(hazard: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how many more ticks an action of each age is expected to last, (..., A) from hazards (..., A)."""
+    goes_on = 1 - hazard
+    remaining = np.empty_like(hazard)
+    remaining[..., -1] = goes_on[..., -1] / hazard[..., -1]  # the last cell keeps its hazard: a geometric end
+    for age in range(hazard.shape[-1] - 2, -1, -1):
+        remaining[..., age] = goes_on[..., age] * (1 + remaining[..., age + 1])
+    return remaining
 
 
 def priors_fault(priors: Priors, actions: int) -> str:
