@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,15 +35,14 @@ ARRAYS = ("truth", "targets", "transcript", "log_probs", "lagged_log_probs", "bo
 
 def save(path: Path, clips: Sequence[ClipAnswers]) -> None:
     """Write one file; log-probabilities as float32."""
-    columns = {}
+    columns: dict[str, Any] = {}
     for index, clip in enumerate(clips):
         for field in ARRAYS:
             value = np.asarray(getattr(clip, field))
             exact = field in ("truth", "targets", "transcript")
             columns[f"{index}/{field}"] = value.astype(np.int64 if exact else np.float32)
     columns["names"] = np.array([clip.name for clip in clips], dtype=str)
-    with path.open("wb") as file:  # np.savez would add an ending to the name
-        np.savez(file, **columns)  # type: ignore[arg-type]
+    _write(path, columns)
 
 
 def load(path: Path) -> list[ClipAnswers]:
@@ -58,3 +57,36 @@ def load(path: Path) -> list[ClipAnswers]:
             return clips
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise DatasetError(f"{path}: can't be read as stored answers ({error})") from error
+
+
+class Latents(NamedTuple):
+    """One clip's latents tick by tick."""
+
+    name: str
+    actions: NDArray[np.int64]  # (T,) what was true
+    visual: NDArray[np.floating[Any]]  # v, (T, V)
+    context: NDArray[np.floating[Any]]  # c, (T, C)
+
+
+def save_latents(path: Path, clips: Sequence[Latents]) -> None:
+    """Write one file, latents as float16."""
+    columns: dict[str, Any] = {"names": np.array([clip.name for clip in clips], dtype=str)}
+    for index, clip in enumerate(clips):
+        columns[f"{index}/actions"] = np.asarray(clip.actions, np.int64)
+        columns[f"{index}/visual"] = np.asarray(clip.visual, np.float16)
+        columns[f"{index}/context"] = np.asarray(clip.context, np.float16)
+    _write(path, columns)
+
+
+def load_latents(path: Path) -> list[Latents]:
+    """Read what save_latents wrote."""
+    with np.load(path) as file:
+        return [
+            Latents(name, file[f"{i}/actions"], file[f"{i}/visual"].astype(float), file[f"{i}/context"].astype(float))
+            for i, name in enumerate(file["names"].tolist())
+        ]
+
+
+def _write(path: Path, columns: Mapping[str, Any]) -> None:
+    with path.open("wb") as file:  # np.savez would add an ending to the name
+        np.savez(file, **columns)

@@ -15,6 +15,8 @@ from hal_ros.evaluate.scores import Truth, score
 
 OFFLINE = "offline"
 """The output of a system that sees a whole clip before it answers."""
+ALIGNED = "aligned"
+"""The targets that an alignment made of transcripts."""
 CONFIRMED_ARGMAX = f"{CONFIRMED}, argmax"
 """The confirmed answers as the network gives them, not decoded."""
 ARGMAX = DecoderSpec(kind="argmax")
@@ -76,6 +78,12 @@ def score_clips(
         found[output] = {
             name: float(value) if np.isfinite(value) else None
             for name, value in metrics.items()
-            if output != OFFLINE or "latency" not in name
+            if output not in (OFFLINE, ALIGNED) or "latency" not in name
         }
     return found
+
+
+def score_targets(clips: Sequence[ClipAnswers], period_ns: int) -> dict[str, dict[str, float | None]]:
+    """Return every metric of the clips' targets, as what was made of their transcripts, against the annotation."""
+    said = [{ALIGNED: Stream(clip.targets, stamps(clip, period_ns), None)} for clip in clips]
+    return score_clips(clips, said, period_ns)

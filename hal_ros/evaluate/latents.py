@@ -4,46 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hal_ros.core.segments import Labels, runs
+from hal_ros.core.segments import runs
 from hal_ros.core.types import NO_ACTION
+from hal_ros.data.answer_files import Latents
 from hal_ros.evaluate import plots
 
 MOST_DOTS = 4000
 NORM_FLOOR = 1e-6
-
-
-class Latents(NamedTuple):
-    """One clip's latents tick by tick."""
-
-    name: str
-    actions: Labels  # (T,) what was true
-    visual: NDArray[np.floating]  # v, (T, V)
-    context: NDArray[np.floating]  # c, (T, C)
-
-
-def save(path: Path, clips: Sequence[Latents]) -> None:
-    """Write one file, latents as float16."""
-    columns: dict[str, Any] = {"names": np.array([clip.name for clip in clips], dtype=str)}
-    for index, clip in enumerate(clips):
-        columns[f"{index}/actions"] = np.asarray(clip.actions, np.int64)
-        columns[f"{index}/visual"] = np.asarray(clip.visual, np.float16)
-        columns[f"{index}/context"] = np.asarray(clip.context, np.float16)
-    with path.open("wb") as file:
-        np.savez(file, **columns)
-
-
-def load(path: Path) -> list[Latents]:
-    """Read what save wrote."""
-    with np.load(path) as file:
-        return [
-            Latents(name, file[f"{i}/actions"], file[f"{i}/visual"].astype(float), file[f"{i}/context"].astype(float))
-            for i, name in enumerate(file["names"].tolist())
-        ]
 
 
 def principal(values: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -114,7 +114,7 @@ def markdown(entries: Sequence[Entry], split: str, outputs: Sequence[str], title
 def unfinished(entries: Sequence[Entry]) -> list[str]:
     """Return what is missing, a line for each entry that lacks a seed."""
     return [
-        f"{entry.system}, {entry.supervision}: {entry.runs.count(None)} of {len(entry.runs)} seeds"
+        f"{entry.system}, {entry.supervision}: {entry.runs.count(None)} of {len(entry.runs)} seeds missing"
         for entry in entries
         if None in entry.runs
     ]
@@ -196,9 +196,9 @@ class _Comparison(Protocol):
 
 
 def _judge(aim: str, ours: Row | None, other: Row | None, holds: _Comparison) -> Verdict:
-    if ours is None or other is None or ours.mean is None or other.mean is None:
-        return Verdict(aim, f"{_figure(ours)} and {_figure(other)}", None)
     figures = _figure(ours) if ours is other else f"{_figure(ours)} against {_figure(other)}"
+    if ours is None or other is None or ours.mean is None or other.mean is None:
+        return Verdict(aim, figures, None)
     larger = max(ours.std or 0.0, other.std or 0.0)
     return Verdict(aim, figures, holds(ours.mean, other.mean, larger))
 
@@ -225,7 +225,7 @@ def _removes_half(ours: float, argmax: float, _: float) -> bool:
 
 def _figure(row: Row | None) -> str:
     if row is None or row.mean is None:
-        return "not measured"
+        return "nothing"
     return f"{row.mean:.2f}" + ("" if row.std is None else f" ± {row.std:.2f}")
 
 

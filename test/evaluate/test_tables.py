@@ -129,7 +129,10 @@ def test_what_is_not_finished_stands_in_the_table_by_name():
     assert "| 12 345 | 0.50 | 1 of 2 |" in text
     assert "| GRU | transcripts | not finished | – |" in text
     assert len({line.count("|") for line in text.splitlines()}) == 1
-    assert unfinished(entries) == ["student, transcripts: 1 of 2 seeds", "GRU, transcripts: 2 of 2 seeds"]
+    assert unfinished(entries) == [
+        "student, transcripts: 1 of 2 seeds missing",
+        "GRU, transcripts: 2 of 2 seeds missing",
+    ]
 
 
 def judged(student, baseline, annotated):
@@ -175,10 +178,12 @@ def test_an_aim_without_figures_is_not_decided():
 VOCABULARY = ("move", "pick", "place")
 
 
-def latent_clip(seed: int) -> latents.Latents:
+def latent_clip(seed: int) -> answer_files.Latents:
     random = np.random.default_rng(seed)
     centres = np.eye(ACTIONS, 8)[TRUTH]
-    return latents.Latents("one", TRUTH, random.normal(size=(40, 8)), 5 * centres + 0.01 * random.normal(size=(40, 8)))
+    return answer_files.Latents(
+        "one", TRUTH, random.normal(size=(40, 8)), 5 * centres + 0.01 * random.normal(size=(40, 8))
+    )
 
 
 def test_principal_axes_hold_most_of_the_variance():
@@ -196,8 +201,8 @@ def test_latents_change_where_the_action_does():
 
 
 def test_latents_come_back_from_their_file(tmp_path):
-    latents.save(tmp_path / "latents.npz", [latent_clip(0)])
-    (after,) = latents.load(tmp_path / "latents.npz")
+    answer_files.save_latents(tmp_path / "latents.npz", [latent_clip(0)])
+    (after,) = answer_files.load_latents(tmp_path / "latents.npz")
     assert after.name == "one" and np.array_equal(after.actions, TRUTH)
     assert np.allclose(after.context, latent_clip(0).context, atol=1e-2)
 

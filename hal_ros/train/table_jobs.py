@@ -1,0 +1,152 @@
+"""The trainings of the tables, one function each: from the folders of earlier jobs to stored answers.
+
+All take the job's settings, the folders of its inputs by role, and the folder to write into, which may hold what an
+earlier attempt left. `settings["config"]` is a part of a training configuration: what this job depends on, and no more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from hal_ros.data import answer_files
+from hal_ros.data.answer_files import ClipAnswers, Latents
+from hal_ros.data.clips import Clip
+from hal_ros.data.label_files import save_labels
+from hal_ros.model.baselines import gripper_rule
+from hal_ros.train import loop
+from hal_ros.train.answers import Answers
+from hal_ros.train.config import config_from_mapping
+from hal_ros.train.sequence_fit import PRESETS, fit_sequence
+from hal_ros.train.simple_fit import Fitted, fit_logistic, fit_rule
+from hal_ros.train.table_files import TRAINING, VALIDATION, Lesson, load_lesson
+
+Settings = Mapping[str, Any]
+Folders = Mapping[str, Path]
+RUN = "run"
+"""Checkpoints, below a job's folder; gone when it is done."""
+ABOUT = "about.json"
+LATENT_CLIPS = 8
+
+
+class System(NamedTuple):
+    """A trained system, ready to answer."""
+
+    answer: Callable[[Clip], Answers]
+    parameters: int
+    ms_per_tick: float
+    lag_ticks: int
+    offline: bool = False
+
+
+def student(settings: Settings, inputs: Folders, folder: Path) -> None:
+    """Train the causal student; its latents of some clips are kept for the pictures."""
+    started = time.monotonic()
+    lesson = load_lesson(inputs["clips"], inputs.get("labels"), settings.get("modalities", "both"))
+    config = config_from_mapping(dict(settings["config"]))
+    model = loop.new_model(config, lesson.about.actions, lesson.about.columns, lesson.training.clips)
+    model = loop.fit(config, model, lesson.training, lesson.validation, folder / RUN, say).model
+    count = sum(parameter.numel() for parameter in model.parameters())
+
+    def answer(clip: Clip) -> Answers:
+        return loop.answer(model, clip)
+
+    some = lesson.clips[VALIDATION].clips[0]
+    system = System(answer, count, _student_ms(model, some), config.data.lag_ticks)
+    _keep_latents(model, lesson, folder)
+    _finish(system, lesson, folder, started)
+
+
+def baseline(settings: Settings, inputs: Folders, folder: Path) -> None:
+    """Train one of the systems that people would pick instead."""
+    started = time.monotonic()
+    lesson = load_lesson(inputs["clips"], inputs.get("labels"))
+    fitted = _fit_baseline(settings, lesson, folder / RUN)
+    lag_ticks, offline = settings["lag_ticks"], settings["system"] == "ms_tcn"
+    system = System(fitted.answer, fitted.parameter_count, fitted.ms_per_tick(), lag_ticks, offline)
+    _finish(system, lesson, folder, started)
+
+
+def _fit_baseline(settings: Settings, lesson: Lesson, run: Path) -> Fitted:
+    actions, lag_ticks, training = lesson.about.actions, settings["lag_ticks"], lesson.training
+    match settings["system"]:
+        case "rule":
+            gripper = gripper_rule.gripper_index(settings["joints"])
+            return fit_rule(training, actions, lag_ticks, lesson.about.columns, gripper)
+        case "logistic":
+            return fit_logistic(training, actions, lag_ticks)
+        case kind:
+            config = dataclasses.replace(PRESETS[kind], **settings.get("preset", {}))
+            return fit_sequence(config, actions, training, lesson.validation, lag_ticks, settings["seed"], run, say)
+
+
+# --- what is kept -----------------------------------------------------------------------------------------------------
+
+
+def _finish(system: System, lesson: Lesson, folder: Path, started: float) -> None:
+    """Write the answers of all splits but the training one, the training labels, and what is known of the system."""
+    for split, seen in lesson.clips.items():
+        if split != TRAINING:
+            targets = lesson.labels.validation if split == VALIDATION else {}
+            answer_files.save(folder / f"{split}.npz", [_answered(system, clip, targets) for clip in seen.clips])
+    save_labels(folder, lesson.labels)
+    transcripts = {clip.name: clip.transcript for clip in lesson.clips[TRAINING].clips}
+    about = {
+        "parameters": system.parameters,
+        "ms per tick": system.ms_per_tick,
+        "training s": time.monotonic() - started,
+        "lag_ticks": system.lag_ticks,
+        "rate_hz": lesson.about.rate_hz,
+        "actions": lesson.about.actions,
+        "transcripts": transcripts,
+    }
+    (folder / ABOUT).write_text(json.dumps(about))
+    shutil.rmtree(folder / RUN, ignore_errors=True)
+
+
+def _answered(system: System, clip: Clip, targets: Mapping[str, Any]) -> ClipAnswers:
+    said = system.answer(clip)
+    lagged = said.lagged_log_probs[:0] if system.offline else said.lagged_log_probs
+    target = np.asarray(targets.get(clip.name, np.zeros(0, np.int64)))
+    return ClipAnswers(clip.name, clip.actions, target, clip.transcript, said.log_probs, lagged, said.boundary)
+
+
+@torch.no_grad()
+def _student_ms(model: loop.CausalHal, clip: Clip, ticks: int = 200) -> float:
+    """Milliseconds of one step at a time, the state carried."""
+    columns, state, spent = loop.columns_of(model), model.initial_state(), []
+    for tick in range(min(ticks, clip.ticks)):
+        one = loop.stream_inputs(clip, columns, tick, tick + 1)
+        started = time.perf_counter()
+        _, state = model(one, state)
+        spent.append(time.perf_counter() - started)
+    return 1e3 * statistics.median(spent)
+
+
+@torch.no_grad()
+def _keep_latents(model: loop.CausalHal, lesson: Lesson, folder: Path) -> None:
+    """Write v and c of the first clips of every scored split."""
+    columns = loop.columns_of(model)
+    for split in lesson.about.splits:
+        if split in (TRAINING, VALIDATION):
+            continue
+        found = []
+        for clip in lesson.clips[split].clips[:LATENT_CLIPS]:
+            outputs, _ = model(loop.stream_inputs(clip, columns), model.initial_state())
+            visual, context = (latent[0].numpy() for latent in (outputs.visual, outputs.context))
+            found.append(Latents(clip.name, clip.actions, visual, context))
+        answer_files.save_latents(folder / f"latents-{split}.npz", found)
+
+
+def say(line: str) -> None:
+    """Write a line of progress into the job's log."""
+    print(line, flush=True)
