@@ -62,9 +62,10 @@ def _sample(clips: Sequence[Clip]) -> np.ndarray:
     return np.concatenate([clip.inputs[::stride] for clip in clips])
 
 
-def columns_of(model: CausalHal, joints: int = 0) -> Columns:
-    """Return the columns of the clips that a model reads; J as in `Columns`."""
-    return Columns(model.config.seen, model.config.values, joints)
+def columns_of(model: CausalHal) -> Columns:
+    """Return the columns of the clips that a model reads."""
+    seen, values = model.config.seen, model.config.values
+    return Columns(seen, values, values // 3 if seen else 0)
 
 
 def fit(
@@ -122,8 +123,7 @@ class _Run:
         weights = _weights(config.losses)
         streams = plan(material, config.batches, random)
         count = max(map(len, streams))
-        columns = columns_of(model, len(config.data.joints) if model.config.seen else 0)
-        like = Stream(columns, model.config.actions, config.data.lag_ticks, config.data.max_held_ticks)
+        like = Stream(columns_of(model), model.config.actions, config.data.lag_ticks, config.data.max_held_ticks)
         model.train()
         state: State | None = None
         history: list[dict[str, float]] = []
