@@ -6,9 +6,7 @@ regression's is made from two frames, the one that is asked about and the presen
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -22,7 +20,7 @@ from hal_ros.model.baselines.gripper_rule import Context, GripperRule
 from hal_ros.model.baselines.logistic import LogisticRegression
 from hal_ros.train.answers import Answers
 from hal_ros.train.clips import Columns, Supervised, probabilities
-from hal_ros.train.sequence_answers import change
+from hal_ros.train.sequence_answers import change, processor_ms
 from hal_ros.train.sequence_batches import check, measure
 
 FLOOR = 1e-3
@@ -108,7 +106,7 @@ class FittedRule:
     def ms_per_tick(self) -> float:
         """Return a clip's time over its ticks; the rule costs the same at each."""
         clip = Clip("still", np.zeros((1000, self.columns.width), np.float32), np.zeros(1000, np.int64), ())
-        return _ms(lambda: self.answer(clip)) / clip.ticks
+        return processor_ms(lambda: self.answer(clip), times=5) / clip.ticks
 
     def _pairs(self, contexts: list[Context]) -> list[tuple[Context, Context]]:
         return list(zip(contexts, contexts[self.lag_ticks :], strict=False))
@@ -158,9 +156,9 @@ class FittedLogistic:
         return Answers(log_probs, self.lagged.log_probs(np.concatenate([earlier, rows], 1)), change(log_probs))
 
     def ms_per_tick(self) -> float:
-        """Return the median time of one tick."""
+        """Return what one tick alone costs."""
         clip = Clip("still", np.zeros((1, len(self.standard[0])), np.float32), np.zeros(1, np.int64), ())
-        return _ms(lambda: self.answer(clip))
+        return processor_ms(lambda: self.answer(clip), times=50)
 
 
 def fit_logistic(training: Supervised, actions: int, lag_ticks: int, decay: float = 1e-3) -> FittedLogistic:
@@ -188,12 +186,3 @@ def weighted(material: Supervised, clip: Clip, actions: int) -> tuple[FloatArray
     """Return a clip's target as probabilities (T, K), and how much each tick counts (T,)."""
     chances, known = probabilities(material.targets[clip.name], actions)
     return chances, known * material.confidence.get(clip.name, np.float32(1))
-
-
-def _ms(call: Callable[[], object]) -> float:
-    spent = []
-    for _ in range(20):
-        started = time.perf_counter()
-        call()
-        spent.append(time.perf_counter() - started)
-    return 1e3 * statistics.median(spent)
