@@ -78,7 +78,8 @@ def topics(values: dict[str, str]) -> list[str]:
     camera = image[: image.rfind("/") + 1]
     relative = [
         *(image, f"{image}/compressed", f"{camera}camera_info", values["joint_topic"] or "joint_states"),
-        *("action_label", "action_boundary", "segmenter/vocabulary", "simulation/action_truth"),
+        *("action_label", "action_boundary", "segmenter/vocabulary", "segmenter/plan_progress"),
+        "simulation/action_truth",
     ]
     prefix = f"/{values['namespace'].strip('/')}/".replace("//", "/")
     absolute = [name if name.startswith("/") else prefix + name for name in relative]

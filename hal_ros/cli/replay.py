@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hal_ros.core.known_plan import PlanTracker
     from hal_ros.core.segmenter import Segmenter
     from hal_ros.data.bags import BagMessage, BagNotes
     from hal_ros.evaluate.replay import Comparison
@@ -39,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from-start", action="store_true", help="begin with the first image, not with the first of recorded labels"
     )
     parser.add_argument(
+        "--plan", type=Path, metavar="FILE", help="follow this plan, one action a line, and print where it is"
+    )
+    parser.add_argument(
         "--camera-topic", "--image-topic", help="camera topic (default: the usual one, or the only one)"
     )
     parser.add_argument("--joint-topic", help="joint state topic (default: the usual one, or the only one)")
@@ -53,13 +57,16 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None and args.out.exists():
         raise BagError(f"{args.out}: exists; expected a new file or folder to write")
     bundle, segmenter = open_segmenter(args.model, args.backend)
+    tracker = None if args.plan is None else _tracker(args.plan, segmenter)
     notes, counters = BagNotes(), Counter[str]()
     started = time.perf_counter()
-    answers = _replay(args, segmenter, notes, counters)
+    answers = _replay(args, segmenter, notes, counters, tracker)
     wall_s = time.perf_counter() - started
     if args.out is not None:
         _write(args.out, bundle, answers)
     summarise(answers, wall_s, counters)
+    if tracker is not None:
+        _print_steps(answers)
     if str(notes):
         print(f"{args.bag}: {notes}")
     comparisons = _compare(args.ticks_from or args.bag, answers)
@@ -80,8 +87,47 @@ def open_segmenter(model: Path, choice: str) -> tuple[Bundle, Segmenter]:
     return bundle, Segmenter(bundle.card, backend)
 
 
+def _tracker(path: Path, segmenter: Segmenter) -> PlanTracker:
+    """Read a plan: one action a line; empty lines and comments after # are skipped. Raises ConfigError."""
+    from hal_ros.core.errors import ConfigError
+    from hal_ros.core.known_plan import PlanTracker, plan_ids
+
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: can't be read ({error}); expected one action a line") from error
+    names = [name for line in lines if (name := line.partition("#")[0].strip())]
+    try:
+        return PlanTracker(plan_ids(names, segmenter.card.vocabulary), segmenter.card)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _print_steps(answers: list[BagMessage]) -> None:
+    """Print a line for each change of the step or of the deviation, in seconds since the first label."""
+    from hal_ros.data.messages import deserialise, to_ns
+    from hal_ros.evaluate.replay import LABEL_TOPIC, PLAN_TOPIC
+
+    first_ns = next(
+        (to_ns(deserialise(a.type_name, a.data).header.stamp) for a in answers if a.topic == LABEL_TOPIC), 0
+    )
+    before = None
+    for progress in (deserialise(a.type_name, a.data) for a in answers if a.topic == PLAN_TOPIC):
+        now = (progress.step, progress.deviates)
+        if now != before:
+            seconds = (to_ns(progress.header.stamp) - first_ns) / 1e9
+            step = f"step {progress.step + 1:>2} of {progress.steps}" if progress.label else "the plan is done"
+            note = "  the robot does something else" if progress.deviates else ""
+            print(f"{seconds:8.1f} s  {step:<16}  {progress.label:<16}  {progress.progress:4.0%} behind{note}")
+        before = now
+
+
 def _replay(
-    args: argparse.Namespace, segmenter: Segmenter, notes: BagNotes, counters: Counter[str]
+    args: argparse.Namespace,
+    segmenter: Segmenter,
+    notes: BagNotes,
+    counters: Counter[str],
+    tracker: PlanTracker | None,
 ) -> list[BagMessage]:
     from hal_ros.data.answers import LABEL_TYPE
     from hal_ros.data.bags import read_messages, topic_types
@@ -94,13 +140,13 @@ def _replay(
     print(f"{args.bag}: camera {topics.camera or 'not used'}, joints {topics.joints or 'none'}")
     messages = read_messages(args.bag, [topic for topic in topics if topic], notes)
     if args.ticks_from is None and (args.from_start or LABEL_TYPE not in types.values()):
-        return list(replay(due_frames(messages, card, topics, counters), segmenter))
+        return list(replay(due_frames(messages, card, topics, counters), segmenter, 0, tracker))
     labels = (m for m in read_messages(args.ticks_from or args.bag) if m.type_name == LABEL_TYPE)
     ticks, segments = named_ticks(labels, card)
     if args.ticks_from is not None:
-        return list(replay(named_frames(messages, ticks, card, topics, counters), segmenter, segments))
+        return list(replay(named_frames(messages, ticks, card, topics, counters), segmenter, segments, tracker))
     start_ns = ticks[0].origin_ns if ticks else None
-    return list(replay(due_frames(messages, card, topics, counters, start_ns), segmenter, segments))
+    return list(replay(due_frames(messages, card, topics, counters, start_ns), segmenter, segments, tracker))
 
 
 def _write(path: Path, bundle: Bundle, answers: list[BagMessage]) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from hal_ros.core.intake import Due
+from hal_ros.core.known_plan import PlanEstimate
 from hal_ros.core.types import NO_ACTION, ActionEstimate, Answer, BoundaryEstimate, ModelCard
 from hal_ros.data.messages import duration_message, header_message, known_class, serialise, time_message
 
 LABEL_TYPE = "hal_msgs/msg/ActionLabel"
 BOUNDARY_TYPE = "hal_msgs/msg/BoundaryEvent"
+PLAN_TYPE = "hal_msgs/msg/PlanProgress"
 VOCABULARY_TYPE = "hal_msgs/msg/Vocabulary"
 
 
@@ -55,6 +57,23 @@ def boundary_message(boundary: BoundaryEstimate, vocabulary: Sequence[str], fram
     )
 
 
+def plan_message(progress: PlanEstimate, vocabulary: Sequence[str], frame_id: str) -> Any:
+    """Return the PlanProgress of one confirmed answer."""
+    return known_class(PLAN_TYPE)(
+        header=header_message(progress.stamp_ns, frame_id),
+        as_of=time_message(progress.as_of_ns),
+        step=progress.step,
+        steps=progress.steps,
+        label=action_name(progress.action, vocabulary),
+        label_id=progress.action,
+        remaining_steps=progress.remaining,
+        progress=progress.progress,
+        confidence=progress.confidence,
+        deviation=progress.deviation,
+        deviates=progress.deviates,
+    )
+
+
 def vocabulary_message(card: ModelCard, sha256: str) -> Any:
     """Return the Vocabulary of a bundle with this card; sha256 is the bundle's hash."""
     return known_class(VOCABULARY_TYPE)(
@@ -68,12 +87,14 @@ def vocabulary_message(card: ModelCard, sha256: str) -> Any:
 
 
 def warm_up(card: ModelCard) -> None:
-    """Serialise one answer of each kind: the first time compiles its serialiser, which a first frame must not pay."""
+    """Serialise one message of each kind: the first time compiles its serialiser, which a first frame must not pay."""
     answer = Answer(0, 0, 0.0, np.zeros(len(card.vocabulary), np.float32))
     estimate = ActionEstimate(0, 0, 0, 0, answer, answer)
     boundary = BoundaryEstimate(0, 0, NO_ACTION, 0, 0.0, 0, 0)
     serialise(label_message(estimate, Due(0, 0, 0, None), card.vocabulary, ""))
     serialise(boundary_message(boundary, card.vocabulary, ""))
+    progress = PlanEstimate(0, 0, 0, 1, 0, 0.0, 0.0, 0.0, False)
+    serialise(plan_message(progress, card.vocabulary, ""))
 
 
 def action_name(action: int, vocabulary: Sequence[str]) -> str:

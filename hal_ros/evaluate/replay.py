@@ -13,10 +13,18 @@ from typing import Any, NamedTuple
 
 from hal_ros.core.errors import BagError
 from hal_ros.core.intake import Due
+from hal_ros.core.known_plan import PlanTracker
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.ticks import Grid, place
 from hal_ros.core.types import BoundaryEstimate, JointSample, ModelCard, Observation
-from hal_ros.data.answers import BOUNDARY_TYPE, LABEL_TYPE, boundary_message, label_message
+from hal_ros.data.answers import (
+    BOUNDARY_TYPE,
+    LABEL_TYPE,
+    PLAN_TYPE,
+    boundary_message,
+    label_message,
+    plan_message,
+)
 from hal_ros.data.bags import BagMessage
 from hal_ros.data.frames import Frame, content_of, sample_of, with_picture
 from hal_ros.data.messages import deserialise, serialise, to_ns
@@ -24,29 +32,39 @@ from hal_ros.data.sensors import SensorTopics, joints_first
 
 LABEL_TOPIC = "/action_label"
 BOUNDARY_TOPIC = "/action_boundary"
+PLAN_TOPIC = "/segmenter/plan_progress"
 VOCABULARY_TOPIC = "/segmenter/vocabulary"
 PATIENCE = 64
 """So many later labels may be ready before a label whose image or joint sample is not in the bag is given up."""
 
 
-def replay(frames: Iterable[Frame], segmenter: Segmenter, segments: int = 0) -> Iterator[BagMessage]:
+def replay(
+    frames: Iterable[Frame], segmenter: Segmenter, segments: int = 0, tracker: PlanTracker | None = None
+) -> Iterator[BagMessage]:
     """Step every frame and yield the answers' messages in the order in which the node publishes them.
 
-    `segments` were opened before; at the end the open segment is closed, as the node does when it is deactivated.
-    Raises what the backend raises.
+    `segments` were opened before; at the end the open segment is closed, as the node does when it is deactivated. With
+    a tracker the plan is followed, too. Raises what the backend raises.
     """
     state = segmenter.start(segments)
+    plan = None if tracker is None else tracker.start()
     last: Frame | None = None
     for frame in frames:
         due = frame.due
         if frame.reset and last is not None:
             closing, state = segmenter.finish(state, last.due.stamp_ns)
             yield from _boundaries(closing, segmenter.card, last)
+            plan = None if tracker is None else tracker.start()
         observation = Observation(due.stamp_ns, due.tick, due.origin_ns, frame.picture, due.joints)
         estimate, boundaries, state = segmenter.step(observation, state)
         label = label_message(estimate, due, segmenter.card.vocabulary, frame.frame_id)
         yield BagMessage(LABEL_TOPIC, LABEL_TYPE, frame.receive_ns, serialise(label))
         yield from _boundaries(boundaries, segmenter.card, frame)
+        if tracker is not None and plan is not None:
+            progress, plan = tracker.follow(estimate, plan)
+            if progress is not None:
+                data = serialise(plan_message(progress, segmenter.card.vocabulary, frame.frame_id))
+                yield BagMessage(PLAN_TOPIC, PLAN_TYPE, frame.receive_ns, data)
         last = frame
     if last is not None:
         closing, _ = segmenter.finish(state, last.due.stamp_ns)

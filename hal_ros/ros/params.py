@@ -64,6 +64,11 @@ class SegmenterParameters:
     synchroniser_queue_size: int = parameter(
         50, "message_filters only: messages of each topic that wait for their partner.", (1, 1000)
     )
+    plan: str = parameter(
+        "",
+        "Actions that are expected, in order, separated by commas; with it ~/plan_progress tells where in the plan the "
+        "robot is. Empty: off.",
+    )
     backend: str = parameter(
         "auto",
         "What runs the model. auto takes the fastest one that works here and says why; any other is taken or refused.",

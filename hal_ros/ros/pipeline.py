@@ -13,9 +13,19 @@ import numpy as np
 from hal_ros.core import image
 from hal_ros.core.errors import ImageError
 from hal_ros.core.intake import Due
+from hal_ros.core.known_plan import PlanTracker
 from hal_ros.core.segmenter import Segmenter
-from hal_ros.core.types import Backend, BoundaryEstimate, ByteArray, FloatArray, Observation, StepInput, StepOutput
-from hal_ros.data.answers import boundary_message, label_message
+from hal_ros.core.types import (
+    ActionEstimate,
+    Backend,
+    BoundaryEstimate,
+    ByteArray,
+    FloatArray,
+    Observation,
+    StepInput,
+    StepOutput,
+)
+from hal_ros.data.answers import boundary_message, label_message, plan_message
 from hal_ros.data.messages import serialise
 from hal_ros.ros.convert import ImageMessage, ToRgb
 from hal_ros.ros.inputs import Frame
@@ -34,6 +44,7 @@ class Outputs(NamedTuple):
 
     publish_label: Callable[[bytes], None]
     publish_boundary: Callable[[bytes], None]
+    publish_plan: Callable[[bytes], None] = lambda _: None
 
 
 class Stopwatch:
@@ -90,7 +101,15 @@ class Pipeline:
     on the way to the model than can be held). `last_error` is the newest unreadable one's, '' after a good image.
     """
 
-    def __init__(self, segmenter: Segmenter, to_rgb: ToRgb, outputs: Outputs, clock_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        to_rgb: ToRgb,
+        outputs: Outputs,
+        clock_ns: Callable[[], int],
+        tracker: PlanTracker | None = None,
+    ) -> None:
+        """Take the parts; with a tracker, each confirmed answer is also placed in the plan."""
         # All keys from the start: the executor reads these counters while the worker adds to them.
         self.counters = Counter(dict.fromkeys(COUNTERS, 0))
         self.stopwatch = Stopwatch()
@@ -102,6 +121,8 @@ class Pipeline:
         self._outputs = outputs
         self._clock_ns = clock_ns
         self._state = self._segmenter.start()
+        self._tracker = tracker
+        self._plan = None if tracker is None else tracker.start()
         self._newest: Due | None = None
         self._frame_id = ""
 
@@ -136,6 +157,7 @@ class Pipeline:
             self._outputs.publish_label(serialise(label))
             self.counters["labels"] += 1
             self._publish(boundaries)
+            self._follow_plan(estimate)
         self.stopwatch.add("total", time.perf_counter_ns() - frame.received_ns)
         self.stopwatch.add("latency", self._clock_ns() - due.stamp_ns)
 
@@ -144,6 +166,14 @@ class Pipeline:
         newest_ns = 0 if self._newest is None else self._newest.stamp_ns
         boundaries, self._state = self._segmenter.finish(self._state, newest_ns)
         self._publish(boundaries)
+        self._plan = None if self._tracker is None else self._tracker.start()
+
+    def _follow_plan(self, estimate: ActionEstimate) -> None:
+        if self._tracker is None or self._plan is None:
+            return
+        progress, self._plan = self._tracker.follow(estimate, self._plan)
+        if progress is not None:
+            self._outputs.publish_plan(serialise(plan_message(progress, self._card.vocabulary, self._frame_id)))
 
     def _count_overrun(self, due: Due) -> None:
         before = self._newest

@@ -54,7 +54,10 @@ class PlayerParameters:
         0.0, "Seconds to wait at most until each topic that is played has a subscriber.", (0.0, 600.0)
     )
     excluded_topics: tuple[str, ...] = parameter(
-        ("/action_label", "/action_boundary", "/segmenter/vocabulary", "/diagnostics", "/rosout", "/parameter_events"),
+        (
+            *("/action_label", "/action_boundary", "/segmenter/vocabulary", "/segmenter/plan_progress"),
+            *("/diagnostics", "/rosout", "/parameter_events"),
+        ),
         "Topics that are not played: what the segmenter itself, or any node, publishes anew.",
     )
 

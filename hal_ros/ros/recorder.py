@@ -42,6 +42,7 @@ TOPICS = (
     "action_label",
     "action_boundary",
     "segmenter/vocabulary",
+    "segmenter/plan_progress",
     "simulation/action_truth",
     "/clock",
     "/diagnostics",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-from hal_msgs.msg import ActionLabel, BoundaryEvent, Vocabulary
+from hal_msgs.msg import ActionLabel, BoundaryEvent, PlanProgress, Vocabulary
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # Humble defines it there
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
@@ -18,6 +18,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_srvs.srv import Trigger
 
 from hal_ros.core.errors import ConfigError, HalError
+from hal_ros.core.known_plan import PlanTracker, plan_ids
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.types import Backend
 from hal_ros.data.answers import vocabulary_message, warm_up
@@ -168,6 +169,7 @@ class SegmenterNode(LifecycleNode):
             if card.image is None or card.joints is None:
                 raise ConfigError(f"synchroniser is message_filters, but {card.name} takes one stream; expected latest")
             message_filters()
+        plan = plan_ids([name.strip() for name in parameters.plan.split(",") if name.strip()], card.vocabulary)
         to_rgb = rgb_converter(parameters.image_conversion)
         cv2.setNumThreads(parameters.threads)
         backend, reason = self._open_backend(bundle, parameters)
@@ -182,6 +184,8 @@ class SegmenterNode(LifecycleNode):
             to_rgb=to_rgb,
             labels=self._make_answer_publisher(ActionLabel, "action_label"),
             boundaries=self._make_answer_publisher(BoundaryEvent, "action_boundary"),
+            tracker=PlanTracker(plan, card) if plan else None,
+            plan_progress=self._make_answer_publisher(PlanProgress, "~/plan_progress") if plan else None,
             vocabulary=vocabulary,
         )
         self.destroy_timer(self._report_timer)
@@ -224,6 +228,8 @@ class SegmenterNode(LifecycleNode):
         if ready is not None:
             self.destroy_lifecycle_publisher(ready.labels)
             self.destroy_lifecycle_publisher(ready.boundaries)
+            if ready.plan_progress is not None:
+                self.destroy_lifecycle_publisher(ready.plan_progress)
             self.destroy_publisher(ready.vocabulary)
 
     def _make_answer_publisher(self, kind: Any, topic: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 from rclpy.lifecycle import LifecycleNode
 
 from hal_ros.core.errors import BackendError
+from hal_ros.core.known_plan import PlanTracker
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.ros.convert import ToRgb
 from hal_ros.ros.inputs import Frame, Inputs
@@ -35,6 +36,8 @@ class Configured:
     to_rgb: ToRgb
     labels: Any  # lifecycle publishers
     boundaries: Any
+    tracker: PlanTracker | None
+    plan_progress: Any  # None without a plan
     vocabulary: Any  # plain publisher: what it latched holds while the node is inactive, too
 
 
@@ -47,9 +50,11 @@ class Session:
         """Subscribe and start; segment ids go on after `segments`. Raises ConfigError."""
         card = ready.bundle.card
         outputs = Outputs(ready.labels.publish, ready.boundaries.publish)
+        if ready.plan_progress is not None:
+            outputs = outputs._replace(publish_plan=ready.plan_progress.publish)
         self.since_ns = time.perf_counter_ns()
         self.pipeline = Pipeline(
-            ready.segmenter, ready.to_rgb, outputs, lambda: int(node.get_clock().now().nanoseconds)
+            ready.segmenter, ready.to_rgb, outputs, lambda: int(node.get_clock().now().nanoseconds), ready.tracker
         )
         self.pipeline.continue_after(segments)
         self._ended = False

@@ -15,7 +15,7 @@ from hal_ros.data.bags import METADATA, BagMessage, BagWriter, read_messages
 from hal_ros.data.frames import due_frames
 from hal_ros.data.messages import deserialise, header_message, known_class, serialise
 from hal_ros.data.sensors import IMAGE, JOINT_STATE, SensorTopics
-from hal_ros.evaluate.replay import LABEL_TOPIC, replay
+from hal_ros.evaluate.replay import LABEL_TOPIC, PLAN_TOPIC, replay
 from hal_ros.runtime import backend
 from hal_ros.runtime.card import save_card
 
@@ -112,6 +112,37 @@ def test_replay_returns_one_when_recorded_labels_are_not_repeated(
     assert main(["replay", str(bag), "--model", str(model), "--ticks-from", str(other)]) == 1  # names no tick at all
 
 
+def test_replay_follows_a_plan(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bag = write(tmp_path / "run", sensors())
+    plan = tmp_path / "plan.txt"
+    plan.write_text("red  # the first step\n\nblue\ngreen\n")
+    assert (
+        main(["replay", str(bag), "--model", str(model), "--plan", str(plan), "--out", str(tmp_path / "o.mcap")]) == 0
+    )
+    printed = capsys.readouterr().out
+    assert "0.0 s  step  1 of 3      red" in printed and "step  2 of 3      blue" in printed
+    assert "green" not in printed and "something else" not in printed
+    written = [m for m in read_messages(tmp_path / "o.mcap") if m.topic == PLAN_TOPIC]
+    progress = [deserialise(m.type_name, m.data) for m in written]
+    assert len(progress) == len(STORY) - make_card().lag_ticks
+    assert [p.label for p in (progress[0], progress[-1])] == ["red", "blue"]
+    assert progress[-1].remaining_steps == 1 and 0 < progress[0].progress < progress[-1].progress < 1
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("red\nblu", "'blu' is unknown; did you mean 'blue'?"), ("# none", "plan is empty")]
+)
+def test_a_plan_that_can_not_be_is_refused(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, says: str
+) -> None:
+    plan = tmp_path / "plan.txt"
+    plan.write_text(text)
+    bag = write(tmp_path / "run", sensors())
+    assert main(["replay", str(bag), "--model", str(model), "--plan", str(plan)]) == 1
+    error = capsys.readouterr().err
+    assert str(plan) in error and says in error and error.count("\n") == 1
+
+
 def test_replay_refuses_in_one_line(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty.mcap").touch()
     bag = write(tmp_path / "run", answers())  # no camera
@@ -123,6 +154,7 @@ def test_replay_refuses_in_one_line(model: Path, tmp_path: Path, capsys: pytest.
         [existing, "--image-topic", "/other"],
         [existing, "--out", existing],
         [existing, "--model", tmp_path / "gone"],
+        [existing, "--plan", tmp_path / "gone"],
     ):
         assert main(["replay", "--model", str(model), *map(str, arguments)]) == 1, arguments
         error = capsys.readouterr().err
