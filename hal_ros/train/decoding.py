@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,16 +106,14 @@ def calibrated(answers: Answers, temperatures: tuple[float, float]) -> Answers:
 
 
 def choose_decoder(
-    answers: Any,
-    labels: Any,
-    transcripts: Any,
-    lag_ticks: int | None = None,
+    answers: Sequence[Answers],
+    labels: Sequence[Labels],
+    transcripts: Sequence[Sequence[int]],
+    lag_ticks: int,
     kinds: Sequence[str] = decode.KINDS,
     priors: Priors | None = None,
 ) -> Decoded:
     """Return the decoder with the best mean of MoF, Edit and F1@50 of the confirmed labels; see `best_of_each_kind`."""
-    if lag_ticks is None:  # the call as it was: model, tracks, lag
-        return _choose_for_tracks(answers, labels, transcripts)
     found = best_of_each_kind(answers, labels, transcripts, lag_ticks, kinds, priors)
     return max(found.values(), key=lambda decoded: decoded.score)
 
@@ -132,8 +130,9 @@ def best_of_each_kind(
 
     `answers` are calibrated. `priors` come from the training clips; without them they are fitted on the labels and
     transcripts given. A boundary head's evidence is fitted here, and taken only where it scores better. Raises
-    ConfigError for an unknown kind.
+    ConfigError for an unknown kind. Every decoder carries the priors: following a known plan needs them, too.
     """
+    priors = priors or fit_priors(labels, transcripts, answers[0].log_probs.shape[1])
     found: dict[str, Decoded] = {}
     for kind in kinds:
         match kind:
@@ -142,11 +141,11 @@ def best_of_each_kind(
             case "hysteresis":
                 scored = (score_decoder(spec, answers, labels, lag_ticks) for spec in hysteresis_specs())
             case "duration":
-                known = priors or fit_priors(labels, transcripts, answers[0].log_probs.shape[1])
-                scored = _score_duration(known, answers, labels, lag_ticks)
+                scored = _score_duration(priors, answers, labels, lag_ticks)
             case _:
                 raise ConfigError(f"decoder {kind!r} is unknown; expected one of {', '.join(decode.KINDS)}")
-        found[kind] = max(scored, key=lambda decoded: decoded.score)
+        best = max(scored, key=lambda decoded: decoded.score)
+        found[kind] = best._replace(decoder=replace(best.decoder, priors=priors))
     return found
 
 
@@ -286,10 +285,3 @@ def fit_temperatures(model: CausalHal, clips: Sequence[Clip], lag_ticks: int) ->
     with torch.no_grad():
         model.temperature.copy_(torch.tensor(best))
     return best
-
-
-def _choose_for_tracks(model: CausalHal, clips: Sequence[Clip], lag_ticks: int) -> Decoded:
-    from hal_ros.train.loop import answer
-
-    answers = [Answers(*answer(model, clip)) for clip in clips]
-    return choose_decoder(answers, [clip.actions for clip in clips], [()] * len(clips), lag_ticks, ("hysteresis",))

@@ -80,6 +80,7 @@ def test_the_search_scores_what_the_segmenter_would_decode() -> None:
     assert list(found) == list(decode.KINDS)
     for kind, decoded in found.items():
         assert decoded.decoder.kind == kind
+        assert decoded.decoder.priors == fit_priors(labels, transcripts, ACTIONS)
         assert score_decoder(decoded.decoder, answers, labels, LAG) == decoded
 
 
