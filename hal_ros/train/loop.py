@@ -26,9 +26,10 @@ from hal_ros.train.clips import Columns, Supervised
 from hal_ros.train.config import LossConfig, OptimiserConfig, TrainConfig
 from hal_ros.train.tracks import measure_values
 
-ANSWER_TICKS = 512
+ANSWER_TICKS = 128
 """A clip is answered in pieces of so many ticks, the state carried: its length costs no memory."""
-MEASURED_TICKS = 200_000
+MEASURED_VALUES = 30_000_000
+"""Means and spreads are taken over so many values at most."""
 Report = Callable[[str], None]
 
 
@@ -58,7 +59,7 @@ def new_model(config: TrainConfig, actions: int, columns: Columns, clips: Sequen
 
 def _sample(clips: Sequence[Clip]) -> np.ndarray:
     """Return (T, F): all ticks of all clips, or every n-th where they are too many for memory."""
-    stride = 1 + sum(clip.ticks for clip in clips) // MEASURED_TICKS
+    stride = 1 + sum(clip.inputs.size for clip in clips) // MEASURED_VALUES
     return np.concatenate([clip.inputs[::stride] for clip in clips])
 
 
