@@ -1,9 +1,13 @@
-"""`hal train`: from the benchmark to a bundle; every step is skipped when its result is there."""
+"""`hal train`: from demonstrations to a model; every step is skipped when its result is there."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hal_ros.train.config import TrainConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,22 +21,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Generate, ingest, train, export."""
-    from hal_ros.cli import export, ingest
-    from hal_ros.train import stages
-    from hal_ros.train.config import load_config
-    from hal_ros.train.loop import fit, new_model
-    from hal_ros.train.tracks import measure
+    """Train on episodes and export a bundle; or on a folder of feature vectors, and score its test clips."""
+    from hal_ros.train.config import EPISODES, load_config
 
     config = load_config(args.config)
-    ingest.ensure_episodes(config.data, (stages.TRAINING, stages.VALIDATION))
-    card, _, (training, validation) = ingest.ingest(config, (stages.TRAINING, stages.VALIDATION))
-    hal = stages.hal_config(config, len(card.vocabulary))
-    model = new_model(config, hal, measure(training.tracks, hal.grid[2]))
-    folder = args.checkpoint or stages.run_folder(config, training, validation)
-    print(f"run {folder}: {sum(t.ticks for t in training.tracks)} training ticks, {len(card.vocabulary)} actions")
-    trained = fit(config, model, training.tracks, validation.tracks, folder)
-    print(f"best epoch {trained.epoch + 1}: {trained.accuracy:.4f} of validation ticks right (lagged head)")
+    if config.data.layout != EPISODES:
+        from hal_ros.cli import train_features
+
+        return train_features.run(config, args.checkpoint)
+    folder = _train_on_episodes(config, args.checkpoint)
     if not args.no_export:
+        from hal_ros.cli import export
+
         export.export_run(folder, args.out)
     return 0
+
+
+def _train_on_episodes(config: TrainConfig, folder: Path | None) -> Path:
+    """Simulate the benchmark if it is missing, ingest, train; returns the run's folder."""
+    from hal_ros.cli import ingest
+    from hal_ros.train import stages
+    from hal_ros.train.chain import train_on_tracks
+
+    splits = (stages.TRAINING, stages.VALIDATION)
+    ingest.ensure_episodes(config.data, splits)
+    card, _, (training, validation) = ingest.ingest(config, splits)
+    folder = folder or stages.run_folder(config, training, validation)
+    ticks, actions = sum(track.ticks for track in training.tracks), len(card.vocabulary)
+    print(f"run {folder}: {ticks} training ticks, {actions} actions, from {config.supervision}")
+    trained = train_on_tracks(config, actions, training.tracks, validation.tracks, folder)
+    print(f"best epoch {trained.epoch + 1}: {trained.accuracy:.4f} of validation ticks right (lagged head)")
+    return folder

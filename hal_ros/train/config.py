@@ -13,6 +13,12 @@ from typing import Any
 import yaml
 
 from hal_ros.core.errors import ConfigError
+from hal_ros.train.teacher_config import TeacherConfig
+
+ANNOTATIONS, TRANSCRIPTS = "annotations", "transcripts"
+"""What a run learns from: frame labels, or the ordered actions alone."""
+EPISODES = "episodes"
+"""The layout of the project's own data: bags, one folder an episode."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +26,7 @@ class DataConfig:
     """Where episodes lie and how bags become ticks."""
 
     folder: str = "datasets/tabletop-v1"  # <split>/<episode>/, or a dataset in one of the field's layouts
-    layout: str = "episodes"  # or "auto" or one of `data.layouts.LAYOUTS`: feature vectors without bags
+    layout: str = EPISODES  # or "auto" or one of `data.layouts.LAYOUTS`: feature vectors without bags
     split: str = "1"  # of such a layout
     stride: int = 1  # likewise: every n-th frame is a tick
     orientation: str = "auto"  # likewise: "TD" or "DT" where the files' shapes don't tell
@@ -119,9 +125,11 @@ class TrainConfig:
     name: str = "tabletop"
     seed: int = 0
     threads: int = 1
-    supervision: str = "annotations"
+    supervision: str = ANNOTATIONS
+    realign: bool = False  # lay the transcripts over teacher and student together once more, and train again
     data: DataConfig = field(default_factory=DataConfig)
     eye: EyeConfig = field(default_factory=EyeConfig)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     batches: BatchConfig = field(default_factory=BatchConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
@@ -129,7 +137,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Raise ConfigError for values that no run could use."""
-        known = ("annotations", "transcripts")
+        known = (ANNOTATIONS, TRANSCRIPTS)
         _expect(self.supervision in known, "supervision", self.supervision, " or ".join(map(repr, known)))
         _expect(self.data.stride >= 1, "data.stride", self.data.stride, ">= 1")
         _expect(0 < self.data.validation < 1, "data.validation", self.data.validation, "within (0, 1)")

@@ -1,0 +1,176 @@
+"""From episodes or feature vectors to a student, stage by stage: labels, eye, clips, teacher, student (docs/adr/0004).
+
+Every stage keeps its checkpoint in a folder of its own below the run's and is taken up again there; the labels that
+the student was taught lie in the run's folder. In transcript supervision no annotation is read, of validation clips
+neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hal_ros.core.errors import DatasetError
+from hal_ros.core.types import NO_ACTION, FloatArray
+from hal_ros.data import label_files
+from hal_ros.data.clips import Clip
+from hal_ros.data.label_files import Labels
+from hal_ros.model.hal import CausalHal
+from hal_ros.train import first_labels as first
+from hal_ros.train.answers import confirmed_log_probs
+from hal_ros.train.clips import Columns, SeenClips, Supervised, columns_of, seen_clips
+from hal_ros.train.config import TRANSCRIPTS, TrainConfig
+from hal_ros.train.eye import fit_eye, gather, new_eye
+from hal_ros.train.first_look import first_look_clips
+from hal_ros.train.loop import Trained, answer, fit, new_model
+from hal_ros.train.stages import EYE, grid_of
+from hal_ros.train.teacher import Teacher, align_clips, train_teacher
+from hal_ros.train.teacher_alignment import Knowledge, Laid, lay
+from hal_ros.train.tracks import Track, measure
+
+TEACHER, REALIGNED = "teacher", "realigned"
+Report = Callable[[str], None]
+
+
+def train_on_tracks(
+    config: TrainConfig,
+    actions: int,
+    training: Sequence[Track],
+    validation: Sequence[Track],
+    folder: Path,
+    report: Report = print,
+) -> Trained:
+    """Train eye, teacher (in transcript supervision) and student over K actions.
+
+    Raises DatasetError when no training track has a transcript, or in the other supervision an annotation.
+    """
+    start = None
+    if config.supervision == TRANSCRIPTS:
+        training, validation = _with_transcripts(training, report), _with_transcripts(validation, report)
+        looks = [first_look_clips(part, grid_of(config.data)) for part in (training, validation)]
+        start = first.first_labels([*looks[0], *looks[1]], actions)
+        labels = split_labels(start, *looks)
+        report(f"first labels: {len(training)} training and {len(validation)} validation clips laid out")
+    else:
+        labels = Labels(*({t.name: t.actions for t in part} for part in (training, validation)), {})
+    eye = new_eye(config, actions, grid_of(config.data), measure(training, grid_of(config.data)[2]))
+    eye = fit_eye(config, eye, gather(training, taught(labels), actions), folder / EYE, report)
+    cache = Path(config.data.cache)
+    seen = [seen_clips(eye, part, cache) for part in (training, validation)]
+    return train_on_clips(config, actions, columns_of(eye), seen[0], seen[1], folder, labels, start, report)
+
+
+def train_on_clips(
+    config: TrainConfig,
+    actions: int,
+    columns: Columns,
+    training: SeenClips,
+    validation: SeenClips,
+    folder: Path,
+    labels: Labels | None = None,
+    start: first.Labels | None = None,
+    report: Report = print,
+) -> Trained:
+    """Train teacher (in transcript supervision) and student on clips with these columns.
+
+    `labels` are those known so far, or else the annotations; `start` the first labels, or else found here.
+    """
+    teacher = None
+    if config.supervision == TRANSCRIPTS:
+        if start is None:
+            start = first.first_labels([*training.clips, *validation.clips], actions)
+        teacher, labels = teacher_labels(config, actions, training.clips, validation.clips, start, folder, report)
+    elif labels is None:
+        labels = label_files.annotations(training.clips, validation.clips)
+    trained = student(config, actions, columns, training, validation, labels, folder, report)
+    if teacher is None or not config.realign:
+        return trained
+    labels = realigned(teacher, trained.model, training.clips, validation.clips, config.data.lag_ticks)
+    return student(config, actions, columns, training, validation, labels, folder / REALIGNED, report)
+
+
+def teacher_labels(
+    config: TrainConfig,
+    actions: int,
+    training: Sequence[Clip],
+    validation: Sequence[Clip],
+    start: first.Labels,
+    folder: Path,
+    report: Report = print,
+) -> tuple[Teacher, Labels]:
+    """Train the teacher from the first labels and lay all transcripts over what it says."""
+    teacher = train_teacher(
+        config.teacher, actions, training, validation, config.seed, folder / TEACHER, report, start=start
+    )
+    return teacher, split_labels(align_clips(teacher, [*training, *validation]), training, validation)
+
+
+def student(
+    config: TrainConfig,
+    actions: int,
+    columns: Columns,
+    training: SeenClips,
+    validation: SeenClips,
+    labels: Labels,
+    folder: Path,
+    report: Report = print,
+) -> Trained:
+    """Train the causal student on given labels, and leave them beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    label_files.save_labels(folder, labels)
+    model = new_model(config, actions, columns, training.clips)
+    lesson = Supervised(training.clips, taught(labels), numb=training.numb)
+    held_out = Supervised(validation.clips, labels.validation, numb=validation.numb)
+    return fit(config, model, lesson, held_out, folder, report)
+
+
+def realigned(
+    teacher: Teacher, model: CausalHal, training: Sequence[Clip], validation: Sequence[Clip], lag_ticks: int
+) -> Labels:
+    """Lay the transcripts over the mean of what teacher and student say, the student's lagged answers."""
+    durations = teacher.knowledge.durations.scaled(teacher.config.stride_ticks)
+    knowledge = Knowledge(teacher.knowledge.frequency, durations)
+
+    def laid(clip: Clip) -> Laid:
+        said = confirmed_log_probs(answer(model, clip), lag_ticks)
+        return lay(teacher.config, mean_log_probs(teacher.log_probs(clip), said), clip.transcript, knowledge)
+
+    taught_, held_out = ({clip.name: laid(clip) for clip in part} for part in (training, validation))
+    return Labels(
+        {name: found.hard for name, found in taught_.items()},
+        {name: found.hard for name, found in held_out.items()},
+        {name: found.soft for name, found in taught_.items()},
+    )
+
+
+def mean_log_probs(first_said: FloatArray, second_said: FloatArray) -> FloatArray:
+    """Return the log of the mean of two distributions (T, K)."""
+    return np.asarray(np.logaddexp(first_said, second_said) - np.log(2), np.float32)
+
+
+# --- labels -----------------------------------------------------------------------------------------------------------
+
+
+def taught(labels: Labels) -> dict[str, np.ndarray]:
+    """Return what a model is taught of the training clips: probabilities where there are some, or else ids."""
+    return {**labels.training, **labels.soft}
+
+
+def split_labels(
+    found: first.Labels, training: Sequence[Clip] | Sequence[Track], validation: Sequence[Clip] | Sequence[Track]
+) -> Labels:
+    """Return labels of all clips as those of either split."""
+    hard = [{clip.name: found.hard[clip.name] for clip in part} for part in (training, validation)]
+    return Labels(hard[0], hard[1], {clip.name: found.soft[clip.name] for clip in training})
+
+
+def _with_transcripts(tracks: Sequence[Track], report: Report) -> list[Track]:
+    """Return the tracks that can be aligned, without their annotations; DatasetError when there is none."""
+    kept = [track._replace(actions=np.full(track.ticks, NO_ACTION)) for track in tracks if track.transcript]
+    if not kept:
+        raise DatasetError(f"none of {len(tracks)} episodes has a transcript; expected one beside each bag")
+    if len(kept) < len(tracks):
+        report(f"{len(tracks) - len(kept)} stretches without a transcript of their own are left out")
+    return kept
