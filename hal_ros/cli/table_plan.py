@@ -17,8 +17,9 @@ NAMES = {
     "causal_tcn": "causal TCN",
     "causal_asformer": "causal ASFormer",
     "ms_tcn": "MS-TCN",
-    "plain": "ATBA teacher",
+    "plain": "teacher without HAL",
     "hal": "HAL teacher",
+    "atba": "ATBA teacher",
 }
 """What the tables call systems and teachers."""
 MAIN, REFERENCES, ABLATIONS, CURVE = "main", "references", "ablations", "curve"
@@ -30,9 +31,8 @@ WEAK, ANNOTATED = "transcripts", "annotations"
 DATA = ("joints", "joints_max_age_s", "image_size_px", "encoder_stage", "rate_hz", "max_held_ticks")
 STREAM = ("joints", "rate_hz", "lag_ticks", "max_held_ticks")
 STAGES: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
-    "first": (("first", "align"), DATA),
     "eye": (("eye",), DATA),
-    "teacher": (("teacher", "align"), ("joints", "rate_hz")),
+    "teacher": (("teacher",), ("joints", "rate_hz")),
     "student": (("model", "batches", "optimiser", "losses"), STREAM),
 }
 
@@ -116,6 +116,8 @@ class Builder:
             self._line(ABLATIONS, f"student, {modalities} only", WEAK, "student", extra={"modalities": modalities})
         for name, override in ablations.get("teacher", {}).items():
             self._teacher_line(ABLATIONS, f"HAL teacher, {name}", "hal", override)
+        for name, alignment in ablations.get("alignment", {}).items():
+            self._realigned(f"HAL teacher, {name}", alignment)
 
     def _curve(self) -> None:
         for lag in self.declared.get("lags", ()):
@@ -155,6 +157,21 @@ class Builder:
             scores.append(self._score(f"score {name}, seed {seed}", answers, self.lag_ticks, {}))
         self.plan.lines.append(Line(section, name, WEAK, tuple(scores)))
 
+    def _realigned(self, name: str, alignment: Mapping[str, Any]) -> None:
+        """Add a line for the HAL teacher's targets by another alignment; its answers are the same."""
+        scores = []
+        settings = {**alignment, "joints": self.run["data"]["joints"]}
+        for seed in self.declared["seeds"]:
+            made = []
+            for fold in self.folds:
+                inputs = {
+                    "clips": self._clips(WEAK, fold, seed),
+                    "teacher": self._teacher("hal", fold, seed, {}, NAMES["hal"]),
+                }
+                made.append(self.plan.add("realign", f"align {name}, {_place(fold, seed)}", settings, inputs))
+            scores.append(self._score(f"score {name}, seed {seed}", made, self.lag_ticks, {"splits": []}))
+        self.plan.lines.append(Line(ABLATIONS, name, WEAK, tuple(scores)))
+
     def _score(self, name: str, answers: Sequence[str], lag_ticks: int, more: Mapping[str, Any]) -> str:
         settings = {
             "splits": self.declared["score"],
@@ -186,9 +203,7 @@ class Builder:
 
     def _teacher(self, teacher: str, fold: str, seed: int, override: Mapping[str, Any], name: str) -> str:
         run = merged(self.run, self.declared["teachers"][teacher], override)
-        inputs = {"clips": self._clips(WEAK, fold, seed)}
-        if not self.has_columns:
-            inputs["first"] = self._first(fold, seed)
+        inputs = {"clips": self._clips(WEAK, fold, seed), "first": self._first(fold)}
         config = stage_config(run, "teacher", seed)
         return self.plan.add("teacher", f"train {name}, {_place(fold, seed)}", {"config": config}, inputs)
 
@@ -198,12 +213,16 @@ class Builder:
         if self.has_columns:
             return self.plan.add("columns", f"read {fold}", data, {})
         config = {"config": stage_config(self.run, "eye", seed), **data}
-        inputs = {"labels": self._first(fold, seed)} if supervision == WEAK else {}
+        inputs = {"labels": self._first(fold)} if supervision == WEAK else {}
         return self.plan.add("eye", f"train eye, {supervision}, {_place(fold, seed)}", config, inputs)
 
-    def _first(self, fold: str, seed: int) -> str:
-        config = {"config": stage_config(self.run, "first", seed), **self.folds[fold]}
-        return self.plan.add("first", f"first labels, {_place(fold, seed)}", config, {})
+    def _first(self, fold: str) -> str:
+        """Return the job of the first labels; there is nothing random in it."""
+        name = f"first labels, {fold}" if fold else "first labels"
+        if self.has_columns:
+            return self.plan.add("first", name, {}, {"clips": self._clips(WEAK, fold, 0)})
+        config = {"data": {key: self.run["data"][key] for key in DATA}}
+        return self.plan.add("first", name, {"config": config, **self.folds[fold]}, {})
 
     @property
     def has_columns(self) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.types import DecoderSpec, Priors
 from hal_ros.data import answer_files
-from hal_ros.data.answer_files import ClipAnswers
+from hal_ros.data.answer_files import ALIGNED, ClipAnswers
 from hal_ros.data.label_files import load_labels
 from hal_ros.evaluate.decoded import CONFIRMED_ARGMAX, score_clips, score_targets, streams
 from hal_ros.evaluate.jobs import Task
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hal_ros.train.decoding import Decoded
 
 VALIDATION = "validation"
-SCORES, DECODERS, ALIGNED = "scores.json", "decoders.json", "aligned.npz"
+SCORES, DECODERS = "scores.json", "decoders.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +48,8 @@ class Runner:
                 table_chain.eye(settings, inputs, self.places, folder)
             case "teacher":
                 table_chain.teacher(settings, inputs, folder)
+            case "realign":
+                table_chain.realign(settings, inputs, folder)
             case "student":
                 table_jobs.student(settings, inputs, folder)
             case "baseline":

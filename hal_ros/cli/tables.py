@@ -6,6 +6,8 @@ import argparse
 import dataclasses
 import functools
 import os
+import signal
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -60,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     """Do what is left, then write the tables; the exit code is 1 when a job failed."""
     if not 1 <= args.jobs <= MOST_JOBS:
         raise ConfigError(f"--jobs is {args.jobs}; expected 1 to {MOST_JOBS}")
+    signal.signal(signal.SIGTERM, _leave)  # so that the jobs' processes end too
     benches = _benches(args)
     store = Store(args.store)
     lines = [line for bench in benches for line in bench.plan.lines if line.section in args.only]
@@ -77,6 +80,10 @@ def run(args: argparse.Namespace) -> int:
         results = Results(*bench[:2], Graph(bench.plan.jobs), store, *bench[3:])
         table_report.write(folder, results)
     return _conclude(outcome)
+
+
+def _leave(number: int, _: object) -> None:
+    sys.exit(128 + number)
 
 
 def _by_seed(lines: Sequence[Line]) -> list[str]:

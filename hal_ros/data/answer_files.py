@@ -30,6 +30,8 @@ class ClipAnswers(NamedTuple):
         return not len(self.lagged_log_probs)
 
 
+ALIGNED = "aligned.npz"
+"""The file of a teacher's training clips: targets are what it made of their transcripts."""
 ARRAYS = ("truth", "targets", "transcript", "log_probs", "lagged_log_probs", "boundary")
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +14,29 @@ import numpy as np
 
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.segments import transcript
+from hal_ros.data import answer_files
+from hal_ros.data.answer_files import ALIGNED, ClipAnswers
 from hal_ros.data.clips import Clip
-from hal_ros.data.label_files import load_labels
+from hal_ros.data.label_files import LABELS, Labels, load_labels, save_labels
 from hal_ros.data.layouts import read_dataset
+from hal_ros.model.align import AlignConfig, align
+from hal_ros.model.baselines import gripper_rule
+from hal_ros.model.durations import Durations
+from hal_ros.model.robot_candidates import robot_candidates
+from hal_ros.train.answers import Answers
 from hal_ros.train.clips import Columns, SeenClips, columns_of, seen_clips
-from hal_ros.train.config import TrainConfig, config_from_mapping
+from hal_ros.train.config import config_from_mapping
 from hal_ros.train.eye import fit_eye, gather, new_eye
+from hal_ros.train.first_labels import Labels as Start
+from hal_ros.train.first_labels import first_labels
+from hal_ros.train.first_look import first_look_clips
 from hal_ros.train.stages import grid_of
-from hal_ros.train.table_files import TRAINING, VALIDATION, About, save_clips
-from hal_ros.train.table_jobs import RUN, Folders, Settings, say
+from hal_ros.train.table_files import TRAINING, VALIDATION, About, load_about, load_clips, load_lesson, save_clips
+from hal_ros.train.table_jobs import ABOUT, RUN, Folders, Settings, System, finish, say
+from hal_ros.train.teacher import align_clips, train_teacher
 from hal_ros.train.tracks import Track, load_tracks, measure
+
+DURATIONS = "durations.json"
 
 Places = Mapping[str, Any]
 """Where the data lie: `encoder`, and each split's episode folders under `episodes`; or `dataset`."""
@@ -58,13 +75,33 @@ def _part(clip: Clip, ticks: slice, name: str) -> Clip:
 # --- camera and joints ------------------------------------------------------------------------------------------------
 
 
+def first(settings: Settings, inputs: Folders, places: Places, folder: Path) -> None:
+    """Lay the training transcripts over their clips before there is any model: by the joints, or by `inputs`' clips."""
+    if "clips" in inputs:
+        actions, clips = load_about(inputs["clips"]).actions, load_clips(inputs["clips"], TRAINING).clips
+    else:
+        actions, grid = len(settings["vocabulary"]), grid_of(config_from_mapping(dict(settings["config"])).data)
+        clips = first_look_clips(_tracks(places, settings["vocabulary"], (TRAINING,))[TRAINING], grid)
+    found = first_labels(clips, actions)
+    save_labels(folder, Labels(found.hard, {}, found.soft))
+    (folder / DURATIONS).write_text(json.dumps([column.tolist() for column in found.durations]))
+
+
+def _start(folder: Path) -> Start:
+    """Read what first wrote."""
+    labels = load_labels(folder)
+    mean, spread = json.loads((folder / DURATIONS).read_text())
+    return Start(dict(labels.training), dict(labels.soft), Durations(np.array(mean), np.array(spread)))
+
+
 def eye(settings: Settings, inputs: Folders, places: Places, folder: Path) -> None:
     """Train the eye on single ticks, freeze it, and let it look at every tick of every split."""
     config = config_from_mapping(dict(settings["config"]))
     vocabulary = tuple(settings["vocabulary"])
     tracks = _tracks(places, vocabulary)
     if "labels" in inputs:
-        targets: Mapping[str, Any] = (labels := load_labels(inputs["labels"])).training | dict(labels.soft)
+        labels = load_labels(inputs["labels"])
+        targets: Mapping[str, Any] = {**labels.training, **labels.soft}
     else:
         targets = {track.name: track.actions for track in tracks[TRAINING]}
     grid = grid_of(config.data)
@@ -74,13 +111,69 @@ def eye(settings: Settings, inputs: Folders, places: Places, folder: Path) -> No
     save_clips(folder, about, {split: seen_clips(made, part) for split, part in tracks.items()})
 
 
-def _tracks(places: Places, vocabulary: Sequence[str]) -> dict[str, list[Track]]:
+def _tracks(places: Places, vocabulary: Sequence[str], splits: Sequence[str] = ()) -> dict[str, list[Track]]:
     encoder = Path(places["encoder"])
     return {
         split: [track for folder in folders for track in load_tracks(Path(folder), encoder, vocabulary)]
         for split, folders in places["episodes"].items()
+        if not splits or split in splits
     }
 
 
-def _config(settings: Settings) -> TrainConfig:
-    return config_from_mapping(dict(settings["config"]))
+# --- the teacher ------------------------------------------------------------------------------------------------------
+
+
+def teacher(settings: Settings, inputs: Folders, folder: Path) -> None:
+    """Train a teacher on transcripts; write the targets that it aligns, and its answers without transcripts."""
+    started = time.monotonic()
+    config = config_from_mapping(dict(settings["config"]))
+    lesson = load_lesson(inputs["clips"], inputs["first"])  # no annotation is in it
+    training, validation = (lesson.clips[split].clips for split in (TRAINING, VALIDATION))
+    start = _start(inputs["first"]) if config.teacher.start == "durations" else None
+    actions = lesson.about.actions
+    made = train_teacher(config.teacher, actions, training, validation, config.seed, folder / RUN, say, start)
+    aligned, held_out = align_clips(made, training), align_clips(made, validation)
+    labels = Labels(aligned.hard, held_out.hard, aligned.soft)
+
+    def answer(clip: Clip) -> Answers:
+        log_probs = made.log_probs(clip)
+        return Answers(log_probs, log_probs, np.full(clip.ticks, np.nan, np.float32))
+
+    _keep_aligned(answer, load_clips(inputs["clips"], TRAINING).clips, labels.training, folder)
+    count = sum(parameter.numel() for parameter in made.model.parameters())
+    spent = time.process_time()
+    answer(validation[0])
+    ms = 1e3 * (time.process_time() - spent) / validation[0].ticks
+    system = System(answer, count, ms, 0, offline=True)
+    finish(system, dataclasses.replace(lesson, labels=labels), folder, started)
+
+
+def realign(settings: Settings, inputs: Folders, folder: Path) -> None:
+    """Align a teacher's answers anew by boundary scores, as published; with the robot's candidates if asked for."""
+    source, columns = inputs["teacher"], load_about(inputs["clips"]).columns
+    clips = {clip.name: clip for clip in load_clips(inputs["clips"], TRAINING).clips}
+    config, kept = AlignConfig(candidate_bonus=settings["bonus"]), []
+    for said in answer_files.load(source / ALIGNED):
+        rows = columns.split(clips[said.name].inputs)
+        gripper = gripper_rule.gripper_index(settings["joints"])
+        extra = robot_candidates(rows.joints, rows.joints_valid, gripper) if settings["robot"] else ()
+        kept.append(said._replace(targets=align(said.log_probs, said.transcript, config, extra).labels))
+    answer_files.save(folder / ALIGNED, kept)
+    for name in (ABOUT, LABELS, f"{VALIDATION}.npz"):
+        shutil.copy(source / name, folder)
+
+
+def _keep_aligned(
+    answer: Callable[[Clip], Answers], clips: Sequence[Clip], targets: Mapping[str, Any], folder: Path
+) -> None:
+    """Write the targets beside the annotations that nobody has seen, for the score of the alignment alone."""
+    kept = []
+    for clip in clips:
+        said = answer(clip)
+        none = said.log_probs[:0]
+        kept.append(
+            ClipAnswers(
+                clip.name, clip.actions, targets[clip.name], clip.transcript, said.log_probs, none, said.boundary
+            )
+        )
+    answer_files.save(folder / ALIGNED, kept)

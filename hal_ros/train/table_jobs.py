@@ -63,7 +63,7 @@ def student(settings: Settings, inputs: Folders, folder: Path) -> None:
     some = lesson.clips[VALIDATION].clips[0]
     system = System(answer, count, _student_ms(model, some), config.data.lag_ticks)
     _keep_latents(model, lesson, folder)
-    _finish(system, lesson, folder, started)
+    finish(system, lesson, folder, started)
 
 
 def baseline(settings: Settings, inputs: Folders, folder: Path) -> None:
@@ -73,7 +73,7 @@ def baseline(settings: Settings, inputs: Folders, folder: Path) -> None:
     fitted = _fit_baseline(settings, lesson, folder / RUN)
     lag_ticks, offline = settings["lag_ticks"], settings["system"] == "ms_tcn"
     system = System(fitted.answer, fitted.parameter_count, fitted.ms_per_tick(), lag_ticks, offline)
-    _finish(system, lesson, folder, started)
+    finish(system, lesson, folder, started)
 
 
 def _fit_baseline(settings: Settings, lesson: Lesson, run: Path) -> Fitted:
@@ -92,7 +92,7 @@ def _fit_baseline(settings: Settings, lesson: Lesson, run: Path) -> Fitted:
 # --- what is kept -----------------------------------------------------------------------------------------------------
 
 
-def _finish(system: System, lesson: Lesson, folder: Path, started: float) -> None:
+def finish(system: System, lesson: Lesson, folder: Path, started: float) -> None:
     """Write the answers of all splits but the training one, the training labels, and what is known of the system."""
     for split, seen in lesson.clips.items():
         if split != TRAINING:
