@@ -22,13 +22,13 @@ ROWS_AT_ONCE = 4096
 
 
 class Sampling(NamedTuple):
-    """How clips are cut. Windows of 0 ticks: whole clips, in pieces of at most `longest_ticks`."""
+    """How clips are cut: whole, in pieces of at most `piece_ticks`; or into windows, unless these have 0 ticks."""
 
     batch: int
+    piece_ticks: int
     window_ticks: int
     window_stride_ticks: int  # one window for so many ticks of a clip
     loss_ticks: int  # of each window, at its end; 0: all of them
-    longest_ticks: int = 1024
 
 
 class Piece(NamedTuple):
@@ -104,7 +104,7 @@ def plan(lengths: Sequence[int], sampling: Sampling, random: np.random.Generator
 
 def _pieces(clip: int, ticks: int, sampling: Sampling, random: np.random.Generator) -> list[Piece]:
     """Whole, or cut at a random place and then evenly: each piece is a stream that begins there."""
-    longest = sampling.longest_ticks
+    longest = sampling.piece_ticks
     first = int(random.integers(1, longest + 1)) if ticks > longest else longest
     edges = [0, *range(first, ticks, longest), ticks]
     return [Piece(clip, start, stop, start) for start, stop in itertools.pairwise(edges) if stop > start]

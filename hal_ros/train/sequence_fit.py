@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,8 @@ class SequenceConfig:
     stages: int = 3  # likewise
     dropout: float = 0.2
     input_dropout: float = 0.0  # share of the input columns that are away for a whole piece
-    epochs: int = 20
+    epochs: int = 12
+    least_batches: int = 250  # of the whole training: few clips are gone through as much oftener
     batch: int = 8
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
@@ -51,7 +52,8 @@ class SequenceConfig:
     gradient_clip: float = 1.0
     label_smoothing: float = 0.0
     transition: float = 0.15  # weight of T-MSE
-    window_ticks: int = 0  # 0: whole clips
+    piece_ticks: int = 512  # longer clips are cut, at other places in every epoch
+    window_ticks: int = 0  # 0: no windows but whole clips
     window_stride_ticks: int = 16
     loss_ticks: int = 0  # at each window's end; 0: all
     threads: int = 1
@@ -60,7 +62,7 @@ class SequenceConfig:
         """Raise ConfigError for values that no run could use."""
         if self.kind not in KINDS:
             raise ConfigError(f"kind is {self.kind!r}; expected one of {', '.join(KINDS)}")
-        for name in ("width", "layers", "stages", "epochs", "batch", "window_stride_ticks", "threads"):
+        for name in ("width", "layers", "stages", "epochs", "batch", "piece_ticks", "window_stride_ticks", "threads"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 1 or more")
         if self.window_ticks < 0 or not 0 <= self.loss_ticks <= self.window_ticks:
@@ -71,7 +73,12 @@ class SequenceConfig:
     @property
     def sampling(self) -> Sampling:
         """How the clips are cut."""
-        return Sampling(self.batch, self.window_ticks, self.window_stride_ticks, self.loss_ticks)
+        return Sampling(self.batch, self.piece_ticks, self.window_ticks, self.window_stride_ticks, self.loss_ticks)
+
+    def epochs_for(self, lengths: Sequence[int]) -> int:
+        """Return how often clips of these lengths are gone through."""
+        batches = len(plan(lengths, self.sampling, np.random.default_rng(0)))
+        return max(self.epochs, math.ceil(self.least_batches / batches))
 
 
 PRESETS = {
@@ -101,13 +108,13 @@ def fit_sequence(
     torch.set_num_threads(config.threads)
     training = check(training, actions)
     run = _Run(config, actions, training, lag_ticks, seed, folder)
-    for epoch in range(run.next_epoch, config.epochs):
+    for epoch in range(run.next_epoch, run.epochs):
         started = time.monotonic()
         loss = run.train_epoch(epoch, training)
         accuracy = confirmed_accuracy(run.fitted(), validation)
         run.finish_epoch(epoch, accuracy)
         report(
-            f"{config.kind} epoch {epoch + 1}/{config.epochs}: loss {loss:.3f} | validation accuracy {accuracy:.4f}"
+            f"{config.kind} epoch {epoch + 1}/{run.epochs}: loss {loss:.3f} | validation accuracy {accuracy:.4f}"
             f" lagged | {time.monotonic() - started:.1f} s"
         )
     run.model.load_state_dict(run.best)
@@ -184,6 +191,7 @@ class _Run:
         torch.manual_seed(seed)
         self.model = build(config, training.clips[0].inputs.shape[1], actions, lag_ticks)
         self.model.standardise_by(*measure(training.clips))
+        self.epochs = config.epochs_for([clip.ticks for clip in training.clips])
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
@@ -205,7 +213,7 @@ class _Run:
         self.model.train()
         losses = []
         for index, pieces in enumerate(batches):
-            self._set_learning_rate((epoch + index / len(batches)) / config.epochs)
+            self._set_learning_rate((epoch + index / len(batches)) / self.epochs)
             batch = assemble(pieces, material, self.actions, self.lag_ticks)
             loss = sequence_loss(self.model(batch.inputs, batch.mask), batch, config)
             self.optimiser.zero_grad(set_to_none=True)

@@ -13,8 +13,8 @@ from hal_ros.data.clips import Clip
 from hal_ros.train.clips import Supervised
 from hal_ros.train.sequence_batches import Piece, Sampling, assemble, check, measure, plan
 
-WHOLE = Sampling(batch=3, window_ticks=0, window_stride_ticks=1, loss_ticks=0, longest_ticks=50)
-WINDOWS = Sampling(batch=4, window_ticks=8, window_stride_ticks=5, loss_ticks=1)
+WHOLE = Sampling(batch=3, piece_ticks=50, window_ticks=0, window_stride_ticks=1, loss_ticks=0)
+WINDOWS = Sampling(batch=4, piece_ticks=50, window_ticks=8, window_stride_ticks=5, loss_ticks=1)
 
 
 def clip(name, ticks, columns=2):
@@ -36,7 +36,7 @@ def test_whole_clips_cover_every_tick_once_and_long_ones_are_cut():
     for index, ticks in enumerate(lengths):
         seen = sorted(tick for p in pieces if p.clip == index for tick in range(p.start, p.stop))
         assert seen == list(range(ticks))
-    assert max(p.stop - p.start for p in pieces) <= WHOLE.longest_ticks
+    assert max(p.stop - p.start for p in pieces) <= WHOLE.piece_ticks
     assert all(p.counts == p.start for p in pieces)
 
 

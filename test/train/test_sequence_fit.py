@@ -29,7 +29,16 @@ from hal_ros.train.sequence_fit import (
 )
 
 K, LAG = 3, 2
-SMALL = {"width": 16, "layers": 3, "stages": 2, "dropout": 0.0, "batch": 4, "epochs": 12, "learning_rate": 0.01}
+SMALL = {
+    "width": 16,
+    "layers": 3,
+    "stages": 2,
+    "dropout": 0.0,
+    "batch": 4,
+    "epochs": 12,
+    "least_batches": 0,
+    "learning_rate": 0.01,
+}
 
 
 def config(kind, **changes):
@@ -128,6 +137,17 @@ def test_probabilities_of_0_and_1_teach_what_ids_teach():
 
 def test_without_validation_targets_the_last_epoch_is_taken():
     assert fit(config("gru", epochs=2), validation=Supervised([], {})).epoch == 1
+
+
+def test_few_clips_are_gone_through_oftener():
+    settings = config("causal_tcn", epochs=2, least_batches=9, batch=4)
+    assert settings.epochs_for([30] * 4) == 9
+    assert settings.epochs_for([30] * 9) == 3
+    assert settings.epochs_for([30] * 400) == 2
+    lines = []
+    few = Supervised(TRAINING.clips[:4], TRAINING.targets)
+    fit_sequence(dataclasses.replace(settings, least_batches=3), K, few, VALIDATION, LAG, report=lines.append)
+    assert len(lines) == 3
 
 
 def test_settings_that_no_run_could_use_are_refused():
