@@ -36,7 +36,7 @@ HOLDS_TICKS = (1, 2, 3)
 SMOOTHINGS = (0.0, 0.3, 0.5)
 
 TEMPERS = (0.2, 0.4, 0.7, 1.0, 2.0, 3.0)
-BOUNDARY_SHARES = (0.0, 0.5, 1.0)
+BOUNDARY_SHARES = (0.5, 1.0)
 """How much of the boundary head's fitted evidence is believed: its ticks are no independent witnesses either."""
 COMMIT_PROBABILITIES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -156,8 +156,11 @@ def score_decoder(spec: DecoderSpec, answers: Sequence[Answers], labels: Sequenc
 
 def confirmed(spec: DecoderSpec, answers: Answers, lag_ticks: int) -> NDArray[np.int64]:
     """Return the confirmed actions (T - lag,) as the segmenter decodes them."""
-    rows, boundary = decode.aligned(spec, answers.lagged_log_probs, answers.boundary, lag_ticks)
-    return decode.decode(decode.Decoder(spec), rows, boundary)
+    return decode.decode(decode.Decoder(spec), *_rows(spec, answers, lag_ticks))
+
+
+def _rows(spec: DecoderSpec, answers: Answers, lag_ticks: int) -> tuple[FloatArray, FloatArray]:
+    return decode.aligned(spec, answers.lagged_log_probs, answers.boundary, lag_ticks)
 
 
 def hysteresis_specs() -> Iterator[DecoderSpec]:
@@ -169,25 +172,38 @@ def hysteresis_specs() -> Iterator[DecoderSpec]:
 def _score_duration(
     priors: Priors, answers: Sequence[Answers], labels: Sequence[Labels], lag_ticks: int
 ) -> Iterator[Decoded]:
-    """Yield the scored duration decoders: one filter run for each temper and gain serves every threshold."""
-    fitted = fit_boundary([one.boundary for one in answers], labels, lag_ticks)
-    shares = BOUNDARY_SHARES if fitted.gain > 0 else (0.0,)
-    for temper, share in itertools.product(TEMPERS, shares):
+    """Yield the scored duration decoders: every temper without the boundary head, then the best temper with it."""
+    best: Decoded | None = None
+    for temper in TEMPERS:
         spec = DecoderSpec("duration", temper=temper, priors=priors)
-        if share:
-            gain, offset = share * fitted.gain, share * fitted.offset
-            spec = replace(spec, boundary_gain=gain, boundary_offset=offset, boundary_delay_ticks=fitted.delay_ticks)
-        filtered = [_filtered(spec, priors, one, lag_ticks) for one in answers]
-        for threshold in COMMIT_PROBABILITIES:
-            said = [_commit_all(probabilities, threshold) for probabilities in filtered]
-            yield _scored(replace(spec, commit_probability=threshold), said, labels)
+        for decoded in _score_thresholds(spec, priors, answers, labels, lag_ticks):
+            best = decoded if best is None or decoded.score > best.score else best
+            yield decoded
+    fitted = fit_boundary([one.boundary for one in answers], labels, lag_ticks)
+    if best is None or fitted.gain == 0:
+        return
+    for share in BOUNDARY_SHARES:
+        gain, offset = share * fitted.gain, share * fitted.offset
+        spec = replace(
+            best.decoder, boundary_gain=gain, boundary_offset=offset, boundary_delay_ticks=fitted.delay_ticks
+        )
+        yield from _score_thresholds(spec, priors, answers, labels, lag_ticks)
 
 
-def _filtered(spec: DecoderSpec, priors: Priors, answers: Answers, lag_ticks: int) -> NDArray[np.float64]:
+def _score_thresholds(
+    spec: DecoderSpec, priors: Priors, answers: Sequence[Answers], labels: Sequence[Labels], lag_ticks: int
+) -> Iterator[Decoded]:
+    """Yield `spec` scored with each threshold: one run of the filter serves them all."""
+    filter_ = DurationFilter(spec, priors)
+    filtered = [_filtered(filter_, *_rows(spec, one, lag_ticks)) for one in answers]
+    for threshold in COMMIT_PROBABILITIES:
+        said = [_commit_all(probabilities, threshold) for probabilities in filtered]
+        yield _scored(replace(spec, commit_probability=threshold), said, labels)
+
+
+def _filtered(filter_: DurationFilter, rows: FloatArray, boundary: FloatArray) -> NDArray[np.float64]:
     """Return the filtered probabilities (T - lag, K)."""
-    filter_, belief = DurationFilter(spec, priors), None
-    rows, boundary = decode.aligned(spec, answers.lagged_log_probs, answers.boundary, lag_ticks)
-    found = np.empty(rows.shape)
+    belief, found = None, np.empty(rows.shape)
     for tick, (row, value) in enumerate(zip(rows, boundary, strict=True)):
         belief = filter_.step(row, float(value), belief)
         found[tick] = marginals(belief)
