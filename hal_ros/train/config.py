@@ -69,10 +69,10 @@ class EyeConfig:
 class ModelConfig:
     """The architecture of what reads sequences; see `model.hal.HalConfig`, which adds what the data decides."""
 
-    width: int = 128
+    width: int = 96
     heads: int = 4
     lookback: tuple[int, ...] = (3, 5, 9, 17, 33, 65)
-    feed_forward: int = 256
+    feed_forward: int = 192
     visual_width: int = 32
     dropout: float = 0.1
     classifier_reads: str = "context"
@@ -86,18 +86,18 @@ class BatchConfig:
     streams: int = 16
     chunk_ticks: int = 48
     late_start: float = 0.5  # share of clips that are entered in the middle
-    held: float = 0.02  # per tick: a gap of one to `max_held_ticks` ticks begins
-    blind: float = 0.2  # per chunk: the camera is away for a stretch
-    numb: float = 0.1  # per chunk: all joints are away for a stretch
-    joint_dropout: float = 0.1  # per chunk and joint: it is away
+    held: float = 0.01  # per tick: a gap of one to `max_held_ticks` ticks begins
+    blind: float = 0.05  # per chunk: the camera is away for a stretch
+    numb: float = 0.03  # per chunk: all joints are away for a stretch
+    joint_dropout: float = 0.05  # per chunk and joint: it is away
 
 
 @dataclass(frozen=True)
 class OptimiserConfig:
     """AdamW with warm-up and cosine decay."""
 
-    epochs: int = 14
-    learning_rate: float = 2e-3
+    epochs: int = 12
+    learning_rate: float = 2.5e-3
     weight_decay: float = 0.05
     warmup: float = 0.05  # share of all batches
     gradient_clip: float = 1.0
@@ -109,7 +109,7 @@ class LossConfig:
 
     lagged: float = 1.0
     label_smoothing: float = 0.05
-    transition: float = 0.05
+    transition: float = 0.15
     slowness: float = 0.0
     slowness_floor: float = 0.1
     boundary: float = 0.0
