@@ -35,6 +35,7 @@ class HalConfig:
     visual_width: int = 32  # of v
     visual_layer: int = 2  # v is read after this many layers
     dropout: float = 0.1
+    seen_dropout: float = 0.1  # share of what is seen's columns that a training chunk does without
     classifier_reads: str = "context"  # "trunk" is the published code's shortcut past c, kept for the ablation
     gate: bool = True  # without it c is its candidate, and carries nothing
 
@@ -167,6 +168,7 @@ class CausalHal(nn.Module):
         if config.seen:
             self.register_buffer("seen_mean", torch.zeros(config.seen))
             self.register_buffer("seen_spread", torch.ones(config.seen))
+            self.drop_seen = nn.Dropout1d(config.seen_dropout)
             self.seen = nn.Linear(config.seen, d)
             self.blind = nn.Parameter(torch.zeros(d))  # stands in for what is seen where there is no image
         self.layers = nn.ModuleList(BandLayer(config, lookback) for lookback in config.lookback)
@@ -221,7 +223,8 @@ class CausalHal(nn.Module):
         x: Tensor = self.joints(inputs.joints, inputs.joints_valid)
         if not self.config.seen:
             return x
-        seen = self.seen((inputs.seen - self.seen_mean) / self.seen_spread)
+        standard = (inputs.seen - self.seen_mean) / self.seen_spread
+        seen = self.seen(self.drop_seen(standard.transpose(1, 2)).transpose(1, 2) if self.training else standard)
         return x + seen * inputs.image_valid + self.blind * (1.0 - inputs.image_valid)
 
     def _carry(self, top: Tensor, state: State) -> tuple[Tensor, Tensor]:

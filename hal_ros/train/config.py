@@ -75,6 +75,7 @@ class ModelConfig:
     feed_forward: int = 192
     visual_width: int = 32
     dropout: float = 0.1
+    seen_dropout: float = 0.1
     classifier_reads: str = "context"
     gate: bool = True
 
