@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--limit", type=int, help="score only the first N episodes of each split")
     parser.add_argument(
-        "--results", type=Path, help="rows as JSON (default: docs/results/<model>.json; picture beside)"
+        "--results", type=Path, help="rows as JSON (default: docs/results/bundle-<model>.json; picture beside)"
     )
 
 
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         rows += split_rows
         timelines += split_timelines
         console.print(table.results_table(split, split_rows))
-    results = args.results or Path("docs/results") / f"{bundle.card.name}.json"
+    results = args.results or Path("docs/results") / f"bundle-{bundle.card.name}.json"
     table.write_rows(results, rows)
     picture = results.with_suffix(".svg")
     picture.write_text(standalone_svg(timelines, bundle.card.vocabulary), encoding="utf-8")

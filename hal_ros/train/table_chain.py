@@ -17,12 +17,13 @@ from hal_ros.core.segments import transcript
 from hal_ros.data import answer_files
 from hal_ros.data.answer_files import ALIGNED, ClipAnswers
 from hal_ros.data.clips import Clip
-from hal_ros.data.label_files import LABELS, Labels, load_labels, save_labels
+from hal_ros.data.label_files import LABELS, load_labels, save_labels
 from hal_ros.data.layouts import read_dataset
 from hal_ros.model.align import AlignConfig, align
 from hal_ros.model.baselines import gripper_rule
 from hal_ros.model.durations import Durations
 from hal_ros.model.robot_candidates import robot_candidates
+from hal_ros.train import chain
 from hal_ros.train.answers import Answers
 from hal_ros.train.clips import Columns, SeenClips, columns_of, seen_clips
 from hal_ros.train.config import config_from_mapping
@@ -76,14 +77,16 @@ def _part(clip: Clip, ticks: slice, name: str) -> Clip:
 
 
 def first(settings: Settings, inputs: Folders, places: Places, folder: Path) -> None:
-    """Lay the training transcripts over their clips before there is any model: by the joints, or by `inputs`' clips."""
+    """Lay the transcripts over their clips before there is any model: by the joints, or by `inputs`' clips."""
     if "clips" in inputs:
-        actions, clips = load_about(inputs["clips"]).actions, load_clips(inputs["clips"], TRAINING).clips
+        actions = load_about(inputs["clips"]).actions
+        training, validation = (load_clips(inputs["clips"], split).clips for split in (TRAINING, VALIDATION))
     else:
         actions, grid = len(settings["vocabulary"]), grid_of(config_from_mapping(dict(settings["config"])).data)
-        clips = first_look_clips(_tracks(places, settings["vocabulary"], (TRAINING,))[TRAINING], grid)
-    found = first_labels(clips, actions)
-    save_labels(folder, Labels(found.hard, {}, found.soft))
+        tracks = _tracks(places, settings["vocabulary"], (TRAINING, VALIDATION))
+        training, validation = (first_look_clips(tracks[split], grid) for split in (TRAINING, VALIDATION))
+    found = first_labels([*training, *validation], actions)
+    save_labels(folder, chain.split_labels(found, training, validation))
     (folder / DURATIONS).write_text(json.dumps([column.tolist() for column in found.durations]))
 
 
@@ -99,11 +102,8 @@ def eye(settings: Settings, inputs: Folders, places: Places, folder: Path) -> No
     config = config_from_mapping(dict(settings["config"]))
     vocabulary = tuple(settings["vocabulary"])
     tracks = _tracks(places, vocabulary)
-    if "labels" in inputs:
-        labels = load_labels(inputs["labels"])
-        targets: Mapping[str, Any] = {**labels.training, **labels.soft}
-    else:
-        targets = {track.name: track.actions for track in tracks[TRAINING]}
+    given = chain.taught(load_labels(inputs["labels"])) if "labels" in inputs else {}
+    targets = given or {track.name: track.actions for track in tracks[TRAINING]}
     grid = grid_of(config.data)
     made = new_eye(config, len(vocabulary), grid, measure(tracks[TRAINING], grid[2]))
     made = fit_eye(config, made, gather(tracks[TRAINING], targets, len(vocabulary)), folder / RUN, say)
@@ -132,8 +132,7 @@ def teacher(settings: Settings, inputs: Folders, folder: Path) -> None:
     start = _start(inputs["first"]) if config.teacher.start == "durations" else None
     actions = lesson.about.actions
     made = train_teacher(config.teacher, actions, training, validation, config.seed, folder / RUN, say, start)
-    aligned, held_out = align_clips(made, training), align_clips(made, validation)
-    labels = Labels(aligned.hard, held_out.hard, aligned.soft)
+    labels = chain.split_labels(align_clips(made, [*training, *validation]), training, validation)
 
     def answer(clip: Clip) -> Answers:
         log_probs = made.log_probs(clip)

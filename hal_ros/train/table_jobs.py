@@ -23,7 +23,7 @@ from hal_ros.data.answer_files import ClipAnswers, Latents
 from hal_ros.data.clips import Clip
 from hal_ros.data.label_files import save_labels
 from hal_ros.model.baselines import gripper_rule
-from hal_ros.train import loop
+from hal_ros.train import chain, loop
 from hal_ros.train.answers import Answers
 from hal_ros.train.config import config_from_mapping
 from hal_ros.train.sequence_fit import PRESETS, fit_sequence
@@ -53,8 +53,10 @@ def student(settings: Settings, inputs: Folders, folder: Path) -> None:
     started = time.monotonic()
     lesson = load_lesson(inputs["clips"], inputs.get("labels"), settings.get("modalities", "both"))
     config = config_from_mapping(dict(settings["config"]))
-    model = loop.new_model(config, lesson.about.actions, lesson.about.columns, lesson.training.clips)
-    model = loop.fit(config, model, lesson.training, lesson.validation, folder / RUN, say).model
+    about, clips = lesson.about, lesson.clips
+    model = chain.student(
+        config, about.actions, about.columns, clips[TRAINING], clips[VALIDATION], lesson.labels, folder / RUN, say
+    ).model
     count = sum(parameter.numel() for parameter in model.parameters())
 
     def answer(clip: Clip) -> Answers:
