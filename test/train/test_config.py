@@ -64,7 +64,7 @@ def test_lists_become_tuples_and_whole_numbers_floats():
         ({"data": {"joints": "a"}}, "expected a list"),
         ({"data": {"joints": [1]}}, r"data.joints\[0\] is 1"),
         ({"data": {"rate_hz": 0.0}}, "within"),
-        ({"model": {"heads": 3}}, "divisor"),
+        ({"model": {"heads": 5}}, "divisor"),
         ({"losses": {"prior": "guess"}}, "'standard'"),
         ({"supervision": "guesses"}, "'annotations'"),
     ],
