@@ -95,7 +95,9 @@ PRESETS = {
         loss_ticks=1,
     ),
     "causal_tcn": SequenceConfig("causal_tcn", width=64, learning_rate=2e-3, input_dropout=0.1),
-    "causal_asformer": SequenceConfig("causal_asformer", width=64, layers=6, stages=2, epochs=10),
+    "causal_asformer": SequenceConfig(
+        "causal_asformer", width=64, layers=6, stages=2, epochs=10, learning_rate=2e-3, input_dropout=0.1
+    ),
     "ms_tcn": SequenceConfig("ms_tcn", width=64),
 }
 """Found on the validation clips of the tabletop benchmark, about 70 s of one processor each."""
