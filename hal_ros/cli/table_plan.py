@@ -83,10 +83,18 @@ class Builder:
     """Makes the plan of one data set from its part of the declaration and a run's settings."""
 
     def __init__(
-        self, dataset: str, declared: Mapping[str, Any], run: Mapping[str, Any], folds: Mapping[str, Mapping[str, Any]]
+        self,
+        dataset: str,
+        declared: Mapping[str, Any],
+        run: Mapping[str, Any],
+        folds: Mapping[str, Mapping[str, Any]],
+        presets: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        """`folds` holds, by name, what tells the data of each: one for a fixed split, several for cross-validation."""
-        self.declared, self.run, self.folds = declared, run, folds
+        """`folds` holds, by name, what tells the data of each: one for a fixed split, several for cross-validation.
+
+        `presets` are the settings of the learned baselines.
+        """
+        self.declared, self.run, self.folds, self.presets = declared, run, folds, presets
         self.plan = Plan(dataset)
         self.lag_ticks: int = run["data"]["lag_ticks"]
 
@@ -188,8 +196,8 @@ class Builder:
         settings = {"system": system, "seed": seed, "lag_ticks": self.lag_ticks}
         if system == "rule":
             settings["joints"] = self.run["data"]["joints"]
-        elif preset := self.declared.get("preset"):
-            settings["preset"] = preset
+        elif system in self.presets:
+            settings["preset"] = merged(self.presets[system], self.declared.get("preset", {}))
         return "baseline", settings
 
     # --- what systems are trained on ----------------------------------------------------------------------------------

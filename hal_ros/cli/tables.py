@@ -149,7 +149,7 @@ def _tabletop(declared: Mapping[str, Any], quick: Mapping[str, Any] | None) -> B
     }
     if quick:
         declared = table_plan.quickened(declared, quick)
-    plan = table_plan.Builder(TABLETOP, declared, settings, {"": fold}).build()
+    plan = table_plan.Builder(TABLETOP, declared, settings, {"": fold}, _presets()).build()
     return Bench(TABLETOP, plan, places, card.vocabulary, card.period_ns, declared["aims"])
 
 
@@ -179,9 +179,15 @@ def _gesture_phase(declared: Mapping[str, Any], folder: Path, quick: Mapping[str
     folds = {f"split {split}": {**data, "split": split} for split in own["split_names"]}
     if quick:
         own = table_plan.quickened(own, quick)
-    plan = table_plan.Builder(GESTURE_PHASE, own, settings, folds).build()
+    plan = table_plan.Builder(GESTURE_PHASE, own, settings, folds, _presets()).build()
     vocabulary = read_dataset(folder, own["split_names"][0], derive_transcripts=True).vocabulary
     return Bench(GESTURE_PHASE, plan, {"dataset": str(folder)}, vocabulary, round(1e9 / own["rate_hz"]), "")
+
+
+def _presets() -> dict[str, dict[str, Any]]:
+    from hal_ros.train.sequence_fit import PRESETS
+
+    return {kind: dataclasses.asdict(preset) for kind, preset in PRESETS.items()}
 
 
 def _digest(folder: Path) -> str:

@@ -6,7 +6,6 @@ earlier attempt left. `settings["config"]` is a part of a training configuration
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import statistics
@@ -26,7 +25,7 @@ from hal_ros.model.baselines import gripper_rule
 from hal_ros.train import chain, loop
 from hal_ros.train.answers import Answers
 from hal_ros.train.config import config_from_mapping
-from hal_ros.train.sequence_fit import PRESETS, fit_sequence
+from hal_ros.train.sequence_fit import SequenceConfig, fit_sequence
 from hal_ros.train.simple_fit import Fitted, fit_logistic, fit_rule
 from hal_ros.train.table_files import TRAINING, VALIDATION, Lesson, load_lesson
 
@@ -86,8 +85,8 @@ def _fit_baseline(settings: Settings, lesson: Lesson, run: Path) -> Fitted:
             return fit_rule(training, actions, lag_ticks, lesson.about.columns, gripper)
         case "logistic":
             return fit_logistic(training, actions, lag_ticks)
-        case kind:
-            config = dataclasses.replace(PRESETS[kind], **settings.get("preset", {}))
+        case _:
+            config = SequenceConfig(**settings["preset"])
             return fit_sequence(config, actions, training, lesson.validation, lag_ticks, settings["seed"], run, say)
 
 

@@ -37,16 +37,19 @@ DECLARED = yaml.safe_load((Path(__file__).parents[2] / "config" / "tables.yaml")
 RUN = dataclasses.asdict(TrainConfig())
 VOCABULARY = ("move", "pick", "place")
 LAG = 4
+PRESETS = {"gru": {"epochs": 10, "width": 128}}
 
 
-def tabletop(declared=DECLARED["tabletop"], run=RUN) -> Plan:
-    return Builder("tabletop", declared, run, {"": {"episodes": "abc", "vocabulary": list(VOCABULARY)}}).build()
+def tabletop(declared=DECLARED["tabletop"], run=RUN, presets=PRESETS) -> Plan:
+    return Builder(
+        "tabletop", declared, run, {"": {"episodes": "abc", "vocabulary": list(VOCABULARY)}}, presets
+    ).build()
 
 
 def gesture_phase() -> Plan:
     declared = DECLARED["gesture_phase"]
     folds = {f"split {name}": {"split": name} for name in declared["split_names"]}
-    return Builder("gesture_phase", declared, RUN, folds).build()
+    return Builder("gesture_phase", declared, RUN, folds, PRESETS).build()
 
 
 # --- the declaration --------------------------------------------------------------------------------------------------
@@ -112,6 +115,8 @@ def test_a_setting_moves_only_what_depends_on_it():
 
     assert moved(losses={"slowness": 0.5}) == {"student"}
     assert moved(eye={"epochs": 3}) == {"student", "GRU", "eye"}
+    longer = {"gru": {"epochs": 11, "width": 128}}
+    assert Graph(tabletop(presets=longer).jobs).keys["tabletop: train GRU, transcripts, seed 0"] != keys()["GRU"]
     assert moved(data={"processes": 7, "cache": "elsewhere"}, name="other") == set()
 
 
@@ -135,6 +140,8 @@ def test_quick_is_one_seed_of_the_same_lines():
         (line.section, line.system) for line in tabletop().lines
     }
     assert all(len(line.scores) == 1 for line in quick.lines)
+    (gru, *_) = [job for job in quick.jobs if job.settings.get("system") == "gru"]
+    assert gru.settings["preset"] == {"epochs": 1, "least_batches": 1, "width": 128}
 
 
 def test_a_stage_gets_its_own_settings_and_no_more():
