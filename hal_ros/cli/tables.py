@@ -77,7 +77,9 @@ def run(args: argparse.Namespace) -> int:
         outcome = run_queue(graph, store, Runner(places), args.jobs, functools.partial(print, flush=True))
     folder = args.results or Path("build/tables" if args.quick else "docs/results")
     for bench in benches:
-        results = Results(*bench[:2], Graph(bench.plan.jobs), store, *bench[3:])
+        results = Results(
+            bench.name, bench.plan, Graph(bench.plan.jobs), store, bench.vocabulary, bench.period_ns, bench.aims
+        )
         table_report.write(folder, results)
     return _conclude(outcome)
 

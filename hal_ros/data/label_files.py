@@ -25,7 +25,7 @@ class Labels:
     soft: Mapping[str, NDArray[Any]]  # (T, K) of training clips; empty where the ids are sure
 
 
-def annotations(training: Sequence[Clip], validation: Sequence[Clip]) -> Labels:
+def of_annotations(training: Sequence[Clip], validation: Sequence[Clip]) -> Labels:
     """Return what a person wrote."""
     return Labels({clip.name: clip.actions for clip in training}, {clip.name: clip.actions for clip in validation}, {})
 

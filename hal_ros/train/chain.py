@@ -83,7 +83,7 @@ def train_on_clips(
             start = first.first_labels([*training.clips, *validation.clips], actions)
         teacher, labels = teacher_labels(config, actions, training.clips, validation.clips, start, folder, report)
     elif labels is None:
-        labels = label_files.annotations(training.clips, validation.clips)
+        labels = label_files.of_annotations(training.clips, validation.clips)
     trained = student(config, actions, columns, training, validation, labels, folder, report)
     if teacher is None or not config.realign:
         return trained

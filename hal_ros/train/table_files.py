@@ -13,7 +13,7 @@ import numpy as np
 
 from hal_ros.core.types import NO_ACTION
 from hal_ros.data.clips import Clip
-from hal_ros.data.label_files import Labels, annotations, load_labels
+from hal_ros.data.label_files import Labels, load_labels, of_annotations
 from hal_ros.train.clips import Columns, SeenClips, Supervised
 
 TRAINING, VALIDATION = "train", "validation"
@@ -101,7 +101,7 @@ def load_lesson(clips: Path, labels: Path | None, modalities: str = "both") -> L
     about = load_about(clips)
     splits = {split: restrict(load_clips(clips, split), about.columns, modalities) for split in about.splits}
     if labels is None:
-        return Lesson(about, splits, annotations(splits[TRAINING].clips, splits[VALIDATION].clips))
+        return Lesson(about, splits, of_annotations(splits[TRAINING].clips, splits[VALIDATION].clips))
     hidden = {split: without_annotations(splits[split]) for split in (TRAINING, VALIDATION)}
     return Lesson(about, {**splits, **hidden}, load_labels(labels))
 

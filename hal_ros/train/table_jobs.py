@@ -22,6 +22,7 @@ from hal_ros.data.answer_files import ClipAnswers, Latents
 from hal_ros.data.clips import Clip
 from hal_ros.data.label_files import save_labels
 from hal_ros.model.baselines import gripper_rule
+from hal_ros.model.hal import CausalHal
 from hal_ros.train import chain, loop
 from hal_ros.train.answers import Answers
 from hal_ros.train.config import config_from_mapping
@@ -122,7 +123,7 @@ def _answered(system: System, clip: Clip, targets: Mapping[str, Any]) -> ClipAns
 
 
 @torch.no_grad()
-def _student_ms(model: loop.CausalHal, clip: Clip, ticks: int = 200) -> float:
+def _student_ms(model: CausalHal, clip: Clip, ticks: int = 200) -> float:
     """Milliseconds of one step at a time, the state carried."""
     columns, state, spent = loop.columns_of(model), model.initial_state(), []
     for tick in range(min(ticks, clip.ticks)):
@@ -134,7 +135,7 @@ def _student_ms(model: loop.CausalHal, clip: Clip, ticks: int = 200) -> float:
 
 
 @torch.no_grad()
-def _keep_latents(model: loop.CausalHal, lesson: Lesson, folder: Path) -> None:
+def _keep_latents(model: CausalHal, lesson: Lesson, folder: Path) -> None:
     """Write v and c of the first clips of every scored split."""
     columns = loop.columns_of(model)
     for split in lesson.about.splits:
