@@ -1,8 +1,8 @@
 """How long each action lasts, and the alignment that knows it: an explicit-duration (semi-Markov) forward-backward.
 
 `align.posterior` lets a segment's length be geometric, so that a short one is always the likeliest. Here lengths are
-gamma-distributed with a mean and a spread for each action, both estimated from alignments alone. This places the changes
-of a transcript where frame-wise evidence is still poor, as it is before any model has been trained.
+gamma-distributed with a mean and a spread for each action, both estimated from alignments alone. This places a
+transcript's changes where frame-wise evidence is still poor, as it is before any model has been trained.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hal_ros.core.errors import DatasetError
 from hal_ros.model.align import fit_into
 
 Array = NDArray[np.float64]
@@ -80,9 +81,11 @@ def place(scores: Array, transcript: Sequence[int], durations: Durations) -> Pla
     [s, t) with weight p(t - s | action_j) prod exp(scores[s:t, action_j]). F_j[t], the weight of the first j segments
     ending at t, and B_j[t], that of the others beginning there, give P(boundary j at t) = F_j[t] B_j[t] / Z, and a
     segment holds the ticks between its boundaries. Time O(T S D) and memory O(T (S + D)) for lengths up to D, so long
-    clips are to be made coarser first. Raises DatasetError as `align` does.
+    clips are to be made coarser first. Raises DatasetError for an empty transcript.
     """
     ticks, width = scores.shape
+    if not len(transcript):
+        raise DatasetError("the transcript is empty; expected at least one action")
     actions = np.asarray(fit_into(transcript, ticks)[0], np.int64)
     segments = len(actions)
     longest = min(ticks, int(np.ceil(LONGEST * ticks / segments)))

@@ -3,8 +3,8 @@
     ELBO = E log p(b | v) + E log p(v' | c) - KL(q(v | b) || p(v)) - KL(q(c | v) || p(c))
 
 b is what the trunk holds where v is read. The priors are standard normal, or learned transitions p(v_t | v_{t-1}, c_t)
-and p(c_t | c_{t-1}). Every term is a mean over ticks and dimensions, one value for each sequence, so that neither widths
-nor lengths change its scale. For the causal student as for the teacher; nothing of this is needed at run time.
+and p(c_t | c_{t-1}). Every term is a mean over ticks and dimensions, one value for each sequence, so that neither
+widths nor lengths change its scale. For the causal student as for the teacher; nothing of it is needed at run time.
 
 Shapes: B sequences, T ticks, D latent dimensions; weight (B, T) is 1 on ticks that count, else 0.
 """

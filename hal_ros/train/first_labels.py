@@ -1,8 +1,8 @@
-"""The first labels, before there is any model: Gaussian actions with learned durations, fitted to the transcripts by EM.
+"""The first labels, before there is any model: Gaussian actions with learned durations, fitted to transcripts by EM.
 
-From a flat start (every segmentation in the transcript's order, weighed by length alone) each round estimates a Gaussian
-for each action and how long it lasts, and lays the transcripts over the clips again. A simple model that averages over
-all clips finds the changes that a network, which can also fit wrong labels, does not find (docs/log.md).
+From a flat start (every segmentation in the transcript's order, weighed by length alone) each round estimates a
+Gaussian for each action and how long it lasts, and lays the transcripts over the clips again. A simple model that
+averages over all clips finds the changes that a network, which can also fit wrong labels, does not (docs/log.md).
 
 Everything runs on a coarse grid of about `STEPS` steps a segment, so the cost doesn't depend on the tick rate.
 """

@@ -1,6 +1,7 @@
 """What the first labels are found on, before an eye has been trained: joints, or without joints a coarse picture.
 
-Joints alone align better than joints and picture together (docs/log.md); the transcript tells what only a picture could.
+Joints alone align no worse than joints and picture together (docs/log.md): what only a picture tells, the transcript
+tells as well.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def mean_change(latents: Sequence[Array]) -> float:
 
 
 def probe_accuracy(latents: Sequence[Array], labels: Sequence[NDArray[np.int64]]) -> float:
-    """Return how often (0..1) a ridge regression reads the label; fitted on every second sequence, tested on the others."""
+    """Return how often (0..1) a ridge regression reads the label; every second sequence fits it, the others test."""
     centre = np.concatenate(latents[::2]).mean(0)
     scale = np.concatenate(latents[::2]).std(0) + 1e-9
 

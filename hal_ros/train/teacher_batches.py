@@ -1,7 +1,7 @@
 """Clips into batches for the teacher: one random tick of every stride, clips of like length together.
 
-Shapes: B clips, N steps (strides of ticks, padded), F features, K actions. All randomness comes from (seed, epoch), clip
-by clip, so that an epoch can be repeated and a batch can be shared among processes.
+Shapes: B clips, N steps (strides of ticks, padded), F features, K actions. All randomness comes from (seed, epoch), so
+that an epoch can be repeated, and a batch can be shared among processes that all draw the same.
 """
 
 from __future__ import annotations
