@@ -25,6 +25,6 @@ def confirmed_actions(answers: Answers, lag_ticks: int) -> NDArray[np.int64]:
 
 
 def confirmed_log_probs(answers: Answers, lag_ticks: int) -> FloatArray:
-    """Return the lagged log-probabilities (T, K), each at the tick it speaks of; the last ticks keep the provisional."""
+    """Return the lagged log-probabilities (T, K), each at its own tick; the last ticks keep the provisional ones."""
     lagged = answers.lagged_log_probs[lag_ticks:]
     return np.concatenate([lagged, answers.log_probs[len(lagged) :]])

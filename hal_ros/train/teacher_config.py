@@ -20,7 +20,7 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class TeacherConfig:
-    """One teacher. Every loss term has a weight; 0 switches it off. With elbo and slowness 0 nothing of HAL is in it."""
+    """One teacher. A weight of 0 switches a loss term off; with elbo and slowness 0 nothing of HAL is in it."""
 
     # the network
     width: int = 64
