@@ -132,7 +132,7 @@ class Builder:
             override = {"data": {"lag_ticks": lag}}
             self._line(CURVE, f"student, lag {lag}", WEAK, "student", override=override)
         if thresholds := self.declared.get("commit_thresholds"):
-            self._line(CURVE, "student, commit", WEAK, "student", score={"thresholds": thresholds})
+            self._line(CURVE, "student, commit", WEAK, "student", score={"thresholds": thresholds, "decoder": "duration"})
 
     # --- one line: its seeds, and each seed's folds -------------------------------------------------------------------
 

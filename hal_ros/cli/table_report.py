@@ -114,7 +114,7 @@ def _document(results: Results, verdicts: Sequence[tables.Verdict], drawn: Mappi
         parts += [f"## (b) Ablations, {results.splits[-1]}"]
         parts += [tables.markdown([*student, *ablations], results.splits[-1], (CONFIRMED, OFFLINE))]
     parts += _alignment(results)
-    kinds = (CONFIRMED, *(output_of(kind) for kind in DECODERS if kind != "duration"))
+    kinds = (CONFIRMED, *(output_of(kind) for kind in DECODERS))
     parts += [f"## Decoders, {results.splits[-1]}", tables.markdown(results.entries(MAIN), results.splits[-1], kinds)]
     parts += [f"## {title}\n\n![{title}]({name})\n" for name, title in drawn.items()]
     if missing := tables.unfinished(results.entries(*SECTIONS)):
