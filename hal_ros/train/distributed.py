@@ -51,17 +51,17 @@ def world() -> Iterator[World]:
 
 
 def sum_gradients(parameters: Iterable[nn.Parameter], place: World) -> None:
-    """Replace every gradient by its sum over the processes, in one exchange; a missing one counts as zero."""
+    """Replace every gradient by its sum over the processes, in one exchange.
+
+    What no loss term reaches has no gradient in any process, and gets none here: the optimiser leaves it alone.
+    """
     if place.size == 1:
         return
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
-    for parameter in trained:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-    flat = torch.cat([parameter.grad.reshape(-1) for parameter in trained if parameter.grad is not None])
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
     torch.distributed.all_reduce(flat)
-    for parameter, part in zip(trained, flat.split([p.numel() for p in trained]), strict=True):
-        parameter.grad = part.view_as(parameter)
+    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
 
 
 def sum_values(values: Tensor, place: World) -> Tensor:
