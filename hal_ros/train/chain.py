@@ -161,8 +161,10 @@ def taught(labels: Labels) -> dict[str, np.ndarray]:
 def split_labels(
     found: first.Labels, training: Sequence[Clip] | Sequence[Track], validation: Sequence[Clip] | Sequence[Track]
 ) -> Labels:
-    """Return labels of all clips as those of either split."""
+    """Return labels of all clips as those of either split. Raises DatasetError for a name that is in both."""
     hard = [{clip.name: found.hard[clip.name] for clip in part} for part in (training, validation)]
+    if both := sorted(hard[0].keys() & hard[1].keys()):
+        raise DatasetError(f"{both[0]} is the name of a training and of a validation clip; expected names of their own")
     return Labels(hard[0], hard[1], {clip.name: found.soft[clip.name] for clip in training})
 
 

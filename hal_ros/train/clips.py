@@ -53,7 +53,7 @@ class Columns(NamedTuple):
         """Return the columns of inputs (T, F). Raises DatasetError where F is another one."""
         if inputs.shape[1] != self.width:
             raise DatasetError(f"inputs have {inputs.shape[1]} columns; expected {self.width}")
-        rows = np.asarray(inputs, np.float32)
+        rows = np.array(inputs, np.float32)  # a copy: clips may be mapped read-only, which torch warns of
         if not self.seen:
             valid = np.isfinite(rows)
             return Rows(

@@ -1,0 +1,126 @@
+"""From transcripts to a student: what each supervision reads, what is left behind, and that a run is taken up again."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+pytest.importorskip("torch")
+
+from synthetic_tracks import ACTIONS, SETTINGS, make_tracks
+
+from hal_ros.core.errors import DatasetError
+from hal_ros.core.segments import transcript
+from hal_ros.core.types import NO_ACTION
+from hal_ros.data.label_files import load_labels
+from hal_ros.train import chain
+from hal_ros.train.config import TrainConfig, config_from_mapping
+
+pytestmark = pytest.mark.torch
+
+TEACHER = {"width": 16, "heads": 2, "feed_forward": 16, "visual_width": 8, "action_width": 8, "start_epochs": 2}
+
+
+def settings(cache: Path, **changes: object) -> TrainConfig:
+    data = {**SETTINGS["data"], "cache": str(cache)}
+    eye = {**SETTINGS["eye"], "epochs": 2}
+    optimiser = {"epochs": 2, "learning_rate": 0.01}
+    return config_from_mapping(
+        {**SETTINGS, "data": data, "eye": eye, "optimiser": optimiser, "teacher": TEACHER, **changes}
+    )
+
+
+@pytest.fixture(autouse=True)
+def _grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain, "grid_of", lambda _: (2, 2, 4))
+
+
+def tracks(count: int, seed: int, annotated: bool = True) -> list:
+    made = [
+        track._replace(name=f"{track.name}-{seed}", transcript=tuple(transcript(track.actions)))
+        for track in make_tracks(count, seed)
+    ]
+    return made if annotated else [track._replace(actions=np.full(track.ticks, NO_ACTION)) for track in made]
+
+
+def run(config: TrainConfig, folder: Path, annotated: bool = True) -> tuple[dict, chain.Trained]:
+    trained = chain.train_on_tracks(
+        config, ACTIONS, tracks(4, 0, annotated), tracks(2, 1, annotated), folder, lambda _: None
+    )
+    return dict(load_labels(folder).training), trained
+
+
+def same_weights(first: chain.Trained, second: chain.Trained) -> bool:
+    ours, theirs = first.model.state_dict(), second.model.state_dict()
+    return all(bool((ours[name] == theirs[name]).all()) for name in ours)
+
+
+def test_transcripts_are_all_that_is_read(tmp_path: Path) -> None:
+    config = settings(tmp_path / "cache", supervision="transcripts")
+    with_annotations, first = run(config, tmp_path / "a")
+    without, second = run(config, tmp_path / "b", annotated=False)
+    assert all(np.array_equal(with_annotations[name], without[name]) for name in without)
+    assert same_weights(first, second)
+
+
+def test_annotations_are_read_where_they_are_asked_for(tmp_path: Path) -> None:
+    config = settings(tmp_path / "cache", supervision="annotations")
+    labels, _ = run(config, tmp_path / "a")
+    assert all(np.array_equal(labels[track.name], track.actions) for track in tracks(4, 0))
+    assert not (tmp_path / "a" / chain.TEACHER).exists()
+
+
+def test_labels_follow_the_transcripts(tmp_path: Path) -> None:
+    labels, _ = run(settings(tmp_path / "cache", supervision="transcripts"), tmp_path / "a", annotated=False)
+    for track in tracks(4, 0):
+        assert tuple(transcript(labels[track.name])) == track.transcript
+
+
+def test_a_run_is_taken_up_again(tmp_path: Path) -> None:
+    config = settings(tmp_path / "cache", supervision="transcripts")
+    _, first = run(config, tmp_path / "a")
+    lines: list[str] = []
+    again = chain.train_on_tracks(config, ACTIONS, tracks(4, 0), tracks(2, 1), tmp_path / "a", lines.append)
+    assert same_weights(first, again)
+    assert not [line for line in lines if line.startswith(("eye", "teacher", "epoch"))], "nothing was trained twice"
+
+
+def test_a_realigned_student_learns_other_labels_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    _, trained = run(settings(tmp_path / "cache", supervision="transcripts", realign=True), tmp_path / "a")
+    labels = load_labels(tmp_path / "a" / chain.REALIGNED)
+    assert set(labels.soft) == {track.name for track in tracks(4, 0)}
+    for track in tracks(4, 0):
+        assert tuple(transcript(labels.training[track.name])) == track.transcript
+        np.testing.assert_allclose(labels.soft[track.name].sum(1), 1, atol=1e-4)
+    assert trained.epoch >= 0
+
+
+def test_the_mean_of_two_distributions_is_one() -> None:
+    random = np.random.default_rng(0)
+    first, second = (np.log(random.dirichlet(np.ones(3), 5)).astype(np.float32) for _ in range(2))
+    mean = np.exp(chain.mean_log_probs(first, second))
+    np.testing.assert_allclose(mean.sum(1), 1, atol=1e-6)
+    np.testing.assert_allclose(mean, (np.exp(first) + np.exp(second)) / 2, atol=1e-6)
+
+
+def test_episodes_without_transcripts_are_left_out_and_said_so(tmp_path: Path) -> None:
+    config = settings(tmp_path / "cache", supervision="transcripts")
+    training = tracks(4, 0)
+    training[0] = training[0]._replace(transcript=())
+    lines: list[str] = []
+    chain.train_on_tracks(config, ACTIONS, training, tracks(2, 1), tmp_path / "a", lines.append)
+    assert "1 stretches without a transcript of their own are left out" in lines
+    assert training[0].name not in load_labels(tmp_path / "a").training
+    bare = [track._replace(transcript=()) for track in training]
+    with pytest.raises(DatasetError, match="none of 4 episodes has a transcript"):
+        chain.train_on_tracks(config, ACTIONS, bare, tracks(2, 1), tmp_path / "b")
+
+
+def test_a_name_in_both_splits_is_refused(tmp_path: Path) -> None:
+    config = settings(tmp_path / "cache", supervision="transcripts")
+    with pytest.raises(DatasetError, match="track-0-0 is the name of a training and of a validation clip"):
+        chain.train_on_tracks(config, ACTIONS, tracks(4, 0), tracks(2, 0), tmp_path / "a", lambda _: None)
