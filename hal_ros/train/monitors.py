@@ -59,7 +59,7 @@ def _above(model: PyramidTeacher, action_below: Tensor) -> Tensor | None:
 
 
 def _numpy(values: Tensor) -> Array:
-    return values[0].double().numpy()  # type: ignore[no-any-return]
+    return values[0].double().numpy()
 
 
 def mean_change(latents: Sequence[Array]) -> float:
@@ -80,6 +80,6 @@ def probe_accuracy(latents: Sequence[Array], labels: Sequence[NDArray[np.int64]]
         return np.concatenate([rows, np.ones((len(rows), 1))], 1)
 
     x, known = design(latents[::2]), np.concatenate(labels[::2])
-    wanted = np.eye(max(map(np.max, labels)) + 1)[known]
+    wanted = np.eye(1 + max(int(label.max()) for label in labels))[known]
     weights = np.linalg.solve(x.T @ x + RIDGE * len(x) * np.eye(x.shape[1]), x.T @ wanted)
     return float(np.mean((design(latents[1::2]) @ weights).argmax(1) == np.concatenate(labels[1::2])))

@@ -62,7 +62,7 @@ class Teacher(NamedTuple):
     def _run(self, clip: Clip, ticks: NDArray[np.int64]) -> FloatArray:
         parts = [ticks[start : start + EMBED_TICKS] for start in range(0, len(ticks), EMBED_TICKS)]
         embedded = torch.cat([self.model.embed(_rows(clip, part)) for part in parts])[None]
-        return self.model.run(embedded, torch.ones(1, len(ticks))).log_probs[0].numpy()  # type: ignore[no-any-return]
+        return self.model.run(embedded, torch.ones(1, len(ticks))).log_probs[0].numpy()
 
 
 def align_clips(teacher: Teacher, clips: Sequence[Clip], published: AlignConfig = PUBLISHED) -> Labels:
@@ -259,7 +259,7 @@ def _rows(clip: Clip, ticks: NDArray[np.int64]) -> Tensor:
 
 def _frequency(found: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
     total = np.sum([soft.sum(0, dtype=np.float64) for soft in found], 0)
-    return total / total.sum()  # type: ignore[no-any-return]
+    return total / total.sum()
 
 
 @torch.no_grad()
@@ -320,5 +320,5 @@ def load_teacher(folder: Path) -> Teacher:
     saved = checkpoint.load(folder)
     model = PyramidTeacher(PyramidConfig(**saved.about["pyramid"]))
     model.load_state_dict(saved.part("model"))
-    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in saved.about["config"].items()}
+    settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in saved.about["config"].items()}
     return Teacher(model.eval(), TeacherConfig(**settings), knowledge_from_json(saved.about))

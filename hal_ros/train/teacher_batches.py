@@ -64,7 +64,7 @@ def plan(clips: Sequence[Clip], stride: int, most: int, random: np.random.Genera
         if batches[-1] and full:
             batches.append([])
         batches[-1].append(index)
-    random.shuffle(batches)  # type: ignore[arg-type]
+    random.shuffle(batches)
     return batches
 
 
