@@ -36,8 +36,9 @@ COMMANDS = {
     "tabletop": "hal tables --dataset tabletop",
     "gesture_phase": "HAL_ROS_DATA=<folder with gesture_phase> hal tables --dataset gesture_phase",
 }
-BELOW = 4
-"""Systems whose timelines stand beneath the student's."""
+BENEATH = ("teacher without HAL", "HAL teacher", "causal ASFormer", "causal TCN", "GRU", "logistic")
+"""Systems whose timelines stand beneath the student's, as far as they are there; five at most."""
+MOST_BENEATH = 5
 
 
 class Results(NamedTuple):
@@ -218,7 +219,8 @@ def _timelines(results: Results) -> list[Timeline]:
     lines = [line for line in lines if results.store.done(results.graph, line.scores[0])]
     if not lines or lines[0].system != STUDENT:
         return []
-    chosen = [lines[0], *sorted(lines[1:], key=lambda line: "teacher" not in line.system)[:BELOW]]
+    others = {line.system: line for line in lines}
+    chosen = [lines[0], *(others[name] for name in BENEATH if name in others)][: MOST_BENEATH + 1]
     found = []
     folders = _answers(results, lines[0])
     for split in results.splits:

@@ -199,6 +199,8 @@ def _judge(aim: str, ours: Row | None, other: Row | None, holds: _Comparison) ->
     figures = _figure(ours) if ours is other else f"{_figure(ours)} against {_figure(other)}"
     if ours is None or other is None or ours.mean is None or other.mean is None:
         return Verdict(aim, figures, None)
+    if holds is _is_ahead and (ours.std is None or other.std is None):
+        return Verdict(aim, f"{figures}, a single seed", None)
     larger = max(ours.std or 0.0, other.std or 0.0)
     return Verdict(aim, figures, holds(ours.mean, other.mean, larger))
 

@@ -136,13 +136,14 @@ def _student_ms(model: CausalHal, clip: Clip, ticks: int = 200) -> float:
 
 @torch.no_grad()
 def _keep_latents(model: CausalHal, lesson: Lesson, folder: Path) -> None:
-    """Write v and c of the first clips of every scored split."""
+    """Write v and c of some clips of every scored split, from all over it."""
     columns = loop.columns_of(model)
     for split in lesson.about.splits:
         if split in (TRAINING, VALIDATION):
             continue
         found = []
-        for clip in lesson.clips[split].clips[:LATENT_CLIPS]:
+        clips = lesson.clips[split].clips
+        for clip in clips[:: -(-len(clips) // LATENT_CLIPS)]:
             outputs, _ = model(loop.stream_inputs(clip, columns), model.initial_state())
             visual, context = (latent[0].numpy() for latent in (outputs.visual, outputs.context))
             found.append(Latents(clip.name, clip.actions, visual, context))

@@ -31,7 +31,7 @@ from hal_ros.data import answer_files
 from hal_ros.data.answer_files import ClipAnswers, Latents
 from hal_ros.data.label_files import Labels, load_labels, save_labels
 from hal_ros.evaluate.jobs import Graph, Job, Store
-from hal_ros.train.config import TrainConfig
+from hal_ros.train.config import TrainConfig, config_from_mapping
 
 DECLARED = yaml.safe_load((Path(__file__).parents[2] / "config" / "tables.yaml").read_text())
 RUN = dataclasses.asdict(TrainConfig())
@@ -142,6 +142,17 @@ def test_quick_is_one_seed_of_the_same_lines():
     assert all(len(line.scores) == 1 for line in quick.lines)
     (gru, *_) = [job for job in quick.jobs if job.settings.get("system") == "gru"]
     assert gru.settings["preset"] == {"epochs": 1, "least_batches": 1, "width": 128}
+
+
+def test_every_declared_setting_is_one_that_its_stage_knows():
+    for plan in (tabletop(), gesture_phase()):
+        configs = [job.settings["config"] for job in plan.jobs if "config" in job.settings]
+        assert configs
+        for config in configs:
+            config_from_mapping(config)  # raises for an unknown or mistyped key
+    student = [job.settings["config"] for job in tabletop().jobs if job.kind == "student"]
+    reaches = {sum(ticks - 1 for ticks in config["model"]["lookback"]) for config in student}
+    assert len(reaches) == 1  # a flat band sees as far back as the pyramid
 
 
 def test_a_stage_gets_its_own_settings_and_no_more():

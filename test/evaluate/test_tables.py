@@ -173,6 +173,12 @@ def test_an_aim_without_figures_is_not_decided():
     assert {verdict.holds for verdict in found} == {None, True}
 
 
+def test_one_seed_alone_puts_nothing_ahead():
+    found = judged((run(90, 90),), (run(80, 80),), (run(95),))
+    ahead = [verdict for verdict in found if "ahead" in verdict.aim]
+    assert {verdict.holds for verdict in ahead} == {None} and "a single seed" in ahead[0].figures
+
+
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
 VOCABULARY = ("move", "pick", "place")
