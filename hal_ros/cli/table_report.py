@@ -36,6 +36,8 @@ COMMANDS = {
     "tabletop": "hal tables --dataset tabletop",
     "gesture_phase": "HAL_ROS_DATA=<folder with gesture_phase> hal tables --dataset gesture_phase",
 }
+FAR_BELOW = NAMES["rule"]
+"""Left out of the curve, where it would squash all others; it is in the tables."""
 BENEATH = ("teacher without HAL", "HAL teacher", "causal ASFormer", "causal TCN", "GRU", "logistic")
 """Systems whose timelines stand beneath the student's, as far as they are there; five at most."""
 MOST_BENEATH = 5
@@ -188,7 +190,7 @@ def _curves(results: Results, rows: Sequence[Row], split: str) -> list[Curve]:
         return []
     others = [line.system for line in results.plan.lines if (line.section, line.supervision) == (MAIN, WEAK)]
     drawn = [Curve("student, by lag in ticks", points(lags)), Curve("student, by commit threshold", points(commits))]
-    drawn += [Curve(name, points([("", name, CONFIRMED)])) for name in others if name != STUDENT]
+    drawn += [Curve(name, points([("", name, CONFIRMED)])) for name in others if name not in (STUDENT, FAR_BELOW)]
     return [curve for curve in drawn if curve.points]
 
 
