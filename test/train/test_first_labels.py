@@ -7,10 +7,11 @@ import pytest
 
 pytest.importorskip("torch")
 
+from synthetic_clips import ACTIONS, FEATURES, accuracy, make_clips
+
 from hal_ros.core.errors import DatasetError
 from hal_ros.data.clips import Clip
 from hal_ros.train.first_labels import first_labels
-from synthetic_clips import ACTIONS, FEATURES, accuracy, make_clips
 
 
 def equal_shares(clips):
