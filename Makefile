@@ -18,7 +18,7 @@ export ROS_LOG_DIR = $(CURDIR)/log/ros
 setup = @$(PYTHON) scripts/setup_env.py
 python = @scripts/with_interfaces.sh .venv/bin/python
 
-.PHONY: help demo test check bench bench-full train build clean
+.PHONY: help demo test check bench bench-full train tables build clean
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -49,6 +49,10 @@ bench-full:  ## the same with the long rows: soak and fresh install
 train:  ## train models/tabletop from the benchmark
 	$(setup) train
 	$(python) -m hal_ros train config/train.yaml
+
+tables:  ## train and score every system of docs/results (hours; goes on where it was interrupted)
+	$(setup) train
+	$(python) -m hal_ros tables
 
 build:  ## build both packages with colcon into build/ and install/
 	$(setup) build
