@@ -42,7 +42,7 @@ def export_run(folder: Path, out: Path | None = None) -> Bundle:
     run = stages.load_run(folder)
     card, encoder, (training, validation) = ingest(run.config, (stages.TRAINING, stages.VALIDATION))
     decoder = _choose(run, folder, training, validation)
-    origin = stages.trained_from(run.config, run.about, training, validation)
+    origin = stages.trained_from(run, folder, training, validation)
     card = replace(card, decoder=decoder, trained_from=origin)
     out = out or Path("models") / run.config.name
     bundle, parity = write_bundle(StepGraph(run.eye, run.model), card, encoder, _golden(validation), out)

@@ -262,7 +262,8 @@ def _changes(
     values, changes = [], []
     for clip_values, clip in zip(boundary, map(np.asarray, labels), strict=True):
         ticks = np.arange(1, len(clip) - delay)
-        ticks = ticks[(clip[ticks] != NO_ACTION) & (clip[ticks - 1] != NO_ACTION)]
+        known = (clip[ticks] != NO_ACTION) & (clip[ticks - 1] != NO_ACTION)
+        ticks = ticks[known & np.isfinite(clip_values[ticks + delay])]  # a system without boundary head says nothing
         changes.append(clip[ticks] != clip[ticks - 1])
         values.append(np.array([log_odds(float(value)) for value in clip_values[ticks + delay]]))
     return np.concatenate(values), np.concatenate(changes)

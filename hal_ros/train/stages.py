@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.types import DecoderSpec, ImageSpec, JointSpec, ModelCard
 from hal_ros.data import episodes, features
+from hal_ros.data.label_files import LABELS
 from hal_ros.data.sensors import SensorTopics
 from hal_ros.model.encoder import feature_shape, write_encoder
 from hal_ros.model.eye import Eye
@@ -160,15 +161,15 @@ def load_run(folder: Path) -> Run:
     return Run(config_from_mapping(saved.about["config"]), load_eye(folder / EYE), model.eval(), saved.about)
 
 
-def trained_from(
-    config: TrainConfig, about: dict[str, Any], training: Material, validation: Material
-) -> dict[str, str]:
-    """Return what a card says of its weights' origin: hashes of the episodes and of the settings."""
+def trained_from(run: Run, folder: Path, training: Material, validation: Material) -> dict[str, str]:
+    """Return what a card says of its weights: hashes of episodes, settings, eye and of the labels they were taught."""
+    made = {"eye": folder / EYE / checkpoint.TENSORS, "labels": folder / LABELS}
     return {
-        "dataset": Path(config.data.folder).name,
+        "dataset": Path(run.config.data.folder).name,
         "training_episodes": training.sha256,
         "validation_episodes": validation.sha256,
-        "settings": settings_sha256(config),
-        "seed": str(config.seed),
-        "epoch": str(about["best_epoch"] + 1),
+        "settings": settings_sha256(run.config),
+        **{name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in made.items() if path.exists()},
+        "seed": str(run.config.seed),
+        "epoch": str(run.about["best_epoch"] + 1),
     }
