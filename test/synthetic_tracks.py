@@ -30,7 +30,7 @@ SETTINGS = {
     "model": {"width": 16, "heads": 2, "lookback": [3, 5], "feed_forward": 32, "dropout": 0.0, "seen_dropout": 0.0},
     "batches": {"streams": 3, "chunk_ticks": 16, "held": 0.05},
     "optimiser": {"epochs": 3, "learning_rate": 0.01},
-    "losses": {"label_smoothing": 0.0},
+    "losses": {"label_smoothing": 0.0, "transition": 0.05},
 }
 
 

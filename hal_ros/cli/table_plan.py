@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hal_ros.core.errors import ConfigError
 from hal_ros.evaluate.jobs import Job
 
 NAMES = {
@@ -73,8 +74,22 @@ def merged(base: Mapping[str, Any], *overrides: Mapping[str, Any]) -> dict[str, 
 
 
 def stage_config(run: Mapping[str, Any], stage: str, seed: int) -> dict[str, Any]:
-    """Return the part of a run's settings that a stage depends on, with its seed."""
+    """Return the part of a run's settings that a stage depends on, with its seed.
+
+    Raises ConfigError for a section that no run has: it would be left out unnoticed.
+    """
     sections, data = STAGES[stage]
+    known = {
+        "name",
+        "seed",
+        "threads",
+        "supervision",
+        "realign",
+        "data",
+        *(n for part, _ in STAGES.values() for n in part),
+    }
+    if unknown := sorted(run.keys() - known):
+        raise ConfigError(f"{unknown[0]} is no part of a run's settings; expected one of {', '.join(sorted(known))}")
     found = {name: run[name] for name in sections if name in run}
     return {**found, "data": {name: run["data"][name] for name in data}, "seed": seed, "threads": run["threads"]}
 
@@ -132,7 +147,9 @@ class Builder:
             override = {"data": {"lag_ticks": lag}}
             self._line(CURVE, f"student, lag {lag}", WEAK, "student", override=override)
         if thresholds := self.declared.get("commit_thresholds"):
-            self._line(CURVE, "student, commit", WEAK, "student", score={"thresholds": thresholds, "decoder": "duration"})
+            self._line(
+                CURVE, "student, commit", WEAK, "student", score={"thresholds": thresholds, "decoder": "duration"}
+            )
 
     # --- one line: its seeds, and each seed's folds -------------------------------------------------------------------
 

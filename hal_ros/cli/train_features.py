@@ -73,6 +73,8 @@ def _read(config: TrainConfig, folder: Path | None) -> Course:
     dataset = read_dataset(Path(data.folder), data.split, data.layout, data.orientation, derive_transcripts=weak)
     for note in dataset.notes:
         print(note)
+    if weak and (bare := sum(not clip.transcript for clip in dataset.subsets[TRAIN])):
+        print(f"{bare} training clips without a transcript are left out")
     training = [_at_rate(clip, config) for clip in dataset.subsets[TRAIN] if clip.transcript or not weak]
     validation = [_at_rate(clip, config) for clip in dataset.subsets.get(VALIDATION, ()) if clip.transcript or not weak]
     if not validation:

@@ -7,6 +7,7 @@ neither.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -25,12 +26,15 @@ from hal_ros.train.config import TRANSCRIPTS, TrainConfig
 from hal_ros.train.eye import fit_eye, gather, new_eye
 from hal_ros.train.first_look import first_look_clips
 from hal_ros.train.loop import Trained, answer, fit, new_model
-from hal_ros.train.stages import EYE, grid_of
+from hal_ros.train.stages import EYE, grid_of, settings_sha256
 from hal_ros.train.teacher import Teacher, align_clips, train_teacher
 from hal_ros.train.teacher_alignment import Knowledge, Laid, lay
 from hal_ros.train.tracks import Track, measure
 
-TEACHER, REALIGNED = "teacher", "realigned"
+TEACHER, BEFORE = "teacher", "before"
+"""Folders of the teacher, and of the student that the realigning of another one needs."""
+ORIGIN = "origin.txt"
+DIGEST_TICKS = 50
 Report = Callable[[str], None]
 
 
@@ -49,6 +53,8 @@ def train_on_tracks(
     start = None
     if config.supervision == TRANSCRIPTS:
         training, validation = _with_transcripts(training, report), _with_transcripts(validation, report)
+    _claim(folder, config, actions, [*training, *validation])
+    if config.supervision == TRANSCRIPTS:
         looks = [first_look_clips(part, grid_of(config.data)) for part in (training, validation)]
         start = first.first_labels([*looks[0], *looks[1]], actions)
         labels = split_labels(start, *looks)
@@ -78,17 +84,18 @@ def train_on_clips(
     `labels` are those known so far, or else the annotations; `start` the first labels, or else found here.
     """
     teacher = None
+    if start is None and labels is None:  # the run begins here
+        _claim(folder, config, actions, [*training.clips, *validation.clips])
     if config.supervision == TRANSCRIPTS:
         if start is None:
             start = first.first_labels([*training.clips, *validation.clips], actions)
         teacher, labels = teacher_labels(config, actions, training.clips, validation.clips, start, folder, report)
     elif labels is None:
         labels = label_files.of_annotations(training.clips, validation.clips)
-    trained = student(config, actions, columns, training, validation, labels, folder, report)
-    if teacher is None or not config.realign:
-        return trained
-    labels = realigned(teacher, trained.model, training.clips, validation.clips, config.data.lag_ticks)
-    return student(config, actions, columns, training, validation, labels, folder / REALIGNED, report)
+    if teacher is not None and config.realign:
+        before = student(config, actions, columns, training, validation, labels, folder / BEFORE, report)
+        labels = realigned(teacher, before.model, training.clips, validation.clips, config.data.lag_ticks)
+    return student(config, actions, columns, training, validation, labels, folder, report)
 
 
 def teacher_labels(
@@ -148,6 +155,20 @@ def realigned(
 def mean_log_probs(first_said: FloatArray, second_said: FloatArray) -> FloatArray:
     """Return the log of the mean of two distributions (T, K)."""
     return np.asarray(np.logaddexp(first_said, second_said) - np.log(2), np.float32)
+
+
+def _claim(folder: Path, config: TrainConfig, actions: int, material: Sequence[Track] | Sequence[Clip]) -> None:
+    """Write into a run's folder what it is made from; DatasetError where another run's checkpoints lie."""
+    digest = hashlib.sha256(f"{settings_sha256(config)} {actions}".encode())
+    for part in material:
+        digest.update(f"{part.name} {part.transcript}".encode() + part.actions.tobytes())
+        rows = part.inputs if isinstance(part, Clip) else part.joints
+        digest.update(np.ascontiguousarray(rows[::DIGEST_TICKS]).tobytes())
+    path = folder / ORIGIN
+    if path.exists() and path.read_text() != digest.hexdigest():
+        raise DatasetError(f"{folder}: holds a run with other settings or data; expected another --checkpoint folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(digest.hexdigest())
 
 
 # --- labels -----------------------------------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
-"""Checkpoints: tensors in one npz, the rest in one JSON; nothing in them can run code."""
+"""Checkpoints: tensors, and the rest as JSON beside them in one npz; nothing in them can run code."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -12,8 +13,8 @@ from torch import Tensor
 
 from hal_ros.core.errors import DatasetError
 
-TENSORS, ABOUT = "checkpoint.npz", "checkpoint.json"
-FORMAT = 1
+FILE = "checkpoint.npz"
+FORMAT = 2
 
 
 class Checkpoint(NamedTuple):
@@ -29,34 +30,33 @@ class Checkpoint(NamedTuple):
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write both files; the JSON names the tensor file's content last, so that a cut-off write is noticed."""
+    """Write the file, all of it or nothing."""
     folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f"{TENSORS}.unfinished"
+    arrays: dict[str, Any] = {name: tensor.detach().numpy() for name, tensor in checkpoint.tensors.items()}
+    about = json.dumps({"format": FORMAT, **checkpoint.about})
+    unfinished = folder / f"{FILE}.unfinished"
     with unfinished.open("wb") as file:
-        arrays: dict[str, Any] = {name: tensor.detach().numpy() for name, tensor in checkpoint.tensors.items()}
-        np.savez(file, **arrays)
-    about = folder / f"{ABOUT}.unfinished"
-    about.write_text(json.dumps({"format": FORMAT, **checkpoint.about}, indent=1) + "\n")
-    unfinished.replace(folder / TENSORS)
-    about.replace(folder / ABOUT)
+        np.savez(file, about=np.array(about), **arrays)
+    unfinished.replace(folder / FILE)
 
 
 def load(folder: Path) -> Checkpoint:
-    """Read what `save` wrote. Raises DatasetError when a file is missing, damaged or of another format."""
+    """Read what `save` wrote. Raises DatasetError when the file is missing, damaged or of another format."""
+    path = folder / FILE
     try:
-        about = json.loads((folder / ABOUT).read_text())
-        with np.load(folder / TENSORS, allow_pickle=False) as stored:
-            tensors = {name: torch.from_numpy(stored[name]) for name in stored.files}
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"checkpoint {folder}: {error}; expected {TENSORS} and {ABOUT}") from error
+        with np.load(path, allow_pickle=False) as stored:
+            about = json.loads(str(stored["about"]))
+            tensors = {name: torch.from_numpy(stored[name]) for name in stored.files if name != "about"}
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise DatasetError(f"{path}: can't be read as a checkpoint ({error})") from error
     if about.pop("format", None) != FORMAT:
-        raise DatasetError(f"checkpoint {folder}: is not of format {FORMAT}")
+        raise DatasetError(f"{path}: is not a checkpoint of format {FORMAT}")
     return Checkpoint(tensors, about)
 
 
 def exists(folder: Path) -> bool:
     """Tell whether a run has been saved here."""
-    return (folder / ABOUT).exists() and (folder / TENSORS).exists()
+    return (folder / FILE).exists()
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -146,8 +146,8 @@ class _Run:
         return {name: float(term.detach()) for name, term in terms.items()}, state.detached()
 
     def finish_epoch(self, epoch: int, accuracy: float) -> None:
-        """Remember the best weights; save."""
-        if accuracy > self.best_accuracy:
+        """Remember the best weights, of equals the later ones; save."""
+        if accuracy >= self.best_accuracy:
             self.best_epoch, self.best_accuracy = epoch, accuracy
             self.best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         if self.folder is not None:
@@ -195,7 +195,7 @@ def _weights(config: LossConfig) -> LossWeights:
 
 
 def _optimiser(modules: Sequence[nn.Module], config: OptimiserConfig) -> torch.optim.AdamW:
-    """AdamW; biases, norms and positions are not decayed."""
+    """AdamW; biases and norms are not decayed."""
     parameters = [parameter for module in modules for parameter in module.parameters()]
     decayed = [p for p in parameters if p.ndim >= 2]
     others = [p for p in parameters if p.ndim < 2]

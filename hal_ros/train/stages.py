@@ -163,7 +163,7 @@ def load_run(folder: Path) -> Run:
 
 def trained_from(run: Run, folder: Path, training: Material, validation: Material) -> dict[str, str]:
     """Return what a card says of its weights: hashes of episodes, settings, eye and of the labels they were taught."""
-    made = {"eye": folder / EYE / checkpoint.TENSORS, "labels": folder / LABELS}
+    made = {"eye": folder / EYE / checkpoint.FILE, "labels": folder / LABELS}
     return {
         "dataset": Path(run.config.data.folder).name,
         "training_episodes": training.sha256,

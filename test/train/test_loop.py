@@ -54,11 +54,12 @@ def test_it_learns_what_needs_both_eyes_and_joints():
 
 
 def test_what_is_taught_is_the_target_and_not_the_annotation():
-    shifted = {name: (target + 1) % ACTIONS for name, target in MATERIAL.targets.items()}
-    trained = train(with_epochs(CONFIG, 12), material=MATERIAL._replace(targets=shifted))
+    def shifted(material):
+        return material._replace(targets={name: (ids + 1) % ACTIONS for name, ids in material.targets.items()})
+
+    trained = train(with_epochs(CONFIG, 12), material=shifted(MATERIAL), validation=shifted(VALIDATION))
     assert validate(trained.model, VALIDATION, CONFIG.data.lag_ticks)[0] < 0.4
-    shifted = {name: (target + 1) % ACTIONS for name, target in VALIDATION.targets.items()}
-    assert validate(trained.model, VALIDATION._replace(targets=shifted), CONFIG.data.lag_ticks)[0] > 0.6
+    assert validate(trained.model, shifted(VALIDATION), CONFIG.data.lag_ticks)[0] > 0.6
 
 
 def test_soft_targets_without_certainty_teach_uncertainty():
@@ -126,7 +127,7 @@ def test_resuming_without_the_optimisers_moments_would_be_noticed(tmp_path, monk
 
 def test_a_damaged_checkpoint_is_refused(tmp_path):
     train(with_epochs(CONFIG, 1), tmp_path)
-    (tmp_path / checkpoint.TENSORS).write_bytes(b"no archive")
+    (tmp_path / checkpoint.FILE).write_bytes(b"no archive")
     with pytest.raises(DatasetError, match=r"checkpoint\.npz"):
         train(CONFIG, tmp_path)
 
