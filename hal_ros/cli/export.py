@@ -58,7 +58,7 @@ def _choose(run: Run, folder: Path, training: Material, validation: Material) ->
     """Fit the model's temperatures, in place, and return the best decoder of the validation clips."""
     from hal_ros.data import label_files
     from hal_ros.train.clips import seen_clips
-    from hal_ros.train.decoding import choose_decoder, fit_temperatures
+    from hal_ros.train.decoding import best_of_each_kind, fit_temperatures
     from hal_ros.train.loop import answer
     from hal_ros.train.priors import fit_priors
 
@@ -74,9 +74,9 @@ def _choose(run: Run, folder: Path, training: Material, validation: Material) ->
     priors, lag_ticks = fit_priors(found, orders, run.model.config.actions), run.config.data.lag_ticks
     temperatures = fit_temperatures(run.model, clips, lag_ticks)
     answers = [answer(run.model, clip) for clip in clips]
-    chosen = choose_decoder(
-        answers, [clip.actions for clip in clips], [clip.transcript for clip in clips], lag_ticks, priors=priors
-    )
+    chosen = best_of_each_kind(
+        answers, [c.actions for c in clips], [c.transcript for c in clips], lag_ticks, (run.config.decoder,), priors
+    )[run.config.decoder]
     print(f"temperatures {temperatures[0]:.2f} and {temperatures[1]:.2f}; {chosen}")
     return chosen.decoder
 

@@ -37,6 +37,9 @@ STAGES: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
     "student": (("model", "batches", "optimiser", "losses"), STREAM),
 }
 
+WHOLE_RUN = ("name", "seed", "threads", "supervision", "decoder", "realign")
+"""Settings of a run that are of no single stage; the tables set them in their own ways."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -79,15 +82,7 @@ def stage_config(run: Mapping[str, Any], stage: str, seed: int) -> dict[str, Any
     Raises ConfigError for a section that no run has: it would be left out unnoticed.
     """
     sections, data = STAGES[stage]
-    known = {
-        "name",
-        "seed",
-        "threads",
-        "supervision",
-        "realign",
-        "data",
-        *(n for part, _ in STAGES.values() for n in part),
-    }
+    known = {*WHOLE_RUN, "data", *(name for part, _ in STAGES.values() for name in part)}
     if unknown := sorted(run.keys() - known):
         raise ConfigError(f"{unknown[0]} is no part of a run's settings; expected one of {', '.join(sorted(known))}")
     found = {name: run[name] for name in sections if name in run}

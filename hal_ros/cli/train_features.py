@@ -114,7 +114,7 @@ def _run_folder(config: TrainConfig, clips: Sequence[Clip]) -> Path:
 
 def _decoder(course: Course, model: CausalHal, labels: Labels) -> tuple[DecoderSpec, tuple[float, float]]:
     """Return the decoder and the temperatures that the held-out clips choose."""
-    from hal_ros.train.decoding import calibrated, choose_decoder, fit_both_temperatures
+    from hal_ros.train.decoding import best_of_each_kind, calibrated, fit_both_temperatures
     from hal_ros.train.loop import answer
     from hal_ros.train.priors import fit_priors
 
@@ -125,7 +125,8 @@ def _decoder(course: Course, model: CausalHal, labels: Labels) -> tuple[DecoderS
     taught, orders = [labels.training[c.name] for c in course.training], [c.transcript for c in course.training]
     priors = fit_priors(taught, orders, model.config.actions)
     answers = [calibrated(one, temperatures) for one in answers]
-    chosen = choose_decoder(answers, right, [clip.transcript for clip in held_out], lag_ticks, priors=priors)
+    kind, orders = course.config.decoder, [clip.transcript for clip in held_out]
+    chosen = best_of_each_kind(answers, right, orders, lag_ticks, (kind,), priors)[kind]
     print(f"on the held-out clips: {chosen}")
     return chosen.decoder, temperatures
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from hal_ros.core.decode import KINDS
 from hal_ros.core.errors import ConfigError
 from hal_ros.train.teacher_config import TeacherConfig
 
@@ -127,6 +128,7 @@ class TrainConfig:
     seed: int = 0
     threads: int = 1
     supervision: str = ANNOTATIONS
+    decoder: str = "hysteresis"  # of the confirmed answers; its numbers are fitted on validation
     realign: bool = False  # lay the transcripts over teacher and student together once more, and train again
     data: DataConfig = field(default_factory=DataConfig)
     eye: EyeConfig = field(default_factory=EyeConfig)
@@ -140,6 +142,7 @@ class TrainConfig:
         """Raise ConfigError for values that no run could use."""
         known = (ANNOTATIONS, TRANSCRIPTS)
         _expect(self.supervision in known, "supervision", self.supervision, " or ".join(map(repr, known)))
+        _expect(self.decoder in KINDS, "decoder", self.decoder, " or ".join(map(repr, KINDS)))
         _expect(self.data.stride >= 1, "data.stride", self.data.stride, ">= 1")
         _expect(0 < self.data.validation < 1, "data.validation", self.data.validation, "within (0, 1)")
         _expect(self.threads >= 1, "threads", self.threads, ">= 1")

@@ -105,19 +105,6 @@ def calibrated(answers: Answers, temperatures: tuple[float, float]) -> Answers:
 # --- the decoder ------------------------------------------------------------------------------------------------------
 
 
-def choose_decoder(
-    answers: Sequence[Answers],
-    labels: Sequence[Labels],
-    transcripts: Sequence[Sequence[int]],
-    lag_ticks: int,
-    kinds: Sequence[str] = decode.KINDS,
-    priors: Priors | None = None,
-) -> Decoded:
-    """Return the decoder with the best mean of MoF, Edit and F1@50 of the confirmed labels; see `best_of_each_kind`."""
-    found = best_of_each_kind(answers, labels, transcripts, lag_ticks, kinds, priors)
-    return max(found.values(), key=lambda decoded: decoded.score)
-
-
 def best_of_each_kind(
     answers: Sequence[Answers],
     labels: Sequence[Labels],
@@ -126,7 +113,7 @@ def best_of_each_kind(
     kinds: Sequence[str] = decode.KINDS,
     priors: Priors | None = None,
 ) -> dict[str, Decoded]:
-    """Return the best decoder of each kind, in the order of `kinds`.
+    """Return the decoder of each kind with the best mean of MoF, Edit and F1@50 of the confirmed labels.
 
     `answers` are calibrated. `priors` come from the training clips; without them they are fitted on the labels and
     transcripts given. A boundary head's evidence is fitted here, and taken only where it scores better. Raises

@@ -14,7 +14,6 @@ from hal_ros.train.answers import Answers
 from hal_ros.train.decoding import (
     best_of_each_kind,
     calibrated,
-    choose_decoder,
     confirmed,
     fit_both_temperatures,
     fit_boundary,
@@ -90,14 +89,13 @@ def test_durations_and_order_help_where_answers_flicker() -> None:
     found = best_of_each_kind(answers, labels, [()] * 6, LAG, priors=priors)
     assert found["duration"].score > found["hysteresis"].score > found["argmax"].score
     assert 0.8 < found["duration"].segment_ratio < 1.3 < found["argmax"].segment_ratio
-    chosen = choose_decoder(answers, labels, [()] * 6, LAG, priors=priors)
-    assert chosen == found["duration"] and chosen.decoder.priors == priors
+    assert found["duration"].decoder.priors == priors
 
 
 def test_a_system_without_lag_or_boundary_head_is_served_too() -> None:
     answers, labels, transcripts = clips(3)
     bare = [Answers(one.log_probs, one.log_probs, np.zeros(len(one.boundary), np.float32)) for one in answers]
-    chosen = choose_decoder(bare, labels, transcripts, 0, ("duration",))
+    chosen = best_of_each_kind(bare, labels, transcripts, 0, ("duration",))["duration"]
     assert chosen.decoder.boundary_gain == 0.0
     assert [len(confirmed(chosen.decoder, one, 0)) for one in bare] == list(map(len, labels))
 
@@ -112,7 +110,7 @@ def test_the_last_lag_ticks_have_no_confirmed_label() -> None:
 def test_an_unknown_kind_is_refused() -> None:
     answers, labels, transcripts = clips(1)
     with pytest.raises(ConfigError, match="'viterbi' is unknown"):
-        choose_decoder(answers, labels, transcripts, LAG, ("viterbi",))
+        best_of_each_kind(answers, labels, transcripts, LAG, ("viterbi",))
 
 
 # --- the boundary head ------------------------------------------------------------------------------------------------
@@ -147,7 +145,7 @@ def test_the_boundary_head_is_used_only_where_it_helps() -> None:
     answers, labels, transcripts = clips(8)
     told = [one._replace(boundary=np.where(np.diff(clip, prepend=clip[0]) != 0, 0.9, 0.05).astype(np.float32))
             for one, clip in zip(answers, labels, strict=True)]  # fmt: skip
-    with_head = choose_decoder(told, labels, transcripts, LAG, ("duration",))
+    with_head = best_of_each_kind(told, labels, transcripts, LAG, ("duration",))["duration"]
     assert with_head.decoder.boundary_gain > 0
     deaf = replace(with_head.decoder, boundary_gain=0.0, boundary_offset=0.0)
     assert with_head.score > score_decoder(deaf, told, labels, LAG).score
