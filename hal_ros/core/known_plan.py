@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from hal_ros.core.decode import commit
 from hal_ros.core.duration_filter import TINY, Belief, DurationFilter, emission, hazards, remaining_ticks
 from hal_ros.core.errors import ConfigError
+from hal_ros.core.segmenter import NO_GRID
 from hal_ros.core.types import NO_ACTION, ActionEstimate, DecoderSpec, FloatArray, ModelCard, Priors
 
 TEMPER = 0.25
@@ -68,7 +69,8 @@ class PlanState(NamedTuple):
     free: Belief | None
     step: int
     deviates: bool
-    stamp_ns: int
+    origin_ns: int = NO_GRID  # of the grid that the newest answer lies on; NO_GRID before the first one
+    tick: int = -1  # on that grid, of which the newest answer speaks
 
 
 class PlanTracker:
@@ -104,25 +106,28 @@ class PlanTracker:
         on[0, 0] += 1 - ANYWHERE - LEAVE
         off = np.zeros(steps + 1)
         off[0] = LEAVE
-        return PlanState(on, off, None, 0, False, 0)
+        return PlanState(on, off, None, 0, False)
 
-    def follow(self, estimate: ActionEstimate, state: PlanState) -> tuple[PlanEstimate | None, PlanState]:
-        """Take one estimate of the segmenter; None while it has no confirmed answer.
+    def follow(
+        self, estimate: ActionEstimate, origin_ns: int, state: PlanState
+    ) -> tuple[PlanEstimate | None, PlanState]:
+        """Take one estimate of the segmenter on the grid that begins at origin_ns; None without a confirmed answer.
 
-        Confirmed answers of held ticks are in no estimate: those ticks pass without evidence. An answer that is older
-        than the last one, or younger by more than can be held, is of a fresh stream, and starts the plan afresh.
+        Confirmed answers of held ticks are in no estimate: those ticks pass without evidence. The plan starts afresh
+        when the segmenter does: with a new grid, ticks that do not rise, more missing ones than are held, or when its
+        answers are not confirmed yet. Stamps say nothing of this: due ones may lie under half a period apart.
         """
         answer = estimate.confirmed
         if answer is None:
-            return None, state
-        if state.stamp_ns:
-            passed = round((answer.stamp_ns - state.stamp_ns) / self._card.period_ns)
-            if not 1 <= passed <= self._card.max_held_ticks + 1:
-                state = self.start()
-            for _ in range(passed - 1 if state.stamp_ns else 0):
-                state = self.step(np.full_like(answer.log_probs, np.nan), state)
-        state = self.step(answer.log_probs, state)._replace(stamp_ns=answer.stamp_ns)
-        return self._estimate(state, estimate.as_of_ns), state
+            return None, self.start()
+        tick = estimate.tick - self._card.lag_ticks
+        passed = tick - state.tick
+        if origin_ns != state.origin_ns or not 1 <= passed <= self._card.max_held_ticks + 1:
+            state, passed = self.start(), 1
+        for _ in range(passed - 1):
+            state = self.step(np.full_like(answer.log_probs, np.nan), state)
+        state = self.step(answer.log_probs, state)._replace(origin_ns=origin_ns, tick=tick)
+        return self._estimate(state, answer.stamp_ns, estimate.as_of_ns), state
 
     def step(self, log_probs: FloatArray, state: PlanState) -> PlanState:
         """Advance by one tick with log-probabilities (K,); a NaN among them says nothing."""
@@ -136,7 +141,7 @@ class PlanTracker:
         free = np.maximum(free / surprise, TINY)
         deviates = bool(off[:-1].sum() > (FOLLOWS_BELOW if state.deviates else DEVIATES_ABOVE))
         step = commit(_places(on, off), state.step, STEP_PROBABILITY).action
-        return PlanState(on, off, free, step, deviates, state.stamp_ns)
+        return state._replace(on=on, off=off, free=free, step=step, deviates=deviates)
 
     def _move(self, state: PlanState) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         ended = np.einsum("ma,ma->m", state.on, self._ends)
@@ -154,7 +159,7 @@ class PlanTracker:
         off[-1] += follows[-1]
         return on, off
 
-    def _estimate(self, state: PlanState, as_of_ns: int) -> PlanEstimate:
+    def _estimate(self, state: PlanState, stamp_ns: int, as_of_ns: int) -> PlanEstimate:
         step, steps = state.step, len(self.plan)
         places = _places(state.on, state.off)
         progress = 1.0
@@ -163,7 +168,7 @@ class PlanTracker:
             within = float(ages @ self._share_done[step])
             progress = float(self._before[step] + within * (self._before[step + 1] - self._before[step]))
         return PlanEstimate(
-            stamp_ns=state.stamp_ns,
+            stamp_ns=stamp_ns,
             as_of_ns=as_of_ns,
             step=step,
             steps=steps,

@@ -61,7 +61,7 @@ def replay(
         yield BagMessage(LABEL_TOPIC, LABEL_TYPE, frame.receive_ns, serialise(label))
         yield from _boundaries(boundaries, segmenter.card, frame)
         if tracker is not None and plan is not None:
-            progress, plan = tracker.follow(estimate, plan)
+            progress, plan = tracker.follow(estimate, due.origin_ns, plan)
             if progress is not None:
                 data = serialise(plan_message(progress, segmenter.card.vocabulary, frame.frame_id))
                 yield BagMessage(PLAN_TOPIC, PLAN_TYPE, frame.receive_ns, data)

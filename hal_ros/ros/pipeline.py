@@ -157,7 +157,7 @@ class Pipeline:
             self._outputs.publish_label(serialise(label))
             self.counters["labels"] += 1
             self._publish(boundaries)
-            self._follow_plan(estimate)
+            self._follow_plan(estimate, due.origin_ns)
         self.stopwatch.add("total", time.perf_counter_ns() - frame.received_ns)
         self.stopwatch.add("latency", self._clock_ns() - due.stamp_ns)
 
@@ -168,10 +168,10 @@ class Pipeline:
         self._publish(boundaries)
         self._plan = None if self._tracker is None else self._tracker.start()
 
-    def _follow_plan(self, estimate: ActionEstimate) -> None:
+    def _follow_plan(self, estimate: ActionEstimate, origin_ns: int) -> None:
         if self._tracker is None or self._plan is None:
             return
-        progress, self._plan = self._tracker.follow(estimate, self._plan)
+        progress, self._plan = self._tracker.follow(estimate, origin_ns, self._plan)
         if progress is not None:
             self._outputs.publish_plan(serialise(plan_message(progress, self._card.vocabulary, self._frame_id)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hal_ros.core.errors import ConfigError
+from hal_ros.core.intake import Intake
 from hal_ros.core.known_plan import PlanEstimate, PlanState, PlanTracker, plan_ids
 from hal_ros.core.types import NO_ACTION, ActionEstimate, Answer, DecoderSpec, ModelCard, Priors
 
@@ -55,11 +57,11 @@ def track(plan: list[int], log_probs: np.ndarray, card: ModelCard | None = None)
 
 
 def follow_all(
-    tracker: PlanTracker, sequence: list[ActionEstimate], state: PlanState | None = None
+    tracker: PlanTracker, sequence: list[ActionEstimate], state: PlanState | None = None, origin_ns: int = START
 ) -> tuple[list[PlanEstimate], PlanState]:
     state, found = state or tracker.start(), []
     for estimate in sequence:
-        progress, state = tracker.follow(estimate, state)
+        progress, state = tracker.follow(estimate, origin_ns, state)
         if progress is not None:
             found.append(progress)
     return found, state
@@ -164,7 +166,7 @@ def test_a_card_without_priors_is_served_too() -> None:
 def test_there_is_nothing_to_say_before_the_first_confirmed_answer() -> None:
     tracker = PlanTracker([0], card_of())
     (first,) = estimates(rows([0], 1))
-    assert tracker.follow(replace(first, confirmed=None), tracker.start())[0] is None
+    assert tracker.follow(replace(first, confirmed=None), START, tracker.start())[0] is None
 
 
 def test_held_ticks_pass_without_evidence() -> None:
@@ -189,6 +191,72 @@ def test_a_fresh_stream_starts_the_plan_afresh(first_tick: int) -> None:
     again, _ = follow_all(tracker, estimates(rows([0, 1], 10), first_tick), state)
     fresh, _ = follow_all(tracker, estimates(rows([0, 1], 10), first_tick))
     assert again == fresh
+
+
+def due_ticks(stamps: Iterable[int], card: ModelCard) -> list[tuple[int, int]]:
+    """Return (tick, stamp) of the stamps that are due on one grid."""
+    intake = Intake(card)
+    due = [found for found in map(intake.image, stamps) if found is not None]
+    assert intake.counters["restarts"] == 1
+    return [(found.tick, found.stamp_ns) for found in due]
+
+
+def test_where_in_its_tick_an_image_lies_does_not_matter() -> None:
+    card = card_of(max_held_ticks=5)
+    random = np.random.default_rng(0)
+    camera = [START + round(frame * 1e9 / 30) for frame in range(1800) if frame == 0 or random.random() > 0.1]
+    due = due_ticks(camera, card)
+    gaps = np.diff([stamp for _, stamp in due])
+    assert (gaps < PERIOD / 2).any()  # what a rounded difference of stamps would take for no tick
+    on_grid = estimates(rows([0, 1, 2, 3, 4], 121))
+    jittered = [
+        replace(on_grid[tick], confirmed=replace(on_grid[tick].provisional, stamp_ns=stamp)) for tick, stamp in due
+    ]
+    tracker = PlanTracker([0, 1, 2, 3, 4], card)
+    found, _ = follow_all(tracker, jittered)
+    expected, _ = follow_all(tracker, [on_grid[tick] for tick, _ in due])
+    assert [one._replace(stamp_ns=0) for one in found] == [one._replace(stamp_ns=0) for one in expected]
+    assert steps(found) == sorted(steps(found)) and found[-1].step == 4
+
+
+def test_all_ticks_that_may_be_held_pass_however_late_the_next_image_is() -> None:
+    card = card_of(max_held_ticks=3)
+    late = START + 14 * PERIOD + PERIOD // 2 - 1
+    due = due_ticks([START + tick * PERIOD for tick in range(10)] + [START + 10 * PERIOD - PERIOD // 2, late], card)
+    assert [tick for tick, _ in due][-2:] == [10, 14]
+    tracker, whole = PlanTracker([0, 1], card), estimates(rows([0, 1], 12))
+    answers = [replace(whole[tick], confirmed=replace(whole[tick].provisional, stamp_ns=stamp)) for tick, stamp in due]
+    found, _ = follow_all(tracker, answers)
+    state = tracker.start()
+    for tick in range(15):
+        silent = np.full(ACTIONS, np.nan, np.float32)
+        state = tracker.step(whole[tick].provisional.log_probs if tick in dict(due) else silent, state)
+    assert found[-1].deviation == pytest.approx(float(state.off[:-1].sum()))
+
+
+@pytest.mark.parametrize("lag_ticks", [0, 15])
+def test_a_jump_back_that_a_long_lag_hides_starts_the_plan_afresh(lag_ticks: int) -> None:
+    card = card_of(lag_ticks=lag_ticks, max_held_ticks=3)
+    tracker = PlanTracker([0, 1, 2], card)
+    found, state = follow_all(tracker, estimates(rows([0, 1], 10), lag_ticks))
+    assert found[-1].step == 1
+    jumped_ns = found[-1].stamp_ns + 3 * PERIOD  # the newest image lay lag_ticks later still
+    again = [
+        replace(one, tick=tick, confirmed=replace(one.provisional, stamp_ns=jumped_ns + (tick - lag_ticks) * PERIOD))
+        for tick, one in enumerate(estimates(rows([0, 1], 10)), lag_ticks)
+    ]
+    after, _ = follow_all(tracker, again, state, origin_ns=jumped_ns)
+    fresh, _ = follow_all(tracker, again, origin_ns=jumped_ns)
+    assert after == fresh
+
+
+def test_a_looped_bag_starts_the_plan_afresh_though_its_first_ticks_were_lost() -> None:
+    tracker = PlanTracker([0, 1, 2], card_of(lag_ticks=2, max_held_ticks=3))
+    sequence = estimates(rows([0, 1], 10))
+    _, state = follow_all(tracker, sequence[2:3])  # speaks of tick 0; then the same origin begins once more
+    warming_up, confirmed = replace(sequence[0], confirmed=None), sequence[4]
+    again, _ = follow_all(tracker, [warming_up, confirmed], state)
+    assert again == follow_all(tracker, [confirmed])[0]
 
 
 def test_after_a_gap_the_place_is_found_again() -> None:
