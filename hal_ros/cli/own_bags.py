@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +25,7 @@ from hal_ros.data.sensors import SensorTopics
 from hal_ros.data.user_bags import Contents, UserBag
 from hal_ros.train.config import DataConfig, load_config
 
-TRAINING, VALIDATION = "train", "validation"
+TRAINING, VALIDATION, CACHE = "train", "validation", "cache"
 USUAL_OUT = Path("datasets/mine")
 CONFIG_NAME = "train.yaml"
 CONFIG_HEAD = """# Settings of `hal train` for this dataset, written by `hal ingest`. What is left out keeps the
@@ -73,9 +75,11 @@ def ingest(args: argparse.Namespace) -> int:
         problems += [result.problem for result in done if result.problem]
         if problems:
             return _refuse(problems, plan.out)
-        dataset_folder.put_in_place(made, plan.out)
         if not plan.config.exists():
-            plan.config.write_text(_config_text(plan), encoding="utf-8")
+            written = place / CONFIG_NAME
+            written.write_text(_config_text(plan), encoding="utf-8")
+            written.rename(plan.config)
+        dataset_folder.put_in_place(made, plan.out)
     _report(plan, done)
     return 0
 
@@ -101,6 +105,7 @@ def _plan(args: argparse.Namespace, problems: list[str]) -> Plan:
     for split in known:
         known[split] = {name: actions for name, actions in known[split].items() if name not in bags}
     splits = _splits(args, bags, transcripts, present, known, problems)
+    _check_places(out, bags, splits, present, args.replace, problems)
     _check_vocabulary(data, transcripts, splits, known, problems)
     card = _card(data, ())
     asked = SensorTopics(data.camera_topic or None, data.joint_topic or None)
@@ -119,7 +124,7 @@ def _settings(args: argparse.Namespace) -> tuple[Path, Path, DataConfig]:
     if args.config is None and not config.exists():
         out = args.out or USUAL_OUT
         topics = args.camera_topic or "", args.joint_topic or ""
-        data = DataConfig(folder=str(out), cache=str(out / "cache"), camera_topic=topics[0], joint_topic=topics[1])
+        data = DataConfig(folder=str(out), cache=str(out / CACHE), camera_topic=topics[0], joint_topic=topics[1])
     else:
         data = load_config(config).data
         out = args.out or Path(data.folder)
@@ -135,7 +140,17 @@ def _settings(args: argparse.Namespace) -> tuple[Path, Path, DataConfig]:
                 raise ConfigError(f"data.{key} in {config} is {getattr(data, key)!r}; expected {asked_for!r}, as asked")
     if out.name == VERSION:
         raise ConfigError(f"{out}: is the benchmark's own folder; expected another one")
+    if args.split is not None:
+        _check_split(args.split, out, Path(data.cache))
     return out, config, data
+
+
+def _check_split(split: str, out: Path, cache: Path) -> None:
+    """Refuse what is no name of a folder in the dataset, or is that of another one in it; ConfigError."""
+    if not re.fullmatch(r"[A-Za-z0-9_][\w.-]*", split):
+        raise ConfigError(f"--split {split}: is no folder's name; expected letters, digits, '_', '-' and '.'")
+    if split == CACHE or (out / split).resolve() == cache.resolve():
+        raise ConfigError(f"--split {split}: is the cache's folder; expected another name, as {VALIDATION}")
 
 
 def _splits(
@@ -159,6 +174,23 @@ def _splits(
         elif name in present and not args.replace and dataset_folder.holds_other_bag(present[name], bag):
             problems.append(f"{bag.path}: is not the bag in {present[name]}; expected another name, or --replace")
     return splits
+
+
+def _check_places(
+    out: Path,
+    bags: Mapping[str, UserBag],
+    splits: Mapping[str, str],
+    present: Mapping[str, Path],
+    replace: bool,
+    problems: list[str],
+) -> None:
+    """Refuse to take away what is no episode of the dataset: the bags of this call above all."""
+    for name, bag in bags.items():
+        target = out / splits[name] / name
+        if any(dataset_folder.lies_in(bag, folder) for folder in (out, target.parent)):
+            problems.append(f"{bag.path}: lies in {out}, the dataset itself; expected bags from elsewhere")
+        elif name not in present and not replace and os.path.lexists(target):
+            problems.append(f"{target}: is there and no episode; expected nothing of that name, or --replace")
 
 
 def _check_vocabulary(

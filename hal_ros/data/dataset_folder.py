@@ -7,7 +7,9 @@ whose bag has gone is still seen, and named.
 from __future__ import annotations
 
 import filecmp
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +19,7 @@ from hal_ros.data.bags import METADATA
 from hal_ros.data.episodes import ANNOTATION, TRANSCRIPT, read_transcript
 from hal_ros.data.user_bags import UserBag
 
-UNFINISHED = ".unfinished"
+UNFINISHED, REPLACED = ".unfinished-", ".replaced-"
 BESIDE = (METADATA, ANNOTATION, TRANSCRIPT)
 
 
@@ -33,17 +35,21 @@ def transcripts_in(folder: Path, split: str) -> dict[str, tuple[str, ...]]:
 
 @contextmanager
 def staging(folder: Path) -> Iterator[Path]:
-    """Give an empty place inside a dataset's folder for episodes that are not complete yet; it is gone afterwards."""
-    place = folder / UNFINISHED
+    """Give an empty place inside a dataset's folder for episodes that are not complete yet; it is gone afterwards.
+
+    Each call has its own, so that two of them at a time do not take each other's work away.
+    """
+    place: Path | None = None
     existed = folder.exists()
-    shutil.rmtree(place, ignore_errors=True)
     try:
-        place.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        place = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder))
         yield place
     except OSError as error:
         raise DatasetError(f"{folder}: can't be written ({error}); expected a folder for episodes") from error
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        if place is not None:
+            shutil.rmtree(place, ignore_errors=True)
         if not existed and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 
@@ -77,13 +83,33 @@ def _equal(one: Path, other: Path) -> bool:
     return one.samefile(other) or filecmp.cmp(one, other, shallow=False)
 
 
+def lies_in(bag: UserBag, folder: Path) -> bool:
+    """Whether a bag, or a file of it, lies inside a folder, also by way of links: to replace what is there takes it."""
+    root = folder.resolve()
+    return any(path.resolve().is_relative_to(root) for path in (bag.path, *bag.files))
+
+
 def put_in_place(made: Mapping[str, Path], folder: Path) -> None:
     """Move complete episodes to <folder>/<split>/, the split that they lie in now, in place of what is there.
 
-    May raise OSError.
+    What was there goes when the new episode is in its place, and comes back if that fails. May raise OSError.
     """
     for name, episode in made.items():
         target = folder / episode.parent.name / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(target, ignore_errors=True)
-        episode.rename(target)
+        if not os.path.lexists(target):
+            episode.rename(target)
+            continue
+        aside = Path(tempfile.mkdtemp(prefix=REPLACED, dir=folder))
+        old = aside / target.parent.name / name  # so deep that nobody takes it for an episode of the dataset
+        old.parent.mkdir()
+        try:
+            target.rename(old)
+            episode.rename(target)
+        except BaseException:
+            if os.path.lexists(old) and not os.path.lexists(target):
+                old.rename(target)
+            raise
+        finally:
+            if os.path.lexists(target):
+                shutil.rmtree(aside, ignore_errors=True)
