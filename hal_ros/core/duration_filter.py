@@ -33,6 +33,9 @@ TINY = 1e-60
 MOST_LOG_RATIO = math.log(50.0)
 """One boundary value alone neither makes nor forbids a change."""
 FINE = 8  # parts of a tick on which a duration's density is summed
+MEAN_TICKS, SHAPES = (0.1, 20_000.0), (0.01, 10_000.0)
+"""What can be tabulated: an action's mean duration, and the gamma shape, whose density must not overflow."""
+MOST_AGES = 10_000
 
 
 class DurationFilter:
@@ -149,15 +152,26 @@ def remaining_ticks(hazard: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def priors_fault(priors: Priors, actions: int) -> str:
     """Return what is wrong with priors for K = `actions`, in words; '' when they can be used."""
-    columns: dict[str, ArrayLike] = {
-        "initial": priors.initial,
-        "duration_mean_ticks": priors.duration_mean_ticks,
-        "duration_shape": priors.duration_shape,
+    columns: dict[str, tuple[ArrayLike, tuple[float, float]]] = {
+        "initial": (priors.initial, (0.0, math.inf)),
+        "duration_mean_ticks": (priors.duration_mean_ticks, MEAN_TICKS),
+        "duration_shape": (priors.duration_shape, SHAPES),
     }
-    for name, values in columns.items():
+    for name, (values, (least, most)) in columns.items():
         column = np.asarray(values, np.float64)
         if column.shape != (actions,) or not np.isfinite(column).all() or (column <= 0).any():
             return f"{name} {_short(values)}: expected {actions} finite values above 0"
+        if (column < least).any() or (column > most).any():
+            return f"{name} {_short(values)}: expected values from {least:g} to {most:g}"
+    if fault := _order_fault(priors, actions):
+        return fault
+    least_age, most_age = priors.min_age_ticks, priors.max_age_ticks
+    if not 1 <= least_age < most_age <= MOST_AGES:
+        return f"ages from {least_age} to {most_age}: expected 1 <= min_age_ticks < max_age_ticks <= {MOST_AGES}"
+    return ""
+
+
+def _order_fault(priors: Priors, actions: int) -> str:
     rows = [np.asarray(row, np.float64) for row in priors.transitions]
     if len(rows) != actions or any(row.shape != (actions,) for row in rows):
         return f"transitions has rows of {sorted({len(row) for row in rows})}: expected {actions} rows of {actions}"
@@ -168,10 +182,6 @@ def priors_fault(priors: Priors, actions: int) -> str:
         return "transitions: expected 0 on the diagonal, since an action never follows itself"
     if abs(sum(priors.initial) - 1) > 1e-3:
         return f"initial {_short(priors.initial)}: expected the sum 1"
-    if not 1 <= priors.min_age_ticks < priors.max_age_ticks:
-        return (
-            f"ages from {priors.min_age_ticks} to {priors.max_age_ticks}: expected 1 <= min_age_ticks < max_age_ticks"
-        )
     return ""
 
 

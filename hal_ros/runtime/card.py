@@ -6,23 +6,41 @@ import dataclasses
 import difflib
 import hashlib
 import json
-import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from hal_ros.core.decode import KINDS
 from hal_ros.core.duration_filter import priors_fault
 from hal_ros.core.errors import CardError
-from hal_ros.core.types import DecoderSpec, ImageSpec, JointSpec, ModelCard, Priors
+from hal_ros.core.types import ModelCard
 
 CARD = "card.json"
 ENCODER = "encoder.onnx"
 STEP = "step.onnx"
 GOLDEN = "golden.npz"
 FORMAT = 1
+LARGEST = sys.float_info.max
+KIND_NAMES = {int: "a whole number", str: "text in quotes"}
+LIMITS: dict[str, tuple[float, float]] = {
+    "rate_hz": (0.01, 1000.0),
+    "lag_ticks": (0, 10_000),
+    "max_held_ticks": (0, 10_000),
+    "feature_dim": (0, 10_000_000),
+    "window_ticks": (1, 100_000),
+    "image size_px": (1, 4096),
+    "joints max_age_s": (0.0, 3600.0),
+    "decoder enter_probability": (0.0, 1.0),
+    "decoder hold_ticks": (0, 10_000),
+    "decoder smoothing": (0.0, 1.0),
+    "decoder commit_probability": (0.0, 1.0),
+    "decoder temper": (0.0, 10.0),
+    "decoder boundary_delay_ticks": (0, 10_000),
+}
+"""Closed ranges of values, wide enough for any robot; what lies outside is a slip of the pen."""
 
 
 @dataclass(frozen=True)
@@ -86,79 +104,91 @@ def _verify(path: Path, expected: str) -> None:
 def _parse(fields: Any, path: Path) -> ModelCard:
     if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT:
         raise CardError(f"{path}: is not a card of format {FORMAT}")
-    try:
-        card = ModelCard(
-            **_known(fields, ModelCard, path)
-            | {
-                "vocabulary": tuple(fields["vocabulary"]),
-                "image": _part(fields["image"], ImageSpec, path),
-                "joints": _part(fields["joints"], JointSpec, path),
-                "decoder": _decoder(fields["decoder"], path),
-            }
-        )
-        _check(card, path)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CardError(f"{path}: {error} is missing or of the wrong kind") from error
+    card: ModelCard = _part(fields, ModelCard, "", path)
+    _check(card, path)
     return card
 
 
-def _known(fields: Mapping[str, Any], kind: type[Any], path: Path) -> dict[str, Any]:
-    """Refuse keys that the dataclass lacks, naming the nearest one that it has."""
-    names = [field.name for field in dataclasses.fields(kind)]
+def _part(fields: Any, kind: type[Any], name: str, path: Path) -> Any:
+    """Read one dataclass; its annotations say which keys there are and of which kind their values."""
+    _expect(isinstance(fields, dict), path, name, fields, "an object with keys")
+    keys = {field.name: field for field in dataclasses.fields(kind)}
+    of_part = f" of {name}" if name else ""
     for key in fields:
-        if key not in names:
-            near = difflib.get_close_matches(key, names, 1)
-            raise CardError(f"{path}: unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-    return dict(fields)
+        if key not in keys:
+            near = difflib.get_close_matches(key, keys, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(keys)}"
+            raise CardError(f"{path}: unknown key {key!r}{of_part}; {hint}")
+    for key, field in keys.items():
+        if key not in fields and field.default is field.default_factory is dataclasses.MISSING:
+            raise CardError(f"{path}: key {key!r}{of_part} is missing; expected one")
+    hints = get_type_hints(kind)
+    return kind(**{key: _value(value, hints[key], _named(name, key), path) for key, value in fields.items()})
 
 
-def _part(fields: Mapping[str, Any] | None, kind: type[Any], path: Path) -> Any:
-    if fields is None:
-        return None
-    known = _known(fields, kind, path)
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in known.items()})
+def _value(value: Any, hint: Any, name: str, path: Path) -> Any:
+    """Return a JSON value as the annotation `hint` wants it. Raises CardError for one of another kind."""
+    parts = get_args(hint)
+    if type(None) in parts:
+        return None if value is None else _value(value, parts[0], name, path)
+    if dataclasses.is_dataclass(hint):
+        return _part(value, hint, name, path)  # type: ignore[arg-type]  # it is a class
+    if get_origin(hint) is tuple:
+        _expect(isinstance(value, list), path, name, value, "a list")
+        return tuple(_value(item, parts[0], f"{name}[{index}]", path) for index, item in enumerate(value))
+    if get_origin(hint) is Mapping:
+        _expect(isinstance(value, dict), path, name, value, "an object with keys")
+        return {key: _value(item, parts[1], _named(name, key), path) for key, item in value.items()}
+    if hint is float:
+        # JSON may hold integers that are too large for a float, and Python reads NaN and Infinity from it.
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and -LARGEST <= value <= LARGEST
+        _expect(number, path, name, value, "a finite number")
+        return float(value)
+    integer = hint is int and not isinstance(value, bool)
+    _expect(isinstance(value, hint) and (integer or hint is str), path, name, value, KIND_NAMES[hint])
+    return value
 
 
-def _decoder(fields: Mapping[str, Any], path: Path) -> DecoderSpec:
-    """Read the decoder and the priors in it, which cards of `hysteresis` may lack."""
-    priors = fields.get("priors")
-    if priors is not None:
-        priors = _part({**priors, "transitions": tuple(map(tuple, priors["transitions"]))}, Priors, path)
-    spec: DecoderSpec = _part({**fields, "priors": priors}, DecoderSpec, path)
-    return spec
+def _expect(holds: bool, path: Path, name: str, value: Any, expected: str) -> None:
+    if not holds:
+        text = repr(value)
+        raise CardError(f"{path}: {name} is {text if len(text) <= 60 else text[:57] + '...'}; expected {expected}")
+
+
+def _named(name: str, key: str) -> str:
+    return f"{name} {key}" if name else key
 
 
 def _check(card: ModelCard, path: Path) -> None:
     """Refuse a card whose values can't be: a person edits these files."""
-    positive = {"rate_hz": card.rate_hz, "window_ticks": card.window_ticks}
-    not_negative = {"lag_ticks": card.lag_ticks, "max_held_ticks": card.max_held_ticks, "feature_dim": card.feature_dim}
-    for name, value in positive.items():
-        if not value > 0:
-            raise CardError(f"{path}: {name} is {value}; expected a value above 0")
-    for name, value in not_negative.items():
-        if value < 0:
-            raise CardError(f"{path}: {name} is {value}; expected 0 or more")
-    if len(card.vocabulary) < 2 or len(set(card.vocabulary)) != len(card.vocabulary):
-        raise CardError(f"{path}: vocabulary {list(card.vocabulary)} must name at least two different actions")
+    for name, (least, most) in LIMITS.items():
+        *owners, key = name.split()
+        part: Any = card
+        for owner in owners:
+            part = None if part is None else getattr(part, owner)
+        if part is not None:
+            value = getattr(part, key)
+            _expect(least <= value <= most, path, name, value, f"{least:g} to {most:g}")
+    _check_names("vocabulary", card.vocabulary, 2, path)
+    if card.joints is not None:
+        _check_names("joints names", card.joints.names, 1, path)
     _check_decoder(card, path)
     if card.image is None and card.joints is None:
         raise CardError(f"{path}: names neither image nor joints; expected at least one input")
 
 
+def _check_names(name: str, values: tuple[str, ...], least: int, path: Path) -> None:
+    for index, value in enumerate(values):
+        _expect(bool(value.strip()), path, f"{name}[{index}]", value, "a name that is not empty")
+    different = len(set(values)) == len(values) >= least
+    _expect(different, path, name, list(values), f"{least} or more names, all different")
+
+
 def _check_decoder(card: ModelCard, path: Path) -> None:
     spec = card.decoder
-    if spec.kind not in KINDS:
-        raise CardError(f"{path}: decoder kind {spec.kind!r} is unknown; expected one of {', '.join(KINDS)}")
-    shares = ("enter_probability", "smoothing", "commit_probability")
-    for name, value, most in [*((name, getattr(spec, name), 1.0) for name in shares), ("temper", spec.temper, 10.0)]:
-        if not 0 <= value <= most:
-            raise CardError(f"{path}: decoder {name} is {value}; expected 0 to {most:g}")
-    for name in ("boundary_gain", "boundary_offset"):
-        if not math.isfinite(getattr(spec, name)):
-            raise CardError(f"{path}: decoder {name} is {getattr(spec, name)}; expected a finite value")
-    delay: Any = spec.boundary_delay_ticks  # JSON may hold a float
-    if not (isinstance(delay, int) and 0 <= delay <= card.lag_ticks):
-        raise CardError(f"{path}: decoder boundary_delay_ticks is {delay}; expected 0 to lag_ticks, {card.lag_ticks}")
+    _expect(spec.kind in KINDS, path, "decoder kind", spec.kind, f"one of {', '.join(KINDS)}")
+    delay = spec.boundary_delay_ticks
+    _expect(delay <= card.lag_ticks, path, "decoder boundary_delay_ticks", delay, f"0 to lag_ticks, {card.lag_ticks}")
     if spec.priors is None:
         if spec.kind == "duration":
             raise CardError(f"{path}: decoder duration has no priors; expected those that training fitted")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fakes import make_card
 
+from hal_ros.core.decode import INITIAL, Decoder
 from hal_ros.core.errors import CardError
 from hal_ros.core.types import DecoderSpec, Priors
 from hal_ros.runtime.card import Bundle, load_bundle, save_card
@@ -105,9 +107,52 @@ def test_a_missing_file_is_named(bundle: Bundle) -> None:
         (lambda f: f["decoder"].update(priors=priors_with(initials=[1])), "did you mean 'initial'"),
         (lambda f: f["decoder"].update(priors=priors_with(initial=[0.5, 0.5])), "initial .* expected 3"),
         (lambda f: f["decoder"].update(priors=priors_with(transitions=[[0, 1], [1, 0]])), "3 rows of 3"),
-        (lambda f: f["decoder"].update(priors=priors_with(transitions=3)), "wrong kind"),
-        (lambda f: f.update(decoder=None), "wrong kind"),
-        (lambda f: f.update(rate_hz="fast"), "wrong kind"),
+        (lambda f: f["decoder"].update(priors=priors_with(transitions=3)), "transitions is 3; expected a list"),
+        (lambda f: f.update(decoder=None), "decoder is None; expected an object"),
+        (lambda f: f.update(rate_hz="fast"), "rate_hz is 'fast'; expected a finite number"),
+        (lambda f: f.update(rate_hz=True), "rate_hz is True; expected a finite number"),
+        (lambda f: f.update(rate_hz=float("inf")), "rate_hz is inf; expected a finite number"),
+        (lambda f: f.update(rate_hz=10**400), "rate_hz is 1000.*; expected a finite number"),
+        (lambda f: f.update(rate_hz=1e10), r"rate_hz is 10000000000\.0; expected 0\.01 to 1000"),
+        (lambda f: f.update(rate_hz=1e-300), "rate_hz is 1e-300; expected 0"),
+        (lambda f: f.update(lag_ticks=4.5), r"lag_ticks is 4\.5; expected a whole number"),
+        (lambda f: f.update(lag_ticks=True), "lag_ticks is True; expected a whole number"),
+        (lambda f: f.update(window_ticks=10**9), "window_ticks is 1000000000; expected 1 to 100000"),
+        (lambda f: f.update(name=3), "name is 3; expected text"),
+        (lambda f: f.update(vocabulary="pour"), "vocabulary is 'pour'; expected a list"),
+        (lambda f: f.update(vocabulary=["red", "", "blue"]), r"vocabulary\[1\] is ''; expected a name"),
+        (lambda f: f.update(vocabulary=["red", 2, "blue"]), r"vocabulary\[1\] is 2; expected text"),
+        (lambda f: f.update(files=["step.onnx"]), "files is .*; expected an object"),
+        (lambda f: f["files"].update({"step.onnx": 3}), r"files step\.onnx is 3; expected text"),
+        (lambda f: f["image"].update(size_px="128"), "image size_px is '128'; expected a whole number"),
+        (lambda f: f["joints"].update(names="a"), "joints names is 'a'; expected a list"),
+        (lambda f: f["joints"].update(names=["a", "a"]), "joints names is .*all different"),
+        (lambda f: f["joints"].update(max_age_s=-1), r"joints max_age_s is -1\.0; expected 0 to 3600"),
+        (lambda f: f["decoder"].update(hold_ticks="x"), "decoder hold_ticks is 'x'; expected a whole number"),
+        (lambda f: f["decoder"].update(hold_ticks=-3), "decoder hold_ticks is -3; expected 0 to"),
+        (lambda f: f["decoder"].update(boundary_delay_ticks=1.0), r"boundary_delay_ticks is 1\.0; expected a whole"),
+        (lambda f: f["decoder"].update(boundary_delay_ticks=-1), "boundary_delay_ticks is -1; expected 0 to"),
+        (
+            lambda f: f["decoder"].update(priors=priors_with(duration_mean_ticks=[10, "x", 12])),
+            r"priors duration_mean_ticks\[1\] is 'x'; expected a finite number",
+        ),
+        (
+            lambda f: f["decoder"].update(priors=priors_with(duration_mean_ticks=[10, 1e9, 12])),
+            r"duration_mean_ticks .*: expected values from 0\.1 to 20000",
+        ),
+        (
+            lambda f: f["decoder"].update(priors=priors_with(duration_shape=[1, 1e300, 1])),
+            r"duration_shape .*: expected values from 0\.01 to 10000",
+        ),
+        (
+            lambda f: f["decoder"].update(priors=priors_with(transitions=[[0, 1, 0], ["x", 0, 1], [1, 0, 0]])),
+            r"priors transitions\[1\]\[0\] is 'x'; expected a finite number",
+        ),
+        (
+            lambda f: f["decoder"].update(priors=priors_with(max_age_ticks=160.5)),
+            r"max_age_ticks is 160\.5; expected a whole number",
+        ),
+        (lambda f: f["decoder"].update(priors=priors_with(max_age_ticks=10**6)), "max_age_ticks <= 10000"),
         (lambda f: f["image"].update(size=3), "did you mean 'size_px'"),
     ],
 )
@@ -115,8 +160,43 @@ def test_a_card_that_can_not_be_is_refused(
     bundle: Bundle, change: Callable[[dict[str, Any]], object], says: str
 ) -> None:
     edit(bundle, change)
-    with pytest.raises(CardError, match=says):
+    with pytest.raises(CardError, match=says) as refused:
         load_bundle(bundle.folder)
+    assert "card.json: " in str(refused.value) and "\n" not in str(refused.value)
+
+
+HOSTILE = ["x", "", -3, 4.5, 10**400, float("inf"), float("nan"), 1e-320, None, True, [], {}, [["x"]]]
+
+
+def places(fields: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield (owner, key) of every value in a card, also of those that own others."""
+    for key in list(fields) if isinstance(fields, dict) else range(len(fields)):
+        yield fields, key
+        if isinstance(fields[key], (dict, list)):
+            yield from places(fields[key])
+
+
+def test_any_value_is_refused_in_one_line_or_can_be_used(bundle: Bundle) -> None:
+    spec = DecoderSpec("duration", priors=replace(PRIORS, max_age_ticks=20))
+    save_card(replace(bundle.card, decoder=spec), bundle.folder)
+    path = bundle.folder / "card.json"
+    fields = json.loads(path.read_text())
+    refused: list[str] = []
+    for owner, key in places(fields):
+        kept = owner[key]
+        for value in HOSTILE:
+            owner[key] = value
+            path.write_text(json.dumps(fields))
+            try:
+                card = load_bundle(bundle.folder).card
+            except CardError as error:
+                refused.append(str(error))
+                continue
+            assert card.period_ns > 0
+            Decoder(card.decoder).step(np.log(np.full(3, 1 / 3, np.float32)), INITIAL)
+        owner[key] = kept
+    assert len(refused) > 500
+    assert all(text.startswith(str(path)) and "\n" not in text for text in refused)
 
 
 def test_what_is_no_card_is_refused(tmp_path: Path) -> None:
