@@ -25,7 +25,14 @@ from hal_ros.core.segmenter import NO_GRID
 from hal_ros.core.types import NO_ACTION, ActionEstimate, DecoderSpec, FloatArray, ModelCard, Priors
 
 TEMPER = 0.25
-"""Frames next to each other err together; the tracker would take their agreement for proof."""
+"""Frames next to each other err together; the tracker would take their agreement for proof.
+
+The card's own temper is fitted to another end, decoding together with its boundary head. Measured on the 24 validation
+episodes of tabletop-v1 with models/tabletop, whose temper is 3: with that, the right step is named in 86.2 % of ticks
+instead of 85.2 %, but a robot that keeps to its plan is said to leave it in 5.5 % of ticks instead of 3.8 %, and with
+thresholds for 3 % of such false alarms 66 % of the ticks off the plan are found instead of 73 %. The constants here
+were chosen by hand, and so were the thresholds below.
+"""
 SKIP, REPEAT, LEAVE = 0.03, 0.03, 0.03
 """When a step ends: probability that steps are left out, that one is done again, that something else is done."""
 DECAY = 0.5
@@ -222,6 +229,14 @@ def generic_priors(actions: int, rate_hz: float) -> Priors:
     )
     mean_ticks = GENERIC_DURATION_S * rate_hz
     return Priors(uniform, order, (mean_ticks,) * actions, (1.0,) * actions)
+
+
+def plan_names(text: str) -> list[str]:
+    """Return the names in a text that separates them by commas; none for ''. Raises ConfigError for commas alone."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if text and not names:
+        raise ConfigError(f"plan {text!r} names no action; expected names separated by commas, or '' for no plan")
+    return names
 
 
 def plan_ids(names: Sequence[str], vocabulary: Sequence[str]) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from hal_ros.core import decode, image
 from hal_ros.core.intake import Due
+from hal_ros.core.known_plan import PlanTracker
 from hal_ros.core.types import (
     ActionEstimate,
     Answer,
@@ -30,6 +31,7 @@ WARM_UPS = 5
 LIVE_HEIGHT_PX, LIVE_WIDTH_PX = 480, 640
 STEP_LIMIT_MS = 1.5
 DECODER_LIMIT_MS = 0.1
+PLAN_LIMIT_MS = 0.5
 DECODER_ACTIONS, DECODER_AGES = 20, 160
 
 
@@ -40,7 +42,7 @@ def measure(folder: Path, repeats: int = 200) -> list[Row]:
     rows = _model_rows(bundle.card, backend, repeats)
     if bundle.card.image is not None:
         rows.append(_image_row(bundle.card.image, repeats))
-    return [*rows, _decoder_row(repeats), _message_row(bundle.card, repeats)]
+    return [*rows, _decoder_row(repeats), _plan_row(bundle.card, repeats), _message_row(bundle.card, repeats)]
 
 
 def median_ms(act: Callable[[], object], repeats: int) -> float:
@@ -110,6 +112,19 @@ def _decoder_row(repeats: int) -> Row:
     step_ms = median_ms(lambda: decoder.step(logits[0], state, 0.1), repeats)
     note = f"{actions} actions, {ages} ages, boundary head included"
     return at_most("duration decoder, median", step_ms, "ms", DECODER_LIMIT_MS, note)
+
+
+def _plan_row(card: ModelCard, repeats: int) -> Row:
+    """What following a known plan costs beside the decoder, at the bundle's own size and a plan of all its actions."""
+    actions = len(card.vocabulary)
+    tracker = PlanTracker(range(actions), card)
+    log_probs = np.full(actions, -np.log(actions), np.float32)
+    state = tracker.start()
+    for _ in range(DECODER_AGES):  # every age has mass: what a long run costs
+        state = tracker.step(log_probs, state)
+    step_ms = median_ms(lambda: tracker.step(log_probs, state), repeats)
+    note = f"{actions} actions, a plan of {actions} steps"
+    return at_most("following a known plan, median per tick", step_ms, "ms", PLAN_LIMIT_MS, note)
 
 
 def _message_row(card: ModelCard, repeats: int) -> Row:

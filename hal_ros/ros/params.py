@@ -67,7 +67,7 @@ class SegmenterParameters:
     plan: str = parameter(
         "",
         "Actions that are expected, in order, separated by commas; with it ~/plan_progress tells where in the plan the "
-        "robot is. Empty: off.",
+        "robot is. Actions whose names hold a comma can't be given. Empty: off.",
     )
     backend: str = parameter(
         "auto",

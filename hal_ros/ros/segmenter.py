@@ -18,7 +18,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_srvs.srv import Trigger
 
 from hal_ros.core.errors import ConfigError, HalError
-from hal_ros.core.known_plan import PlanTracker, plan_ids
+from hal_ros.core.known_plan import PlanTracker, plan_ids, plan_names
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.types import Backend
 from hal_ros.data.answers import vocabulary_message, warm_up
@@ -169,7 +169,7 @@ class SegmenterNode(LifecycleNode):
             if card.image is None or card.joints is None:
                 raise ConfigError(f"synchroniser is message_filters, but {card.name} takes one stream; expected latest")
             message_filters()
-        plan = plan_ids([name.strip() for name in parameters.plan.split(",") if name.strip()], card.vocabulary)
+        plan = plan_ids(plan_names(parameters.plan), card.vocabulary)
         to_rgb = rgb_converter(parameters.image_conversion)
         cv2.setNumThreads(parameters.threads)
         backend, reason = self._open_backend(bundle, parameters)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.intake import Intake
-from hal_ros.core.known_plan import PlanEstimate, PlanState, PlanTracker, plan_ids
+from hal_ros.core.known_plan import PlanEstimate, PlanState, PlanTracker, plan_ids, plan_names
 from hal_ros.core.types import NO_ACTION, ActionEstimate, Answer, DecoderSpec, ModelCard, Priors
 
 ACTIONS = 6
@@ -269,6 +269,9 @@ def test_after_a_gap_the_place_is_found_again() -> None:
 def test_unknown_names_and_empty_plans_are_refused() -> None:
     names = card_of().vocabulary
     assert plan_ids(["action_2", "action_0"], names) == (2, 0)
+    assert plan_names("action_2, action_0,") == ["action_2", "action_0"] and plan_names("") == []
+    with pytest.raises(ConfigError, match="plan ',' names no action"):
+        plan_names(",")
     with pytest.raises(ConfigError, match="'action_x' is unknown; did you mean 'action_"):
         plan_ids(["action_x"], names)
     with pytest.raises(ConfigError, match="plan is empty"):

@@ -98,3 +98,11 @@ def test_an_unknown_action_is_refused_at_configure(rig: Rig) -> None:
     node.trigger_configure()
     assert node.state == "unconfigured"
     rig.status("model", DiagnosticStatus.ERROR, "action 'blu' is unknown; did you mean 'blue'?")
+
+
+@pytest.mark.parametrize("plan", [",", " , ", " "])
+def test_a_plan_that_names_no_action_is_refused_at_configure(rig: Rig, plan: str) -> None:
+    node = rig.segmenter(plan=plan)
+    node.trigger_configure()
+    assert node.state == "unconfigured"
+    rig.status("model", DiagnosticStatus.ERROR, f"plan {plan!r} names no action; expected names separated by commas")
