@@ -55,7 +55,7 @@ def train_on_tracks(
         training, validation = _with_transcripts(training, report), _with_transcripts(validation, report)
     _claim(folder, config, actions, [*training, *validation])
     if config.supervision == TRANSCRIPTS:
-        looks = [first_look_clips(part, grid_of(config.data)) for part in (training, validation)]
+        looks = [first_look_clips(part, grid_of(config.data), training=training) for part in (training, validation)]
         start = first.first_labels([*looks[0], *looks[1]], actions)
         labels = split_labels(start, *looks)
         report(f"first labels: {len(training)} training and {len(validation)} validation clips laid out")

@@ -84,13 +84,25 @@ def fit_temperature(log_probs: Sequence[FloatArray], labels: Sequence[Labels]) -
 
 
 def fit_both_temperatures(answers: Sequence[Answers], labels: Sequence[Labels], lag_ticks: int) -> tuple[float, float]:
-    """Return the temperatures of the provisional and of the lagged log-probabilities."""
+    """Return the temperatures of the provisional and of the lagged log-probabilities.
+
+    Raises DatasetError when no clip is longer than the lag, or no tick is labelled.
+    """
+    _check_lengths(labels, lag_ticks)
     now = fit_temperature([one.log_probs for one in answers], labels)
     lagged = fit_temperature(
         [one.lagged_log_probs[lag_ticks:] for one in answers],
         [clip[: max(len(clip) - lag_ticks, 0)] for clip in labels],
     )
     return now, lagged
+
+
+def _check_lengths(labels: Sequence[Labels], lag_ticks: int) -> None:
+    if all(len(clip) <= lag_ticks for clip in labels):
+        raise DatasetError(
+            f"none of {len(labels)} validation clips is longer than the lag of {lag_ticks} ticks; expected one, for no "
+            "other has confirmed labels"
+        )
 
 
 def calibrated(answers: Answers, temperatures: tuple[float, float]) -> Answers:
@@ -117,8 +129,10 @@ def best_of_each_kind(
 
     `answers` are calibrated. `priors` come from the training clips; without them they are fitted on the labels and
     transcripts given. A boundary head's evidence is fitted here, and taken only where it scores better. Raises
-    ConfigError for an unknown kind. Every decoder carries the priors: following a known plan needs them, too.
+    ConfigError for an unknown kind, and DatasetError when no clip is longer than the lag. Every decoder carries the
+    priors: following a known plan needs them, too.
     """
+    _check_lengths(labels, lag_ticks)
     priors = priors or fit_priors(labels, transcripts, answers[0].log_probs.shape[1])
     found: dict[str, Decoded] = {}
     for kind in kinds:

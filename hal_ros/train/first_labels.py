@@ -4,12 +4,14 @@ From a flat start (every segmentation in the transcript's order, weighed by leng
 Gaussian for each action and how long it lasts, and lays the transcripts over the clips again. A simple model that
 averages over all clips finds the changes that a network, which can also fit wrong labels, does not (docs/log.md).
 
-Everything runs on a coarse grid of about `STEPS` steps a segment, so the cost doesn't depend on the tick rate.
+Everything runs on a coarse grid of about `STEPS` steps a segment, so the cost doesn't depend on the tick rate. A clip
+whose segments are much shorter than the others' has a finer grid of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +25,8 @@ from hal_ros.model.durations import Durations, Placed, estimate, place, uninform
 Array = NDArray[np.float64]
 STEPS = 7
 """Steps of the coarse grid in a segment of mean length."""
+LEAST_STEPS = 2
+"""Steps that every clip keeps for each of its own segments, as long as it has the ticks."""
 CONTEXT = 0.15
 """How far before and after a tick it is looked as well, as a share of the mean segment."""
 ROUNDS = 12
@@ -53,19 +57,19 @@ def first_labels(clips: Sequence[Clip], actions: int) -> Labels:
     """
     check_transcripts(clips, actions)
     mean_segment = sum(clip.ticks for clip in clips) / sum(len(clip.transcript) for clip in clips)
-    step = max(1, round(mean_segment / STEPS))
-    features = _features(clips, step, max(1, round(CONTEXT * mean_segment)))
-    durations = uninformed(actions, mean_segment / step)
-    placed = [place(np.zeros((len(x), actions)), c.transcript, durations) for x, c in zip(features, clips, strict=True)]
+    common = max(1, round(mean_segment / STEPS))
+    steps = [_own_step(clip, common) for clip in clips]
+    features = _features(clips, steps, max(1, round(CONTEXT * mean_segment)))
+    durations = uninformed(actions, mean_segment / common)
+    shares = [step / common for step in steps]
+    grids = list(zip(features, clips, shares, strict=True))
+    placed = [_place(np.zeros((len(x), actions)), clip, durations, share) for x, clip, share in grids]
     for number in range(ROUNDS):
         temper = min(TEMPER, FIRST_TEMPER + (TEMPER - FIRST_TEMPER) * number / (0.6 * ROUNDS))
-        gaussians = _fit(features, placed)
-        placed = [
-            place(temper * _log_likelihoods(x, gaussians), clip.transcript, durations)
-            for x, clip in zip(features, clips, strict=True)
-        ]
+        gaussians = _fit(features, placed, shares)
+        placed = [_place(temper * _log_likelihoods(x, gaussians), clip, durations, share) for x, clip, share in grids]
         durations = estimate(actions, placed)
-    return labels_of(clips, [result.soft for result in placed], durations.scaled(step), step)
+    return _labels_of(clips, [result.soft for result in placed], durations.scaled(common), steps)
 
 
 def check_transcripts(clips: Sequence[Clip], actions: int) -> None:
@@ -81,10 +85,22 @@ def check_transcripts(clips: Sequence[Clip], actions: int) -> None:
             raise DatasetError(f"clip {clip.name} has no ticks; expected at least one")
 
 
-def labels_of(clips: Sequence[Clip], coarse: Sequence[Array], durations: Durations, step: int) -> Labels:
+def _own_step(clip: Clip, common: int) -> int:
+    """Return the ticks between two steps of this clip."""
+    segments = sum(1 for _ in groupby(clip.transcript))
+    return max(1, min(common, clip.ticks // (LEAST_STEPS * segments)))
+
+
+def _place(scores: Array, clip: Clip, durations: Durations, share: float) -> Placed:
+    """Lay a transcript over steps that are `share` of a common one; durations and lengths are in common steps."""
+    placed = place(share * scores, clip.transcript, durations.scaled(1 / share))
+    return placed._replace(lengths=placed.lengths * share)
+
+
+def _labels_of(clips: Sequence[Clip], coarse: Sequence[Array], durations: Durations, steps: Sequence[int]) -> Labels:
     """Return labels for every tick from posteriors (ceil(T / step), K), each repeated `step` times."""
     hard, soft = {}, {}
-    for clip, posterior in zip(clips, coarse, strict=True):
+    for clip, posterior, step in zip(clips, coarse, steps, strict=True):
         laid = most_correct(posterior, clip.transcript).labels
         hard[clip.name] = np.repeat(laid, step)[: clip.ticks]
         soft[clip.name] = np.repeat(posterior.astype(np.float32), step, 0)[: clip.ticks]
@@ -100,16 +116,16 @@ class _Gaussians(NamedTuple):
     log_scale: Array  # (K,)
 
 
-def _fit(features: Sequence[Array], placed: Sequence[Placed]) -> _Gaussians:
+def _fit(features: Sequence[Array], placed: Sequence[Placed], shares: Sequence[float]) -> _Gaussians:
     x = np.concatenate(features)
-    share = np.concatenate([result.soft for result in placed])
+    share = np.concatenate([size * result.soft for size, result in zip(shares, placed, strict=True)])
     count = share.sum(0)
     dims = x.shape[1]
     mean = share.T @ x / np.maximum(count, 1e-9)[:, None]
     own = np.stack([(x * weight[:, None]).T @ x for weight in share.T]) / np.maximum(count, 1e-9)[:, None, None]
     own -= mean[:, :, None] * mean[:, None, :]
     common = np.tensordot(count, own, 1) / count.sum()
-    shared = np.maximum(SHARED, dims / (count + dims))[:, None, None]
+    shared = np.maximum(SHARED, dims / np.maximum(count + dims, 1e-9))[:, None, None]
     covariance = (1 - shared) * own + shared * common + LEAST_VARIANCE * np.eye(dims)
     whitening = np.linalg.cholesky(np.linalg.inv(covariance))
     return _Gaussians(mean, whitening, np.log(np.diagonal(whitening, axis1=1, axis2=2)).sum(1))
@@ -124,7 +140,7 @@ def _log_likelihoods(x: Array, gaussians: _Gaussians) -> Array:
 # --- features ---------------------------------------------------------------------------------------------------------
 
 
-def _features(clips: Sequence[Clip], step: int, context: int) -> list[Array]:
+def _features(clips: Sequence[Clip], steps: Sequence[int], context: int) -> list[Array]:
     """Return (ceil(T / step), d) for each clip: standardised, with context and log-change, decorrelated."""
     sample = _sample(clips)
     known = np.isfinite(sample)
@@ -138,7 +154,7 @@ def _features(clips: Sequence[Clip], step: int, context: int) -> list[Array]:
         return np.clip(np.where(np.isfinite(rows), (rows - mean) / spread, 0), -5, 5)
 
     axes = _axes(standard(sample), RAW_DIMS) if sample.shape[1] > RAW_DIMS else np.eye(sample.shape[1])
-    wide = [_widened(standard(clip.inputs) @ axes, step, context) for clip in clips]
+    wide = [_widened(standard(clip.inputs) @ axes, step, context) for clip, step in zip(clips, steps, strict=True)]
     everything = np.concatenate(wide)
     centre, scale = everything.mean(0), everything.std(0) + 1e-6
     axes = _axes((everything - centre) / scale, DIMS, whiten=True)
@@ -165,9 +181,13 @@ def _middles(ticks: int, step: int) -> Iterator[int]:
 
 
 def _axes(rows: Array, most: int, whiten: bool = False) -> Array:
-    """Return the principal axes (d, n) of centred rows; the weakest thousandth of variance is left out."""
-    variance, axes = np.linalg.eigh(np.cov(rows.T).reshape(rows.shape[1], -1))
+    """Return the principal axes (d, n) of centred rows; the weakest thousandth of variance is left out.
+
+    A single row varies along none.
+    """
+    width = rows.shape[1]
+    variance, axes = np.linalg.eigh(np.cov(rows.T).reshape(width, width) if len(rows) > 1 else np.zeros((width, width)))
     order = np.argsort(-variance)[:most]
-    order = order[variance[order] > 1e-3 * max(variance.max(), 1e-9)]
+    order = order[variance[order] > 1e-3 * variance.max(initial=1e-9)]
     axes = axes[:, order]
     return axes / np.sqrt(variance[order]) if whiten else axes

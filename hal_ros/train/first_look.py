@@ -22,12 +22,18 @@ POOLED_TICKS = 64
 DIGEST_TICKS = 50
 
 
-def first_look_clips(tracks: Sequence[Track], grid: tuple[int, int, int], cache: Path | None = None) -> list[Clip]:
+def first_look_clips(
+    tracks: Sequence[Track],
+    grid: tuple[int, int, int],
+    cache: Path | None = None,
+    training: Sequence[Track] | None = None,
+) -> list[Clip]:
     """Return one clip for each track: joints with NaN where invalid, (T, 3J); pooled pictures where no joint ever is.
 
-    `grid` is rows, columns and channels of the features. Pictures that were pooled once are kept in `cache`.
+    `grid` is rows, columns and channels of the features. Pictures that were pooled once are kept in `cache`. Which of
+    the two it is depends on the `training` tracks, or else on these: all splits of a run are to be seen alike.
     """
-    if any(track.joints_valid.any() for track in tracks):
+    if any(track.joints_valid.any() for track in (tracks if training is None else training)):
         looks = [np.where(track.joints_valid > 0, track.joints, np.nan).astype(np.float32) for track in tracks]
     else:
         looks = _pooled(tracks, grid, cache)

@@ -162,8 +162,16 @@ class FittedLogistic:
 
 
 def fit_logistic(training: Supervised, actions: int, lag_ticks: int, decay: float = 1e-3) -> FittedLogistic:
-    """Train both regressions on all ticks that have a target."""
+    """Train both regressions on all ticks that have a target.
+
+    Raises DatasetError where no tick has one, or no clip is longer than the lag.
+    """
     training = check(training, actions)
+    if all(clip.ticks <= lag_ticks for clip in training.clips):
+        raise DatasetError(
+            f"none of {len(training.clips)} training clips is longer than the lag of {lag_ticks} ticks; expected one "
+            "that shows what follows a tick"
+        )
     standard = measure(training.clips)
     rows = [frames(clip, standard) for clip in training.clips]
     chances, weights = zip(*(weighted(training, clip, actions) for clip in training.clips), strict=True)

@@ -84,7 +84,8 @@ def first(settings: Settings, inputs: Folders, places: Places, folder: Path) -> 
     else:
         actions, grid = len(settings["vocabulary"]), grid_of(config_from_mapping(dict(settings["config"])).data)
         tracks = _tracks(places, settings["vocabulary"], (TRAINING, VALIDATION))
-        training, validation = (first_look_clips(tracks[split], grid) for split in (TRAINING, VALIDATION))
+        looks = [first_look_clips(tracks[split], grid, training=tracks[TRAINING]) for split in (TRAINING, VALIDATION)]
+        training, validation = looks
     found = first_labels([*training, *validation], actions)
     save_labels(folder, chain.split_labels(found, training, validation))
     (folder / DURATIONS).write_text(json.dumps([column.tolist() for column in found.durations]))
@@ -102,8 +103,10 @@ def eye(settings: Settings, inputs: Folders, places: Places, folder: Path) -> No
     config = config_from_mapping(dict(settings["config"]))
     vocabulary = tuple(settings["vocabulary"])
     tracks = _tracks(places, vocabulary)
-    given = chain.taught(load_labels(inputs["labels"])) if "labels" in inputs else {}
-    targets = given or {track.name: track.actions for track in tracks[TRAINING]}
+    if "labels" in inputs:
+        targets = chain.taught(load_labels(inputs["labels"]))
+    else:
+        targets = {track.name: track.actions for track in tracks[TRAINING]}
     grid = grid_of(config.data)
     made = new_eye(config, len(vocabulary), grid, measure(tracks[TRAINING], grid[2]))
     made = fit_eye(config, made, gather(tracks[TRAINING], targets, len(vocabulary)), folder / RUN, say)

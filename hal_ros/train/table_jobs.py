@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import statistics
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from hal_ros.core.types import FloatArray
 from hal_ros.data import answer_files
 from hal_ros.data.answer_files import ClipAnswers, Latents
 from hal_ros.data.clips import Clip
@@ -26,6 +26,7 @@ from hal_ros.model.hal import CausalHal
 from hal_ros.train import chain, loop
 from hal_ros.train.answers import Answers
 from hal_ros.train.config import config_from_mapping
+from hal_ros.train.sequence_answers import processor_ms
 from hal_ros.train.sequence_fit import SequenceConfig, fit_sequence
 from hal_ros.train.simple_fit import Fitted, fit_logistic, fit_rule
 from hal_ros.train.table_files import TRAINING, VALIDATION, Lesson, load_lesson
@@ -124,30 +125,30 @@ def _answered(system: System, clip: Clip, targets: Mapping[str, Any]) -> ClipAns
 
 @torch.no_grad()
 def _student_ms(model: CausalHal, clip: Clip, ticks: int = 200) -> float:
-    """Milliseconds of one step at a time, the state carried."""
-    columns, state, spent = loop.columns_of(model), model.initial_state(), []
-    for tick in range(min(ticks, clip.ticks)):
-        one = loop.stream_inputs(clip, columns, tick, tick + 1)
-        started = time.perf_counter()
-        _, state = model(one, state)
-        spent.append(time.perf_counter() - started)
-    return 1e3 * statistics.median(spent)
+    """Milliseconds of processor that one more tick costs; an empty state costs what a full one does."""
+    one, state = loop.stream_inputs(clip, loop.columns_of(model), 0, 1), model.initial_state()
+    return processor_ms(lambda: model(one, state), times=ticks)
 
 
 @torch.no_grad()
 def _keep_latents(model: CausalHal, lesson: Lesson, folder: Path) -> None:
     """Write v and c of some clips of every scored split, from all over it."""
-    columns = loop.columns_of(model)
     for split in lesson.about.splits:
         if split in (TRAINING, VALIDATION):
             continue
-        found = []
         clips = lesson.clips[split].clips
-        for clip in clips[:: -(-len(clips) // LATENT_CLIPS)]:
-            outputs, _ = model(loop.stream_inputs(clip, columns), model.initial_state())
-            visual, context = (latent[0].numpy() for latent in (outputs.visual, outputs.context))
-            found.append(Latents(clip.name, clip.actions, visual, context))
+        some = clips[:: -(-len(clips) // LATENT_CLIPS)]
+        found = [Latents(clip.name, clip.actions, *_latents(model, clip)) for clip in some]
         answer_files.save_latents(folder / f"latents-{split}.npz", found)
+
+
+def _latents(model: CausalHal, clip: Clip) -> list[FloatArray]:
+    """Return v and c of every tick, in pieces with the state carried, as `loop.answer` does."""
+    columns, state, pieces = loop.columns_of(model), model.initial_state(), []
+    for start in range(0, clip.ticks, loop.ANSWER_TICKS):
+        outputs, state = model(loop.stream_inputs(clip, columns, start, start + loop.ANSWER_TICKS), state)
+        pieces.append((outputs.visual[0], outputs.context[0]))
+    return [torch.cat(column).numpy() for column in zip(*pieces, strict=True)]
 
 
 def say(line: str) -> None:

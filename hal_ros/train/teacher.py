@@ -23,14 +23,14 @@ from torch import Tensor
 from hal_ros.core.types import FloatArray
 from hal_ros.data.clips import Clip
 from hal_ros.model.align import AlignConfig
-from hal_ros.model.durations import Durations, estimate, place, uninformed
+from hal_ros.model.durations import Durations, estimate, uninformed
 from hal_ros.model.teacher import PyramidConfig, PyramidTeacher
 from hal_ros.train import checkpoint, monitors
 from hal_ros.train.checkpoint import Checkpoint
 from hal_ros.train.distributed import World, gather, sum_values, world
 from hal_ros.train.first_labels import Labels, check_transcripts, first_labels
 from hal_ros.train.progress import Scalars, open_scalars, rounds
-from hal_ros.train.teacher_alignment import PUBLISHED, Knowledge, Laid, lay
+from hal_ros.train.teacher_alignment import PUBLISHED, Knowledge, Laid, lay, place_coarsely
 from hal_ros.train.teacher_batches import assemble, middle_ticks, plan, random_ticks, steps_of
 from hal_ros.train.teacher_config import TeacherConfig
 from hal_ros.train.teacher_step import TeacherLoss, batch_terms, update
@@ -147,8 +147,8 @@ class _Run:
         else:
             flat = [np.zeros((steps_of(clip, stride), self.actions)) for clip in self.clips]
             durations = self.knowledge.durations
-            laid = [place(scores, clip.transcript, durations) for scores, clip in zip(flat, self.clips, strict=True)]
-            found = [one.soft.astype(np.float32) for one in laid]
+            pairs = zip(flat, self.clips, strict=True)
+            found = [place_coarsely(x, clip.transcript, durations).soft.astype(np.float32) for x, clip in pairs]
             self.knowledge = Knowledge(_frequency(found), durations)
         if config.start != "video":
             self.targets = found

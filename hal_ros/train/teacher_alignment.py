@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hal_ros.model.align import AlignConfig, align, fit_into, most_correct, posterior
+from hal_ros.model.align import AlignConfig, align, most_correct, posterior
 from hal_ros.model.durations import Durations, Placed, place
 from hal_ros.train.teacher_config import TeacherConfig
 
@@ -45,10 +45,8 @@ def lay(
     """Lay a transcript over log-probabilities (N, K). Raises DatasetError as `align` does."""
     likelihood = log_probs - config.prior_share * np.log(knowledge.frequency + LEAST_SHARE)
     if config.aligner == "durations":
-        soft, lengths = _with_durations(config.temper * likelihood, transcript, knowledge.durations)
-        hard = most_correct(soft, transcript).labels
-        actions = np.asarray(fit_into(transcript, len(soft))[0], np.int64)
-        return Laid(soft.astype(np.float32), hard, Placed(soft, actions, lengths))
+        placed = place_coarsely(config.temper * likelihood, transcript, knowledge.durations)
+        return Laid(placed.soft.astype(np.float32), most_correct(placed.soft, transcript).labels, placed)
     normal = likelihood - np.log(np.exp(likelihood).sum(1, keepdims=True))
     if config.aligner == "posterior":
         soft = posterior(normal, transcript, temper=config.temper)
@@ -63,15 +61,12 @@ def _laid(soft: NDArray[np.float64], hard: NDArray[np.int64]) -> Laid:
     return Laid(soft.astype(np.float32), hard, Placed(soft, hard[starts], lengths))
 
 
-def _with_durations(
-    scores: NDArray[np.floating], transcript: Sequence[int], durations: Durations
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return (N, K) posteriors and (S,) expected lengths in steps, found on a coarser grid where N is large."""
+def place_coarsely(scores: NDArray[np.floating], transcript: Sequence[int], durations: Durations) -> Placed:
+    """Do what `place` does, with scores (N, K) and lengths in steps, on a coarser grid where N is large."""
     steps = len(scores)
     merged = max(1, min(-(-steps // MOST_STEPS), steps // (LEAST_STEPS * len(transcript))))
     if merged == 1:
-        placed = place(np.asarray(scores, np.float64), transcript, durations)
-        return placed.soft, placed.lengths
+        return place(np.asarray(scores, np.float64), transcript, durations)
     starts = np.arange(0, steps, merged)
     placed = place(np.add.reduceat(scores, starts, 0, np.float64), transcript, durations.scaled(1 / merged))
-    return np.repeat(placed.soft, merged, 0)[:steps], placed.lengths * merged
+    return Placed(np.repeat(placed.soft, merged, 0)[:steps], placed.actions, placed.lengths * merged)

@@ -100,6 +100,16 @@ def test_a_system_without_lag_or_boundary_head_is_served_too() -> None:
     assert [len(confirmed(chosen.decoder, one, 0)) for one in bare] == list(map(len, labels))
 
 
+def test_clips_that_end_before_the_lag_are_named() -> None:
+    answers, labels, transcripts = clips(3)
+    short = [Answers(*(column[:LAG] for column in one)) for one in answers]
+    labels = [one[:LAG] for one in labels]
+    with pytest.raises(DatasetError, match="none of 3 validation clips is longer than the lag of 2 ticks"):
+        fit_both_temperatures(short, labels, LAG)
+    with pytest.raises(DatasetError, match="none of 3 validation clips is longer than the lag of 2 ticks"):
+        best_of_each_kind(short, labels, transcripts, LAG)
+
+
 def test_the_last_lag_ticks_have_no_confirmed_label() -> None:
     answers, labels, _ = clips(1)
     said = confirmed(DecoderSpec("argmax"), answers[0], LAG)

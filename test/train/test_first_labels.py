@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,8 @@ from synthetic_clips import ACTIONS, FEATURES, accuracy, make_clips
 
 from hal_ros.core.errors import DatasetError
 from hal_ros.data.clips import Clip
+from hal_ros.model.durations import place
+from hal_ros.train import first_labels as module
 from hal_ros.train.first_labels import first_labels
 
 
@@ -49,8 +53,9 @@ def test_odd_data_have_odd_labels_and_no_failure():
         assert np.isfinite(found.soft[clip.name]).all()
         assert len(found.hard[clip.name]) == clip.ticks
     assert found.hard["one frame"].tolist() == [2]
-    constant = [clip._replace(inputs=np.ones((clip.ticks, FEATURES))) for clip in clips]
-    assert all(np.isfinite(soft).all() for soft in first_labels(constant, ACTIONS).soft.values())
+    for width in (FEATURES, 70):
+        constant = [clip._replace(inputs=np.ones((clip.ticks, width))) for clip in clips]
+        assert all(np.isfinite(soft).all() for soft in first_labels(constant, ACTIONS).soft.values())
 
 
 @pytest.mark.parametrize(
@@ -64,3 +69,48 @@ def test_odd_data_have_odd_labels_and_no_failure():
 def test_what_can_not_be_laid_is_refused_by_name(clip, message):
     with pytest.raises(DatasetError, match=message):
         first_labels([clip], ACTIONS)
+
+
+def test_a_short_clip_beside_long_ones_keeps_all_its_actions(monkeypatch):
+    (short,) = make_clips(1, segments=6)
+    short = short._replace(inputs=short.inputs[::3], actions=short.actions[::3])  # about 40 ticks
+    long = [
+        clip._replace(inputs=np.repeat(clip.inputs, 37, 0), actions=np.repeat(clip.actions, 37))
+        for clip in make_clips(6, seed=1, segments=6)  # about 4000 ticks each
+    ]
+    sizes = []
+
+    def watched(scores, *more):
+        sizes.append(len(scores))
+        return place(scores, *more)
+
+    monkeypatch.setattr(module, "place", watched)
+    found = first_labels([short, *long], ACTIONS)
+    assert [action for action, _ in itertools.groupby(found.hard[short.name])] == list(short.transcript)
+    assert accuracy({short.name: found.hard[short.name]}, [short]) > 0.8
+    assert 2 * len(short.transcript) <= sizes[0] <= short.ticks
+    assert max(sizes) < 2 * module.STEPS * len(short.transcript)  # it makes nobody else's grid finer
+
+
+def test_ticks_of_a_finer_grid_count_as_much_as_others():
+    """Durations come out in ticks whatever the grid of a clip: here one half of the clips has a finer one."""
+    slow = make_clips(10)
+    slow = [
+        clip._replace(
+            name=f"slow-{clip.name}", inputs=np.repeat(clip.inputs, 12, 0), actions=np.repeat(clip.actions, 12)
+        )
+        for clip in slow
+    ]
+    quick = make_clips(10, seed=1)
+    found = first_labels([*slow, *quick], ACTIONS)
+    lengths = [len(list(ticks)) for hard in found.hard.values() for _, ticks in itertools.groupby(hard)]
+    assert found.durations.mean.mean() == pytest.approx(np.mean(lengths), rel=0.1)
+
+
+@pytest.mark.parametrize("width", [FEATURES, 70])
+def test_one_tick_alone_is_labelled(width):
+    one = Clip("one frame", np.ones((1, width)), np.zeros(1, np.int64), (2,))
+    found = first_labels([one], ACTIONS)
+    assert found.hard["one frame"].tolist() == [2]
+    assert found.soft["one frame"].tolist() == [[0, 0, 1, 0]]
+    assert np.isfinite(found.durations).all()

@@ -127,3 +127,9 @@ def test_the_rule_names_what_it_named_alone():
     fitted, rows = rule(training), JOINTS.split(clip.inputs)
     named = fitted.rule.predict(rows.joints, rows.joints_valid)
     assert np.array_equal(fitted.answer(clip).log_probs.argmax(1), named)
+
+
+def test_the_regression_says_when_every_clip_ends_before_the_lag():
+    short = annotated(*(episode(name, ticks=LAG) for name in "ab"))
+    with pytest.raises(DatasetError, match="none of 2 training clips is longer than the lag of 2 ticks"):
+        logistic(short)

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
+
+from synthetic_tracks import GRID, SETTINGS, make_tracks  # noqa: E402
 
 from hal_ros.cli.table_runner import SCORES, Runner  # noqa: E402
 from hal_ros.core.errors import ConfigError, DatasetError  # noqa: E402
 from hal_ros.core.types import NO_ACTION  # noqa: E402
 from hal_ros.data import answer_files  # noqa: E402
 from hal_ros.data.clips import Clip  # noqa: E402
-from hal_ros.data.label_files import load_labels  # noqa: E402
+from hal_ros.data.label_files import Labels, load_labels, save_labels  # noqa: E402
 from hal_ros.evaluate.jobs import Job, Task  # noqa: E402
+from hal_ros.model.hal import CausalHal  # noqa: E402
+from hal_ros.train import loop, table_chain, table_jobs  # noqa: E402
 from hal_ros.train.clips import Columns, SeenClips  # noqa: E402
+from hal_ros.train.config import config_from_mapping  # noqa: E402
 from hal_ros.train.table_chain import hold_out  # noqa: E402
 from hal_ros.train.table_files import About, load_lesson, restrict, save_clips  # noqa: E402
 
@@ -151,6 +157,47 @@ def test_a_system_is_trained_answers_and_is_scored(folders, tmp_path, kind, sett
     assert scores["unseen"]["offline" if offline else "confirmed"]["MoF"] > 0
     assert scores["all"]["model"]["parameters"] > 0 < scores["all"]["model"]["ms per tick"]
     assert (folder / "latents-unseen.npz").exists() == (kind == "student")
+
+
+def test_an_empty_file_of_labels_teaches_nobody_the_annotations(monkeypatch, tmp_path):
+    splits = {"train": make_tracks(1, 0), "validation": make_tracks(1, 1)}
+    monkeypatch.setattr(table_chain, "_tracks", lambda *_: splits)
+    monkeypatch.setattr(table_chain, "grid_of", lambda _: GRID)
+    save_labels(tmp_path, Labels({}, {}, {}))
+    with pytest.raises(DatasetError, match="no tick has both a picture and a target"):
+        table_chain.eye({"vocabulary": "abcd", "config": SETTINGS}, {"labels": tmp_path}, {}, tmp_path)
+
+
+# --- the student ------------------------------------------------------------------------------------------------------
+
+
+def long_clip() -> Clip:
+    one = clip("long", 5)
+    return one._replace(inputs=np.tile(one.inputs, (5, 1)), actions=np.tile(one.actions, 5))
+
+
+def untrained() -> CausalHal:
+    return loop.new_model(config_from_mapping(CONFIG), ACTIONS, COLUMNS, [clip("a", 1)]).eval()
+
+
+def test_latents_are_found_in_pieces_as_in_one(monkeypatch):
+    model, one, seen = untrained(), long_clip(), []
+    with torch.no_grad():
+        whole, _ = model(loop.stream_inputs(one, COLUMNS), model.initial_state())
+        model.register_forward_pre_hook(lambda _, given: seen.append(given[0].joints.shape[1]))
+        found = table_jobs._latents(model, one)
+    assert sum(seen) == one.ticks > 2 * loop.ANSWER_TICKS and max(seen) == loop.ANSWER_TICKS
+    for ours, theirs in zip(found, (whole.visual, whole.context), strict=True):
+        np.testing.assert_allclose(ours, theirs[0].numpy(), atol=1e-5)
+
+
+def test_a_students_tick_costs_what_its_processor_spends_not_what_the_clock_says(monkeypatch):
+    model = untrained()
+    model.register_forward_pre_hook(lambda *_: time.sleep(0.02))  # something else runs
+    assert 0 < table_jobs._student_ms(model, clip("a", 1), ticks=5) < 15
+
+
+# --- other ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_modality_taken_away_leaves_no_trace():

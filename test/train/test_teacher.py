@@ -14,7 +14,10 @@ from synthetic_clips import ACTIONS, FEATURES, accuracy, make_clips  # noqa: E40
 
 from hal_ros.core.errors import ConfigError, DatasetError  # noqa: E402
 from hal_ros.data.clips import Clip  # noqa: E402
+from hal_ros.model.durations import place  # noqa: E402
 from hal_ros.train import teacher as module  # noqa: E402
+from hal_ros.train import teacher_alignment  # noqa: E402
+from hal_ros.train.distributed import World  # noqa: E402
 from hal_ros.train.teacher import align_clips, load_teacher, save_teacher, train_teacher  # noqa: E402
 from hal_ros.train.teacher_batches import LONGEST_STEPS, plan, steps_of  # noqa: E402
 from hal_ros.train.teacher_config import TeacherConfig  # noqa: E402
@@ -153,6 +156,33 @@ def test_a_clip_of_any_length_makes_no_more_steps_than_memory_bears():
     assert steps_of(clip, 1) == LONGEST_STEPS
     assert steps_of(clip, 6) == LONGEST_STEPS // 2
     assert sorted(plan([clip, clip], 1, 8, np.random.default_rng(0))) == [[0], [1]]
+
+
+@pytest.mark.parametrize("start", ["uniform", "video"])
+def test_a_start_without_model_merges_the_steps_of_a_long_clip(monkeypatch, start):
+    seen = []
+
+    def watched(scores, *more):
+        seen.append(len(scores))
+        return place(scores, *more)
+
+    monkeypatch.setattr(teacher_alignment, "place", watched)
+    order = (0, 1, 2, 3)
+    clip = Clip("long", np.zeros((20_000, 1), np.float32), np.zeros(20_000, np.int64), order)
+    run = module._Run(dataclasses.replace(SMALL, start=start, stride_ticks=1), ACTIONS, [clip], 0, None, World())
+    run.begin(None)
+    assert seen == [2000]
+    np.testing.assert_allclose(run.knowledge.frequency, 1 / 4, atol=1e-3)
+    if start == "uniform":
+        assert run.targets[0].shape == (20_000, ACTIONS)
+
+
+@pytest.mark.parametrize("start", ["durations", "uniform", "video"])
+def test_one_tick_alone_is_trained_on(start):
+    one = Clip("one frame", np.ones((1, FEATURES), np.float32), np.zeros(1, np.int64), (2,))
+    teacher = train(dataclasses.replace(HAL, start=start), [one])
+    assert weights(teacher).isfinite().all()
+    assert align_clips(teacher, [one]).hard["one frame"].tolist() == [2]
 
 
 def test_labels_from_elsewhere_replace_the_start():
