@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -11,6 +13,7 @@ from typing import Any, NamedTuple
 
 import apsw
 import yaml
+import zstandard
 from mcap.records import Channel, Schema
 from rosbags.rosbag2 import Reader, ReaderError
 from rosbags.rosbag2.metadata import dump_qos_v8
@@ -177,10 +180,16 @@ def _storages(path: Path) -> list[Path]:
         return [path]
     if (path / METADATA).exists():
         return _named_storages(path)
-    files = sorted(path.glob("*.mcap")) or sorted(path.glob("*.db3"))
+    files = sorted(path.glob("*.mcap"), key=_by_number) or sorted(path.glob("*.db3"), key=_by_number)
     if not files:
         raise BagError(f"{path}: holds neither {METADATA} nor an .mcap or .db3 file; expected a rosbag2 folder")
     return files
+
+
+def _by_number(file: Path) -> tuple[str, int]:
+    """Order the parts of a recording as they were written: run_2 comes before run_10."""
+    name, number = re.fullmatch(r"(.*?)(\d*)", file.stem, re.DOTALL).groups()  # type: ignore[union-attr]  # always fits
+    return name, int(number or -1)
 
 
 def bag_files(path: Path) -> list[Path]:
@@ -220,11 +229,41 @@ def _read_mcap(path: Path, notes: BagNotes) -> Iterator[BagMessage]:
 
 def _read_with_rosbags(path: Path, notes: BagNotes) -> Iterator[BagMessage]:
     with _open_with_rosbags(path) as reader:
+        packed = reader.compression_mode == "message"
+        if packed:  # rosbags would stop at the first message that it can't unpack: let it hand over all as they are
+            reader.storage.metadata = reader.storage.metadata._replace(compression_mode=None)
         try:
             for connection, receive_ns, data in reader.messages():
-                yield BagMessage(connection.topic, connection.msgtype, receive_ns, bytes(data))
+                plain = _unpacked(data) if packed else bytes(data)
+                if plain is None:
+                    notes.skipped["message that can't be decompressed"] += 1
+                    continue
+                yield BagMessage(connection.topic, connection.msgtype, receive_ns, plain)
         except (ReaderError, apsw.Error) as error:
             notes.skipped[f"the rest of the bag ({_one_line(error)})"] += 1
+
+
+def _unpacked(data: bytes) -> bytes | None:
+    unpacking = zstandard.ZstdDecompressor().decompressobj()
+    try:
+        plain = unpacking.decompress(data)
+    except zstandard.ZstdError:
+        return None
+    return plain if unpacking.eof else None
+
+
+_ROSBAGS_ZSTD: Any = getattr(importlib.import_module("rosbags.rosbag2.reader"), "zstd", zstandard)
+"""What rosbags unpacks files with: of the standard library, its backport or, in older versions, zstandard."""
+_UNREADABLE = (
+    ReaderError,
+    OSError,
+    EOFError,
+    apsw.Error,
+    ValueError,
+    KeyError,
+    AssertionError,
+    _ROSBAGS_ZSTD.ZstdError,
+)
 
 
 def _open_with_rosbags(path: Path) -> Any:
@@ -232,7 +271,7 @@ def _open_with_rosbags(path: Path) -> Any:
     try:
         reader = Reader(path)
         reader.open()
-    except (ReaderError, OSError, apsw.Error, ValueError, KeyError, AssertionError) as error:
+    except _UNREADABLE as error:
         raise BagError(f"{path}: can't be read as a bag ({_one_line(error)})") from error
     return _Closing(reader)
 

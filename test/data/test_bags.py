@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
 from rosbags.rosbag2 import Writer as RosbagsWriter
 
 from hal_ros.core.errors import BagError
-from hal_ros.data.bags import METADATA, BagMessage, BagNotes, BagWriter, read_messages, topic_types
+from hal_ros.data.bags import METADATA, BagMessage, BagNotes, BagWriter, bag_files, read_messages, topic_types
 from hal_ros.data.mcap_files import McapFile
 from hal_ros.data.messages import header_message, known_class, schema_text, serialise, typestore
 from hal_ros.data.recover import recover
@@ -268,3 +269,46 @@ def test_recover_writes_missing_metadata(tmp_path: Path) -> None:
 def test_recover_refuses_a_folder_without_a_recording(tmp_path: Path) -> None:
     with pytest.raises(BagError, match=r"0 \.mcap files"):
         recover(tmp_path)
+
+
+def test_the_parts_of_a_killed_recording_are_read_in_their_order(tmp_path: Path) -> None:
+    bag = messages(13)
+    for number, message in enumerate(bag):
+        write(tmp_path / "run" / f"run_{number}.mcap", [message])
+    assert list(read_messages(tmp_path / "run")) == bag
+    assert [file.stem for file in bag_files(tmp_path / "run")] == [f"run_{number}" for number in range(13)]
+
+
+@pytest.mark.parametrize("plugin", list(StoragePlugin))
+@pytest.mark.parametrize("harm", [lambda data: b"no zstd" + data, lambda data: data[:-5]], ids=["other", "cut"])
+def test_a_message_that_can_not_be_decompressed_is_skipped_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plugin: StoragePlugin, harm: Callable[[bytes], bytes]
+) -> None:
+    bag = messages(10)
+    writer = RosbagsWriter(tmp_path / "run", version=9, storage_plugin=plugin)
+    writer.set_compression(CompressionMode.MESSAGE, CompressionFormat.ZSTD)
+    with writer:
+        usual = writer.storage.write
+        connection = writer.add_connection(TOPIC, TRUTH, typestore=typestore())
+        for number, message in enumerate(bag):
+            broken = number in (3, 7)
+            monkeypatch.setattr(
+                writer.storage, "write", lambda c, t, d: usual(c, t, harm(bytes(d)))
+            ) if broken else None
+            writer.write(connection, message.receive_ns, message.data)
+            monkeypatch.undo()
+    notes = BagNotes()
+    assert list(read_messages(tmp_path / "run", notes=notes)) == [*bag[:3], *bag[4:7], *bag[8:]]
+    assert str(notes) == "2 skipped: message that can't be decompressed"
+
+
+def test_a_file_that_can_not_be_decompressed_is_refused(tmp_path: Path) -> None:
+    writer = RosbagsWriter(tmp_path / "run", version=9, storage_plugin=StoragePlugin.MCAP)
+    writer.set_compression(CompressionMode.FILE, CompressionFormat.ZSTD)
+    with writer:
+        writer.write(writer.add_connection(TOPIC, TRUTH, typestore=typestore()), 0, truth(0))
+    (file,) = (tmp_path / "run").glob("*.zstd")
+    for content in (b"no zstd at all", file.read_bytes()[:-9]):
+        file.write_bytes(content)
+        with pytest.raises(BagError, match="can't be read as a bag"):
+            list(read_messages(tmp_path / "run"))
