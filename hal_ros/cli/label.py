@@ -48,6 +48,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _beside(bag: Path) -> Path:
     """Return where the labelled bag goes that nobody named: of a lone MCAP file one file, else a folder."""
-    bag = bag.absolute() if bag.name in ("", "..") else bag
+    bag = bag.resolve() if bag.name in ("", "..") else bag
     suffix = ".mcap" if bag.suffix == ".mcap" and not bag.is_dir() else ""
     return bag.with_name(f"{bag.stem if bag.is_file() else bag.name}-labelled{suffix}")

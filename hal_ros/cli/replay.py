@@ -151,17 +151,18 @@ def _replay(
 
 def _write(path: Path, bundle: Bundle, answers: list[BagMessage]) -> None:
     from hal_ros.data.bags import BagWriter
-    from hal_ros.evaluate.labelling import bundle_record, write_vocabulary
+    from hal_ros.evaluate.labelling import bundle_record, whole, write_vocabulary
 
-    with BagWriter(path, bundle_record(bundle)) as bag:
+    with whole(path) as unfinished, BagWriter(unfinished, bundle_record(bundle)) as bag:
         write_vocabulary(bag, bundle, answers[0].receive_ns if answers else 0)
         for topic, type_name, receive_ns, data in answers:
             bag.write(topic, type_name, data, receive_ns)
-    print(f"{bag.file}: written")
+    print(f"{path if bag.folder is None else path / bag.file.name}: written")
 
 
 def summarise(answers: list[BagMessage], wall_s: float, counters: Counter[str]) -> None:
     """Print counts, and the speed: seconds of the robot's time per second of this machine's."""
+    from hal_ros.data.episodes import restarts
     from hal_ros.evaluate.replay import BOUNDARY_TOPIC, LABEL_TOPIC
 
     counts = Counter(answer.topic for answer in answers)
@@ -169,9 +170,11 @@ def summarise(answers: list[BagMessage], wall_s: float, counters: Counter[str]) 
     if answers:
         robot_s = (answers[-1].receive_ns - answers[0].receive_ns) / 1e9
         print(f"{robot_s:.1f} s in {wall_s:.1f} s: {robot_s / wall_s:.1f} times real time")
-    faults = ", ".join(f"{counters[name]} {name}" for name in FAULTS if counters[name])
+    again = restarts(counters)
+    faults = [f"{counters[name]} {name}" for name in FAULTS if counters[name]]
+    faults += [f"{again} restart{'' if again == 1 else 's'} of the tick grid"] * bool(again)
     if faults:
-        print(f"counted: {faults}")
+        print(f"counted: {', '.join(faults)}")
 
 
 def _compare(path: Path, answers: list[BagMessage]) -> list[Comparison]:

@@ -150,10 +150,17 @@ def _picture_shape(card: ModelCard) -> tuple[int, int, int]:
     return side, side, 3
 
 
+def restarts(counters: Mapping[str, int]) -> int:
+    """Return how often the tick grid began anew in a stream, after the beginning that every stream has."""
+    return max(0, counters.get("restarts", 0) - 1)
+
+
 def faults(counters: Mapping[str, int]) -> str:
     """Return what was skipped or repaired on the way to an episode, as '3 unreadable, 1 malformed'; '' for nothing."""
+    again = restarts(counters)
     found = {name: count for name, count in counters.items() if count and name not in {*HARMLESS, "cut_off"}}
     parts = [f"{count} {FAULTS.get(name, f'skipped: {name}')}" for name, count in found.items()]
+    parts += [f"the tick grid begins anew {'once' if again == 1 else f'{again} times'}"] * bool(again)
     return ", ".join([*parts, *["cut off, read up to the cut"] * bool(counters.get("cut_off"))])
 
 
@@ -216,13 +223,24 @@ def cached(bag: Path, card: ModelCard, asked: SensorTopics, cache: Path) -> Path
     """Return the cache folder of a bag's episode, ingesting the bag unless that was done; a cut-off run leaves none."""
     folder = cache / f"{bag.name}-{episode_key(bag, card, asked)[:16]}"
     if not (folder / ABOUT).exists():
-        unfinished = folder.with_name(folder.name + ".unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        save(ingest(bag, card, asked, unfinished), unfinished)
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.rename(folder)
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{bag.name}-", dir=cache) as place:  # each call has its own
+            unfinished = Path(place, bag.name)
+            unfinished.mkdir()
+            save(ingest(bag, card, asked, unfinished), unfinished)
+            _settle(unfinished, folder)
     return folder
+
+
+def _settle(unfinished: Path, folder: Path) -> None:
+    """Move a complete episode to its place, unless another call was quicker: then the two are the same."""
+    if not (folder / ABOUT).exists():
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        unfinished.rename(folder)
+    except OSError:
+        if not (folder / ABOUT).exists():
+            raise
 
 
 def episode_key(bag: Path, card: ModelCard, asked: SensorTopics) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,11 +29,11 @@ from hal_ros.data.bags import (
 from hal_ros.data.frames import due_frames
 from hal_ros.data.messages import serialise
 from hal_ros.data.sensors import SensorTopics, find_topics
-from hal_ros.evaluate.replay import BOUNDARY_TOPIC, LABEL_TOPIC, VOCABULARY_TOPIC, replay
+from hal_ros.evaluate.replay import BOUNDARY_TOPIC, LABEL_TOPIC, PLAN_TOPIC, VOCABULARY_TOPIC, replay
 from hal_ros.runtime.card import CARD, Bundle
 
-ANSWER_TOPICS = (LABEL_TOPIC, BOUNDARY_TOPIC, VOCABULARY_TOPIC)
-UNFINISHED = ".unfinished"
+ANSWER_TOPICS = (LABEL_TOPIC, BOUNDARY_TOPIC, VOCABULARY_TOPIC, PLAN_TOPIC)
+UNFINISHED = ".unfinished-"
 
 
 class Labelled(NamedTuple):
@@ -64,7 +64,7 @@ def label(bag: Path, out: Path, bundle: Bundle, segmenter: Segmenter, asked: Sen
     answers = list(replay(due_frames(messages, segmenter.card, topics, counters), segmenter))
     if not answers:
         raise BagError(f"{bag}: gives no tick to label; expected messages on {topics.camera or topics.joints}")
-    with _whole(out) as unfinished:
+    with whole(out) as unfinished:
         copied = _write(bag, unfinished, bundle, answers, notes)
     return Labelled(topics, answers, counters, notes, copied)
 
@@ -102,16 +102,18 @@ def _write(bag: Path, out: Path, bundle: Bundle, answers: Iterable[BagMessage], 
 
 
 @contextmanager
-def _whole(out: Path) -> Iterator[Path]:
-    """Give a place beside `out` to write to; it becomes `out` if all goes well, and goes if not."""
+def whole(out: Path) -> Iterator[Path]:
+    """Give a place beside `out` to write to, of its own for each call; it becomes `out` if all goes well, or goes."""
     if out.exists():
         raise BagError(f"{out}: exists; expected a new file or folder to write")
-    folder = out.with_name(out.name + UNFINISHED)
-    shutil.rmtree(folder, ignore_errors=True)
     try:
-        yield folder / out.name
-        (folder / out.name).rename(out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        place = tempfile.TemporaryDirectory(prefix=out.name + UNFINISHED, dir=out.parent, ignore_cleanup_errors=True)
     except OSError as error:
-        raise BagError(f"{out}: can't be written ({error.strerror}); expected a new file or folder") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        raise BagError(f"{out}: can't be made ({error.strerror}); expected a new file or folder") from error
+    with place as folder:
+        try:
+            yield Path(folder, out.name)
+            Path(folder, out.name).rename(out)
+        except OSError as error:
+            raise BagError(f"{out}: can't be written ({error.strerror}); expected a new file or folder") from error

@@ -15,6 +15,7 @@ from hal_ros.data.bags import METADATA, BagMessage, BagWriter, read_messages
 from hal_ros.data.frames import due_frames
 from hal_ros.data.messages import deserialise, header_message, known_class, serialise
 from hal_ros.data.sensors import IMAGE, JOINT_STATE, SensorTopics
+from hal_ros.evaluate import labelling
 from hal_ros.evaluate.replay import LABEL_TOPIC, PLAN_TOPIC, replay
 from hal_ros.runtime import backend
 from hal_ros.runtime.card import save_card
@@ -74,6 +75,26 @@ def test_replay_writes_labels_and_says_what_it_read(
     assert [m for m in written if m.topic != "/segmenter/vocabulary"] == answers()
     assert written[0].topic == "/segmenter/vocabulary"
     assert deserialise(written[0].type_name, written[0].data).labels == list(make_card().vocabulary)
+
+
+def test_an_interrupted_replay_leaves_nothing_behind(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = write(tmp_path / "run", sensors())
+    there = sorted(tmp_path.iterdir())
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("out.mcap", "out"):
+        arguments = ["replay", str(bag), "--model", str(model), "--out", str(tmp_path / name)]
+        with monkeypatch.context() as patch:
+            patch.setattr(labelling, "write_vocabulary", stop)
+            assert main(arguments) != 0
+        assert sorted(tmp_path.iterdir()) == there
+    for name, file in (("out.mcap", "out.mcap"), ("out", "out/out_0.mcap")):
+        assert main(["replay", str(bag), "--model", str(model), "--out", str(tmp_path / name)]) == 0
+        assert f"{tmp_path / file}: written\n" in capsys.readouterr().out
 
 
 def test_replay_compares_with_the_recorded_labels(

@@ -15,14 +15,14 @@ from rosbags.rosbag2 import Writer as RosbagsWriter
 
 from hal_ros.cli import label
 from hal_ros.core.errors import BagError
-from hal_ros.data.answers import LABEL_TYPE
+from hal_ros.data.answers import LABEL_TYPE, PLAN_TYPE
 from hal_ros.data.bags import METADATA, BagMessage, BagNotes, BagWriter, raw_messages, raw_topics, read_messages
 from hal_ros.data.mcap_files import McapFile
 from hal_ros.data.messages import deserialise, header_message, known_class, schema_text, serialise, typestore
 from hal_ros.data.sensors import IMAGE, JOINT_STATE
 from hal_ros.evaluate import labelling
 from hal_ros.evaluate.labelling import ANSWER_TOPICS
-from hal_ros.evaluate.replay import BOUNDARY_TOPIC, LABEL_TOPIC, VOCABULARY_TOPIC
+from hal_ros.evaluate.replay import BOUNDARY_TOPIC, LABEL_TOPIC, PLAN_TOPIC, VOCABULARY_TOPIC
 from hal_ros.runtime import backend
 from hal_ros.runtime.card import save_card
 
@@ -299,7 +299,7 @@ def test_what_was_interrupted_never_looks_complete(
 
     def stop(path: Path, notes: BagNotes):
         yield from list(raw_messages(path, notes))[:20]
-        (file,) = tmp_path.glob("out.unfinished/out/*")  # as a killed process would leave it
+        (file,) = tmp_path.glob("out.unfinished-*/out/*")  # as a killed process would leave it
         seen.append((file.name, out.exists()))
         raise KeyboardInterrupt
 
@@ -309,5 +309,42 @@ def test_what_was_interrupted_never_looks_complete(
             run(model, bag, "--out", out)
     assert seen == [("out_0.mcap", False)]
     assert not out.exists()
-    assert not (tmp_path / "out.unfinished").exists()
+    assert not list(tmp_path.glob("out.*"))
     assert run(model, bag, "--out", out) == 0
+
+
+def test_a_folder_of_the_usual_unfinished_name_stays(model: Path, tmp_path: Path) -> None:
+    notes = tmp_path / "out.unfinished" / "notes.txt"
+    notes.parent.mkdir()
+    notes.write_text("by hand")
+    assert run(model, write(tmp_path / "run", sensors()), "--out", tmp_path / "out") == 0
+    assert notes.read_text() == "by hand"
+
+
+def test_the_progress_of_a_plan_is_an_answer_too(model: Path, tmp_path: Path) -> None:
+    old = BagMessage(PLAN_TOPIC, PLAN_TYPE, START_NS, b"\0\1\0\0of another model")
+    bag = write(tmp_path / "run", [*sensors(), old])
+    with pytest.raises(BagError, match="holds /segmenter/plan_progress already"):
+        run(model, bag)
+    assert run(model, bag, "--replace") == 0
+    assert PLAN_TOPIC not in raw_topics(tmp_path / "run-labelled")
+    assert list(read_messages(tmp_path / "run-labelled", [PLAN_TOPIC])) == []
+
+
+@pytest.mark.parametrize(("where", "bag"), [(".", "."), ("deep", "..")])
+def test_a_bag_named_by_dots_is_labelled_beside_it(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, bag: str
+) -> None:
+    folder = write(tmp_path / "run", sensors())
+    (folder / "deep").mkdir()
+    monkeypatch.chdir(folder / where)
+    assert run(model, Path(bag)) == 0
+    assert (tmp_path / "run-labelled" / METADATA).exists()
+
+
+def test_streams_that_begin_anew_are_counted(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = [message for message in sensors() if message.topic == CAMERA]
+    run(model, write(tmp_path / "once", images))
+    assert "restart" not in capsys.readouterr().out
+    run(model, write(tmp_path / "twice", [*images, *(m._replace(receive_ns=m.receive_ns * 10) for m in images)]))
+    assert "1 restart of the tick grid" in capsys.readouterr().out

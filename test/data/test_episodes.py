@@ -223,3 +223,29 @@ def test_a_bag_without_images_is_refused(tmp_path):
 def test_an_empty_split_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="no episode"):
         episodes.find_bags(tmp_path, "train")
+
+
+def test_two_calls_at_a_time_do_not_meet(tmp_path, monkeypatch):
+    """The second one begins while the first one writes, and is done before it."""
+    bag, cache = write_bag(tmp_path), tmp_path / "cache"
+    usual, folders = episodes.save, []
+
+    def save(episode, folder):
+        monkeypatch.setattr(episodes, "save", usual)
+        (folder / "begun").touch()
+        folders.append(episodes.cached(bag, CARD, episodes.USUAL_TOPICS, cache))
+        assert (folder / "begun").exists()
+        usual(episode, folder)
+
+    monkeypatch.setattr(episodes, "save", save)
+    folders.append(episodes.cached(bag, CARD, episodes.USUAL_TOPICS, cache))
+    assert folders == [folders[0]] * 2
+    assert list(cache.iterdir()) == folders[:1]
+    assert episodes.load(folders[0]).name == "episode"
+
+
+def test_restarts_are_told_but_not_the_first_grid(tmp_path):
+    assert episodes.faults({"restarts": 1}) == ""
+    assert episodes.faults({"restarts": 2, "zero": 1}) == "1 zero stamps, the tick grid begins anew once"
+    counters = episodes.ingest(write_bag(tmp_path, range(10, 25)), CARD).counters
+    assert episodes.faults(counters) == "the tick grid begins anew once"
