@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import re
 import sys
@@ -207,7 +206,8 @@ def _check_vocabulary(
     user_bags.check_spelling({name: a for part in (*known.values(), transcripts) for name, a in part.items()}, problems)
     training = [*known.get(TRAINING, {}).values(), *(a for name, a in transcripts.items() if splits[name] == TRAINING)]
     if training:
-        others = {name: actions for name, actions in transcripts.items() if splits[name] != TRAINING}
+        others = {name: a for split, part in known.items() if split != TRAINING for name, a in part.items()}
+        others |= {name: actions for name, actions in transcripts.items() if splits[name] != TRAINING}
         shown = sorted({action for actions in training for action in actions})
         user_bags.check_actions(others, shown, "the training transcripts' actions", problems)
 
@@ -222,10 +222,15 @@ def _joints_of(contents: Mapping[str, Contents], problems: list[str]) -> tuple[s
 
 
 def _vocabulary(plan: Plan) -> tuple[str, ...]:
-    """Return the actions as `hal train` will find them: ids in an annotation depend on them."""
-    known = {n: a for n, a in dataset_folder.transcripts_in(plan.out, TRAINING).items() if n not in plan.bags}
-    new = [actions for name, actions in plan.transcripts.items() if plan.splits[name] == TRAINING]
-    return plan.data.actions or tuple(sorted({action for actions in [*known.values(), *new] for action in actions}))
+    """Return the actions as `hal train` will find them: ids in an annotation depend on them.
+
+    While there is no training episode, they are those of all others.
+    """
+    known = {name: (path.parent.name, path) for name, path in dataset_folder.episodes_in(plan.out).items()}
+    told = [(split, episodes.read_transcript(path)) for name, (split, path) in known.items() if name not in plan.bags]
+    told += [(plan.splits[name], actions) for name, actions in plan.transcripts.items()]
+    training = {action for split, actions in told if split == TRAINING for action in actions}
+    return plan.data.actions or tuple(sorted(training or {action for _, actions in told for action in actions}))
 
 
 def _card(data: DataConfig, vocabulary: tuple[str, ...]) -> ModelCard:
@@ -285,11 +290,15 @@ def _report(plan: Plan, done: Iterable[Ingested]) -> None:
         taken = Counter(getattr(found.topics, kind) or "none" for found in plan.contents.values())
         print(f"{kind}: " + ", ".join(f"{topic} in {_count(count, 'bag')}" for topic, count in sorted(taken.items())))
     _report_joints(plan)
+    divided = []
     for name, cached, _ in done:
         assert cached is not None  # otherwise there was a problem
-        found = episodes.faults(json.loads((cached / episodes.ABOUT).read_text())["counters"])
-        if found:
+        episode = episodes.load(cached)
+        if found := episodes.faults(episode.counters):
             print(f"{name}: {found}")
+        divided += [name] * (int(episode.fresh.sum()) > 1)
+    if divided:
+        print(f"{', '.join(divided)}: in parts with a tick grid each, which are trained on without a transcript")
     for split in sorted({path.parent.name for path in dataset_folder.episodes_in(plan.out).values()}):
         there = len(dataset_folder.transcripts_in(plan.out, split))
         came = [result for result in done if plan.splits[result.name] == split]

@@ -66,16 +66,19 @@ def find_user_bags(paths: Sequence[Path], problems: list[str]) -> dict[str, User
     return dict(sorted(bags.items()))
 
 
-def _bags_in(path: Path) -> Iterator[Path]:
+def _bags_in(path: Path, seen: set[Path] | None = None) -> Iterator[Path]:
+    """Yield the bags in a folder, or the one that it is; each folder is looked into once, whatever links lead to it."""
+    seen = set() if seen is None else seen
     if not path.is_dir():
         if path.suffix in STORAGES and path.exists():
             yield path
     elif (path / METADATA).exists() or _is_one_recording(path):
         yield path
-    else:
+    elif path.resolve() not in seen:
+        seen.add(path.resolve())
         for entry in sorted(path.iterdir()):
             if not entry.name.startswith("."):
-                yield from _bags_in(entry)
+                yield from _bags_in(entry, seen)
 
 
 def _is_one_recording(folder: Path) -> bool:

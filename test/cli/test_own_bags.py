@@ -29,9 +29,9 @@ from user_folder import (
 from hal_ros.cli import own_bags
 from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.core.types import NO_ACTION
-from hal_ros.data import episodes
+from hal_ros.data import episodes, user_bags
 from hal_ros.data.bags import METADATA, BagMessage
-from hal_ros.data.messages import typestore
+from hal_ros.data.messages import deserialise, serialise, typestore
 from hal_ros.data.sensors import IMAGE, JOINT_STATE
 from hal_ros.train.config import config_from_mapping, load_config
 
@@ -221,6 +221,47 @@ def test_joints_are_those_that_all_bags_name(work: Workplace) -> None:
     assert "joints of the model: b, a\njoints left out: c, d\n" in work.printed
 
 
+def test_links_in_a_circle_are_followed_once(work: Workplace) -> None:
+    bag = work.add("demo")
+    (work.bags / "deep").mkdir()
+    (work.bags / "deep" / "up").symlink_to(work.bags)
+    (work.bags / "itself").symlink_to(work.bags / "itself")
+    assert list(user_bags._bags_in(work.bags)) == [bag]
+    assert work.ingest() == 0
+    assert work.placed() == {"train": ["demo"]}
+
+
+def test_annotated_bags_may_come_before_any_training(work: Workplace) -> None:
+    bag = work.add("demo")
+    segment = {"action": "reach", "start_ns": START_NS, "end_ns": START_NS + 3 * PERIOD_NS}
+    (bag / episodes.ANNOTATION).write_text(json.dumps({"segments": [segment]}))
+    assert work.ingest("--split", "validation") == 0
+    assert "3 actions: grasp, lift, reach" in work.printed
+    work.add("other", "reach", "push", *ACTIONS)
+    assert work.ingest("--split", "train", sources=(work.bags / "other",)) == 0
+    assert "4 actions: grasp, lift, push, reach" in work.printed
+
+
+def test_grids_that_begin_anew_are_told(work: Workplace) -> None:
+    """And that training has no transcript of the parts; the beginning of every stream is none of its restarts."""
+    later = [  # the same again, a minute later
+        message._replace(receive_ns=message.receive_ns + 60_000_000_000, data=shifted(message, 60))
+        for message in messages()
+    ]
+    work.add("two", content=[*messages(), *later])
+    work.add("one")
+    assert work.ingest("--split", "train") == 0
+    assert "two: the tick grid begins anew once\n" in work.printed
+    assert "two: in parts with a tick grid each, which are trained on without a transcript\n" in work.printed
+    assert "one: " not in work.printed
+
+
+def shifted(message: BagMessage, seconds: int) -> bytes:
+    content = deserialise(message.type_name, message.data)
+    content.header.stamp.sec += seconds
+    return serialise(content)
+
+
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 
@@ -259,6 +300,15 @@ def test_actions_of_validation_are_checked_against_training(work: Workplace) -> 
     work.add("demo_1", "reach", "lifts")
     (problem,) = work.refused("--config", config, "--split", "validation", sources=(work.bags / "demo_1",))
     assert problem.endswith("'lifts' is not one of the training transcripts' actions; did you mean lift?")
+
+
+def test_actions_of_earlier_validation_are_checked_when_training_comes(work: Workplace) -> None:
+    work.add("demo_0", "reach", "dance")
+    config = write_config(work)
+    assert work.ingest("--config", config, "--split", "validation") == 0
+    work.add("demo_1", "reach", "grasp")
+    (problem,) = work.refused("--config", config, "--split", "train", sources=(work.bags / "demo_1",))
+    assert problem.startswith("transcript demo_0.txt: action 'dance' is not one of the training transcripts' actions")
 
 
 def test_transcripts_without_a_bag_may_be_left_out(work: Workplace) -> None:
