@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import tokenize
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -17,6 +18,9 @@ Orientation = Literal["TD", "DT"]
 """Which way round a file is: (T, D), time first, or (D, T)."""
 ORIENTATIONS: tuple[Orientation, ...] = ("TD", "DT")
 OTHER_FILES = 256  # what a process may have open beside the features
+UNREADABLE = (OSError, ValueError, EOFError, ArithmeticError, MemoryError, tokenize.TokenError)
+"""What np.load raises for a file that is cut off, of another kind, or has a header that says absurd things."""
+ARCHIVE = b"PK"
 
 
 class Features(NamedTuple):
@@ -51,12 +55,14 @@ def read_features(paths: Mapping[str, Path], lengths: Mapping[str, int], max_cli
 
 def _open(path: Path) -> NDArray[Any]:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with path.open("rb") as file:
+            archive = file.read(len(ARCHIVE)) == ARCHIVE
+        if archive:  # np.load would leave the file of a broken one open
+            raise DatasetError(f"{path}: an archive of arrays; expected one array, as np.save writes it")
+        with np.errstate(over="raise"):  # of the sizes in the header
+            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except UNREADABLE as error:
         raise DatasetError(f"{path}: no readable .npy file ({error}); expected features as np.save writes") from error
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise DatasetError(f"{path}: an archive of arrays; expected one array, as np.save writes it")
     if array.ndim != 2:
         raise DatasetError(f"{path}: shape {array.shape}; expected two dimensions, (T, D) or (D, T)")
     if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):

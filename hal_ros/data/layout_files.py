@@ -43,8 +43,7 @@ def read_mapping(path: Path) -> tuple[str, ...]:
     """Return the vocabulary: the names of mapping.txt (`id name` a line, in any order) by their ids 0 to K-1."""
     names: dict[int, str] = {}
     for number, line in enumerate(read_lines(path), 1):
-        identity, _, name = line.partition(" ") if " " in line else line.partition("\t")
-        name = name.strip()
+        identity, name = [*line.split(None, 1), ""][:2]
         if not (identity.isascii() and identity.isdigit() and name):
             raise DatasetError(f"{path}:{number}: '{line}'; expected an id and a name, as in '0 background'")
         if int(identity) in names or name in names.values():

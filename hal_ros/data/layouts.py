@@ -78,8 +78,8 @@ def read_dataset(
     """Read one split of a dataset; features are memory-mapped, NaN in them are left for the models.
 
     `layout`: a key of LAYOUTS, "auto" (see `find_layout`) or a Layout. `orientation`: "TD", "DT" or "auto".
-    `derive_transcripts`: where a clip has no transcript file, take its transcript from its ground truth, background
-    included. Otherwise that transcript is unknown, ().
+    `derive_transcripts`: where a clip has no transcript file, or an empty one, take its transcript from its ground
+    truth, background included. Otherwise that transcript is unknown, ().
 
     Raises DatasetError for missing or malformed files (name, line), for labels that are not in mapping.txt, clips
     without features, clips with neither ground truth nor transcript, test clips without ground truth, clips that are
@@ -105,7 +105,9 @@ def read_dataset(
     }
     background, background_note = _background(vocabulary, rules)
     notes = [f"layout: {rules.name}, {why}", *features.notes, *notes, *clip_notes, *origin, background_note]
-    return Dataset(vocabulary, background, subsets, (*notes, *_oddities(subsets["train"], texts, vocabulary)))
+    return Dataset(
+        vocabulary, background, subsets, (*notes, *_oddities(subsets["train"], texts, transcripts, vocabulary))
+    )
 
 
 def find_layout(folder: Path, layout: str | Layout) -> tuple[Layout, str]:
@@ -193,12 +195,12 @@ def _check_lengths(arrays: Mapping[str, NDArray[Any]], lengths: Mapping[str, int
 def _transcripts(
     texts: _Texts, names: Mapping[str, tuple[str, ...]], derive: bool
 ) -> tuple[list[str], dict[str, tuple[int, ...]]]:
-    transcripts = dict(texts.transcripts)
+    transcripts = {name: actions for name, actions in texts.transcripts.items() if actions}
+    read = len(transcripts)
     if derive:
-        for name, labels in texts.labels.items():
-            transcripts.setdefault(name, tuple(segments.transcript(labels)))
+        for name in texts.labels.keys() - transcripts.keys():
+            transcripts[name] = tuple(segments.transcript(texts.labels[name]))
     clips = sum(len(members) for members in names.values())
-    read = len(texts.transcripts)
     derived = len(transcripts) - read
     note = f"transcripts: {read} from files, {derived} from ground truth, {clips - len(transcripts)} unknown"
     return [note], transcripts
@@ -219,21 +221,29 @@ def _background(vocabulary: tuple[str, ...], rules: Layout) -> tuple[tuple[int, 
     return (), f"background: none; {MAPPING} has none of {', '.join(rules.background)}"
 
 
-def _oddities(train: tuple[Clip, ...], texts: _Texts, vocabulary: tuple[str, ...]) -> list[str]:
+def _oddities(
+    train: tuple[Clip, ...], texts: _Texts, known: Mapping[str, tuple[int, ...]], vocabulary: tuple[str, ...]
+) -> list[str]:
     """Return a line for each thing that a person should know, although it is defined and accepted."""
     seen = {action for clip in train for action in (*clip.transcript, *np.unique(clip.actions).tolist())}
     never = [name for identity, name in enumerate(vocabulary) if identity not in seen]
     empty = [name for name, transcript in texts.transcripts.items() if not transcript]
+    unknown = [name for name in empty if name not in known]
+    derived = [name for name in empty if name in known]
     merged = {name: segments.transcript(np.array(sequence)) for name, sequence in texts.transcripts.items()}
     repeated = [name for name, actions in merged.items() if len(actions) != len(texts.transcripts[name])]
     other = [
         name
         for name, actions in merged.items()
-        if name in texts.labels and segments.transcript(texts.labels[name]) != actions
+        if actions and name in texts.labels and segments.transcript(texts.labels[name]) != actions
     ]
     lines = {
         "train: {} of {} actions never occur ({})": (never, len(vocabulary)),
-        "transcripts: {} of {} files are empty, these transcripts are unknown ({})": (empty, len(merged)),
+        "transcripts: {} of {} files are empty, these transcripts are unknown ({})": (unknown, len(merged)),
+        "transcripts: {} of {} files are empty, these transcripts come from the ground truth ({})": (
+            derived,
+            len(merged),
+        ),
         "transcripts: {} of {} files repeat an action with none between ({})": (repeated, len(merged)),
         "transcripts: {} of {} files differ from the ground truth's order ({})": (other, len(merged)),
     }

@@ -137,7 +137,7 @@ def test_line_ends_and_a_missing_last_one_do_not_count(folder: Path) -> None:
 
 
 def test_a_mapping_in_any_order_gives_the_ids_that_it_says(folder: Path) -> None:
-    (folder / "mapping.txt").write_text("2 wipe\n0\treach\n3 SIL\n1 pour milk\n")
+    (folder / "mapping.txt").write_text("2 wipe\n0\treach\n3 SIL\n1\tpour milk\n")
     dataset = read_dataset(folder)
     assert dataset.vocabulary == ("reach", "pour milk", "wipe", "SIL") and dataset.background == (3,)
     assert dataset.subsets["test"][0].actions[0] == 3

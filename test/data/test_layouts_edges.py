@@ -112,6 +112,32 @@ def test_more_clips_than_the_machine_allows_is_said(tmp_path: Path, monkeypatch:
         read(tmp_path, "one")
 
 
+def header(text: str) -> bytes:
+    """A .npy file that says this of itself."""
+    padded = text.ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded.encode() + bytes(64)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"PK\x03\x04 but no archive",
+        header("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999, 4), }"),
+        header("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4), }"),
+        header("{'descr': '<f4', 'fortran_order': False, 'shape': (-4, 4), }"),
+        header("{'descr': '<f4', 'fortran_order': False, 'shape': (4, 4"),
+        header("{'descr': '<f4', 'fortran_order': False, 'shape': 7, }"),
+        header('"""'),
+    ],
+)
+def test_a_file_that_says_absurd_things_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    write(tmp_path, "one", np.ones((20, WIDTH)))
+    (tmp_path / "features" / "one.npy").write_bytes(content)
+    with pytest.raises(DatasetError, match=r"one\.npy: (no readable \.npy file \(|an archive)") as caught:
+        read(tmp_path, "one")
+    assert "\n" not in str(caught.value)
+
+
 # --- transcripts ------------------------------------------------------------------------------------------------------
 
 
@@ -139,6 +165,20 @@ def test_transcripts_are_taken_from_the_ground_truth_only_when_asked(tmp_path: P
     asked = read_dataset(tmp_path, orientation="DT", derive_transcripts=True).subsets["train"]
     assert [clip.transcript for clip in plain] == [(), (0, 0)]
     assert [clip.transcript for clip in asked] == [(0,), (0, 0)]
+
+
+def test_an_empty_transcript_is_derived_as_a_missing_one(tmp_path: Path) -> None:
+    write(tmp_path, "empty", np.ones((30, WIDTH)), [])
+    write(tmp_path, "blind", np.ones((40, WIDTH)), [], truth=False)
+    plain = read(tmp_path, "empty", "blind")
+    asked = read_dataset(tmp_path, orientation="DT", derive_transcripts=True)
+    assert [clip.transcript for clip in plain.subsets["train"]] == [(), ()]
+    assert "transcripts: 0 from files, 0 from ground truth, 2 unknown" in plain.notes
+    assert "transcripts: 2 of 2 files are empty, these transcripts are unknown (empty, blind)" in plain.notes
+    assert [clip.transcript for clip in asked.subsets["train"]] == [(0,), ()]
+    assert "transcripts: 0 from files, 1 from ground truth, 1 unknown" in asked.notes
+    assert "transcripts: 1 of 2 files are empty, these transcripts are unknown (blind)" in asked.notes
+    assert "transcripts: 1 of 2 files are empty, these transcripts come from the ground truth (empty)" in asked.notes
 
 
 # --- sample rate ------------------------------------------------------------------------------------------------------
