@@ -50,8 +50,8 @@ def run(config: TrainConfig, folder: Path | None) -> int:
     print(
         f"run {course.folder}: {len(course.training)} training, {len(course.validation)} held-out clips, {width} values"
     )
-    parts = (SeenClips(part, {}) for part in (course.training, course.validation))
-    trained = train_on_clips(config, actions, Columns(0, width), *parts, course.folder)
+    taught, held_out = SeenClips(course.training, {}), SeenClips(course.validation, {})
+    trained = train_on_clips(config, actions, Columns(0, width), taught, held_out, course.folder)
     print(f"best epoch {trained.epoch + 1}: {trained.accuracy:.4f} of held-out ticks right (lagged head)")
     labels = load_labels(course.folder)
     _write_labels(course, ALIGNED, TRAIN, {**labels.training, **labels.validation})

@@ -60,7 +60,8 @@ def train_on_tracks(
         labels = split_labels(start, *looks)
         report(f"first labels: {len(training)} training and {len(validation)} validation clips laid out")
     else:
-        labels = Labels(*({t.name: t.actions for t in part} for part in (training, validation)), {})
+        known = [{track.name: track.actions for track in part} for part in (training, validation)]
+        labels = Labels(known[0], known[1], {})
     eye = new_eye(config, actions, grid_of(config.data), measure(training, grid_of(config.data)[2]))
     eye = fit_eye(config, eye, gather(training, taught(labels), actions), folder / EYE, report)
     cache = Path(config.data.cache)
