@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -26,6 +27,14 @@ STUBBORN = (
     "import signal; [signal.signal(n, signal.SIG_IGN) for n in (signal.SIGINT, signal.SIGTERM)];"
     "import sys; open(sys.argv[1], 'w').write('ready');\nwhile True: signal.pause()"
 )
+
+
+@pytest.fixture(autouse=True)
+def _children_hear_interrupts() -> Iterator[None]:
+    """A shell that starts the tests in the background has them ignore SIGINT, and children inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
