@@ -8,7 +8,6 @@ missing at random, one by one and all together, so that it copes with a robot wh
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from hal_ros.train import checkpoint
 from hal_ros.train.checkpoint import Checkpoint
 from hal_ros.train.clips import NOTHING, probabilities
 from hal_ros.train.config import EyeConfig, TrainConfig
+from hal_ros.train.schedule import cosine
 from hal_ros.train.tracks import Standard, Track
 
 Report = Callable[[str], None]
@@ -120,17 +120,13 @@ def _epoch(
     for start in range(0, len(order), settings.batch_ticks):
         progress = (epoch + start / len(order)) / settings.epochs
         for group in optimiser.param_groups:
-            group["lr"] = settings.learning_rate * min(1.0, 0.02 + 20 * progress) * _cosine(progress)
+            group["lr"] = settings.learning_rate * min(1.0, 0.02 + 20 * progress) * cosine(progress)
         loss = _loss(eye, ticks, order[start : start + settings.batch_ticks], settings, random)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
         losses.append(float(loss.detach()))
     return float(np.mean(losses))
-
-
-def _cosine(progress: float) -> float:
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def _loss(

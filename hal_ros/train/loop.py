@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from hal_ros.train.batches import Batch, Lesson, Stream, batches, lessons, plan
 from hal_ros.train.checkpoint import Checkpoint
 from hal_ros.train.clips import Columns, Supervised
 from hal_ros.train.config import LossConfig, OptimiserConfig, TrainConfig
+from hal_ros.train.schedule import set_learning_rate
 from hal_ros.train.tracks import measure_values
 
 ANSWER_TICKS = 128
@@ -129,7 +129,8 @@ class _Run:
         state: State | None = None
         history: list[dict[str, float]] = []
         for index, batch in enumerate(batches(streams, config.batches, like, random)):
-            _set_learning_rate(self.optimiser, config.optimiser, (epoch + index / count) / config.optimiser.epochs)
+            rate, progress = config.optimiser, (epoch + index / count) / config.optimiser.epochs
+            set_learning_rate(self.optimiser, rate.learning_rate, rate.warmup, progress)
             state = state or model.initial_state(len(batch.carried))
             terms, state = self._update(batch, state.where_kept(batch.carried), weights)
             history.append(terms)
@@ -201,14 +202,6 @@ def _optimiser(modules: Sequence[nn.Module], config: OptimiserConfig) -> torch.o
     others = [p for p in parameters if p.ndim < 2]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
-
-
-def _set_learning_rate(optimiser: torch.optim.Optimizer, config: OptimiserConfig, progress: float) -> None:
-    """Linear warm-up, then a cosine to 1 %; `progress` is the share of the whole training."""
-    warm = min(1.0, (progress + 1e-3) / max(config.warmup, 1e-9))
-    cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
-    for group in optimiser.param_groups:
-        group["lr"] = config.learning_rate * warm * cosine
 
 
 # --- looking at a trained model ---------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from hal_ros.train import checkpoint
 from hal_ros.train.answers import confirmed_actions
 from hal_ros.train.checkpoint import Checkpoint
 from hal_ros.train.clips import Supervised
+from hal_ros.train.schedule import set_learning_rate
 from hal_ros.train.sequence_answers import FittedSequence
 from hal_ros.train.sequence_batches import Batch, Sampling, assemble, check, measure, plan
 
@@ -227,7 +228,8 @@ class _Run:
         self.model.train()
         losses = []
         for index, pieces in enumerate(batches):
-            self._set_learning_rate((epoch + index / len(batches)) / self.epochs)
+            progress = (epoch + index / len(batches)) / self.epochs
+            set_learning_rate(self.optimiser, self.config.learning_rate, self.config.warmup, progress)
             batch = assemble(pieces, material, self.actions, self.lag_ticks)
             loss = sequence_loss(self.model(batch.inputs, batch.mask), batch, config)
             self.optimiser.zero_grad(set_to_none=True)
@@ -236,13 +238,6 @@ class _Run:
             self.optimiser.step()
             losses.append(float(loss.detach()))
         return float(np.mean(losses))
-
-    def _set_learning_rate(self, progress: float) -> None:
-        """Linear warm-up, then a cosine to 1 %; `progress` is the share of the whole training."""
-        warm = min(1.0, (progress + 1e-3) / max(self.config.warmup, 1e-9))
-        cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.config.learning_rate * warm * cosine
 
     def finish_epoch(self, epoch: int, accuracy: float) -> None:
         """Remember the best weights, the last of equals; save."""

@@ -8,7 +8,6 @@ refreshed as it learns. With alpha = beta = 0, start "video" and aligner "bounda
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -30,6 +29,7 @@ from hal_ros.train.checkpoint import Checkpoint
 from hal_ros.train.distributed import World, gather, sum_values, world
 from hal_ros.train.first_labels import Labels, check_transcripts, first_labels
 from hal_ros.train.progress import Scalars, open_scalars, rounds
+from hal_ros.train.schedule import set_learning_rate
 from hal_ros.train.teacher_alignment import PUBLISHED, Knowledge, Laid, lay, place_coarsely
 from hal_ros.train.teacher_batches import assemble, middle_ticks, plan, random_ticks, steps_of
 from hal_ros.train.teacher_config import TeacherConfig
@@ -202,7 +202,7 @@ class _Run:
         self.model.train()
         for index, batch in enumerate(batches):
             progress = (epoch + index / len(batches)) / self.epochs
-            _set_learning_rate(self.optimiser, config, progress)
+            set_learning_rate(self.optimiser, config.learning_rate, config.warmup, progress)
             ticks = {clip: random_ticks(self.clips[clip], config.stride_ticks, random) for clip in batch}
             mine = here.share(batch) or batch[:1]
             counts = [1.0 if here.rank < len(batch) else 0.0] * len(mine)
@@ -282,14 +282,6 @@ def _optimiser(parts: Sequence[torch.nn.Module], config: TeacherConfig) -> torch
     decayed, others = [p for p in parameters if p.ndim >= 2], [p for p in parameters if p.ndim < 2]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
-
-
-def _set_learning_rate(optimiser: torch.optim.Optimizer, config: TeacherConfig, progress: float) -> None:
-    """Linear warm-up, then a cosine to 1 %; `progress` is the share of the whole training."""
-    warm = min(1.0, (progress + 1e-3) / max(config.warmup, 1e-9))
-    cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
-    for group in optimiser.param_groups:
-        group["lr"] = config.learning_rate * warm * cosine
 
 
 # --- on disk ----------------------------------------------------------------------------------------------------------
