@@ -30,7 +30,7 @@ class EyeConfig:
     grid: tuple[int, int, int]  # rows, columns, channels of the encoder's map
     width: int = 128  # E
     cell_width: int = 32
-    gazes: int = 6
+    gazes: int = 12
     keypoints: int = 24
     dropout: float = 0.1  # of what the gazes saw
     noise: float = 0.5  # added to the projected cells in training, lest scenes are learned by heart

@@ -52,7 +52,7 @@ class EyeConfig:
 
     width: int = 128  # of what it sees
     cell_width: int = 32
-    gazes: int = 6
+    gazes: int = 12
     keypoints: int = 24
     dropout: float = 0.1
     noise: float = 0.5
