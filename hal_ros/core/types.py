@@ -24,9 +24,14 @@ NO_ACTION = 65535
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """The picture that the encoder takes: the centre square of the camera image, resized to (S, S, 3) uint8 RGB."""
+    """The picture that the encoder takes: the centre square of the camera image, resized to (S, S, 3) uint8 RGB.
+
+    `dtype` is what the encoder's graph takes, "uint8" or "float32": TensorRT 8.6 has no uint8 input, so that the host
+    casts. The values stay 0..255 either way, and callers of a back end always give uint8.
+    """
 
     size_px: int
+    dtype: str = "uint8"
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,8 @@ class ModelCard:
     window_ticks: int  # what attention sees at most
     decoder: DecoderSpec
     supervision: str  # "annotations" or "transcripts"
+    caches: str = "shift"  # or "delta": how the step graph takes its caches; see docs/adr/0005-caches.md
+    target: str = "10"  # the oldest TensorRT whose parser the graphs were checked for
     trained_from: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
 
@@ -142,7 +149,7 @@ class StepOutput(NamedTuple):
 
 
 class Backend(Protocol):
-    """Runs a bundle's two graphs. The temporal state is a value that the caller holds; backends never change it."""
+    """Runs a bundle's two graphs. The temporal state of a stream is a value that the caller holds."""
 
     name: str
 
@@ -151,11 +158,15 @@ class Backend(Protocol):
         ...
 
     def initial_state(self) -> Any:
-        """Return the state of a stream that has seen nothing."""
+        """Return the state of a stream that has seen nothing; each call begins a stream of its own."""
         ...
 
     def step(self, inputs: StepInput, state: Any) -> tuple[StepOutput, Any]:
-        """Advance the stream by one tick."""
+        """Advance the stream by one tick; returns what the graph says and the state that follows.
+
+        A step may use up the state it is given, since its buffers may become those of the state it returns: only the
+        returned state may be stepped next. Raises BackendError for a state that was used up, where that is known.
+        """
         ...
 
 

@@ -1,4 +1,7 @@
-"""Bundles on disk: card.json beside encoder.onnx, step.onnx and golden.npz, every file under its SHA-256."""
+"""Bundles on disk: card.json beside encoder.onnx, step.onnx and golden.npz, every file under its SHA-256.
+
+The graphs may lie there a second time in half precision, for GPUs, and the weights once more for the torch back end.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,15 @@ from hal_ros.core.types import ModelCard
 CARD = "card.json"
 ENCODER = "encoder.onnx"
 STEP = "step.onnx"
+ENCODER_FP16 = "encoder.fp16.onnx"
+STEP_FP16 = "step.fp16.onnx"
 GOLDEN = "golden.npz"
+WEIGHTS = "weights.npz"  # of the torch back end
+FILES = (ENCODER, STEP, ENCODER_FP16, STEP_FP16, GOLDEN, WEIGHTS)
+PRECISIONS = ("fp32", "fp16")
+IMAGE_DTYPES = ("uint8", "float32")
+CACHES = ("shift", "delta")
+TARGETS = ("8.6", "10", "11")
 FORMAT = 1
 LARGEST = sys.float_info.max
 KIND_NAMES = {int: "a whole number", str: "text in quotes"}
@@ -58,13 +69,20 @@ class Bundle:
         return self.folder / name
 
 
+def graph_files(precision: str) -> tuple[str, str]:
+    """Return the names of encoder and step graph in precision "fp32" or "fp16"; raises CardError for another one."""
+    if precision not in PRECISIONS:
+        raise CardError(f"precision {precision!r} is unknown; expected one of {', '.join(PRECISIONS)}")
+    return (ENCODER, STEP) if precision == "fp32" else (ENCODER_FP16, STEP_FP16)
+
+
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def save_card(card: ModelCard, folder: Path, files: tuple[str, ...] = (ENCODER, STEP, GOLDEN)) -> Bundle:
-    """Write card.json with the present hashes of `files` in `folder`; returns the bundle as load_bundle would."""
+def save_card(card: ModelCard, folder: Path, files: tuple[str, ...] = FILES) -> Bundle:
+    """Write card.json with the hashes of those `files` that `folder` holds; returns the bundle as load_bundle would."""
     card = replace(card, files={name: file_sha256(folder / name) for name in files if (folder / name).exists()})
     text = _compact(json.dumps({"format": FORMAT, **dataclasses.asdict(card)}, indent=2)) + "\n"
     (folder / CARD).write_text(text)
@@ -169,12 +187,20 @@ def _check(card: ModelCard, path: Path) -> None:
         if part is not None:
             value = getattr(part, key)
             _expect(least <= value <= most, path, name, value, f"{least:g} to {most:g}")
+    _check_choice("caches", card.caches, CACHES, path)
+    _check_choice("target", card.target, TARGETS, path)
+    if card.image is not None:
+        _check_choice("image dtype", card.image.dtype, IMAGE_DTYPES, path)
     _check_names("vocabulary", card.vocabulary, 2, path)
     if card.joints is not None:
         _check_names("joints names", card.joints.names, 1, path)
     _check_decoder(card, path)
     if card.image is None and card.joints is None:
         raise CardError(f"{path}: names neither image nor joints; expected at least one input")
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...], path: Path) -> None:
+    _expect(value in choices, path, name, value, f"one of {', '.join(choices)}")
 
 
 def _check_names(name: str, values: tuple[str, ...], least: int, path: Path) -> None:
@@ -186,7 +212,7 @@ def _check_names(name: str, values: tuple[str, ...], least: int, path: Path) -> 
 
 def _check_decoder(card: ModelCard, path: Path) -> None:
     spec = card.decoder
-    _expect(spec.kind in KINDS, path, "decoder kind", spec.kind, f"one of {', '.join(KINDS)}")
+    _check_choice("decoder kind", spec.kind, KINDS, path)
     delay = spec.boundary_delay_ticks
     _expect(delay <= card.lag_ticks, path, "decoder boundary_delay_ticks", delay, f"0 to lag_ticks, {card.lag_ticks}")
     if spec.priors is None:

@@ -15,7 +15,7 @@ from fakes import make_card
 from hal_ros.core.decode import INITIAL, Decoder
 from hal_ros.core.errors import CardError
 from hal_ros.core.types import DecoderSpec, Priors
-from hal_ros.runtime.card import Bundle, load_bundle, save_card
+from hal_ros.runtime.card import Bundle, graph_files, load_bundle, save_card
 
 FILES = ("encoder.onnx", "step.onnx", "golden.npz")
 
@@ -57,6 +57,18 @@ def test_a_card_of_before_the_duration_filter_still_loads(bundle: Bundle) -> Non
     spec = {"kind": "hysteresis", "enter_probability": 0.7, "hold_ticks": 1, "smoothing": 0.0}
     edit(bundle, lambda f: f.update(decoder=spec))
     assert load_bundle(bundle.folder).card.decoder == DecoderSpec("hysteresis", 0.7, 1, 0.0)
+
+
+def test_a_card_of_before_half_precision_still_loads(bundle: Bundle) -> None:
+    edit(bundle, lambda f: (f.pop("caches"), f.pop("target"), f["image"].pop("dtype")))
+    assert load_bundle(bundle.folder).card == bundle.card
+
+
+def test_every_precision_has_its_graphs() -> None:
+    assert graph_files("fp32") == ("encoder.onnx", "step.onnx")
+    assert graph_files("fp16") == ("encoder.fp16.onnx", "step.fp16.onnx")
+    with pytest.raises(CardError, match="precision 'int4' is unknown; expected one of fp32, fp16"):
+        graph_files("int4")
 
 
 def test_a_saved_card_loads_as_it_was(bundle: Bundle) -> None:
@@ -154,6 +166,9 @@ def test_a_missing_file_is_named(bundle: Bundle) -> None:
         ),
         (lambda f: f["decoder"].update(priors=priors_with(max_age_ticks=10**6)), "max_age_ticks <= 10000"),
         (lambda f: f["image"].update(size=3), "did you mean 'size_px'"),
+        (lambda f: f["image"].update(dtype="float16"), "image dtype is 'float16'; expected one of uint8, float32"),
+        (lambda f: f.update(caches="ring"), "caches is 'ring'; expected one of shift, delta"),
+        (lambda f: f.update(target="9"), "target is '9'; expected one of 8.6, 10, 11"),
     ],
 )
 def test_a_card_that_can_not_be_is_refused(
