@@ -167,7 +167,6 @@ def posterior(
     temper: float = 0.25,
     min_ticks: int = 1,
     mean_ticks: ArrayLike | None = None,
-    boundary_bonus: ArrayLike | None = None,
 ) -> NDArray[np.float64]:
     """Return the probability of each action at each tick given the transcript, (T, K); rows sum to 1.
 
@@ -175,8 +174,7 @@ def posterior(
     prod_j prod_{t in segment j} p(action_j | t)^temper, over all segmentations with segments of at least `min_ticks`
     (less where the clip is too short for that). `temper` in (0, 1] because the noise of neighbouring ticks is
     correlated. `mean_ticks` (K,), if given, makes the rest of each segment's length geometric with that mean; without
-    it all segmentations are equally likely beforehand. `boundary_bonus` (T,), if given, is added to the log-weight of
-    every segmentation that has a boundary at that tick. Columns outside the transcript are 0.
+    it all segmentations are equally likely beforehand. Columns outside the transcript are 0.
 
     In terms of boundaries: F_j[t], the weight of segments before j ending at t, and B_j[t], that of segments from j on
     beginning at t, are cumulative log-sums in t, so the Python loop is over segments only; boundary j is at t with
@@ -188,13 +186,13 @@ def posterior(
     ticks, width = _probabilities(log_probs, transcript).shape
     actions, _ = fit_into(transcript, ticks)
     least = min(min_ticks, ticks // len(actions))
-    stay, bonus = _log_stay(mean_ticks, least, width), _bonus(boundary_bonus, ticks)
+    stay = _log_stay(mean_ticks, least, width)
 
-    def sums(segment: int) -> _Sums:
+    def sums(segment: int) -> NDArray[np.float64]:
+        """Return (T + 1,): a segment from tick s up to t weighs the difference of its values at t and s, in logs."""
         action = actions[segment]
         weights = temper * np.maximum(np.asarray(log_probs[:, action], np.float64), LEAST_LOG_PROB) + stay[action]
-        running = np.concatenate(([0.0], np.cumsum(weights)))
-        return _Sums(running, running + bonus)
+        return np.concatenate(([0.0], np.cumsum(weights)))
 
     found = np.zeros((ticks, width))
     started: NDArray[np.float64] = np.zeros(ticks)  # the probability that the segment after the present one has begun
@@ -227,15 +225,8 @@ def most_correct(soft: NDArray[np.floating], transcript: Sequence[int]) -> Align
     return laid._replace(score=float(np.mean(probs[np.arange(ticks), laid.labels])))
 
 
-class _Sums(NamedTuple):
-    """What a segment from tick s up to t weighs is end[t] - begin[s], in logs; (T + 1,) each."""
-
-    begin: NDArray[np.float64]
-    end: NDArray[np.float64]
-
-
 def _forward_backwards(
-    sums: Callable[[int], _Sums], segments: int, ticks: int, least: int
+    sums: Callable[[int], NDArray[np.float64]], segments: int, ticks: int, least: int
 ) -> Iterator[tuple[int, NDArray[np.float64]]]:
     """Yield (segment, its F) from the last segment to the first, holding about 2 sqrt(segments) of them at a time."""
     stride = math.isqrt(segments - 1) + 1
@@ -253,17 +244,17 @@ def _forward_backwards(
             yield first + len(group) - 1, group.pop()
 
 
-def _end(begins: NDArray[np.float64], sums: _Sums, least: int) -> NDArray[np.float64]:
+def _end(begins: NDArray[np.float64], sums: NDArray[np.float64], least: int) -> NDArray[np.float64]:
     """Return the weights (T + 1,) of a segment's end, `least` ticks or more after its beginning."""
     ends = np.full_like(begins, -np.inf)
-    ends[least:] = np.logaddexp.accumulate(begins - sums.begin)[:-least] + sums.end[least:]
+    ends[least:] = np.logaddexp.accumulate(begins - sums)[:-least] + sums[least:]
     return ends
 
 
-def _begin(ends: NDArray[np.float64], sums: _Sums, least: int) -> NDArray[np.float64]:
+def _begin(ends: NDArray[np.float64], sums: NDArray[np.float64], least: int) -> NDArray[np.float64]:
     """Return the weights (T + 1,) of a segment's beginning, `least` ticks or more before its end."""
     begins = np.full_like(ends, -np.inf)
-    begins[:-least] = np.logaddexp.accumulate((ends + sums.end)[::-1])[::-1][least:] - sums.begin[:-least]
+    begins[:-least] = np.logaddexp.accumulate((ends + sums)[::-1])[::-1][least:] - sums[:-least]
     return begins
 
 
@@ -276,14 +267,3 @@ def _log_stay(mean_ticks: ArrayLike | None, least: int, width: int) -> NDArray[n
         raise ConfigError(f"mean_ticks has shape {means.shape}, least {means.min():g}; expected {width} values above 0")
     beyond = np.maximum(means - least, 0.5)  # half a tick: an action that is hardly ever longer than `least`
     return np.log(beyond / (1.0 + beyond))
-
-
-def _bonus(boundary_bonus: ArrayLike | None, ticks: int) -> NDArray[np.float64]:
-    """Return (T + 1,) log-weights of a segment's end; the clip's own ends are no boundaries."""
-    bonus = np.zeros(ticks + 1)
-    if boundary_bonus is not None:
-        given = np.asarray(boundary_bonus, np.float64)
-        if given.shape != (ticks,) or not np.all(np.isfinite(given)):
-            raise ConfigError(f"boundary_bonus has shape {given.shape}; expected {ticks} finite values, one a tick")
-        bonus[1:-1] = given[1:]
-    return bonus

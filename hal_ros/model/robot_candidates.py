@@ -45,17 +45,6 @@ def robot_candidates(
     return np.union1d(gripper_events(held[:, gripper % count]), speed_minima(speed))
 
 
-def as_bonus(candidates: NDArray[np.int64], ticks: int, bonus: float) -> NDArray[np.float64]:
-    """Return (T,) log-weights for `model.align.posterior`: the bonus at candidates and the ticks beside them, else 0.
-
-    An annotated change is seldom more than a tick from the joints' own.
-    """
-    found = np.zeros(ticks)
-    for beside in (-1, 0, 1):
-        found[np.clip(candidates + beside, 0, ticks - 1)] = bonus
-    return found
-
-
 def gripper_events(opening: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the ticks (N,) at which the gripper's opening (T,) changes sides, with hysteresis."""
     if len(opening) < 2:

@@ -136,16 +136,6 @@ def fit_sequence(
     return FittedSequence(run.model, lag_ticks, run.best_epoch, run.best_accuracy)
 
 
-def load_sequence(folder: Path) -> FittedSequence:
-    """Return the best epoch of a run that `fit_sequence` kept in `folder`."""
-    saved = checkpoint.load(folder)
-    about = saved.about
-    config = SequenceConfig(**about["config"])
-    model = build(config, about["inputs"], about["actions"], about["lag_ticks"])
-    model.load_state_dict(saved.part("best"))
-    return FittedSequence(model, about["lag_ticks"], about["best_epoch"], about["best_accuracy"])
-
-
 def build(config: SequenceConfig, inputs: int, actions: int, lag_ticks: int) -> SequenceModel:
     """Return an untrained model."""
     size: dict[str, Any] = {"width": config.width, "dropout": config.dropout, "input_dropout": config.input_dropout}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +22,7 @@ from hal_ros.core.types import FloatArray
 from hal_ros.data.clips import Clip
 from hal_ros.model.align import AlignConfig
 from hal_ros.model.durations import Durations, estimate, uninformed
-from hal_ros.model.teacher import PyramidConfig, PyramidTeacher
+from hal_ros.model.teacher import PyramidTeacher
 from hal_ros.train import checkpoint, monitors
 from hal_ros.train.checkpoint import Checkpoint
 from hal_ros.train.distributed import World, gather, sum_values, world
@@ -298,19 +297,3 @@ def knowledge_from_json(mapping: dict[str, Any]) -> Knowledge:
     """Undo `knowledge_to_json`, to the last bit."""
     frequency, mean, spread = (np.array(mapping[name], np.float64) for name in ("frequency", "mean_steps", "spread"))
     return Knowledge(frequency, Durations(mean, spread))
-
-
-def save_teacher(teacher: Teacher, folder: Path) -> None:
-    """Write a finished teacher, without what only training needs."""
-    tensors = {f"model/{name}": tensor for name, tensor in teacher.model.state_dict().items()}
-    about = {"config": asdict(teacher.config), "pyramid": teacher.model.config.to_json()}
-    checkpoint.save(folder, Checkpoint(tensors, about | knowledge_to_json(teacher.knowledge)))
-
-
-def load_teacher(folder: Path) -> Teacher:
-    """Read what `save_teacher` wrote. Raises DatasetError when a file is missing or damaged."""
-    saved = checkpoint.load(folder)
-    model = PyramidTeacher(PyramidConfig(**saved.about["pyramid"]))
-    model.load_state_dict(saved.part("model"))
-    settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in saved.about["config"].items()}
-    return Teacher(model.eval(), TeacherConfig(**settings), knowledge_from_json(saved.about))

@@ -20,7 +20,7 @@ def noise(seed, ticks, actions=5):
     return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 
 
-def by_trying(log_probs, actions, temper, least=1, log_stay=None, bonus=None):
+def by_trying(log_probs, actions, temper, least=1, log_stay=None):
     """Return the posterior (T, K) by weighing every segmentation of `actions` (no repeats) by itself."""
     ticks, width = log_probs.shape
     stay = np.zeros(width) if log_stay is None else log_stay
@@ -31,7 +31,7 @@ def by_trying(log_probs, actions, temper, least=1, log_stay=None, bonus=None):
             continue
         labels = np.repeat(actions, lengths)
         weight = (temper * log_probs[range(ticks), labels] + stay[labels]).sum()
-        found[range(ticks), labels] += np.exp(weight + (0.0 if bonus is None else bonus[list(cuts)].sum()))
+        found[range(ticks), labels] += np.exp(weight)
     return found / found.sum(axis=1, keepdims=True)
 
 
@@ -57,15 +57,6 @@ def test_mean_lengths_weigh_segmentations_geometrically(seed):
     expected = by_trying(log_probs, [0, 2, 4], 0.5, 2, np.log(beyond / (1 + beyond)))
     np.testing.assert_allclose(
         posterior(log_probs, [0, 2, 4], temper=0.5, min_ticks=2, mean_ticks=means), expected, atol=1e-9
-    )
-
-
-@given(seed=SEEDS, least=st.integers(1, 3))
-def test_a_bonus_weighs_boundaries(seed, least):
-    log_probs, bonus = noise(seed, 9), np.random.default_rng(seed).normal(size=9)
-    expected = by_trying(log_probs, [0, 2, 4], 0.25, least, bonus=bonus)
-    np.testing.assert_allclose(
-        posterior(log_probs, [0, 2, 4], min_ticks=least, boundary_bonus=bonus), expected, atol=1e-9
     )
 
 
@@ -138,7 +129,6 @@ def test_whatever_is_computed_again_does_not_show(length):
 def test_wrong_settings_and_inputs_are_refused():
     log_probs = noise(0, 9)
     wrongs = [{"temper": 0.0}, {"temper": 1.5}, {"min_ticks": 0}, {"mean_ticks": [1.0]}, {"mean_ticks": [0.0] * 5}]
-    wrongs += [{"boundary_bonus": [0.0]}, {"boundary_bonus": [np.inf] * 9}]
     for wrong in wrongs:
         with pytest.raises(ConfigError):
             posterior(log_probs, [0, 1], **wrong)

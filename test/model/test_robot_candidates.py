@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hal_ros.core.errors import DatasetError
-from hal_ros.model.robot_candidates import as_bonus, gripper_events, robot_candidates, speed_minima
+from hal_ros.model.robot_candidates import gripper_events, robot_candidates, speed_minima
 
 
 def recording(ticks=60):
@@ -81,11 +81,6 @@ def test_other_shapes_are_refused():
     ):
         with pytest.raises(DatasetError, match=r"expected \(T, 3J\) twice"):
             robot_candidates(*arguments)
-
-
-def test_the_bonus_lies_on_candidates_and_beside_them():
-    assert as_bonus(np.array([1, 5]), 6, 2.0).tolist() == [2.0, 2.0, 2.0, 0.0, 2.0, 2.0]
-    assert as_bonus(np.empty(0, np.int64), 3, 2.0).tolist() == [0.0] * 3
 
 
 def test_a_dip_counts_by_its_depth():

@@ -25,7 +25,6 @@ from hal_ros.train.sequence_fit import (
     build,
     confirmed_accuracy,
     fit_sequence,
-    load_sequence,
 )
 
 K, LAG = 3, 2
@@ -115,10 +114,7 @@ def test_an_interrupted_run_ends_as_the_uninterrupted_one(tmp_path):
     resumed = fit_sequence(settings, K, TRAINING, VALIDATION, LAG, folder=tmp_path / "cut", report=epochs.append)
     assert len(epochs) == 1  # the third
     assert torch.equal(weights(resumed), weights(whole))
-    loaded = load_sequence(tmp_path / "cut")
-    clip = VALIDATION.clips[0]
-    assert np.array_equal(loaded.answer(clip).log_probs, whole.answer(clip).log_probs)
-    assert (loaded.epoch, loaded.accuracy) == (whole.epoch, whole.accuracy)
+    assert (resumed.epoch, resumed.accuracy) == (whole.epoch, whole.accuracy)
 
 
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path):

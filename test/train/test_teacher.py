@@ -18,7 +18,7 @@ from hal_ros.model.durations import place  # noqa: E402
 from hal_ros.train import teacher as module  # noqa: E402
 from hal_ros.train import teacher_alignment  # noqa: E402
 from hal_ros.train.distributed import World  # noqa: E402
-from hal_ros.train.teacher import align_clips, load_teacher, save_teacher, train_teacher  # noqa: E402
+from hal_ros.train.teacher import align_clips, train_teacher  # noqa: E402
 from hal_ros.train.teacher_batches import LONGEST_STEPS, plan, steps_of  # noqa: E402
 from hal_ros.train.teacher_config import TeacherConfig  # noqa: E402
 
@@ -100,17 +100,6 @@ def test_a_run_that_was_cut_off_ends_as_the_whole_one(tmp_path, epochs):
     again = train(HAL, folder=tmp_path)
     assert torch.equal(weights(again), weights(whole))
     np.testing.assert_array_equal(again.knowledge.durations.mean, whole.knowledge.durations.mean)
-
-
-def test_a_saved_teacher_says_the_same(tmp_path):
-    teacher, (clip,) = train(), make_clips(1)
-    save_teacher(teacher, tmp_path)
-    loaded = load_teacher(tmp_path)
-    assert loaded.config == teacher.config
-    np.testing.assert_array_equal(loaded.log_probs(clip), teacher.log_probs(clip))
-    np.testing.assert_array_equal(
-        align_clips(loaded, [clip]).soft[clip.name], align_clips(teacher, [clip]).soft[clip.name]
-    )
 
 
 def test_every_phase_of_the_stride_is_seen_as_in_training(monkeypatch):
