@@ -11,7 +11,6 @@ from hal_ros.core.errors import HalError
 SUBCOMMANDS = {
     "sim": "simulate episodes of the tabletop benchmark and write them as bags",
     "ingest": "turn bags, yours or the benchmark's, into training episodes",
-    "probe": "measure what camera and joints each contribute",
     "train": "train a model and export its bundle",
     "evaluate": "score a bundle and the baselines on the benchmark's splits",
     "export": "export a checkpoint to ONNX and prove parity",
