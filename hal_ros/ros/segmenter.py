@@ -29,7 +29,7 @@ from hal_ros.ros.inputs import message_filters
 from hal_ros.ros.params import SegmenterParameters
 from hal_ros.ros.reporter import Reporter
 from hal_ros.ros.session import Configured, Session
-from hal_ros.runtime.backend import check_golden, open_backend
+from hal_ros.runtime.backend import BackendOptions, check_golden, open_backend
 from hal_ros.runtime.card import Bundle, load_bundle
 
 ANSWER_QOS = QoSProfile(depth=50)
@@ -41,7 +41,7 @@ OpenBackend = Callable[[Bundle, SegmenterParameters], tuple[Backend, str]]
 
 def open_proven_backend(bundle: Bundle, parameters: SegmenterParameters) -> tuple[Backend, str]:
     """Open the backend and compare it with the bundle's golden outputs, which warms it up too."""
-    backend, reason = open_backend(bundle, parameters.backend, parameters.threads)
+    backend, reason = open_backend(bundle, parameters.backend, BackendOptions(parameters.threads))
     check_golden(bundle, backend)
     return backend, reason
 
