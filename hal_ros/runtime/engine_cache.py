@@ -108,6 +108,26 @@ def engine_key(bundle: Bundle, precision: str, device: Device, trt_version: str)
     )
 
 
+def find_engines(
+    bundle: Bundle, precision: str, device: Device, trt_version: str, cache: EngineCache | None = None
+) -> tuple[Engines | None, str]:
+    """Return the engines that `hal compile` made for this device, and in words which ones; None and why there are none.
+
+    Engines in fp32 stand in for those in fp16 that were built here and failed their gate, and for nothing else.
+    Raises BackendError when engines are damaged, CardError when the bundle has no graphs of this precision.
+    """
+    cache = cache or EngineCache()
+    key = engine_key(bundle, precision, device, trt_version)
+    if engines := cache.find(key):
+        return engines, f"engines in {precision} of {engines.folder}"
+    if precision == "fp16" and cache.was_rejected(key):
+        engines = cache.find(engine_key(bundle, "fp32", device, trt_version))
+        return engines, "fp16 failed its gate on this device; " + (
+            f"engines in fp32 of {engines.folder}" if engines else "no engines in fp32 either"
+        )
+    return None, cache.why_missing(key)
+
+
 class EngineCache:
     """The folder of engines. Reading needs no lock: whatever has its final name is complete."""
 

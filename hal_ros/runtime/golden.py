@@ -1,0 +1,195 @@
+"""Proof on the user's machine: a back end computes what the bundle's author computed, and an engine what ONNX does."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hal_ros.core.errors import BackendError, CardError
+from hal_ros.core.types import Backend, ByteArray, FloatArray, StepInput, StepOutput
+from hal_ros.runtime.card import GOLDEN, Bundle
+
+TOLERANCE = {"fp32": 1e-3, "fp16": 2e-2}
+"""Largest difference of a probability from the stored one; another CPU's instruction set moves it by about 1e-6."""
+WINDOWS = 2.5  # so that everything that attention saw has left the caches at least twice
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far an engine may be from ONNX Runtime in fp32. Two engines built alike differ, so each must keep to them."""
+
+    log_probs: float  # largest difference of a log-probability
+    boundary: float = 0.02  # largest difference of the gate
+    agreement: float = 0.995  # smallest share of ticks on which both heads name the reference's actions
+    margin: float = 0.1  # where they do not, the reference was undecided: its two best are closer than this
+
+
+LIMITS = {"fp32": Limits(log_probs=2e-3), "fp16": Limits(log_probs=5e-2)}
+
+
+class GoldenTick(NamedTuple):
+    """One tick of golden.npz."""
+
+    image: ByteArray  # (S, S, 3)
+    image_valid: float
+    joints: FloatArray  # (3J,)
+    joints_valid: FloatArray  # (3J,)
+    expected: StepOutput
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a gate found: the largest differences over a stream, and why the back end is refused; "" when it is not."""
+
+    ticks: int
+    log_prob_error: float
+    boundary_error: float
+    label_agreement: float  # share of ticks, 0..1
+    widest_margin: float  # of the reference where the named actions differ; 0 where they never do
+    repeats: bool  # whether a second stream gave the same bits
+    fault: str
+
+    @property
+    def holds(self) -> bool:
+        """Tell whether the back end may be used."""
+        return not self.fault
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields for a report."""
+        return dataclasses.asdict(self)
+
+
+def read_golden(bundle: Bundle) -> list[GoldenTick]:
+    """Return the ticks of golden.npz; raises CardError when the file can't be read.
+
+    It holds images (N, S, S, 3) uint8 and the inputs and outputs of N ticks: image_valid (N,), joints (N, 3J),
+    joints_valid (N, 3J); log_probs (N, K), lagged_log_probs (N, K), boundary (N,).
+    """
+    path = bundle.path(GOLDEN)
+    try:
+        with np.load(path) as stored:
+            columns = [
+                stored[name] for name in ("images", "image_valid", "joints", "joints_valid", *StepOutput._fields)
+            ]
+        ticks = [
+            GoldenTick(image, float(image_valid), joints, joints_valid, StepOutput(log_probs, lagged, float(boundary)))
+            for image, image_valid, joints, joints_valid, log_probs, lagged, boundary in zip(*columns, strict=True)
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CardError(f"{path}: can't be read as golden arrays ({error})") from error
+    if not ticks:
+        raise CardError(f"{path}: holds no ticks; expected at least one")
+    return ticks
+
+
+def check_golden(bundle: Bundle, backend: Backend) -> None:
+    """Run golden.npz through the back end and compare with the outputs stored in it.
+
+    Raises BackendError when a probability differs by more than the TOLERANCE of the back end's precision, CardError
+    when the file can't be read.
+    """
+    tolerance = TOLERANCE[getattr(backend, "precision", "fp32")]
+    golden = read_golden(bundle)
+    for index, (output, tick) in enumerate(zip(_stream(backend, golden), golden, strict=True)):
+        distance = max(
+            _distance(np.exp(output.log_probs), np.exp(tick.expected.log_probs)),
+            _distance(np.exp(output.lagged_log_probs), np.exp(tick.expected.lagged_log_probs)),
+            _distance(np.float32(output.boundary), np.float32(tick.expected.boundary)),
+        )
+        if not distance <= tolerance:  # also when it is not a number
+            raise BackendError(
+                f"{backend.name}: differs from {bundle.path(GOLDEN)} by {distance:.2g} at tick {index}; "
+                f"expected <= {tolerance}"
+            )
+
+
+def gate(bundle: Bundle, backend: Backend, reference: Backend, limits: Limits, windows: float = WINDOWS) -> Verdict:
+    """Stream golden inputs, over and over, through a back end and the reference, and judge the differences.
+
+    The stream is longer than `windows` windows; then a second one must give the bits of the first.
+    Raises what the back end raises, and CardError when there are no golden arrays.
+    """
+    golden = read_golden(bundle)
+    count = max(len(golden), math.ceil(windows * bundle.card.window_ticks))
+    stream = list(islice(cycle(golden), count))
+    said = _stream(backend, stream)
+    expected = _stream(_Remembering(reference), stream)
+    again = _stream(backend, golden)
+    repeats = all(_same(a, b) for a, b in zip(said[: len(again)], again, strict=True))
+    return _judge(said, expected, repeats, limits)
+
+
+def _judge(said: Sequence[StepOutput], expected: Sequence[StepOutput], repeats: bool, limits: Limits) -> Verdict:
+    log_prob_error = boundary_error = widest = 0.0
+    agreed = 0
+    for found, right in zip(said, expected, strict=True):
+        boundary_error = max(boundary_error, _distance(np.float32(found.boundary), np.float32(right.boundary)))
+        heads = list(zip(found[:2], right[:2], strict=True))
+        log_prob_error = max(log_prob_error, *(_distance(a, b) for a, b in heads))
+        margins = [_margin(b) for a, b in heads if a.argmax() != b.argmax()]
+        agreed += not margins
+        widest = max(widest, *margins, 0.0)
+    verdict = Verdict(len(said), log_prob_error, boundary_error, agreed / len(said), widest, repeats, "")
+    return dataclasses.replace(verdict, fault="; ".join(_faults(verdict, limits)))
+
+
+def _faults(found: Verdict, limits: Limits) -> Iterator[str]:
+    # Each condition is written so that what is not a number fails it.
+    if not found.log_prob_error <= limits.log_probs:
+        yield f"log-probabilities differ by {found.log_prob_error:.2g}, expected <= {limits.log_probs:g}"
+    if not found.boundary_error <= limits.boundary:
+        yield f"the boundary differs by {found.boundary_error:.2g}, expected <= {limits.boundary:g}"
+    if not found.label_agreement >= limits.agreement:
+        yield f"{found.label_agreement:.1%} of the ticks name the same actions, expected >= {limits.agreement:.1%}"
+    if not found.widest_margin < limits.margin:
+        yield f"another action is named where ONNX is sure by {found.widest_margin:.2f}, expected < {limits.margin:g}"
+    if not found.repeats:
+        yield "a second stream gave other bits than the first"
+
+
+class _Remembering:
+    """The features of golden pictures by identity: the reference's encoder runs once for each, not once a tick."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.name, self.initial_state, self.step = backend.name, backend.initial_state, backend.step
+        self._encode = backend.encode
+        self._features: dict[int, FloatArray] = {}
+
+    def encode(self, image: ByteArray) -> FloatArray:
+        if id(image) not in self._features:
+            self._features[id(image)] = self._encode(image)
+        return self._features[id(image)]
+
+
+def _stream(backend: Backend, ticks: Sequence[GoldenTick]) -> list[StepOutput]:
+    state, outputs = backend.initial_state(), []
+    for tick in ticks:
+        inputs = StepInput(backend.encode(tick.image), tick.image_valid, tick.joints, tick.joints_valid)
+        output, state = backend.step(inputs, state)
+        # Copies: a back end may hand out the same buffers again.
+        outputs.append(StepOutput(output.log_probs.copy(), output.lagged_log_probs.copy(), output.boundary))
+    return outputs
+
+
+def _distance(a: FloatArray | np.float32, b: FloatArray | np.float32) -> float:
+    """Return the largest difference; equal infinities are no difference, and what is not a number is infinitely far."""
+    with np.errstate(invalid="ignore"):
+        distance = float(np.where(a == b, 0.0, np.abs(a - b)).max())
+    return distance if not np.isnan(distance) else math.inf
+
+
+def _margin(log_probs: FloatArray) -> float:
+    """Return by how much the best action's probability exceeds the second's."""
+    second, best = np.sort(np.exp(log_probs))[-2:]
+    return float(best - second)
+
+
+def _same(a: StepOutput, b: StepOutput) -> bool:
+    heads = zip(a[:2], b[:2], strict=True)
+    return a.boundary == b.boundary and all(np.array_equal(left, right) for left, right in heads)
