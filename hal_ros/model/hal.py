@@ -6,6 +6,7 @@ only the context c is carried further, through its gate.
 
 Shapes: B streams, T ticks, E width of what is seen, P joint values a tick, K actions, d width.
 Written for export: static shapes, explicit softmax, no split, no integer arithmetic, masks of -1e4 (finite in fp16).
+Caches may be of half precision (`compile.half`); every `.to(...)` here is about that and does nothing otherwise.
 """
 
 from __future__ import annotations
@@ -84,6 +85,14 @@ class State(NamedTuple):
         return State(keys, values, self.valid * kept[:, None], self.context * kept[:, None])
 
 
+class Rings(NamedTuple):
+    """One layer's past, each tick where it was first written: of n = look-back - 1 slots, tick t has slot t mod n."""
+
+    keys: Tensor  # (B, n, d)
+    values: Tensor  # likewise
+    order: Tensor  # (n,) int32: the column, 0 oldest, that each slot stands for: (slot - tick) mod n
+
+
 class Outputs(NamedTuple):
     """What a stretch of ticks yields."""
 
@@ -129,15 +138,39 @@ class BandLayer(nn.Module):
         """Return (x, keys, values) after the T ticks of x (B, T, d); valid is (B, look-back - 1 + T)."""
         ticks = x.shape[1]
         normed = self.norm(x)
-        keys = torch.cat([keys, self.key(normed)], 1)  # (B, look-back - 1 + T, d)
-        values = torch.cat([values, self.value(normed)], 1)
-        scores = torch.matmul(self._heads(self.query(normed)), self._heads(keys).transpose(2, 3))
-        scores = scores * self.head_width**-0.5 + self._band(ticks) + ((valid - 1.0) * -MASKED)[:, None, None, :]
-        seen = torch.matmul(torch.softmax(scores, -1), self._heads(values))  # (B, heads, T, d / heads)
-        seen = seen.transpose(1, 2).reshape(x.shape[0], ticks, self.heads * self.head_width)
+        keys = torch.cat([keys, self.key(normed).to(keys.dtype)], 1)  # (B, look-back - 1 + T, d)
+        values = torch.cat([values, self.value(normed).to(values.dtype)], 1)
+        scores = self._scores(self._heads(self.query(normed).to(keys.dtype)), keys)
+        scores = scores + self._band(ticks) + ((valid - 1.0) * -MASKED)[:, None, None, :]
+        seen = torch.matmul(torch.softmax(scores, -1).to(values.dtype), self._heads(values))  # (B, heads, T, d / heads)
+        return self._close(x, seen), keys[:, ticks:], values[:, ticks:]
+
+    def look_up(self, x: Tensor, rings: Rings, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return (x, key, value), (B, 1, d) each, after one tick whose past lies in rings that are left as they are.
+
+        The same function as `forward`, and nothing of the window's size is copied; valid is (B, look-back - 1).
+        """
+        normed = self.norm(x)
+        key, value = self.key(normed).to(rings.keys.dtype), self.value(normed).to(rings.values.dtype)
+        query = self._heads(self.query(normed).to(rings.keys.dtype))
+        bias = (self.bias[:, None, :-1] + ((valid - 1.0) * -MASKED)[:, None, None, :]).index_select(3, rings.order)
+        past = self._scores(query, rings.keys) + bias
+        present = self._scores(query, key) + self.bias[:, None, -1:]
+        weights = torch.softmax(torch.cat([past, present], -1), -1).to(value.dtype)
+        seen = torch.matmul(weights[..., :-1], self._heads(rings.values))
+        seen = seen + torch.matmul(weights[..., -1:], self._heads(value))
+        return self._close(x, seen), key, value
+
+    def _scores(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Return (B, heads, T, keys) in the bias' precision: softmax takes no half, whatever the caches hold."""
+        scores = torch.matmul(query, self._heads(keys).transpose(2, 3)).to(self.bias.dtype)
+        return scores * self.head_width**-0.5
+
+    def _close(self, x: Tensor, seen: Tensor) -> Tensor:
+        """Add to x (B, T, d) what its heads saw, (B, heads, T, d / heads), and then the feed-forward."""
+        seen = seen.transpose(1, 2).reshape(x.shape)
         x = x + self.drop(self.out(seen))
-        x = x + self.drop(self.narrow(nn.functional.silu(self.wide(self.norm_wide(x)))))
-        return x, keys[:, ticks:], values[:, ticks:]
+        return x + self.drop(self.narrow(nn.functional.silu(self.wide(self.norm_wide(x)))))
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.reshape(x.shape[0], x.shape[1], self.heads, self.head_width).transpose(1, 2)
@@ -206,10 +239,35 @@ class CausalHal(nn.Module):
             keys.append(layer_keys)
             values.append(layer_values)
             below = x if index + 1 == self.config.visual_layer else below
+        outputs = self._read(x, below, state)
+        return outputs, State(tuple(keys), tuple(values), known[:, ticks:], outputs.context[:, -1])
+
+    def step_rings(self, inputs: Inputs, state: State, orders: list[Tensor]) -> tuple[Outputs, State]:
+        """Advance by one tick as `step` does, but with the caches of `state` as rings (see `Rings`), one order a layer.
+
+        In the returned state keys and values are (B, 1, d), this tick's alone: the caller writes them into their slots.
+        """
+        x = self._embed(Inputs(*(value[:, None] for value in inputs)))
+        known = torch.cat([state.valid, torch.ones_like(x[:, :, 0])], 1)  # (B, longest)
+        keys, values = [], []
+        below = x
+        for index, layer in enumerate(self.layers):
+            valid = known[:, -self.config.lookback[index] : -1]
+            rings = Rings(state.keys[index], state.values[index], orders[index])
+            x, key, value = layer.look_up(x, rings, valid)
+            keys.append(key)
+            values.append(value)
+            below = x if index + 1 == self.config.visual_layer else below
+        outputs = self._read(x, below, state)
+        following = State(tuple(keys), tuple(values), known[:, 1:], outputs.context[:, -1])
+        return Outputs(*(value[:, 0] for value in outputs)), following
+
+    def _read(self, x: Tensor, below: Tensor, state: State) -> Outputs:
+        """Return what the last layer's x (B, T, d) and the lower layer's `below` say."""
         top = self.norm(x)
         gate, context = self._carry(top, state)
         read = top if self.config.classifier_reads == "trunk" else context
-        outputs = Outputs(
+        return Outputs(
             torch.log_softmax(self.head(read) / self.temperature[0], -1),
             torch.log_softmax(self.lagged_head(read) / self.temperature[1], -1),
             gate,
@@ -217,7 +275,6 @@ class CausalHal(nn.Module):
             context,
             below,
         )
-        return outputs, State(tuple(keys), tuple(values), known[:, ticks:], context[:, -1])
 
     def _embed(self, inputs: Inputs) -> Tensor:
         x: Tensor = self.joints(inputs.joints, inputs.joints_valid)

@@ -244,3 +244,34 @@ def test_dropout_takes_a_channel_for_the_whole_stretch_and_nothing_at_run_time()
     assert set(dropped.unique().tolist()) == {0.0, 2.0}
     assert torch.equal(dropped, dropped[:, :1].expand(4, 10, 32))
     assert torch.equal(drop.eval()(torch.ones(1, 3, 4)), torch.ones(1, 3, 4))
+
+
+@torch.no_grad()
+def step_rings_through(model: CausalHal, inputs: Inputs, slip: int = 0) -> tuple[Outputs, list[torch.Tensor]]:
+    """Step over rings written here, from the second window on `slip` slots too far; returns their columns as well."""
+    spans = [lookback - 1 for lookback in model.config.lookback]
+    state, steps = model.initial_state(), []
+    for tick in range(inputs.joints.shape[1]):
+        orders = [((torch.arange(span) - tick) % span).int() for span in spans]
+        outputs, following = model.step_rings(Inputs(*(x[:, tick] for x in inputs)), state, orders)
+        for rings, fresh in ((state.keys, following.keys), (state.values, following.values)):
+            for ring, row, span in zip(rings, fresh, spans, strict=True):
+                ring[:, (tick + (slip if tick >= WINDOW else 0)) % span] = row[:, 0]
+        state = following._replace(keys=state.keys, values=state.values)
+        steps.append(outputs)
+    ticks = inputs.joints.shape[1]
+    columns = [[(ticks + column) % span for column in range(span)] for span in spans]
+    keys, values = ([ring[:, at] for ring, at in zip(x, columns, strict=True)] for x in (state.keys, state.values))
+    unrolled = state._replace(keys=tuple(keys), values=tuple(values))
+    return Outputs(*(torch.stack(column, 1) for column in zip(*steps, strict=True))), flatten_state(unrolled)
+
+
+def test_rings_hold_what_the_shifted_caches_hold(model):
+    """Through warm-up and two wraps of the longest ring; with the control of a row written one slot too far."""
+    inputs = random_inputs(model, TICKS)
+    outputs, state = step_through(model, inputs, model.initial_state())
+    found, columns = step_rings_through(model, inputs)
+    assert difference(outputs, found) <= TOLERANCE
+    assert difference(flatten_state(state), columns) <= TOLERANCE
+    slipped, _ = step_rings_through(model, inputs, slip=1)
+    assert difference(outputs, slipped) > 1e-3
