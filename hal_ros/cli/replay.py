@@ -77,8 +77,9 @@ def run(args: argparse.Namespace) -> int:
 def open_segmenter(model: Path, choice: str) -> tuple[Bundle, Segmenter]:
     """Load a bundle, open its backend and check it as the node does, and print which; CardError, BackendError."""
     from hal_ros.core.segmenter import Segmenter
-    from hal_ros.runtime.backend import check_golden, open_backend
+    from hal_ros.runtime.backend import open_backend
     from hal_ros.runtime.card import load_bundle
+    from hal_ros.runtime.golden import check_golden
 
     bundle = load_bundle(model)
     backend, reason = open_backend(bundle, choice)

@@ -13,8 +13,9 @@ import numpy as np
 from hal_ros.compile.parity import Parity, prove
 from hal_ros.compile.to_onnx import StepGraph, export_step
 from hal_ros.core.types import ByteArray, FloatArray, ModelCard, StepInput, StepOutput
-from hal_ros.runtime.backend import check_golden, open_backend
+from hal_ros.runtime.backend import open_backend
 from hal_ros.runtime.card import ENCODER, GOLDEN, STEP, Bundle, save_card
+from hal_ros.runtime.golden import check_golden
 
 
 class Golden(NamedTuple):

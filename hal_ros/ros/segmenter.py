@@ -29,8 +29,9 @@ from hal_ros.ros.inputs import message_filters
 from hal_ros.ros.params import SegmenterParameters
 from hal_ros.ros.reporter import Reporter
 from hal_ros.ros.session import Configured, Session
-from hal_ros.runtime.backend import BackendOptions, check_golden, open_backend
+from hal_ros.runtime.backend import BackendOptions, open_backend
 from hal_ros.runtime.card import Bundle, load_bundle
+from hal_ros.runtime.golden import check_golden
 
 ANSWER_QOS = QoSProfile(depth=50)
 LATCHED_QOS = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)

@@ -1,89 +1,218 @@
-"""The default back end: a bundle's two graphs in ONNX Runtime on the CPU."""
+"""The default back end: a bundle's two graphs in ONNX Runtime, on the CPU or on the execution providers asked for."""
 
 from __future__ import annotations
 
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
 
-from hal_ros.core.errors import BackendError
+from hal_ros.core.errors import BackendError, ConfigError
 from hal_ros.core.types import ByteArray, FloatArray, ModelCard, StepInput, StepOutput
 from hal_ros.runtime.card import ENCODER, STEP, Bundle
+from hal_ros.runtime.streams import INPUTS, OUTPUTS, Layout, Shape, Turn, layout, ring_order, ring_slot
 
-State = dict[str, FloatArray]
-"""The step graph's state inputs by name; all zeros is a stream that has seen nothing."""
+CPU = "CPUExecutionProvider"
+TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int32)": "int32", "tensor(uint8)": "uint8"}
+ASSIGNMENT = "session.record_ep_graph_assignment_info"  # newer versions tell who runs which node; older ones ignore it
 
 
 class OnnxBackend:
-    """Runs encoder.onnx and step.onnx. The step graph hands each input `state_X` on as the output `next_X`."""
+    """Runs encoder.onnx and step.onnx. A stream's buffers are its own and live as long as its newest state."""
 
     name = "onnxruntime"
 
-    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
-        """Open both sessions; raises BackendError naming the file that ONNX Runtime refuses."""
-        card = bundle.card
-        self._encoder = _open(bundle.path(ENCODER), threads) if card.image else None
-        self._step = _open(bundle.path(STEP), threads)
-        inputs = {entry.name: entry.shape for entry in self._step.get_inputs()}
-        self._state_shapes = {name: shape for name, shape in inputs.items() if name.startswith("state_")}
-        self._outputs = ["log_probs", "lagged_log_probs", "boundary"]
-        self._outputs += [name.replace("state_", "next_", 1) for name in self._state_shapes]
-        self._feature_dim = card.feature_dim
-        self._check(card, bundle, inputs)
+    def __init__(self, bundle: Bundle, threads: int = 1, providers: Sequence[str] = ()) -> None:
+        """Open both sessions.
 
-    def _check(self, card: ModelCard, bundle: Bundle, inputs: dict[str, Any]) -> None:
+        Raises ConfigError for a provider that ONNX Runtime does not know, BackendError for one that it lacks here or
+        does not get to work, and BackendError naming the file that it refuses.
+        """
+        card = bundle.card
+        chosen = _checked(providers)
+        self._encoder = _open(bundle.path(ENCODER), threads, chosen) if card.image else None
+        self._step = _open(bundle.path(STEP), threads, chosen)
+        self._feature_dim = card.feature_dim
+        self._image_dtype = np.dtype(card.image.dtype if card.image else "uint8")
+        inputs, outputs = _shapes(self._step.get_inputs()), _shapes(self._step.get_outputs())
+        self._check(card, bundle, inputs | outputs)
+        self._layout = layout(inputs, outputs, card.caches, str(bundle.path(STEP)))
+
+    def _check(self, card: ModelCard, bundle: Bundle, shapes: dict[str, Shape]) -> None:
         """Refuse graphs of other shapes than the card's: golden.npz brings its own, so it would not notice."""
         path = bundle.path(STEP)
-        outputs = {entry.name: entry.shape for entry in self._step.get_outputs()}
         joints = 3 * len(card.joints.names) if card.joints else 0
-        expected = {"feature": [1, card.feature_dim], "joints": [1, joints], "log_probs": [1, len(card.vocabulary)]}
+        expected = {"feature": (1, card.feature_dim), "joints": (1, joints), "log_probs": (1, len(card.vocabulary))}
         for name, shape in expected.items():
-            actual = (inputs | outputs).get(name)
-            if actual != shape:
-                raise BackendError(f"{path}: {name} is {actual}; the card says {shape}")
+            actual = list(shapes[name]) if name in shapes else None
+            if actual != list(shape):
+                raise BackendError(f"{path}: {name} is {actual}; the card says {list(shape)}")
+        if loose := [name for name, shape in shapes.items() if not all(isinstance(size, int) for size in shape)]:
+            raise BackendError(f"{path}: {loose} have no fixed shape; expected whole numbers only")
+        if odd := {
+            e.name: e.type for e in (*self._step.get_inputs(), *self._step.get_outputs()) if e.type not in TYPES
+        }:
+            raise BackendError(f"{path}: {odd} are types that no step graph has; expected some of {list(TYPES)}")
         if self._encoder is not None and card.image is not None:
-            shape, side = self._encoder.get_inputs()[0].shape, card.image.size_px
-            if shape != [1, side, side, 3]:
-                raise BackendError(f"{bundle.path(ENCODER)}: image is {shape}; the card says {[1, side, side, 3]}")
-        missing = [name for name in self._outputs if name not in outputs]
-        if missing:
-            raise BackendError(f"{path}: lacks the outputs {missing}")
+            image, side = self._encoder.get_inputs()[0], card.image.size_px
+            if image.shape != [1, side, side, 3]:
+                raise BackendError(
+                    f"{bundle.path(ENCODER)}: image is {image.shape}; the card says {[1, side, side, 3]}"
+                )
+            if TYPES.get(image.type) != card.image.dtype:
+                raise BackendError(f"{bundle.path(ENCODER)}: image is {image.type}; the card says {card.image.dtype}")
+
+    def about(self) -> dict[str, str]:
+        """Say what runs: the version, and each provider with the number of nodes it runs where that is known."""
+        sessions = [session for session in (self._encoder, self._step) if session is not None]
+        return {"onnxruntime": ort.__version__, "providers": _who_runs(sessions)}
 
     def encode(self, image: ByteArray) -> FloatArray:
         """Return the feature (D,) of one picture (S, S, 3) uint8; zeros for a bundle without camera."""
         if self._encoder is None:
             return np.zeros(self._feature_dim, np.float32)
-        (feature,) = self._encoder.run(["feature"], {"image": image[None]})
+        try:
+            (feature,) = self._encoder.run(["feature"], {"image": image[None].astype(self._image_dtype, copy=False)})
+        except Exception as error:
+            raise _failed("the encoder", error) from error
         return np.asarray(feature[0], np.float32)
 
-    def initial_state(self) -> State:
+    def initial_state(self) -> Turn[Stream]:
         """Return all zeros: the validity of what is cached is itself part of the state."""
-        return {name: np.zeros(shape, np.float32) for name, shape in self._state_shapes.items()}
+        return Turn(self, Stream(self._step, self._layout))
 
-    def step(self, inputs: StepInput, state: State) -> tuple[StepOutput, State]:
-        """Advance the stream by one tick; `state` is left as it was."""
-        feeds = {
-            "feature": inputs.feature[None],
-            "image_valid": np.full((1, 1), inputs.image_valid, np.float32),
-            "joints": inputs.joints[None],
-            "joints_valid": inputs.joints_valid[None],
-        }
-        log_probs, lagged, boundary, *following = self._step.run(self._outputs, feeds | state)
-        output = StepOutput(log_probs[0], lagged[0], float(boundary[0, 0]))
-        return output, dict(zip(self._state_shapes, following, strict=True))
+    def step(self, inputs: StepInput, state: Turn[Stream]) -> tuple[StepOutput, Turn[Stream]]:
+        """Advance the stream by one tick, which uses `state` up. Raises BackendError for one that is used up."""
+        stream = state.take(self)
+        try:
+            output = stream.step(inputs, state.tick)
+        except Exception as error:
+            raise _failed("the step graph", error) from error
+        return output, state.following(stream)
 
 
-def _open(path: Path, threads: int) -> ort.InferenceSession:
+class Stream:
+    """The buffers of one stream. Carried states alternate between two sets, rings are overwritten slot by slot.
+
+    On the CPU both directions are bound to the session once. Elsewhere a bound input is copied to the device when it
+    is bound, not when it is run, so that what is written later would never arrive: there, each run takes the arrays.
+    """
+
+    def __init__(self, session: ort.InferenceSession, states: Layout) -> None:
+        """Allocate zeros for all inputs, states and outputs, each of the type that the graph has."""
+        self._session, self._layout = session, states
+        entries = {entry.name: entry for entry in (*session.get_inputs(), *session.get_outputs())}
+
+        def zeros(names: Iterable[str]) -> dict[str, NDArray[Any]]:
+            return {name: np.zeros(entries[name].shape, TYPES[entries[name].type]) for name in names}
+
+        self._inputs, self._orders = zeros(INPUTS), zeros(states.orders)
+        self._rings = zeros(ring.name for ring in states.rings)
+        self._sides = [zeros(state.name for state in states.carried) for _ in range(2)]
+        self._results = zeros([*OUTPUTS, *(ring.output for ring in states.rings)])
+        on_cpu = session.get_providers() == [CPU]
+        self._bindings = [self._bind(side) for side in range(2)] if on_cpu else []
+
+    def step(self, inputs: StepInput, tick: int) -> StepOutput:
+        """Run tick `tick` of this stream: 0, 1, 2 and so on, each once."""
+        values: tuple[FloatArray | float, ...] = inputs
+        for name, value in zip(INPUTS, values, strict=True):
+            self._inputs[name][:] = value
+        for order in self._orders.values():
+            order[:] = ring_order(tick, len(order))
+        self._run(tick % 2)
+        for ring in self._layout.rings:
+            self._rings[ring.name][:, ring_slot(tick, ring.slots)] = self._results[ring.output][:, 0]
+        log_probs, lagged, boundary = (self._results[name] for name in OUTPUTS)
+        return StepOutput(log_probs[0].copy(), lagged[0].copy(), float(boundary[0, 0]))
+
+    def _feeds(self, side: int) -> dict[str, NDArray[Any]]:
+        return {**self._inputs, **self._orders, **self._rings, **self._sides[side]}
+
+    def _takes(self, side: int) -> dict[str, NDArray[Any]]:
+        """Where the outputs go: the carried states into the side that the next tick reads."""
+        following = self._sides[1 - side]
+        return {**self._results, **{state.output: following[state.name] for state in self._layout.carried}}
+
+    def _run(self, side: int) -> None:
+        if self._bindings:
+            self._session.run_with_iobinding(self._bindings[side])
+            return
+        targets = self._takes(side)
+        for name, value in zip(targets, self._session.run(list(targets), self._feeds(side)), strict=True):
+            targets[name][:] = value
+
+    def _bind(self, side: int) -> ort.IOBinding:
+        binding = self._session.io_binding()
+        for name, array in self._feeds(side).items():
+            binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        for name, array in self._takes(side).items():
+            binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        return binding
+
+
+def _checked(providers: Sequence[str]) -> list[str]:
+    """Return the providers to open with, the CPU's last, as ONNX Runtime itself would add it."""
+    known, available = ort.get_all_providers(), ort.get_available_providers()
+    for name in providers:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"expected some of {', '.join(available)}"
+            raise ConfigError(f"provider {name!r} is unknown to ONNX Runtime {ort.__version__}; {hint}")
+        if name not in available:
+            raise BackendError(
+                f"provider {name} is not in this build of ONNX Runtime {ort.__version__}; it has {', '.join(available)}"
+            )
+    return [*(name for name in providers if name != CPU), CPU]
+
+
+def _open(path: Path, threads: int, providers: list[str]) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors; warnings about constant folding are of no use on a robot
     # Spinning threads steal the cores that the camera driver and the controller need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if providers != [CPU]:
+        options.add_session_config_entry(ASSIGNMENT, "1")
     try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
     except Exception as error:  # ONNX Runtime's own exceptions share no public base
-        first_line = str(error).splitlines()[0]
-        raise BackendError(f"{path}: ONNX Runtime can't open it ({first_line})") from error
+        raise BackendError(f"{path}: ONNX Runtime can't open it ({_first_line(error)})") from error
+    session.disable_fallback()  # else a provider that fails later is replaced by the CPU, with a print at most
+    if absent := [name for name in providers if name not in session.get_providers()]:
+        raise BackendError(
+            f"{path}: ONNX Runtime could not start {', '.join(absent)}, mostly for want of a library, and would run on "
+            f"{', '.join(session.get_providers())}"
+        )
+    return session
+
+
+def _who_runs(sessions: Sequence[ort.InferenceSession]) -> str:
+    registered = sessions[0].get_providers()
+    if registered == [CPU]:
+        return CPU
+    nodes: Counter[str] = Counter(dict.fromkeys(registered, 0))
+    for session in sessions:
+        if not hasattr(session, "get_provider_graph_assignment_info"):
+            return ", ".join(registered)
+        for part in session.get_provider_graph_assignment_info():
+            nodes[part.ep_name] += len(part.get_nodes())
+    return ", ".join(f"{name} ({count} nodes)" for name, count in nodes.items())
+
+
+def _shapes(entries: Sequence[Any]) -> dict[str, Shape]:
+    return {entry.name: tuple(entry.shape) for entry in entries}
+
+
+def _failed(what: str, error: Exception) -> BackendError:
+    return BackendError(f"onnxruntime: {what} failed: {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -17,7 +17,7 @@ from hal_ros.data.messages import deserialise, header_message, known_class, seri
 from hal_ros.data.sensors import IMAGE, JOINT_STATE, SensorTopics
 from hal_ros.evaluate import labelling
 from hal_ros.evaluate.replay import LABEL_TOPIC, PLAN_TOPIC, replay
-from hal_ros.runtime import backend
+from hal_ros.runtime import backend, golden
 from hal_ros.runtime.card import save_card
 
 CAMERA, JOINTS = "/camera/color/image_raw", "/joint_states"
@@ -29,7 +29,7 @@ STORY = ["red"] * 5 + ["blue"] * 6
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bundle that the fake backend runs."""
     monkeypatch.setattr(backend, "open_backend", lambda bundle, _: (FakeBackend(bundle.card), "by the test"))
-    monkeypatch.setattr(backend, "check_golden", lambda *_: None)
+    monkeypatch.setattr(golden, "check_golden", lambda *_: None)
     (tmp_path / "model").mkdir()
     return save_card(make_card(), tmp_path / "model").folder
 

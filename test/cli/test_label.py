@@ -23,7 +23,7 @@ from hal_ros.data.sensors import IMAGE, JOINT_STATE
 from hal_ros.evaluate import labelling
 from hal_ros.evaluate.labelling import ANSWER_TOPICS
 from hal_ros.evaluate.replay import BOUNDARY_TOPIC, LABEL_TOPIC, PLAN_TOPIC, VOCABULARY_TOPIC
-from hal_ros.runtime import backend
+from hal_ros.runtime import backend, golden
 from hal_ros.runtime.card import save_card
 
 CAMERA, JOINTS, CLOCK = "/camera/color/image_raw", "/joint_states", "/clock"
@@ -35,7 +35,7 @@ STORY = ["red"] * 5 + ["blue"] * 6 + ["green"] * 4
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bundle that the fake backend runs."""
     monkeypatch.setattr(backend, "open_backend", lambda bundle, _: (FakeBackend(bundle.card), "by the test"))
-    monkeypatch.setattr(backend, "check_golden", lambda *_: None)
+    monkeypatch.setattr(golden, "check_golden", lambda *_: None)
     (tmp_path / "model").mkdir()
     return save_card(make_card(), tmp_path / "model").folder
 

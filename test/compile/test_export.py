@@ -18,8 +18,9 @@ from hal_ros.core.errors import BackendError  # noqa: E402
 from hal_ros.core.types import DecoderSpec, ImageSpec, JointSpec, ModelCard  # noqa: E402
 from hal_ros.model.eye import Eye, EyeConfig  # noqa: E402
 from hal_ros.model.hal import CausalHal, HalConfig  # noqa: E402
-from hal_ros.runtime.backend import check_golden, open_backend  # noqa: E402
+from hal_ros.runtime.backend import open_backend  # noqa: E402
 from hal_ros.runtime.card import ENCODER, load_bundle  # noqa: E402
+from hal_ros.runtime.golden import check_golden  # noqa: E402
 
 EYE = EyeConfig(actions=4, joints=2, grid=(4, 4, 52), width=12, cell_width=8, gazes=2, keypoints=3)
 CONFIG = HalConfig(actions=4, values=6, seen=12, width=16, heads=2, lookback=(3, 5, 9), feed_forward=32)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 pytest.importorskip("onnx", reason="onnx is not installed")
 
 from colour_bundle import write_bundle
 from fakes import COLOURS, picture
+from memory_bundle import SLOTS, random_inputs, write_memory_bundle
 
 from hal_ros.core.errors import BackendError, CardError, ConfigError
-from hal_ros.core.types import ImageSpec, JointSpec, ModelCard, StepInput
-from hal_ros.runtime.backend import check_golden, open_backend
-from hal_ros.runtime.card import GOLDEN, STEP, Bundle
+from hal_ros.core.types import Backend, ImageSpec, JointSpec, ModelCard, StepInput, StepOutput
+from hal_ros.runtime.backend import open_backend
+from hal_ros.runtime.card import CACHES, GOLDEN, IMAGE_DTYPES, STEP, Bundle
+from hal_ros.runtime.golden import check_golden
+from hal_ros.runtime.onnx_backend import CPU, OnnxBackend
+
+SIDE_PROVIDER = "AzureExecutionProvider"  # in the builds for CPUs; it runs none of our nodes
 
 
 @pytest.fixture
@@ -39,25 +47,139 @@ def test_other_golden_outputs_are_noticed(bundle: Bundle) -> None:
         check_golden(bundle, open_backend(bundle)[0])
 
 
-def test_streams_are_independent_and_a_state_is_never_changed(bundle: Bundle) -> None:
+def answers(backend: Backend, inputs: Sequence[StepInput]) -> list[StepOutput]:
+    """Step one stream from its beginning."""
+    state, outputs = backend.initial_state(), []
+    for one in inputs:
+        output, state = backend.step(one, state)
+        outputs.append(output)
+    return outputs
+
+
+def assert_same(found: Sequence[StepOutput], expected: Sequence[StepOutput]) -> None:
+    for field in StepOutput._fields:
+        np.testing.assert_array_equal([getattr(o, field) for o in found], [getattr(o, field) for o in expected])
+
+
+def test_it_names_the_colours(bundle: Bundle) -> None:
     backend, _ = open_backend(bundle)
     flags = np.ones(6, np.float32)
+    inputs = [StepInput(backend.encode(picture(colour)), 1.0, flags, flags) for colour in COLOURS]
+    assert [COLOURS[int(output.log_probs.argmax())] for output in answers(backend, inputs)] == list(COLOURS)
+
+
+@pytest.mark.parametrize("caches", CACHES)
+def test_streams_are_independent(tmp_path: Path, caches: str) -> None:
+    backend = OnnxBackend(write_memory_bundle(tmp_path / "bundle", caches))
+    one, other = random_inputs(3 * SLOTS, 1), random_inputs(3 * SLOTS, 2)
+    states, outputs = [backend.initial_state(), backend.initial_state()], [[], []]
+    for pair in zip(one, other, strict=True):
+        for index, inputs in enumerate(pair):
+            output, states[index] = backend.step(inputs, states[index])
+            outputs[index].append(output)
+    assert_same(outputs[0], answers(backend, one))
+    assert_same(outputs[1], answers(backend, other))
+    with pytest.raises(AssertionError):
+        assert_same(outputs[0], outputs[1])
+
+
+def test_rings_answer_as_shifted_caches_do(tmp_path: Path) -> None:
+    shift, delta = (OnnxBackend(write_memory_bundle(tmp_path / caches, caches)) for caches in CACHES)
+    inputs = random_inputs(3 * SLOTS + 1)
+    expected = answers(shift, inputs)
+    for found, right in zip(answers(delta, inputs), expected, strict=True):
+        np.testing.assert_allclose(found.log_probs, right.log_probs, atol=1e-6)
+    # What came SLOTS ticks ago counts; what came before that does not.
+    longer = answers(delta, [*random_inputs(5, 7), *inputs[-SLOTS - 1 :]])
+    np.testing.assert_allclose(longer[-1].log_probs, expected[-1].log_probs, atol=1e-6)
+    assert not np.allclose(longer[-2].log_probs, expected[-2].log_probs, atol=1e-3)
+
+
+@pytest.mark.parametrize("caches", CACHES)
+def test_a_provider_that_takes_no_bound_buffers_answers_the_same(tmp_path: Path, caches: str) -> None:
+    if SIDE_PROVIDER not in ort.get_available_providers():
+        pytest.skip(f"this build of ONNX Runtime has no provider beside the CPU's, such as {SIDE_PROVIDER}")
+    bundle = write_memory_bundle(tmp_path / "bundle", caches)
+    elsewhere, inputs = OnnxBackend(bundle, providers=(SIDE_PROVIDER,)), random_inputs(3 * SLOTS)
+    assert_same(answers(elsewhere, inputs), answers(OnnxBackend(bundle), inputs))
+    assert elsewhere.about()["providers"].startswith(SIDE_PROVIDER)
+
+
+def test_a_step_leaves_its_inputs_and_outputs_alone(tmp_path: Path) -> None:
+    backend = OnnxBackend(write_memory_bundle(tmp_path / "bundle", "delta"))
+    inputs = random_inputs(2)
+    kept = [value.copy() for value in inputs[0][:1]]
+    first, state = backend.step(inputs[0], backend.initial_state())
+    before = first.log_probs.copy()
+    backend.step(inputs[1], state)
+    np.testing.assert_array_equal(first.log_probs, before)
+    np.testing.assert_array_equal(inputs[0].feature, kept[0])
+
+
+@pytest.mark.parametrize("caches", CACHES)
+def test_a_used_up_state_is_refused_and_the_stream_goes_on(tmp_path: Path, caches: str) -> None:
+    bundle = write_memory_bundle(tmp_path / "bundle", caches)
+    backend, inputs = OnnxBackend(bundle), random_inputs(3)
     start = backend.initial_state()
-    kept = {name: value.copy() for name, value in start.items()}
-    for colour in COLOURS:
-        inputs = StepInput(backend.encode(picture(colour)), 1.0, flags, flags)
-        once, _ = backend.step(inputs, start)
-        again, _ = backend.step(inputs, start)
-        np.testing.assert_array_equal(once.log_probs, again.log_probs)
-        assert COLOURS[int(once.log_probs.argmax())] == colour
-    for name, value in kept.items():
-        np.testing.assert_array_equal(start[name], value)
+    _, state = backend.step(inputs[0], start)
+    with pytest.raises(BackendError, match="onnxruntime: the state of tick 0 is used up"):
+        backend.step(inputs[1], start)
+    with pytest.raises(BackendError, match="another back end's"):
+        OnnxBackend(bundle).step(inputs[1], state)
+    output, _ = backend.step(inputs[1], state)
+    assert_same([output], answers(backend, inputs[:2])[1:])
+
+
+def test_pictures_are_cast_for_an_encoder_of_floats(tmp_path: Path) -> None:
+    bytes_, floats = (write_memory_bundle(tmp_path / dtype, "shift", dtype) for dtype in IMAGE_DTYPES)
+    image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    feature = OnnxBackend(floats).encode(image)
+    np.testing.assert_array_equal(feature, OnnxBackend(bytes_).encode(image))
+    np.testing.assert_allclose(feature, image.reshape(-1, 3).mean(0), rtol=1e-5)  # the values stay 0 to 255
+
+
+@pytest.mark.parametrize(
+    ("provider", "error", "says"),
+    [
+        ("CUDAExecutionProvidr", ConfigError, "'CUDAExecutionProvidr' is unknown.*did you mean CUDAExecutionProvider"),
+        ("magic", ConfigError, "'magic' is unknown to ONNX Runtime .*; expected some of .*CPUExecutionProvider"),
+        ("DmlExecutionProvider", BackendError, "DmlExecutionProvider is not in this build of ONNX Runtime .*; it has"),
+    ],
+)
+def test_a_provider_that_is_not_there_is_named(
+    bundle: Bundle, provider: str, error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        OnnxBackend(bundle, providers=(provider,))
+
+
+def test_a_provider_that_does_not_start_is_no_reason_to_run_elsewhere(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a build for GPUs on a machine without CUDA's libraries: the session opens, but on the CPU."""
+    real = ort.InferenceSession
+
+    def without_cuda(*arguments: Any, providers: list[str], **options: Any) -> Any:
+        return real(*arguments, providers=[name for name in providers if "CUDA" not in name], **options)
+
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", CPU])
+    monkeypatch.setattr(ort, "InferenceSession", without_cuda)
+    with pytest.raises(BackendError, match=r"encoder.onnx: ONNX Runtime could not start CUDAExecutionProvider"):
+        OnnxBackend(bundle, providers=("CUDAExecutionProvider",))
+    assert OnnxBackend(bundle).about() == {"onnxruntime": ort.__version__, "providers": CPU}
+
+
+def test_what_fails_while_running_is_a_back_ends_error(bundle: Bundle) -> None:
+    backend = OnnxBackend(bundle)
+    with pytest.raises(BackendError, match=r"^onnxruntime: the encoder failed: .*image"):
+        backend.encode(np.zeros((8, 8, 3), np.uint8))
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
         ({"joints": JointSpec(("a",), 0.1)}, r"joints is \[1, 6\]; the card says \[1, 3\]"),
+        ({"image": ImageSpec(16, "float32")}, r"image is tensor\(uint8\); the card says float32"),
         ({"image": ImageSpec(32)}, r"image is \[1, 16, 16, 3\]; the card says \[1, 32, 32, 3\]"),
         ({"feature_dim": 4}, r"feature is \[1, 3\]; the card says \[1, 4\]"),
         ({"vocabulary": ("one", "two")}, r"log_probs is \[1, 3\]; the card says \[1, 2\]"),
