@@ -14,6 +14,8 @@ SUBCOMMANDS = {
     "train": "train a model and export its bundle",
     "evaluate": "score a bundle and the baselines on the benchmark's splits",
     "export": "export a checkpoint to ONNX and prove parity",
+    "compile": "build TensorRT engines for this GPU and prove them",
+    "verify": "say what runs a bundle here, how exactly and how fast",
     "tables": "train and score all systems of the result tables, from a queue that resumes",
     "replay": "label a bag offline with the node's own code",
     "label": "write a bag again with labels and boundaries in it",

@@ -61,8 +61,8 @@ class Verdict:
         return not self.fault
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields for a report."""
-        return dataclasses.asdict(self)
+        """Return the fields for a report; None stands for infinitely far, which has no place in JSON."""
+        return {name: None if value == math.inf else value for name, value in dataclasses.asdict(self).items()}
 
 
 def read_golden(bundle: Bundle) -> list[GoldenTick]:

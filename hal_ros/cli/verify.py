@@ -1,0 +1,91 @@
+"""`hal verify`: one block of JSON that says what runs here, how exactly and how fast; made to be pasted."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hal_ros.core.types import Backend
+    from hal_ros.runtime.card import Bundle
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--model", type=Path, default=Path("models/tabletop"), help="bundle (default: %(default)s)")
+    parser.add_argument("--backend", default="auto", help="what runs the model (default: %(default)s)")
+    parser.add_argument(
+        "--precision", choices=("fp16", "fp32"), default="fp16", help="of engines (default: %(default)s)"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="of ONNX Runtime (default: %(default)s)")
+    parser.add_argument("--providers", nargs="*", default=(), help="ONNX Runtime's, most wanted first (default: CPU)")
+    parser.add_argument("--ticks", type=int, default=200, help="that are timed (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the block; exit code 1 when the back end must not be used."""
+    import json
+
+    from hal_ros.core.errors import ConfigError
+    from hal_ros.runtime.backend import BackendOptions, open_backend
+    from hal_ros.runtime.card import load_bundle
+
+    if args.ticks < 1:
+        raise ConfigError(f"--ticks is {args.ticks}; expected 1 or more")
+    bundle = load_bundle(args.model)
+    options = BackendOptions(threads=args.threads, providers=tuple(args.providers), precision=args.precision)
+    backend, reason = open_backend(bundle, args.backend, options)
+    block = {"backend": backend.name, "reason": reason, **_measured(bundle, backend, args.ticks)}
+    print(json.dumps(block, indent=2))
+    return 0 if block["accepted"] else 1
+
+
+def _measured(bundle: Bundle, backend: Backend, ticks: int) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from hal_ros.compile.engine_report import latency_ms, versions
+    from hal_ros.core.errors import BackendError
+    from hal_ros.runtime.backend import open_backend
+    from hal_ros.runtime.golden import LIMITS, check_golden, gate
+
+    precision = getattr(backend, "precision", "fp32")
+    limits = LIMITS[precision]
+    verdict = gate(bundle, backend, open_backend(bundle, "onnxruntime")[0], limits)
+    try:
+        check_golden(bundle, backend)
+        golden = ""
+    except BackendError as error:
+        golden = str(error)
+    about = getattr(backend, "about", dict)
+    return {
+        "accepted": verdict.holds and not golden,
+        "bundle": bundle.card.name,
+        "card_sha256": bundle.sha256,
+        "precision": precision,
+        "device": _device(),
+        "versions": versions(_tensorrt(backend.name)),
+        "parity": verdict.as_dict(),
+        "limits": asdict(limits),
+        "golden": golden or "as stored",
+        "latency_ms": latency_ms(bundle, backend, ticks),
+        "about": about(),
+    }
+
+
+def _device() -> dict[str, Any] | str:
+    """Return the GPU's description, or why there is none."""
+    from hal_ros.compile.engine_report import describe
+    from hal_ros.core.errors import BackendError
+    from hal_ros.runtime.cudart import load_cudart
+
+    try:
+        return describe(load_cudart().device())
+    except BackendError as error:
+        return f"none: {error}"
+
+
+def _tensorrt(name: str) -> str | None:
+    from hal_ros.runtime import tensorrt_api
+
+    return tensorrt_api.version(tensorrt_api.load()) if name == "tensorrt" else None
