@@ -223,7 +223,7 @@ def load_cudart(major: int | None = None) -> Cudart:
     tried: list[str] = []
     for name, mode in _candidates(sonames):
         try:
-            found = Cudart(ctypes.CDLL(name, mode), name)
+            found = Cudart(_open(name, mode), name)
         except (OSError, BackendError):
             tried.append(name)
             continue
@@ -234,6 +234,11 @@ def load_cudart(major: int | None = None) -> Cudart:
         names = ", ".join(dict.fromkeys(tried))
         raise BackendError(f"no CUDA runtime library can be loaded; tried {names}; expected CUDA 11.4 or newer")
     return blind
+
+
+def _open(name: str, mode: int) -> Any:
+    """Load a shared library; OSError when there is none of that name."""
+    return ctypes.CDLL(name, mode)
 
 
 def _candidates(sonames: list[str]) -> Iterator[tuple[str, int]]:
