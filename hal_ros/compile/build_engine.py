@@ -1,39 +1,25 @@
-"""Building one engine in a process of its own: what the builder allocates is gone afterwards, and it may crash.
+"""Building one engine in a process of its own: the builder may crash, and keeps much memory.
 
 `python -m hal_ros.compile.build_engine ONNX PLAN …` prints `phase done/all` on stdout as it goes, and on stderr what
-TensorRT says. It exits with 0 once PLAN is written, else with 1 after a last line `failed: …` on stderr.
+TensorRT says.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import os
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hal_ros.compile.child import explain, run_here
 from hal_ros.core.errors import BackendError
 from hal_ros.runtime import tensorrt_api
 
-FAILED = "failed: "
 PROGRESS_S = 1.0  # between two lines of progress
-MEMORY = "most likely too little GPU memory: close other programs, or give a smaller --workspace-mib"
-KNOWN_ERRORS = (
-    ("could not find any implementation", MEMORY),  # so the builder reports that its tactics did not fit
-    ("out of memory", MEMORY),
-    ("outofmemory", MEMORY),
-    ("initialization failure with error", "the driver does not serve this CUDA, or there is no GPU"),
-    ("target gpu sm", "this GPU is not supported by this TensorRT; another version is needed"),
-    ("no importer registered", "this TensorRT lacks an operator; export with an older --target"),
-    ("unsupported", "this TensorRT lacks something that the graph needs; export with an older --target"),
-)
-"""What the builder says, in small letters, and what it means for a user; the first that fits is told."""
-_SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,16 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--workspace-bytes", type=int, required=True)
     parser.add_argument("--timing-cache", type=Path, required=True)
     args = parser.parse_args(argv)
-    _end_with_parent()
-    try:
-        build(args.onnx, args.plan, args.precision, args.workspace_bytes, args.timing_cache)
-    except BackendError as error:
-        print(f"{FAILED}{error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"{FAILED}{error.filename or args.plan}: {error.strerror}", file=sys.stderr)
-        return 1
-    return 0
+    return run_here(lambda: build(args.onnx, args.plan, args.precision, args.workspace_bytes, args.timing_cache))
 
 
 def build(onnx: Path, plan: Path, precision: str, workspace_bytes: int, timing_cache: Path) -> None:
@@ -90,21 +67,6 @@ def build(onnx: Path, plan: Path, precision: str, workspace_bytes: int, timing_c
         raise BackendError(f"TensorRT can't build it: {explain(said, 'it does not say why')}")
     _write(plan, bytes(built))
     _keep_timings(config, timing_cache)
-
-
-def explain(said: Sequence[str], otherwise: str) -> str:
-    """Return what the builder's messages mean for a user, with the message; `otherwise` when there is none."""
-    errors = [text for text in said if not text.startswith(("warning", "info"))] or list(said)
-    for text in errors:
-        for sign, meaning in KNOWN_ERRORS:
-            if sign in text.lower():
-                return f"{meaning} ({_line(text)})"
-    return _line(errors[-1]) if errors else otherwise
-
-
-def _line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 200 else line[:199] + "…"
 
 
 class _Progress:
@@ -149,11 +111,6 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _end_with_parent() -> None:
-    """Let the kernel end this process when its parent is gone: nobody would use the engine, but the GPU be busy."""
-    ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,62 @@
+"""Judging engines in a process of its own, since even an engine that was just built may crash whoever loads it.
+
+`python -m hal_ros.compile.prove_engine BUNDLE ENGINES PRECISION PROOF` streams golden inputs through the engines in the
+folder ENGINES and through ONNX Runtime in fp32, and writes verdict and speed to the file PROOF as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hal_ros.compile.child import run_here
+from hal_ros.compile.engine_report import latency_ms
+from hal_ros.runtime.backend import open_backend
+from hal_ros.runtime.card import Bundle, load_bundle
+from hal_ros.runtime.engine_cache import ENCODER_PLAN, STEP_PLAN, Engines
+from hal_ros.runtime.golden import LIMITS, gate
+from hal_ros.runtime.tensorrt_backend import TensorRtBackend
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Judge; a failure is one line on stderr, a verdict is none."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("engines", type=Path)
+    parser.add_argument("precision")
+    parser.add_argument("proof", type=Path)
+    args = parser.parse_args(argv)
+
+    def work() -> None:
+        bundle = load_bundle(args.bundle)
+        encoder = args.engines / ENCODER_PLAN if bundle.card.image else None
+        engines = Engines(encoder, args.engines / STEP_PLAN, args.engines, args.precision)
+        args.proof.write_text(json.dumps(prove(bundle, engines)))
+
+    return run_here(work)
+
+
+def prove(bundle: Bundle, engines: Engines) -> dict[str, Any]:
+    """Return what a report says of engines that were just built: parity, limits, graphs; speed if they hold.
+
+    Raises BackendError when they can't be run at all.
+    """
+    limits = LIMITS[engines.precision]
+    backend = TensorRtBackend(bundle, engines)
+    print("comparing with ONNX Runtime", flush=True)
+    verdict = gate(bundle, backend, open_backend(bundle, "onnxruntime")[0], limits)
+    proof = {"fault": verdict.fault, "parity": verdict.as_dict(), "limits": dataclasses.asdict(limits)}
+    proof |= {"graphs": backend.graphs, "engine": backend.about()}
+    if verdict.holds:
+        print("measuring", flush=True)
+        proof["latency_ms"] = latency_ms(bundle, backend)
+    return proof
+
+
+if __name__ == "__main__":
+    sys.exit(main())
