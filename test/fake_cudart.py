@@ -324,8 +324,10 @@ class Function:
 
 def _plain(value: Any, kind: Any, name: str) -> Any:
     if hasattr(value, "_obj"):  # ctypes.byref
+        assert issubclass(kind, ctypes._Pointer), f"{name}: a pointer is given where {kind} is declared"
         assert isinstance(value._obj, kind._type_), f"{name}: {value._obj} is no {kind._type_}"
         return value._obj
+    assert not issubclass(kind, ctypes._Pointer), f"{name}: {value} is given where a pointer is declared"
     kind.from_param(value)  # as ctypes would convert it
     return int(value)
 

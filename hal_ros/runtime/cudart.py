@@ -187,7 +187,9 @@ class Cudart:
 
     def end_capture(self, stream: int) -> int:
         """Return the graph of what was given to the stream since begin_capture."""
-        return self._handle("cudaStreamEndCapture", stream)
+        graph = c_void_p()
+        self._call("cudaStreamEndCapture", stream, ctypes.byref(graph))
+        return graph.value or 0
 
     def instantiate(self, graph: int) -> int:
         """Return the graph made ready for launches, which no longer needs the graph."""
