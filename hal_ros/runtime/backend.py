@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from hal_ros.core.errors import BackendError, ConfigError
+from hal_ros.core.errors import BackendError, ConfigError, HalError
 from hal_ros.core.types import Backend
-from hal_ros.runtime.card import Bundle
+from hal_ros.runtime.card import PRECISIONS, Bundle
+from hal_ros.runtime.golden import check_golden
 
 CHOICES = ("auto", "onnxruntime", "tensorrt", "torch")
 
@@ -19,7 +22,8 @@ class BackendOptions:
 
     `providers` are ONNX Runtime's execution providers in order of preference, none for the CPU. `precision`, "fp16" or
     "fp32", is the TensorRT engine's; the others compute in fp32. With `build_on_start` a missing engine is built
-    first, which takes minutes and says so through `progress`, a line at a time.
+    first, which takes minutes: `progress` is told a line at a time, and `cancelled` is asked whether to give up.
+    `warn` is told when auto passes over a GPU that could have been used.
     """
 
     threads: int = 1
@@ -27,6 +31,8 @@ class BackendOptions:
     precision: str = "fp16"
     build_on_start: bool = False
     progress: Callable[[str], None] = lambda _: None
+    warn: Callable[[str], None] = lambda _: None
+    cancelled: Callable[[], bool] = lambda: False
 
 
 DEFAULTS = BackendOptions()
@@ -35,16 +41,84 @@ DEFAULTS = BackendOptions()
 def open_backend(bundle: Bundle, choice: str = "auto", options: BackendOptions = DEFAULTS) -> tuple[Backend, str]:
     """Open the chosen back end; returns it and, in words, why it is this one.
 
-    Raises ConfigError for an unknown choice, and BackendError when the chosen one can't be opened: an explicit choice
-    never falls back to another.
+    auto takes TensorRT where it is installed, sees a GPU and has engines of this bundle (or may build them) that give
+    the golden outputs; otherwise ONNX Runtime. Raises ConfigError for an unknown choice or option, BackendError or
+    CardError when the chosen one can't be opened: an explicit choice never falls back to another.
     """
-    if choice not in CHOICES:
-        near = difflib.get_close_matches(choice, CHOICES, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"backend {choice!r} is unknown; expected one of {', '.join(CHOICES)}{hint}")
-    if choice not in ("auto", "onnxruntime"):
-        raise BackendError(f"backend {choice!r} can't be opened in this version; expected auto or onnxruntime")
-    from hal_ros.runtime.onnx_backend import OnnxBackend  # late: only the chosen runtime is loaded
+    _check_option("backend", choice, CHOICES)
+    _check_option("precision", options.precision, PRECISIONS)
+    if options.providers and choice not in ("auto", "onnxruntime"):
+        raise ConfigError(
+            f"providers are {', '.join(options.providers)}, but backend is {choice}; expected onnxruntime"
+        )
+    if choice == "auto":
+        return _auto(bundle, options)
+    if choice == "tensorrt":
+        backend, engines = _tensorrt(bundle, options)
+        return backend, f"chosen by the user; {engines}"
+    return _torch(bundle, options) if choice == "torch" else _onnxruntime(bundle, options), "chosen by the user"
 
-    reason = "chosen by the user" if choice == "onnxruntime" else "auto: ONNX Runtime is the only back end here"
-    return OnnxBackend(bundle, options.threads, options.providers), reason
+
+def about(backend: Backend) -> dict[str, str]:
+    """Return what a back end says of itself for reports: versions, device, providers; nothing where it says nothing."""
+    facts: Mapping[str, object] = getattr(backend, "about", dict)()
+    return {str(name): str(value) for name, value in facts.items()}
+
+
+def _check_option(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        near = difflib.get_close_matches(value, choices, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"{name} {value!r} is unknown; expected one of {', '.join(choices)}{hint}")
+
+
+def _auto(bundle: Bundle, options: BackendOptions) -> tuple[Backend, str]:
+    if options.providers:
+        return _onnxruntime(bundle, options), "auto: providers are given, and they are ONNX Runtime's"
+    if "tensorrt" not in sys.modules and importlib.util.find_spec("tensorrt") is None:
+        return _onnxruntime(bundle, options), "auto: TensorRT is not installed"
+    try:
+        backend, engines = _tensorrt(bundle, options)
+        check_golden(bundle, backend)
+    except HalError as error:
+        # Somebody installed TensorRT: that a robot runs slower than it could must not go unnoticed.
+        options.warn(f"TensorRT is installed but not used: {error}")
+        return _onnxruntime(bundle, options), f"auto: TensorRT can't be used here ({error})"
+    return backend, f"auto: TensorRT has {engines}"
+
+
+# Each runtime is imported only where it was chosen.
+
+
+def _onnxruntime(bundle: Bundle, options: BackendOptions) -> Backend:
+    from hal_ros.runtime.onnx_backend import OnnxBackend
+
+    return OnnxBackend(bundle, options.threads, options.providers)
+
+
+def _torch(bundle: Bundle, options: BackendOptions) -> Backend:
+    try:
+        from hal_ros.runtime.torch_backend import TorchBackend
+    except ImportError as error:
+        raise BackendError(f"backend torch needs torch ({error}); expected `pip install torch`") from error
+    return TorchBackend(bundle, options.threads)
+
+
+def _tensorrt(bundle: Bundle, options: BackendOptions) -> tuple[Backend, str]:
+    """Return the back end and which engines it runs. Raises BackendError with the command that builds missing ones."""
+    from hal_ros.runtime import tensorrt_api
+    from hal_ros.runtime.building import build_engines, command_line
+    from hal_ros.runtime.cudart import load_cudart
+    from hal_ros.runtime.engine_cache import find_engines
+    from hal_ros.runtime.tensorrt_backend import TensorRtBackend
+
+    trt, cuda = tensorrt_api.load(), load_cudart()
+    wanted = (bundle, options.precision, cuda.device(), tensorrt_api.version(trt))
+    engines, which = find_engines(*wanted)
+    if engines is None and options.build_on_start:
+        options.progress(f"{which}; building, which takes minutes")
+        build_engines(bundle, options.precision, options.progress, options.cancelled)
+        engines, which = find_engines(*wanted)
+    if engines is None:
+        raise BackendError(f"{which}; build them with: {command_line(bundle, options.precision)}")
+    return TensorRtBackend(bundle, engines, cuda, trt), which

@@ -22,6 +22,34 @@ TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int32
 ASSIGNMENT = "session.record_ep_graph_assignment_info"  # newer versions tell who runs which node; older ones ignore it
 
 
+class OnnxEncoder:
+    """Runs encoder.onnx; for a bundle without camera, the feature is zeros."""
+
+    def __init__(self, bundle: Bundle, threads: int = 1, providers: Sequence[str] = ()) -> None:
+        """Open the session; raises as OnnxBackend does."""
+        spec = bundle.card.image
+        self.session = _open(bundle.path(ENCODER), threads, _checked(providers)) if spec else None
+        self._feature_dim = bundle.card.feature_dim
+        self._dtype = np.dtype(spec.dtype if spec else "uint8")
+        if self.session is None or spec is None:
+            return
+        image, shape = self.session.get_inputs()[0], [1, spec.size_px, spec.size_px, 3]
+        if image.shape != shape:
+            raise BackendError(f"{bundle.path(ENCODER)}: image is {image.shape}; the card says {shape}")
+        if TYPES.get(image.type) != spec.dtype:
+            raise BackendError(f"{bundle.path(ENCODER)}: image is {image.type}; the card says {spec.dtype}")
+
+    def encode(self, image: ByteArray) -> FloatArray:
+        """Return the feature (D,) of one picture (S, S, 3) uint8. Raises BackendError when the session fails."""
+        if self.session is None:
+            return np.zeros(self._feature_dim, np.float32)
+        try:
+            (feature,) = self.session.run(["feature"], {"image": image[None].astype(self._dtype, copy=False)})
+        except Exception as error:
+            raise _failed("the encoder", error) from error
+        return np.asarray(feature[0], np.float32)
+
+
 class OnnxBackend:
     """Runs encoder.onnx and step.onnx. A stream's buffers are its own and live as long as its newest state."""
 
@@ -33,19 +61,15 @@ class OnnxBackend:
         Raises ConfigError for a provider that ONNX Runtime does not know, BackendError for one that it lacks here or
         does not get to work, and BackendError naming the file that it refuses.
         """
-        card = bundle.card
-        chosen = _checked(providers)
-        self._encoder = _open(bundle.path(ENCODER), threads, chosen) if card.image else None
-        self._step = _open(bundle.path(STEP), threads, chosen)
-        self._feature_dim = card.feature_dim
-        self._image_dtype = np.dtype(card.image.dtype if card.image else "uint8")
+        self._encoder = OnnxEncoder(bundle, threads, providers)
+        self.encode = self._encoder.encode
+        self._step = _open(bundle.path(STEP), threads, _checked(providers))
         inputs, outputs = _shapes(self._step.get_inputs()), _shapes(self._step.get_outputs())
-        self._check(card, bundle, inputs | outputs)
-        self._layout = layout(inputs, outputs, card.caches, str(bundle.path(STEP)))
+        self._check(bundle.card, bundle.path(STEP), inputs | outputs)
+        self._layout = layout(inputs, outputs, bundle.card.caches, str(bundle.path(STEP)))
 
-    def _check(self, card: ModelCard, bundle: Bundle, shapes: dict[str, Shape]) -> None:
+    def _check(self, card: ModelCard, path: Path, shapes: dict[str, Shape]) -> None:
         """Refuse graphs of other shapes than the card's: golden.npz brings its own, so it would not notice."""
-        path = bundle.path(STEP)
         joints = 3 * len(card.joints.names) if card.joints else 0
         expected = {"feature": (1, card.feature_dim), "joints": (1, joints), "log_probs": (1, len(card.vocabulary))}
         for name, shape in expected.items():
@@ -58,29 +82,11 @@ class OnnxBackend:
             e.name: e.type for e in (*self._step.get_inputs(), *self._step.get_outputs()) if e.type not in TYPES
         }:
             raise BackendError(f"{path}: {odd} are types that no step graph has; expected some of {list(TYPES)}")
-        if self._encoder is not None and card.image is not None:
-            image, side = self._encoder.get_inputs()[0], card.image.size_px
-            if image.shape != [1, side, side, 3]:
-                raise BackendError(
-                    f"{bundle.path(ENCODER)}: image is {image.shape}; the card says {[1, side, side, 3]}"
-                )
-            if TYPES.get(image.type) != card.image.dtype:
-                raise BackendError(f"{bundle.path(ENCODER)}: image is {image.type}; the card says {card.image.dtype}")
 
     def about(self) -> dict[str, str]:
         """Say what runs: the version, and each provider with the number of nodes it runs where that is known."""
-        sessions = [session for session in (self._encoder, self._step) if session is not None]
+        sessions = [session for session in (self._encoder.session, self._step) if session is not None]
         return {"onnxruntime": ort.__version__, "providers": _who_runs(sessions)}
-
-    def encode(self, image: ByteArray) -> FloatArray:
-        """Return the feature (D,) of one picture (S, S, 3) uint8; zeros for a bundle without camera."""
-        if self._encoder is None:
-            return np.zeros(self._feature_dim, np.float32)
-        try:
-            (feature,) = self._encoder.run(["feature"], {"image": image[None].astype(self._image_dtype, copy=False)})
-        except Exception as error:
-            raise _failed("the encoder", error) from error
-        return np.asarray(feature[0], np.float32)
 
     def initial_state(self) -> Turn[Stream]:
         """Return all zeros: the validity of what is cached is itself part of the state."""

@@ -1,0 +1,109 @@
+"""The reference back end: the model itself, in torch, from weights.npz; only encoder.onnx runs in ONNX Runtime.
+
+It needs no export of the step graph and so cannot inherit a fault of one. It is imported where it was chosen, late:
+torch is heavy, and no other back end brings it into the robot's process.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from torch import nn
+
+from hal_ros.core.errors import BackendError, CardError
+from hal_ros.core.types import ModelCard, StepInput, StepOutput
+from hal_ros.model.eye import Eye, EyeConfig
+from hal_ros.model.hal import CausalHal, HalConfig, Inputs, State
+from hal_ros.runtime.card import WEIGHTS, Bundle
+from hal_ros.runtime.onnx_backend import OnnxEncoder
+from hal_ros.runtime.streams import Turn
+
+FORMAT = 1
+
+
+class TorchBackend:
+    """Steps eye and sequence model on the CPU, whatever caches the bundle's graph has."""
+
+    name = "torch"
+
+    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+        """Read the weights; `threads` holds for all of torch in this process.
+
+        Raises CardError for a bundle without weights or with damaged ones, BackendError for those of another model.
+        """
+        torch.set_num_threads(threads)
+        self.encode = OnnxEncoder(bundle, threads).encode
+        path = bundle.path(WEIGHTS)
+        about, tensors = _read(path)
+        try:
+            self._eye = _restored(Eye(EyeConfig.from_json(about["eye"])), "eye", tensors)
+            self._model = _restored(CausalHal(HalConfig.from_json(about["hal"])), "model", tensors)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:  # the last by load_state_dict
+            raise CardError(f"{path}: does not hold a model of this version ({_one_line(error)})") from error
+        _check(bundle.card, self._eye.config, self._model.config, path)
+
+    def about(self) -> dict[str, str]:
+        """Say what runs: torch's version."""
+        return {"torch": torch.__version__}
+
+    def initial_state(self) -> Turn[State]:
+        """Return the state of a stream that has seen nothing."""
+        return Turn(self, self._model.initial_state())
+
+    @torch.inference_mode()
+    def step(self, inputs: StepInput, state: Turn[State]) -> tuple[StepOutput, Turn[State]]:
+        """Advance the stream by one tick, which uses `state` up. Raises BackendError for one that is used up."""
+        before = state.take(self)
+        feature, joints, joints_valid = (_row(x) for x in (inputs.feature, inputs.joints, inputs.joints_valid))
+        seen = self._eye(feature[:, None], joints[:, None], joints_valid[:, None])[:, 0]
+        image_valid = torch.full((1, 1), float(inputs.image_valid))
+        said, following = self._model.step(Inputs(seen, image_valid, joints, joints_valid), before)
+        log_probs, lagged = said.log_probs[0].numpy(), said.lagged_log_probs[0].numpy()
+        return StepOutput(log_probs, lagged, float(said.boundary)), state.following(following)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    try:
+        # Opened here: NumPy leaves a file open that it can't read.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            about = json.loads(str(stored["about"]))
+            tensors = {name: torch.from_numpy(stored[name]) for name in stored.files if name != "about"}
+    except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile) as error:
+        raise CardError(f"{path}: can't be read as weights ({error})") from error
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise CardError(f"{path}: is not a file of weights of format {FORMAT}")
+    return about, tensors
+
+
+def _restored(module: Any, part: str, tensors: dict[str, torch.Tensor]) -> Any:
+    start = f"{part}/"
+    module.load_state_dict({name[len(start) :]: x for name, x in tensors.items() if name.startswith(start)})
+    assert isinstance(module, nn.Module)
+    return module.eval()
+
+
+def _check(card: ModelCard, eye: EyeConfig, model: HalConfig, path: Path) -> None:
+    joints = 3 * len(card.joints.names) if card.joints else 0
+    for name, actual, expected in (
+        ("feature_dim", eye.feature_dim, card.feature_dim),
+        ("joint values of the eye", 3 * eye.joints, joints),
+        ("joint values", model.values, joints),
+        ("actions", model.actions, len(card.vocabulary)),
+        ("window_ticks", model.window_ticks, card.window_ticks),
+        ("what the model takes from the eye", model.seen, eye.width),
+    ):
+        if actual != expected:
+            raise BackendError(f"{path}: {name} is {actual}; expected {expected}, as in the card")
+
+
+def _row(values: Any) -> torch.Tensor:
+    return torch.from_numpy(np.array(values, np.float32)[None])  # a copy: torch wants to own what it may write
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
