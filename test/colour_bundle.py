@@ -28,7 +28,7 @@ def write_bundle(folder: Path, card: ModelCard | None = None) -> Bundle:
     onnx.save(_encoder(size), folder / ENCODER)
     onnx.save(_step(joints), folder / STEP)
     bundle = save_card(card, folder, (ENCODER, STEP))
-    backend, _ = open_backend(bundle)
+    backend, _ = open_backend(bundle, "onnxruntime")
     images = np.stack([picture(colour, size) for colour in COLOURS])
     flags = {"image_valid": np.ones(len(images), np.float32)}
     flags |= {name: np.ones((len(images), joints), np.float32) for name in ("joints", "joints_valid")}

@@ -38,7 +38,7 @@ DECODER_ACTIONS, DECODER_AGES = 20, 160
 def measure(folder: Path, repeats: int = 200) -> list[Row]:
     """Return the rows of one bundle, on one thread. Raises CardError or BackendError when it can't be opened."""
     bundle = load_bundle(folder)
-    backend, _ = open_backend(bundle)
+    backend, _ = open_backend(bundle, "onnxruntime")  # figures stay comparable, whatever else is here
     rows = _model_rows(bundle.card, backend, repeats)
     if bundle.card.image is not None:
         rows.append(_image_row(bundle.card.image, repeats))

@@ -42,15 +42,16 @@ def build_engines(
         text=True,
         errors="replace",
     )
-    assert process.stdout is not None
     last = "it said nothing"
-    try:
-        for line in _lines(process.stdout, cancelled):
-            last = line
-            progress(line)
-    except BaseException:
-        _end(process)
-        raise
+    assert process.stdout is not None
+    with process.stdout as output:
+        try:
+            for line in _lines(output, cancelled):
+                last = line
+                progress(line)
+        except BaseException:
+            _end(process)
+            raise
     if code := process.wait():  # its output has ended, so this does not last
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"failed with code {code}"
         raise BackendError(f"building engines {how}: {last}; to try by hand: {command_line(bundle, precision)}")
