@@ -9,6 +9,7 @@ must lie inside a live allocation of the right kind.
 from __future__ import annotations
 
 import ctypes
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -87,7 +88,7 @@ class FakeGpu:
         self.executables: dict[int, list[Work]] = {}
         self.launches = 0
         self.executions = 0
-        self.synchronizations = 0
+        self.copies: Counter[int] = Counter()  # by cudaMemcpyKind
         self.in_graph = False  # while a graph's work is done
         self.last_error = SUCCESS
         self.broken = code  # the sticky error
@@ -178,6 +179,7 @@ class FakeGpu:
         self.view(target, size, kind == 2), self.view(source, size, kind == 1)
 
         def work() -> None:
+            self.copies[kind] += 1
             self.view(target, size, kind == 2)[:] = self.view(source, size, kind == 1)
 
         self.give(stream, work)
@@ -201,7 +203,6 @@ class FakeGpu:
         if target.captured is not None:
             target.spoilt = True
             raise CudaError(CAPTURE_UNSUPPORTED)
-        self.synchronizations += 1
         waiting, target.waiting = target.waiting, []
         try:
             for work in waiting:

@@ -56,6 +56,7 @@ class Fakes:
     gpu: FakeGpu
     faults: Faults
     counts: dict[str, int] = field(default_factory=dict)
+    contexts: list[IExecutionContext] = field(default_factory=list)  # those alive and dead, the oldest first
 
     def count(self, name: str) -> int:
         """Count an event; returns how often it has happened, this time included."""
@@ -530,8 +531,8 @@ class ICudaEngine:
         return Dims(dim.dim_value or -1 for dim in self._entries[name].type.tensor_type.shape.dim)
 
     def create_execution_context(self) -> IExecutionContext:
-        self._fakes.count("contexts")
-        return IExecutionContext(self)
+        self._fakes.contexts.append(IExecutionContext(self))
+        return self._fakes.contexts[-1]
 
     def _place(self, name: str) -> tuple[np.dtype[Any], Dims, int]:
         dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(self._entries[name].type.tensor_type.elem_type))

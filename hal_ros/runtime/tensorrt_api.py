@@ -118,11 +118,11 @@ def parser_errors(parser: Any) -> list[str]:
     return [_parser_error(parser.get_error(index)) for index in range(parser.num_errors)]
 
 
-def _parser_error(error: Any) -> str:
-    node = str(error.node())
-    if hasattr(error, "node_name"):
-        node = f"{error.node_name()!r} ({error.node_operator()})"
-    return f"node {node}: {error.desc()}"
+def _parser_error(refusal: Any) -> str:
+    node = str(refusal.node())
+    if hasattr(refusal, "node_name"):
+        node = f"{refusal.node_name()!r} ({refusal.node_operator()})"
+    return f"node {node}: {refusal.desc()}"
 
 
 # --- how engines are built --------------------------------------------------------------------------------------------

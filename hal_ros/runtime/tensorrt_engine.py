@@ -37,20 +37,20 @@ class Engine:
             self._runtime = trt.Runtime(self._logger)
         except TypeError as error:  # pybind11's answer to a null pointer
             raise BackendError(f"TensorRT can't start on this machine ({self.why()}); is there a GPU?") from error
-        self._engine = self._runtime.deserialize_cuda_engine(plan)
-        if self._engine is None:
+        self._cuda_engine = self._runtime.deserialize_cuda_engine(plan)
+        if self._cuda_engine is None:
             raise BackendError(f"{path}: TensorRT {tensorrt_api.version(trt)} refuses it ({self.why()}); {AGAIN}")
-        specs = [self._spec(trt, index) for index in range(self._engine.num_io_tensors)]
-        goes_in = [self._engine.get_tensor_mode(spec.name) == trt.TensorIOMode.INPUT for spec in specs]
+        specs = [self._spec(trt, index) for index in range(self._cuda_engine.num_io_tensors)]
+        goes_in = [self._cuda_engine.get_tensor_mode(spec.name) == trt.TensorIOMode.INPUT for spec in specs]
         self.inputs = {spec.name: spec for spec, is_input in zip(specs, goes_in, strict=True) if is_input}
         self.outputs = {spec.name: spec for spec, is_input in zip(specs, goes_in, strict=True) if not is_input}
 
     def _spec(self, trt: Any, index: int) -> TensorSpec:
-        name = self._engine.get_tensor_name(index)
-        shape = tuple(self._engine.get_tensor_shape(name))
+        name = self._cuda_engine.get_tensor_name(index)
+        shape = tuple(self._cuda_engine.get_tensor_shape(name))
         if any(size < 0 for size in shape):
             raise BackendError(f"{self.path}: {name} is {list(shape)}; expected a fixed shape")
-        return TensorSpec(name, shape, tensorrt_api.to_numpy(trt, self._engine.get_tensor_dtype(name)))
+        return TensorSpec(name, shape, tensorrt_api.to_numpy(trt, self._cuda_engine.get_tensor_dtype(name)))
 
     def check(self, expected: Iterable[tuple[str, tuple[int, ...]]]) -> None:
         """Raise BackendError unless each named tensor has the shape that the card says."""
@@ -62,7 +62,7 @@ class Engine:
 
     def context(self, addresses: Iterable[tuple[str, int]]) -> Any:
         """Return a context of its own for these addresses, which stay as they are. Raises BackendError."""
-        context = self._engine.create_execution_context()
+        context = self._cuda_engine.create_execution_context()
         if context is None:
             raise BackendError(f"{self.path}: TensorRT makes no context ({self.why()}); is there enough GPU memory?")
         for name, address in addresses:
