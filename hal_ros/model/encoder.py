@@ -6,6 +6,7 @@ The graph: uint8 picture -> (x - 127) / 128 -> stem and inverted-residual blocks
 flattened cell by cell (row-major), so that feature.reshape(rows, columns, channels) is the map. Behind the network's
 channels each cell has its own colours, averaged over its quarters: what tells two blocks apart survives no other way.
 Weights are stored as float16 behind Cast nodes and computed with as float32; `convolutions` gives those same values.
+In half precision the network alone computes with float16: pictures are prepared, and features end, as float32.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ STAGES = (
     Stage(1, 320, 1),
 )
 TAP_STAGE = 2  # 40 channels at stride 8: a block is as large as a cell; see docs/log.md for the other stages
+IMAGE_TYPES = MappingProxyType({"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT})
 COLOURS = 12  # RGB of a cell's four quarters
 
 
@@ -215,18 +217,26 @@ def _stride(tap_stage: int) -> int:
     return 2 * math.prod(stage.stride for stage in STAGES[: tap_stage + 1])
 
 
-def build_encoder(size_px: int, tap_stage: int = TAP_STAGE) -> onnx.ModelProto:
-    """Return `image (1, S, S, 3) uint8 RGB -> feature (1, D) float32`; same arguments, same bytes."""
+def build_encoder(
+    size_px: int, tap_stage: int = TAP_STAGE, dtype: str = "uint8", half: bool = False
+) -> onnx.ModelProto:
+    """Return `image (1, S, S, 3) RGB 0..255 of dtype -> feature (1, D) float32`; same arguments, same bytes.
+
+    `dtype` is "uint8" or, for runtimes that take no bytes, "float32". Raises CardError for another one.
+    """
+    if dtype not in IMAGE_TYPES:
+        raise CardError(f"image dtype is {dtype!r}; expected one of {', '.join(IMAGE_TYPES)}")
     rows, columns, channels = feature_shape(size_px, tap_stage)
-    graph = _GraphBuilder()
-    value, size = graph.prepare_image(), size_px
-    colours = graph.quarter_colours(value, _stride(tap_stage))
-    shortcut = value
+    graph = _GraphBuilder(IMAGE_TYPES[dtype], half)
+    image, size = graph.prepare_image(), size_px
+    colours = graph.quarter_colours(image, _stride(tap_stage))
+    value = shortcut = graph.node("Cast", [image], to=TensorProto.FLOAT16) if half else image
     for layer in convolutions(pretrained_weights(), tap_stage):
         shortcut = value if layer.block_start else shortcut
         value, size = graph.convolve(value, size, layer)
         if layer.adds_input:
             value = graph.node("Add", [value, shortcut])
+    value = graph.node("Cast", [value], to=TensorProto.FLOAT) if half else value
     value = graph.node("Concat", [value, colours], axis=1)
     value = graph.node("Transpose", [value], perm=[0, 2, 3, 1])
     graph.constant("feature_shape", np.array([1, rows * columns * channels], np.int64))
@@ -237,9 +247,11 @@ def build_encoder(size_px: int, tap_stage: int = TAP_STAGE) -> onnx.ModelProto:
 class _GraphBuilder:
     """Collects nodes and constants under running names."""
 
-    def __init__(self) -> None:
+    def __init__(self, image_type: int, half: bool) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
+        self.image_type, self.half = image_type, half
+        self.dtype = np.float16 if half else np.float32  # of the network
 
     def constant(self, name: str, value: NDArray[Any]) -> str:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
@@ -251,11 +263,11 @@ class _GraphBuilder:
         return output
 
     def prepare_image(self) -> str:
-        self.constant("zero", np.array(0, np.float32))
-        self.constant("six", np.array(6, np.float32))
+        self.constant("zero", np.array(0, self.dtype))
+        self.constant("six", np.array(6, self.dtype))
         self.constant("mean", np.full((1, 1, 1, 3), 127, np.float32))
         self.constant("scale", np.full((1, 1, 1, 3), 1 / 128, np.float32))
-        value = self.node("Cast", ["image"], to=TensorProto.FLOAT)
+        value = "image" if self.image_type == TensorProto.FLOAT else self.node("Cast", ["image"], to=TensorProto.FLOAT)
         value = self.node("Mul", [self.node("Sub", [value, "mean"]), "scale"])
         return self.node("Transpose", [value], perm=[0, 3, 1, 2])
 
@@ -269,8 +281,8 @@ class _GraphBuilder:
         kernel = layer.weight.shape[2]
         before, after = same_padding(size_px, kernel, layer.stride)
         stored = self.constant(f"weight_{len(self.constants)}", layer.weight.astype(np.float16))
-        weight = self.node("Cast", [stored], to=TensorProto.FLOAT)
-        bias = self.constant(f"bias_{len(self.constants)}", layer.bias)
+        weight = stored if self.half else self.node("Cast", [stored], to=TensorProto.FLOAT)
+        bias = self.constant(f"bias_{len(self.constants)}", layer.bias.astype(self.dtype))
         value = self.node(
             "Conv",
             [value, weight, bias],
@@ -284,7 +296,7 @@ class _GraphBuilder:
         return value, math.ceil(size_px / layer.stride)
 
     def model(self, size_px: int, feature_dim: int) -> onnx.ModelProto:
-        image = helper.make_tensor_value_info("image", TensorProto.UINT8, [1, size_px, size_px, 3])
+        image = helper.make_tensor_value_info("image", self.image_type, [1, size_px, size_px, 3])
         feature = helper.make_tensor_value_info("feature", TensorProto.FLOAT, [1, feature_dim])
         graph = helper.make_graph(self.nodes, "encoder", [image], [feature], self.constants)
         model = helper.make_model(

@@ -66,6 +66,47 @@ def test_reference_notices_torchs_symmetric_padding(session, rng, monkeypatch):
     assert np.abs(feature - right).max() > 0.1
 
 
+def run(graph, image: np.ndarray) -> np.ndarray:
+    ort = pytest.importorskip("onnxruntime")
+    (feature,) = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"]).run(
+        None, {"image": image[None]}
+    )
+    return feature[0]
+
+
+def test_float_pictures_of_the_same_values_give_the_same_bits(session, rng):
+    image = rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+    (expected,) = session.run(None, {"image": image[None]})
+    found = encoder.build_encoder(SIZE, dtype="float32")
+    np.testing.assert_array_equal(run(found, image.astype(np.float32)), expected[0])
+    assert np.abs(run(found, image.astype(np.float32) / 255) - expected[0]).max() > 0.1  # 0..255, not 0..1
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_half_precision_is_near_and_not_the_same(session, rng, dtype):
+    image = rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+    (expected,) = session.run(None, {"image": image[None]})
+    graph = encoder.build_encoder(SIZE, dtype=dtype, half=True)
+    error = np.abs(run(graph, image.astype(dtype)) - expected[0]).max() / expected.std()
+    assert 1e-5 < error < 5e-2
+    stored = {t.name: t.data_type for t in graph.graph.initializer if t.name.startswith(("weight", "bias"))}
+    assert set(stored.values()) == {onnx.TensorProto.FLOAT16}
+
+
+def test_colours_of_cells_keep_their_digits_in_half_precision(session, rng):
+    image = rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+    (expected,) = session.run(None, {"image": image[None]})
+    shape = encoder.feature_shape(SIZE)
+    found = run(encoder.build_encoder(SIZE, half=True), image).reshape(shape)
+    colours = slice(-encoder.COLOURS, None)
+    np.testing.assert_array_equal(found[..., colours], expected.reshape(shape)[..., colours])
+
+
+def test_a_picture_of_another_type_is_refused():
+    with pytest.raises(CardError, match="image dtype is 'float16'; expected one of uint8, float32"):
+        encoder.build_encoder(SIZE, dtype="float16")
+
+
 def test_feature_is_laid_out_cell_by_cell(session):
     """A mark in one corner of the picture changes the cells of that corner, and the far corner not at all."""
     grey = np.full((SIZE, SIZE, 3), 127, np.uint8)
