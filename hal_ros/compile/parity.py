@@ -1,35 +1,51 @@
-"""Proof that the step graph computes what the torch model computes: outputs and state, over more than two windows."""
+"""Proof that the graphs compute what the models compute: outputs and state, tensor by tensor, over 2.5 windows."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
-from hal_ros.compile.to_onnx import StepGraph, tensor_names
+from hal_ros.compile.to_onnx import INPUTS, OUTPUTS, StepGraph, tensor_names
 from hal_ros.core.errors import BackendError
+from hal_ros.core.types import ByteArray
 from hal_ros.model.hal import flatten_state
+from hal_ros.runtime.golden import LIMITS, WINDOWS, Limits
+from hal_ros.runtime.streams import ring_order, ring_slot
 
 TOLERANCE = 1e-4
-WINDOWS = 2.5
+"""Of everything in fp32, where no label may differ."""
+STEP_LIMITS = {"fp32": Limits(TOLERANCE, TOLERANCE, agreement=1.0), "fp16": LIMITS["fp16"]}
+STATE_LIMITS = {"fp32": TOLERANCE, "fp16": 5e-2}
+FEATURE_LIMITS = {"fp32": 1e-5, "fp16": 5e-2}
+"""Of the encoder, in standard deviations of the feature."""
+TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int32)": "int32", "tensor(uint8)": "uint8"}
+Array = NDArray[Any]
 
 
 class Parity(NamedTuple):
-    """The largest differences between torch and ONNX Runtime over a stream."""
+    """What a comparison over a stream found; `fault` says why the graph may not be shipped, '' when it may."""
 
     ticks: int
-    output_error: float  # of log-probabilities and boundary
-    state_error: float
+    errors: dict[str, float]  # largest difference of each output and next state
     label_agreement: float  # share of ticks on which both heads name the same action, 0..1
+    margin: float  # where they do not: by how much torch was sure, in probability
+    fault: str = ""
 
     @property
-    def holds(self) -> bool:
-        """Tell whether the graph may be shipped."""
-        return self.output_error <= TOLERANCE and self.state_error <= TOLERANCE and self.label_agreement == 1.0
+    def output_error(self) -> float:
+        """The largest difference of a log-probability or the boundary."""
+        return max(error for name, error in self.errors.items() if name in OUTPUTS)
+
+    @property
+    def state_error(self) -> float:
+        """The largest difference in any next state."""
+        return max(error for name, error in self.errors.items() if name not in OUTPUTS)
 
 
 def stream(graph: StepGraph, seed: int = 0) -> list[tuple[NDArray[np.float32], ...]]:
@@ -56,37 +72,96 @@ def stream(graph: StepGraph, seed: int = 0) -> list[tuple[NDArray[np.float32], .
     return rows
 
 
-@torch.no_grad()
-def compare(graph: StepGraph, path: Path, seed: int = 0) -> Parity:
-    """Step torch and ONNX Runtime side by side, each with its own state."""
-    graph.eval()
-    session = _session(path)
-    input_names, output_names = tensor_names(graph.model.config)
-    state = flatten_state(graph.model.initial_state())
-    tensors = [tensor.numpy() for tensor in state]
-    output_error = state_error = 0.0
-    agreed, rows = 0, stream(graph, seed)
-    for row in rows:
-        results = graph(*(torch.from_numpy(value) for value in row), *state)
-        expected, state = [x.numpy() for x in results[:3]], list(results[3:])
-        results = session.run(output_names, dict(zip(input_names, (*row, *tensors), strict=True)))
-        said, tensors = results[:3], results[3:]
-        output_error = max(output_error, *(_distance(a, b) for a, b in zip(expected, said, strict=True)))
-        pairs = zip(state, tensors, strict=True)
-        state_error = max(state_error, *(_distance(a.numpy(), b) for a, b in pairs))
-        agreed += all(a.argmax() == b.argmax() for a, b in zip(expected[:2], said[:2], strict=True))
-    return Parity(len(rows), output_error, state_error, agreed / len(rows))
+def compare(graph: StepGraph, path: Path, precision: str = "fp32", seed: int = 0) -> Parity:
+    """Step the torch model, in fp32 with shifted caches, beside the file in ONNX Runtime, each with its own state.
+
+    `graph` says which caches the file has; `precision`, "fp32" or "fp16", how far it may be away.
+    """
+    _, names = tensor_names(graph.model.config)
+    errors, margin, agreed = dict.fromkeys(names, 0.0), 0.0, 0
+    rows = stream(graph, seed)
+    for expected, said in zip(_torch(graph, rows), _onnx(graph, path, rows), strict=True):
+        for name in names:
+            errors[name] = max(errors[name], _distance(expected[name], said[name]))
+        unlike = [name for name in OUTPUTS[:2] if expected[name].argmax() != said[name].argmax()]
+        margin = max([margin, *(_margin(expected[name]) for name in unlike)])
+        agreed += not unlike
+    found = Parity(len(rows), errors, agreed / len(rows), margin)
+    return found._replace(fault="; ".join(_faults(found, precision)))
 
 
-def prove(graph: StepGraph, path: Path) -> Parity:
-    """Return the comparison; raises BackendError when the graph differs from the model."""
-    parity = compare(graph, path)
-    if not parity.holds:
-        raise BackendError(
-            f"{path}: differs from torch by {parity.output_error:.2g} in outputs, {parity.state_error:.2g} in state, "
-            f"{parity.label_agreement:.1%} equal labels; expected <= {TOLERANCE} and 100 %"
-        )
+def prove(graph: StepGraph, path: Path, precision: str = "fp32") -> Parity:
+    """Return the comparison; raises BackendError naming the tensors in which the file differs from the model."""
+    parity = compare(graph, path, precision)
+    if parity.fault:
+        raise BackendError(f"{path}: differs from torch over {parity.ticks} ticks: {parity.fault}")
     return parity
+
+
+def prove_encoder(reference: Path, path: Path, images: ByteArray, precision: str = "fp32") -> float:
+    """Return the largest difference of two encoders over images (N, S, S, 3), in standard deviations of the feature.
+
+    Raises BackendError when it is beyond the precision's limit.
+    """
+    expected, found = _features(reference, images), _features(path, images)
+    error = _distance(expected, found) / max(float(expected.std()), 1e-6)
+    limit = FEATURE_LIMITS[precision]
+    if not error <= limit:
+        raise BackendError(
+            f"{path}: feature differs from {reference.name} by {error:.2g} standard deviations; expected <= {limit:g}"
+        )
+    return error
+
+
+def _faults(found: Parity, precision: str) -> Iterator[str]:
+    limits = STEP_LIMITS[precision]
+    for name, error in sorted(found.errors.items(), key=lambda item: -item[1]):
+        limit = limits.log_probs if name in OUTPUTS else STATE_LIMITS[precision]
+        limit = limits.boundary if name == "boundary" else limit
+        if not error <= limit:
+            yield f"{name} by {error:.2g}, expected <= {limit:g}"
+    if not found.label_agreement >= limits.agreement:
+        yield f"{found.label_agreement:.1%} equal labels, expected >= {limits.agreement:.1%}"
+    if not found.margin < limits.margin:
+        yield f"another label where torch is sure by {found.margin:.2f}, expected < {limits.margin:g}"
+
+
+def _torch(graph: StepGraph, rows: Sequence[tuple[Array, ...]]) -> Iterator[dict[str, Array]]:
+    """Yield each tick's outputs and next state by name."""
+    reference = StepGraph(graph.eye, graph.model).eval()
+    _, names = tensor_names(graph.model.config)
+    state = flatten_state(reference.initial_state())
+    for row in rows:
+        with torch.no_grad():
+            results = reference(*(torch.from_numpy(value) for value in row), *state)
+        state = list(results[len(OUTPUTS) :])
+        yield {name: tensor.numpy() for name, tensor in zip(names, results, strict=True)}
+
+
+def _onnx(graph: StepGraph, path: Path, rows: Sequence[tuple[Array, ...]]) -> Iterator[dict[str, Array]]:
+    """Yield the same of the file in ONNX Runtime; rings are rolled out, the oldest tick first."""
+    session = _session(path)
+    _, outputs = tensor_names(graph.model.config, graph.caches)
+    types = {entry.name: np.dtype(TYPES[entry.type]) for entry in session.get_inputs()}
+    shapes = {entry.name: entry.shape for entry in session.get_inputs()}
+    state = {name: np.zeros(shape, types[name]) for name, shape in shapes.items() if name.startswith("state_")}
+    slots = {name: shape[0] for name, shape in shapes.items() if name.startswith("order_")}
+    for tick, row in enumerate(rows):
+        orders = {name: ring_order(tick, count) for name, count in slots.items()}
+        results = session.run(outputs, dict(zip(INPUTS, row, strict=True)) | state | orders)
+        said: dict[str, Array] = dict(zip(outputs, results, strict=True))
+        for name in [name for name in said if name.startswith("new_")]:
+            ring = state[name.replace("new_", "state_", 1)]
+            ring[:, ring_slot(tick, ring.shape[1])] = said.pop(name)[:, 0]
+            said[name.replace("new_", "next_", 1)] = np.roll(ring, -ring_slot(tick + 1, ring.shape[1]), axis=1)
+        state |= {f"state_{name[5:]}": said[name] for name in outputs if name.startswith("next_")}
+        yield said
+
+
+def _features(path: Path, images: ByteArray) -> NDArray[np.float32]:
+    session = _session(path)
+    dtype = TYPES[session.get_inputs()[0].type]
+    return np.concatenate([session.run(["feature"], {"image": image[None].astype(dtype)})[0] for image in images])
 
 
 def _session(path: Path) -> ort.InferenceSession:
@@ -94,10 +169,19 @@ def _session(path: Path) -> ort.InferenceSession:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own exceptions share no public base
+        raise BackendError(f"{path}: ONNX Runtime can't open it ({str(error).splitlines()[0]})") from error
 
 
-def _distance(expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:
+def _distance(expected: Array, found: Array) -> float:
     """A value that is no number is infinitely far away."""
-    distance = float(np.abs(expected - found).max())
+    distance = float(np.abs(expected - found.astype(np.float32)).max())
     return distance if np.isfinite(distance) else float("inf")
+
+
+def _margin(log_probs: Array) -> float:
+    """Return by how much the best action's probability exceeds the second's."""
+    second, best = np.sort(np.exp(log_probs[0]))[-2:]
+    return float(best - second)

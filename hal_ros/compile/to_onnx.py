@@ -1,52 +1,79 @@
-"""The step as an ONNX graph: state goes in as `state_…` and comes out as `next_…`; all shapes are fixed."""
+"""The step as an ONNX graph with fixed shapes: state goes in as `state_…` and comes out as `next_…`.
+
+With caches "delta" the keys and values are rings that are only read: this tick's rows come out as `new_…`, and
+`order_i` tells which column each slot of layer i stands for (docs/adr/0005-caches.md).
+"""
 
 from __future__ import annotations
 
 import logging
 import warnings
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
+from onnxscript import opset17
 from torch import Tensor, nn
 
+from hal_ros.compile.operators import IR_VERSION, OPSET, check_graph
 from hal_ros.core.errors import BackendError
 from hal_ros.model.eye import Eye
-from hal_ros.model.hal import CausalHal, HalConfig, Inputs, flatten_state, state_names, unflatten_state
+from hal_ros.model.hal import CausalHal, HalConfig, Inputs, State, flatten_state, state_names, unflatten_state
+from hal_ros.runtime.card import CACHES
 
-OPSET, IR_VERSION = 17, 8  # what TensorRT 8.6 and ONNX Runtime 1.17 still read
 INPUTS = ("feature", "image_valid", "joints", "joints_valid")
 OUTPUTS = ("log_probs", "lagged_log_probs", "boundary")
+ROWS = ("next_key_", "next_value_")  # what rings get as new rows instead
 
 
 class StepGraph(nn.Module):
     """Eye and sequence model in one, as the robot runs them: state as flat arguments, no training-only results."""
 
-    def __init__(self, eye: Eye, model: CausalHal) -> None:
+    def __init__(self, eye: Eye, model: CausalHal, caches: str = "shift") -> None:
         super().__init__()
         if (eye.config.width, 3 * eye.config.joints) != (model.config.seen, model.config.values):
             raise BackendError(
                 f"the eye gives {eye.config.width} columns and {3 * eye.config.joints} joint values; the model expects "
                 f"{model.config.seen} and {model.config.values}"
             )
-        self.eye, self.model = eye, model
+        if caches not in CACHES:
+            raise BackendError(f"caches {caches!r} are unknown; expected one of {', '.join(CACHES)}")
+        self.eye, self.model, self.caches = eye, model, caches
+        self.cache_type = torch.float32  # of keys and values; `compile.half` sets another one
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Take INPUTS and the state, (1, …) each; return OUTPUTS and the next state."""
-        feature, image_valid, joints, joints_valid, *state = tensors
+        """Take INPUTS, the state and, with rings, their orders; return OUTPUTS and the next state or its new rows."""
+        feature, image_valid, joints, joints_valid, *rest = tensors
         seen = self.eye(feature[:, None], joints[:, None], joints_valid[:, None])[:, 0]
-        outputs, following = self.model.step(Inputs(seen, image_valid, joints, joints_valid), unflatten_state(state))
+        inputs = Inputs(seen, image_valid, joints, joints_valid)
+        if self.caches == "delta":
+            layers = len(self.model.config.lookback)
+            outputs, following = self.model.step_rings(inputs, unflatten_state(rest[:-layers]), rest[-layers:])
+        else:
+            outputs, following = self.model.step(inputs, unflatten_state(rest))
         return outputs.log_probs, outputs.lagged_log_probs, outputs.boundary, *flatten_state(following)
 
+    def initial_state(self) -> State:
+        """Return the state of a stream that has seen nothing, caches in the graph's precision."""
+        state = self.model.initial_state()
+        keys, values = (tuple(cache.to(self.cache_type) for cache in caches) for caches in (state.keys, state.values))
+        return state._replace(keys=keys, values=values)
 
-def tensor_names(config: HalConfig) -> tuple[list[str], list[str]]:
+
+def tensor_names(config: HalConfig, caches: str = "shift") -> tuple[list[str], list[str]]:
     """Return the graph's input and output names in order."""
     states = state_names(config)
-    return [*INPUTS, *states], [*OUTPUTS, *(name.replace("state_", "next_", 1) for name in states)]
+    following = [name.replace("state_", "next_", 1) for name in states]
+    if caches == "shift":
+        return [*INPUTS, *states], [*OUTPUTS, *following]
+    orders = [f"order_{layer}" for layer in range(len(config.lookback))]
+    rows = [name.replace("next_", "new_", 1) if name.startswith(ROWS) else name for name in following]
+    return [*INPUTS, *states, *orders], [*OUTPUTS, *rows]
 
 
-def export_step(graph: StepGraph, path: Path) -> None:
-    """Write step.onnx. Raises BackendError when the file is not what ONNX's checker calls valid at opset 17."""
+def export_step(graph: StepGraph, path: Path, target: str = "10") -> None:
+    """Write the step graph. Raises BackendError when it is not valid ONNX, or not what TensorRT `target` takes."""
     values = graph.model.config.values
     zeros = (
         torch.zeros(1, graph.eye.config.feature_dim),
@@ -54,13 +81,12 @@ def export_step(graph: StepGraph, path: Path) -> None:
         torch.zeros(1, values),
         torch.zeros(1, values),
     )
-    example = (*zeros, *flatten_state(graph.model.initial_state()))
-    inputs, outputs = tensor_names(graph.model.config)
-    written = _tidied(_export(graph.eval(), example, inputs, outputs))
-    try:
-        onnx.checker.check_model(written, full_check=True)
-    except onnx.checker.ValidationError as error:
-        raise BackendError(f"{path}: the exporter wrote an invalid graph ({str(error).splitlines()[0]})") from error
+    example = [*zeros, *flatten_state(graph.initial_state())]
+    if graph.caches == "delta":
+        example += [torch.arange(lookback - 1, dtype=torch.int32) for lookback in graph.model.config.lookback]
+    inputs, outputs = tensor_names(graph.model.config, graph.caches)
+    written = _tidied(_export(graph.eval(), tuple(example), inputs, outputs))
+    check_graph(written, target, str(path))
     path.write_bytes(written.SerializeToString(deterministic=True))
 
 
@@ -78,6 +104,7 @@ def _export(module: nn.Module, example: tuple[Tensor, ...], inputs: list[str], o
                 input_names=inputs,
                 output_names=outputs,
                 opset_version=OPSET,
+                custom_translation_table={torch.ops.aten.index_select.default: _gather},
                 dynamo=True,
                 external_data=False,
                 verbose=False,
@@ -87,6 +114,11 @@ def _export(module: nn.Module, example: tuple[Tensor, ...], inputs: list[str], o
             logger.setLevel(level)
     assert program is not None
     return program.model_proto
+
+
+def _gather(values: Any, dim: int, index: Any) -> Any:
+    """Translate index_select: the exporter's own way takes the index through int64, which no step graph shall hold."""
+    return opset17.Gather(values, index, axis=dim)
 
 
 def _tidied(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -252,7 +252,8 @@ class CausalHal(nn.Module):
         keys, values = [], []
         below = x
         for index, layer in enumerate(self.layers):
-            valid = known[:, -self.config.lookback[index] : -1]
+            assert isinstance(layer, BandLayer)
+            valid = known[:, -layer.lookback : -1]
             rings = Rings(state.keys[index], state.values[index], orders[index])
             x, key, value = layer.look_up(x, rings, valid)
             keys.append(key)
