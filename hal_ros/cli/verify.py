@@ -46,7 +46,7 @@ def _measured(bundle: Bundle, backend: Backend, ticks: int) -> dict[str, Any]:
 
     from hal_ros.compile.engine_report import latency_ms, versions
     from hal_ros.core.errors import BackendError
-    from hal_ros.runtime.backend import open_backend
+    from hal_ros.runtime.backend import about, open_backend
     from hal_ros.runtime.golden import LIMITS, check_golden, gate
 
     precision = getattr(backend, "precision", "fp32")
@@ -57,7 +57,6 @@ def _measured(bundle: Bundle, backend: Backend, ticks: int) -> dict[str, Any]:
         golden = ""
     except BackendError as error:
         golden = str(error)
-    about = getattr(backend, "about", dict)
     return {
         "accepted": verdict.holds and not golden,
         "bundle": bundle.card.name,
@@ -69,7 +68,7 @@ def _measured(bundle: Bundle, backend: Backend, ticks: int) -> dict[str, Any]:
         "limits": asdict(limits),
         "golden": golden or "as stored",
         "latency_ms": latency_ms(bundle, backend, ticks),
-        "about": about(),
+        "about": about(backend),
     }
 
 

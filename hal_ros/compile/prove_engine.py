@@ -16,7 +16,7 @@ from typing import Any
 
 from hal_ros.compile.child import run_here
 from hal_ros.compile.engine_report import latency_ms
-from hal_ros.runtime.backend import open_backend
+from hal_ros.runtime.backend import about, open_backend
 from hal_ros.runtime.card import Bundle, load_bundle
 from hal_ros.runtime.engine_cache import ENCODER_PLAN, STEP_PLAN, Engines
 from hal_ros.runtime.golden import LIMITS, gate
@@ -50,8 +50,8 @@ def prove(bundle: Bundle, engines: Engines) -> dict[str, Any]:
     backend = TensorRtBackend(bundle, engines)
     print("comparing with ONNX Runtime", flush=True)
     verdict = gate(bundle, backend, open_backend(bundle, "onnxruntime")[0], limits)
-    proof = {"fault": verdict.fault, "parity": verdict.as_dict(), "limits": dataclasses.asdict(limits)}
-    proof |= {"graphs": backend.graphs, "engine": backend.about()}
+    proof: dict[str, Any] = {"fault": verdict.fault, "parity": verdict.as_dict()}
+    proof |= {"limits": dataclasses.asdict(limits), "graphs": backend.graphs, "engine": about(backend)}
     if verdict.holds:
         print("measuring", flush=True)
         proof["latency_ms"] = latency_ms(bundle, backend)

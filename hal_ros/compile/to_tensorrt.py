@@ -109,7 +109,8 @@ def _engines(shop: Workshop, precision: str) -> tuple[Engines | None, str]:
         report = _build(shop, precision, folder)
         fault = _prove(shop, precision, folder, report)
         if fault:
-            return None, f"rejected, {fault}; kept in {shop.cache.reject(key, folder, report)}"
+            shop.say(f"{precision}: kept aside with its report, {shop.cache.reject(key, folder, report)}")
+            return None, f"rejected, {fault}"
         engines = shop.cache.store(key, folder, report)
         shop.say(f"{precision}: accepted, {engines.folder}")
         return engines, ""
@@ -160,7 +161,7 @@ def _prove(shop: Workshop, precision: str, folder: Path, report: dict[str, Any])
     proof = folder / PROOF
     arguments = ["hal_ros.compile.prove_engine", str(shop.bundle.folder), str(folder), precision, str(proof)]
     try:
-        run_child(arguments, folder / "proof.log", "proof", shop.say, shop.options.every_s)
+        run_child(arguments, folder / "proof.log", "engines", shop.say, shop.options.every_s)
         report |= json.loads(proof.read_bytes())
         proof.unlink()
     except BackendError as error:  # an engine that does not even run
