@@ -15,7 +15,6 @@ import json
 import os
 import platform
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -192,8 +191,9 @@ class EngineCache:
             _lock(lock.fileno(), say)
             for left in self.root.glob(f"{STAGING}*"):  # of a builder that was killed: nobody else holds the lock
                 shutil.rmtree(left, ignore_errors=True)
+            folder = self.root / f"{STAGING}{os.getpid()}"  # not by tempfile, which would let nobody else read it
             try:
-                folder = Path(tempfile.mkdtemp(prefix=STAGING, dir=self.root))
+                folder.mkdir()
             except OSError as error:
                 raise self._unwritable(error) from error
             try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -73,7 +75,7 @@ def read_golden(bundle: Bundle) -> list[GoldenTick]:
     """
     path = bundle.path(GOLDEN)
     try:
-        with np.load(path) as stored:
+        with path.open("rb") as file, np.load(file) as stored:  # numpy leaves a damaged file open
             columns = [
                 stored[name] for name in ("images", "image_valid", "joints", "joints_valid", *StepOutput._fields)
             ]
@@ -81,7 +83,7 @@ def read_golden(bundle: Bundle) -> list[GoldenTick]:
             GoldenTick(image, float(image_valid), joints, joints_valid, StepOutput(log_probs, lagged, float(boundary)))
             for image, image_valid, joints, joints_valid, log_probs, lagged, boundary in zip(*columns, strict=True)
         ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise CardError(f"{path}: can't be read as golden arrays ({error})") from error
     if not ticks:
         raise CardError(f"{path}: holds no ticks; expected at least one")

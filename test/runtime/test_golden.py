@@ -159,6 +159,17 @@ def test_golden_arrays_of_another_form_are_named(bundle: Bundle, missing: str) -
         read_golden(bundle)
 
 
+@pytest.mark.parametrize("harm", ["truncated", "flipped", "empty"])
+def test_damaged_golden_arrays_are_named(bundle: Bundle, harm: str) -> None:
+    path = bundle.path(GOLDEN)
+    data = path.read_bytes()
+    middle = len(data) // 2
+    flipped = data[:middle] + bytes(byte ^ 0xFF for byte in data[middle : middle + 64]) + data[middle + 64 :]
+    path.write_bytes({"truncated": data[:middle], "flipped": flipped, "empty": b""}[harm])
+    with pytest.raises(CardError, match=r"golden\.npz: can't be read"):
+        read_golden(bundle)
+
+
 def test_a_bundle_without_golden_arrays_is_refused(bundle: Bundle, reference: Backend) -> None:
     files = {name: value for name, value in bundle.card.files.items() if name != GOLDEN}
     with pytest.raises(CardError, match=r"names no file 'golden\.npz'"):
