@@ -48,12 +48,13 @@ def load(path: Path) -> Features:
 def _encode(episode: episodes.Episode, encoder: Path) -> Features:
     session = _session(encoder)
     (output,) = session.get_outputs()
+    dtype = np.float32 if session.get_inputs()[0].type == "tensor(float)" else np.uint8
     features = np.zeros((len(episode.stamp_ns), output.shape[1]), np.float16)
     for tick in range(len(features)):
         if episode.held[tick]:
             features[tick] = features[tick - 1]
         elif episode.image_valid[tick]:
-            features[tick] = session.run(None, {"image": episode.images[tick][None]})[0][0]
+            features[tick] = session.run(None, {"image": episode.images[tick][None].astype(dtype, copy=False)})[0][0]
     return features
 
 

@@ -183,6 +183,8 @@ def test_a_second_call_reads_the_cache_and_a_changed_bag_or_setting_does_not(tmp
     with monkeypatch.context() as patch:
         patch.setattr(episodes, "ingest", lambda *_: pytest.fail("ingested twice"))
         assert episodes.cached(bag, CARD, episodes.USUAL_TOPICS, cache) == folder
+        floats = replace(CARD, image=ImageSpec(SIDE, "float32"))  # what the graph takes changes no picture
+        assert episodes.cached(bag, floats, episodes.USUAL_TOPICS, cache) == folder
     assert episodes.cached(bag, replace(CARD, rate_hz=5.0), episodes.USUAL_TOPICS, cache) != folder
     (bag / episodes.TRANSCRIPT).write_text("grasp\n")
     assert episodes.cached(bag, CARD, episodes.USUAL_TOPICS, cache) != folder
