@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from hal_ros.runtime.card import CACHES, TARGETS
 
 if TYPE_CHECKING:
     from hal_ros.compile.bundle import Golden
@@ -19,38 +22,60 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("run_folder", type=Path, help="folder that `hal train` wrote, e.g. runs/tabletop-1a2b3c4d")
     parser.add_argument("--out", type=Path, help="folder of the bundle (default: models/<name>)")
+    parser.add_argument(
+        "--target",
+        choices=TARGETS,
+        default="10",
+        help="the oldest TensorRT that is to take the graphs (default: 10); for 8.6 pictures go in as float32",
+    )
+    parser.add_argument(
+        "--caches",
+        choices=CACHES,
+        default="shift",
+        help="shift moves each cache by one row a tick (default); delta writes one row, for windows beyond 512 ticks",
+    )
+    parser.add_argument("--reference", action="store_true", help="add weights.npz, for the torch back end")
 
 
 def run(args: argparse.Namespace) -> int:
     """Export."""
-    export_run(args.run_folder, args.out)
+    export_run(args.run_folder, args.out, args.target, args.caches, args.reference)
     return 0
 
 
-def export_run(folder: Path, out: Path | None = None) -> Bundle:
-    """Write the bundle of a run's best epoch. Raises BackendError when the ONNX graph differs from the model.
+def export_run(
+    folder: Path, out: Path | None = None, target: str = "10", caches: str = "shift", reference: bool = False
+) -> Bundle:
+    """Write the bundle of a run's best epoch. Raises BackendError when an ONNX graph differs from the model.
 
     Temperatures and decoder are chosen by the labels that lie in the run's folder, or else by the annotations.
     """
-    from dataclasses import replace
-
     from hal_ros.cli.ingest import ingest
-    from hal_ros.compile.bundle import write_bundle
+    from hal_ros.compile.bundle import Encoders, write_bundle
     from hal_ros.compile.to_onnx import StepGraph
+    from hal_ros.core.types import ImageSpec
+    from hal_ros.model.encoder import build_encoder
     from hal_ros.train import stages
 
     run = stages.load_run(folder)
-    card, encoder, (training, validation) = ingest(run.config, (stages.TRAINING, stages.VALIDATION))
+    card, trained_on, (training, validation) = ingest(run.config, (stages.TRAINING, stages.VALIDATION))
     decoder = _choose(run, folder, training, validation)
     origin = stages.trained_from(run, folder, training, validation)
-    card = replace(card, decoder=decoder, trained_from=origin)
+    size, stage = run.config.data.image_size_px, run.config.data.encoder_stage
+    image = ImageSpec(size, "float32" if target == "8.6" else "uint8")
+    encoders = Encoders(*(build_encoder(size, stage, image.dtype, half) for half in (False, True)))
+    card = replace(card, image=image, target=target, decoder=decoder, trained_from=origin)
     out = out or Path("models") / run.config.name
-    bundle, parity = write_bundle(StepGraph(run.eye, run.model), card, encoder, _golden(validation), out)
-    size = sum(path.stat().st_size for path in out.iterdir()) / 1e6
-    print(
-        f"{out}: {size:.1f} MB, {bundle.sha256[:12]}; over {parity.ticks} ticks outputs differ from torch by at most "
-        f"{parity.output_error:.1e}, state by {parity.state_error:.1e}, equal labels {parity.label_agreement:.0%}"
-    )
+    graph = StepGraph(run.eye, run.model, caches)
+    bundle, proof = write_bundle(graph, card, encoders, _golden(validation), out, trained_on, reference)
+    size_mb = sum(path.stat().st_size for path in out.iterdir()) / 1e6
+    print(f"{out}: {size_mb:.1f} MB, {bundle.sha256[:12]}, caches {caches}, for TensorRT {target} and later")
+    for precision, parity in proof.steps.items():
+        print(
+            f"{precision}: over {parity.ticks} ticks outputs differ from torch by at most {parity.output_error:.1e}, "
+            f"state by {parity.state_error:.1e}, equal labels {parity.label_agreement:.1%}; features differ by "
+            f"{proof.features[precision]:.1e} standard deviations"
+        )
     return bundle
 
 

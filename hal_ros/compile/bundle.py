@@ -1,21 +1,41 @@
-"""A trained model becomes a bundle: encoder, step graph, golden arrays, card; parity is proven on the way."""
+"""A trained model becomes a bundle: graphs in both precisions, golden arrays, card; parity is proven on the way."""
 
 from __future__ import annotations
 
-import shutil
+import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import onnx
 
-from hal_ros.compile.parity import Parity, prove
+from hal_ros.compile.half import halved
+from hal_ros.compile.operators import check_graph
+from hal_ros.compile.parity import Parity, prove, prove_encoder
 from hal_ros.compile.to_onnx import StepGraph, export_step
+from hal_ros.core.errors import BackendError
 from hal_ros.core.types import ByteArray, FloatArray, ModelCard, StepInput, StepOutput
 from hal_ros.runtime.backend import open_backend
-from hal_ros.runtime.card import ENCODER, GOLDEN, STEP, Bundle, save_card
-from hal_ros.runtime.golden import check_golden
+from hal_ros.runtime.card import (
+    CARD,
+    ENCODER,
+    ENCODER_FP16,
+    FILES,
+    GOLDEN,
+    PRECISIONS,
+    STEP,
+    STEP_FP16,
+    WEIGHTS,
+    Bundle,
+    graph_files,
+    load_bundle,
+    save_card,
+)
+from hal_ros.runtime.golden import LIMITS, check_golden, gate
+
+WEIGHTS_FORMAT = 1
 
 
 class Golden(NamedTuple):
@@ -27,28 +47,104 @@ class Golden(NamedTuple):
     joints_valid: FloatArray  # (N, 3J)
 
 
-def write_bundle(
-    graph: StepGraph, card: ModelCard, encoder: Path, golden: Golden, folder: Path
-) -> tuple[Bundle, Parity]:
-    """Write a bundle folder; what stood there under the same names is replaced.
+class Encoders(NamedTuple):
+    """One image encoder in both precisions, taking pictures of the card's dtype."""
 
-    Raises BackendError when the step graph differs from the torch model.
+    fp32: onnx.ModelProto
+    fp16: onnx.ModelProto
+
+
+class Proof(NamedTuple):
+    """What was found on the way, by precision."""
+
+    steps: dict[str, Parity]
+    features: dict[str, float]  # largest difference from the encoder of training, in standard deviations
+
+
+@dataclass(frozen=True)
+class _Halved(Bundle):
+    """The same bundle with its half-precision graphs in the places of the others, for back ends that know no half."""
+
+    def path(self, name: str) -> Path:
+        return super().path({ENCODER: ENCODER_FP16, STEP: STEP_FP16}.get(name, name))
+
+
+def write_bundle(
+    graph: StepGraph,
+    card: ModelCard,
+    encoders: Encoders,
+    golden: Golden,
+    folder: Path,
+    trained_on: Path | None = None,
+    reference: bool = False,
+) -> tuple[Bundle, Proof]:
+    """Write a bundle folder; what stood there under the same names is replaced, once all is proven.
+
+    `trained_on` is the encoder.onnx whose features the model learned from, where it is another file than the fp32
+    one; with `reference` the weights go along for the torch back end. The card's target and image dtype decide what
+    the graphs are checked for, the graph's caches what the card says of them.
+    Raises BackendError naming the file, and the node or tensor, that is not what it should be; that file then lies in
+    `<folder>.unfinished`.
     """
+    folder = folder.absolute()
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
+    unfinished.mkdir(parents=True, exist_ok=True)
+    _clear(unfinished)
+    features = {p: _write_encoder(encoders, p, card.target, golden, unfinished, trained_on) for p in PRECISIONS}
+    steps = {p: _write_step(graph, p, card.target, unfinished) for p in PRECISIONS}
+    if reference:
+        write_weights(graph, unfinished / WEIGHTS)
+    width, window = graph.eye.config.feature_dim, graph.model.config.window_ticks
+    card = replace(card, feature_dim=width, window_ticks=window, caches=graph.caches)
+    write_golden(save_card(card, unfinished), golden)
+    bundle = save_card(card, unfinished)
+    check_golden(bundle, open_backend(bundle, "onnxruntime")[0])
+    _check_half(bundle)
+    return _put_in_place(unfinished, folder), Proof(steps, features)
+
+
+def _put_in_place(unfinished: Path, folder: Path) -> Bundle:
+    """Move the files over; a card whose files are only half there is refused by whoever loads it meanwhile."""
     folder.mkdir(parents=True, exist_ok=True)
-    export_step(graph, folder / STEP)
-    parity = prove(graph, folder / STEP)
-    shutil.copyfile(encoder, folder / ENCODER)
-    card = replace(card, feature_dim=graph.eye.config.feature_dim, window_ticks=graph.model.config.window_ticks)
-    bundle = save_card(card, folder, (ENCODER, STEP))
-    write_golden(bundle, golden)
-    bundle = save_card(card, folder)
-    check_golden(bundle, open_backend(bundle)[0])
-    return bundle, parity
+    _clear(folder)  # also an older export's optional files, which would be taken for this one's
+    for path in unfinished.iterdir():
+        path.replace(folder / path.name)
+    unfinished.rmdir()
+    return load_bundle(folder)
+
+
+def _clear(folder: Path) -> None:
+    for name in (CARD, *FILES):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _write_encoder(
+    encoders: Encoders, precision: str, target: str, golden: Golden, folder: Path, trained_on: Path | None
+) -> float:
+    path, model = folder / graph_files(precision)[0], getattr(encoders, precision)
+    check_graph(model, target, str(path))
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    return prove_encoder(trained_on or folder / ENCODER, path, golden.images, precision)
+
+
+def _write_step(graph: StepGraph, precision: str, target: str, folder: Path) -> Parity:
+    path = folder / graph_files(precision)[1]
+    export_step(graph if precision == "fp32" else halved(graph), path, target)
+    return prove(graph, path, precision)
+
+
+def _check_half(bundle: Bundle) -> None:
+    """Stream the golden inputs through the half-precision pair: real pictures give other features than random ones."""
+    half = _Halved(bundle.card, bundle.folder, bundle.sha256)
+    backend, single = (open_backend(each, "onnxruntime")[0] for each in (half, bundle))
+    verdict = gate(bundle, backend, single, LIMITS["fp16"])
+    if not verdict.holds:
+        raise BackendError(f"{bundle.path(STEP_FP16)}: on golden inputs, {verdict.fault}")
 
 
 def write_golden(bundle: Bundle, golden: Golden) -> None:
     """Run the inputs through the default back end and store them with its outputs."""
-    backend, _ = open_backend(bundle)
+    backend, _ = open_backend(bundle, "onnxruntime")
     state, outputs = backend.initial_state(), []
     for image, image_valid, joints, joints_valid in zip(*golden, strict=True):
         inputs = StepInput(backend.encode(image), float(image_valid), joints, joints_valid)
@@ -60,3 +156,18 @@ def write_golden(bundle: Bundle, golden: Golden) -> None:
 
 def _stacked(outputs: Sequence[StepOutput]) -> dict[str, FloatArray]:
     return {name: np.stack([getattr(o, name) for o in outputs]).astype(np.float32) for name in StepOutput._fields}
+
+
+def write_weights(graph: StepGraph, path: Path) -> None:
+    """Write what rebuilds eye and model: `about`, JSON of their configurations, beside the tensors eye/… and model/….
+
+    Nothing in the file can run code; `numpy.load(path, allow_pickle=False)` reads it.
+    """
+    about = {"format": WEIGHTS_FORMAT, "eye": graph.eye.config.to_json(), "hal": graph.model.config.to_json()}
+    parts = {"eye": graph.eye.state_dict(), "model": graph.model.state_dict()}
+    arrays: dict[str, Any] = {
+        f"{part}/{name}": tensor.detach().cpu().numpy()
+        for part, tensors in parts.items()
+        for name, tensor in tensors.items()
+    }
+    np.savez(path, about=np.array(json.dumps(about)), **arrays)
