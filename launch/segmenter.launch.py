@@ -26,14 +26,17 @@ ARGUMENTS = {
     "image_topic": ("", "Camera topic, without the suffix of its transport."),
     "image_transport": ("", "raw or compressed."),
     "joint_topic": ("", "Topic of the joint states."),
-    "backend": ("", "auto or onnxruntime."),
+    "backend": ("", "auto, onnxruntime, tensorrt or torch."),
+    "precision": ("", "fp16 or fp32, of tensorrt's engines."),
+    "build_on_start": ("", "true: build tensorrt's engines while configuring, where they are missing."),
     "autostart": ("true", "Configure and activate at start; false leaves it to a lifecycle manager."),
     "use_sim_time": ("false", "Take time from /clock."),
     "log_level": ("info", "debug, info, warn, error or fatal."),
     "record": ("false", "Record the inputs and the answers, too; see record.launch.py for where."),
 }
 RECORDED = ("model", "namespace", "image_topic", "joint_topic", "use_sim_time", "log_level")  # handed to the recorder
-OPTIONAL = ("model", "image_topic", "image_transport", "joint_topic", "backend")
+FLAGS = ("autostart", "use_sim_time", "build_on_start")
+OPTIONAL = ("model", "image_topic", "image_transport", "joint_topic", "backend", "precision")
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -71,7 +74,7 @@ def segmenter(context: LaunchContext) -> list[Node]:
     """Make the node, once the arguments have their values."""
     values = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     chosen = {name: values[name] for name in OPTIONAL if values[name]}
-    flags = {name: values[name].lower() in ("true", "1") for name in ("autostart", "use_sim_time")}
+    flags = {name: values[name].lower() in ("true", "1") for name in FLAGS if values[name]}
     return [
         Node(
             package="hal_ros",

@@ -69,20 +69,22 @@ class Segmenter:
         return SegmenterState(NO_GRID, -1, fresh, decode.INITIAL, None, (), None, segments)
 
     def finish(self, state: SegmenterState, detected_ns: int) -> tuple[tuple[BoundaryEstimate, ...], SegmenterState]:
-        """Close the open segment, if there is one, and return a fresh state.
+        """Close the open segment, if there is one, and return a fresh state."""
+        return self.close(state, detected_ns), self.start(state.segments)
 
-        The closing boundary stands one period after the newest confirmed tick, and is never detected before it; ticks
-        that still waited for their confirmed answer get none.
+    def close(self, state: SegmenterState, detected_ns: int) -> tuple[BoundaryEstimate, ...]:
+        """Return the boundary that ends the open segment, if there is one, without the backend, which may be gone.
+
+        It stands one period after the newest confirmed tick, and is never detected before it; ticks that still waited
+        for their confirmed answer get none.
         """
-        fresh = self.start(state.segments)
         last = state.segment
         if last is None:
-            return (), fresh
+            return ()
         end_ns = last.newest_ns + self.card.period_ns
         detected_ns = max(detected_ns, end_ns)  # after a jump back the newest stamp is of another time
         duration_ns = end_ns - last.start_ns
-        closing = BoundaryEstimate(end_ns, detected_ns, last.action, NO_ACTION, last.confidence, 0, duration_ns)
-        return (closing,), fresh
+        return (BoundaryEstimate(end_ns, detected_ns, last.action, NO_ACTION, last.confidence, 0, duration_ns),)
 
     def step(
         self, observation: Observation, state: SegmenterState

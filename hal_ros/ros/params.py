@@ -14,6 +14,7 @@ from rclpy.parameter import Parameter
 
 from hal_ros.core.errors import ConfigError
 from hal_ros.runtime.backend import CHOICES
+from hal_ros.runtime.card import PRECISIONS
 
 Parameters = TypeVar("Parameters")
 
@@ -71,10 +72,24 @@ class SegmenterParameters:
     )
     backend: str = parameter(
         "auto",
-        "What runs the model. auto takes the fastest one that works here and says why; any other is taken or refused.",
+        "What runs the model. auto takes tensorrt where it has engines that give the golden outputs, else onnxruntime, "
+        "and says why; any other is taken or refused. torch needs a bundle exported with its weights.",
         choices=CHOICES,
     )
+    providers: str = parameter(
+        "",
+        "onnxruntime only: its execution providers by name, separated by commas, most wanted first, such as "
+        "CUDAExecutionProvider. One that does not start is refused. Empty: the CPU.",
+    )
     threads: int = parameter(1, "Threads that the backend may use on the CPU.", (1, 64))
+    precision: str = parameter(
+        "fp16", "tensorrt only: precision of the engines; the other backends compute in fp32.", choices=PRECISIONS
+    )
+    build_on_start: bool = parameter(
+        False,
+        "tensorrt only: build missing engines while configuring, which takes minutes. False: configure fails, or auto "
+        "takes onnxruntime, with the command that builds them.",
+    )
     autostart: bool = parameter(
         False, "Configure and activate at start, without a lifecycle manager; ends with code 1 when that fails."
     )
@@ -136,7 +151,9 @@ def _wrong_choice(field: dataclasses.Field[Any], value: Any) -> str:
     choices = field.metadata["choices"]
     if not choices or value in choices:
         return ""
-    return f"parameter {field.name} is {value!r}: expected one of {', '.join(choices)}"
+    near = difflib.get_close_matches(str(value), choices, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"parameter {field.name} is {value!r}: expected one of {', '.join(choices)}{hint}"
 
 
 def _descriptor(field: dataclasses.Field[Any]) -> ParameterDescriptor:

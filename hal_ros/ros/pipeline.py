@@ -163,10 +163,14 @@ class Pipeline:
 
     def finish(self) -> None:
         """Close the open segment and start a fresh stream; segment ids go on."""
-        newest_ns = 0 if self._newest is None else self._newest.stamp_ns
-        boundaries, self._state = self._segmenter.finish(self._state, newest_ns)
-        self._publish(boundaries)
+        self.close()
+        self._state = self._segmenter.start(self._state.segments)
         self._plan = None if self._tracker is None else self._tracker.start()
+
+    def close(self) -> None:
+        """Close the open segment: the last that a pipeline does, also when its backend is gone."""
+        newest_ns = 0 if self._newest is None else self._newest.stamp_ns
+        self._publish(self._segmenter.close(self._state, newest_ns))
 
     def _follow_plan(self, estimate: ActionEstimate, origin_ns: int) -> None:
         if self._tracker is None or self._plan is None:

@@ -44,7 +44,7 @@ def run(make_node: Callable[[], Any], arguments: Sequence[str] | None = None) ->
     """Make a node, spin it until SIGINT, SIGTERM or a shutdown of the context, and end it; returns the exit code.
 
     Beside what every node has, it needs `start()`, which may raise HalError, and `stop()`, called while messages can
-    still be published.
+    still be published. Its `is_ending` is set: it tells whether a signal came, for callbacks that last long.
 
     rclpy's own handlers would invalidate the context at once, so that a node could not publish its last messages;
     and a KeyboardInterrupt may come anywhere. So signals only set a flag here, however many come.
@@ -61,6 +61,7 @@ def run(make_node: Callable[[], Any], arguments: Sequence[str] | None = None) ->
     try:
         _init(arguments)
         node = make_node()
+        node.is_ending = lambda: ended
         _spin(node, lambda: ended)
     except HalError as error:
         print(f"hal_ros: {error}", file=sys.stderr)

@@ -106,6 +106,7 @@ def _facts(configured: Configured) -> dict[str, str]:
         "bundle_sha256": bundle.sha256,
         "backend": configured.segmenter.backend.name,
         "backend_reason": configured.reason,
+        **{f"backend_{name}": value for name, value in configured.about.items()},
     }
 
 

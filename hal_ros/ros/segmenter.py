@@ -6,6 +6,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_srvs.srv import Trigger
 
-from hal_ros.core.errors import ConfigError, HalError
+from hal_ros.core.errors import BackendError, ConfigError, HalError
 from hal_ros.core.known_plan import PlanTracker, plan_ids, plan_names
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.types import Backend
@@ -29,7 +30,7 @@ from hal_ros.ros.inputs import message_filters
 from hal_ros.ros.params import SegmenterParameters
 from hal_ros.ros.reporter import Reporter
 from hal_ros.ros.session import Configured, Session
-from hal_ros.runtime.backend import BackendOptions, open_backend
+from hal_ros.runtime.backend import BackendOptions, about, open_backend
 from hal_ros.runtime.card import Bundle, load_bundle
 from hal_ros.runtime.golden import check_golden
 
@@ -37,12 +38,12 @@ ANSWER_QOS = QoSProfile(depth=50)
 LATCHED_QOS = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 FAILURE, ERROR = TransitionCallbackReturn.FAILURE, TransitionCallbackReturn.ERROR
 
-OpenBackend = Callable[[Bundle, SegmenterParameters], tuple[Backend, str]]
+OpenBackend = Callable[[Bundle, str, BackendOptions], tuple[Backend, str]]
 
 
-def open_proven_backend(bundle: Bundle, parameters: SegmenterParameters) -> tuple[Backend, str]:
+def open_proven_backend(bundle: Bundle, choice: str, options: BackendOptions) -> tuple[Backend, str]:
     """Open the backend and compare it with the bundle's golden outputs, which warms it up too."""
-    backend, reason = open_backend(bundle, parameters.backend, BackendOptions(parameters.threads))
+    backend, reason = open_backend(bundle, choice, options)
     check_golden(bundle, backend)
     return backend, reason
 
@@ -53,12 +54,15 @@ class SegmenterNode(LifecycleNode):
     def __init__(self, open_backend: OpenBackend = open_proven_backend, **options: Any) -> None:
         """Declare the parameters; raises ConfigError for one that is unknown or out of range."""
         super().__init__("segmenter", **options)
+        self.is_ending: Callable[[], bool] = lambda: False
         self._open_backend = open_backend
         self._configured: Configured | None = None
         self._session: Session | None = None
         self._finalised = False
         self._failure = ""
         self._worker_error: Exception | None = None
+        self._reopened = False  # since somebody else activated the node
+        self._reopening = False
         self._segments = 0
         self._first_look: Any = None
         try:
@@ -173,7 +177,7 @@ class SegmenterNode(LifecycleNode):
         plan = plan_ids(plan_names(parameters.plan), card.vocabulary)
         to_rgb = rgb_converter(parameters.image_conversion)
         cv2.setNumThreads(parameters.threads)
-        backend, reason = self._open_backend(bundle, parameters)
+        backend, reason = self._open_backend(bundle, parameters.backend, self._options(parameters))
         warm_up(card)
         vocabulary = self.create_publisher(Vocabulary, "~/vocabulary", LATCHED_QOS)
         vocabulary.publish(serialise(vocabulary_message(card, bundle.sha256)))
@@ -182,6 +186,7 @@ class SegmenterNode(LifecycleNode):
             bundle=bundle,
             segmenter=Segmenter(card, backend),
             reason=reason,
+            about=about(backend),
             to_rgb=to_rgb,
             labels=self._make_answer_publisher(ActionLabel, "action_label"),
             boundaries=self._make_answer_publisher(BoundaryEvent, "action_boundary"),
@@ -197,10 +202,30 @@ class SegmenterNode(LifecycleNode):
             f"{backend.name} ({reason}), in {(time.perf_counter_ns() - began_ns) / 1e9:.1f} s"
         )
 
+    def _options(self, parameters: SegmenterParameters) -> BackendOptions:
+        return BackendOptions(
+            threads=parameters.threads,
+            providers=tuple(filter(None, (name.strip() for name in parameters.providers.split(",")))),
+            precision=parameters.precision,
+            build_on_start=parameters.build_on_start,
+            progress=self._say_progress,
+            warn=self._say_warning,
+            cancelled=lambda: self.is_ending() or not self.context.ok(),
+        )
+
+    def _say_progress(self, line: str) -> None:
+        self.get_logger().info(line)
+        # The report's timer waits, as all callbacks do, until configure is done.
+        self._reporter.publish(f"configuring: {line}", "", params.read(self, SegmenterParameters), None, None)
+
+    def _say_warning(self, line: str) -> None:
+        self.get_logger().warning(line)
+
     def _activate(self) -> None:
         ready = self._configured
         assert ready is not None  # the lifecycle activates only what is configured
         self._failure, self._worker_error = "", None
+        self._reopened = self._reopening
         self._reporter.restart()
         self._session = Session(self, ready, self._segments, self._on_worker_error)
         self._first_look = self.create_timer(
@@ -257,6 +282,34 @@ class SegmenterNode(LifecycleNode):
         trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         self.get_logger().error(f"{self._failure}\n{trace}")
         self._report()
+        self._worker_error = None  # its traceback holds on to the backend
+        if isinstance(error, BackendError) and self.state == "inactive" and not self._reopened:
+            self._reopen()
+
+    def _reopen(self) -> None:
+        """Open the backend again and become active again, once: a GPU may come back, or auto may find another way.
+
+        The next failure leaves the node inactive, unless somebody else has activated it in the meantime.
+        """
+        ready = self._configured
+        assert ready is not None
+        try:
+            backend, reason = self._open_backend(
+                ready.bundle, ready.parameters.backend, self._options(ready.parameters)
+            )
+        except Exception as error:  # noqa: BLE001  # whatever a broken driver makes of it, the node stays
+            self._failure += f"; it can't be opened again: {error}"
+            self.get_logger().error(self._failure)
+            self._report()
+            return
+        segmenter = Segmenter(ready.bundle.card, backend)
+        self._configured = replace(ready, segmenter=segmenter, reason=reason, about=about(backend))
+        self.get_logger().warning(f"the backend was opened again: {backend.name} ({reason})")
+        self._reopening = True
+        try:
+            self.trigger_activate()
+        finally:
+            self._reopening = False
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if self._session is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,7 @@ class Configured:
     bundle: Bundle
     segmenter: Segmenter
     reason: str  # why this backend
+    about: Mapping[str, str]  # what the backend says of itself
     to_rgb: ToRgb
     labels: Any  # lifecycle publishers
     boundaries: Any
@@ -93,4 +94,4 @@ class Session:
         if not self._worker.stop(STOP_TIMEOUT_S):
             raise BackendError(f"the backend did not return within {STOP_TIMEOUT_S} s")
         if publish:
-            self.pipeline.finish()
+            self.pipeline.close()

@@ -85,7 +85,7 @@ def test_a_failing_configure_is_logged_and_can_be_repeated(
     rig.nodes.pop()
     broken = True
 
-    def open_backend(bundle: Any, _: Any) -> tuple[FakeBackend, str]:
+    def open_backend(bundle: Any, *_: Any) -> tuple[FakeBackend, str]:
         if broken:
             raise error
         return FakeBackend(bundle.card), "repaired"

@@ -18,7 +18,19 @@ import sys
 from fakes import FakeBackend
 from hal_ros.ros.process import run
 from hal_ros.ros.segmenter import SegmenterNode
-sys.exit(run(lambda: SegmenterNode(lambda bundle, _: (FakeBackend(bundle.card), "by the test"))))
+sys.exit(run(lambda: SegmenterNode(lambda bundle, *_: (FakeBackend(bundle.card), "by the test"))))
+"""
+
+# Its engines take for ever to build.
+BUILDING_NODE = """
+import sys
+from hal_ros.ros.process import run
+from hal_ros.ros.segmenter import SegmenterNode
+from hal_ros.runtime import building
+building._command = lambda *_: [sys.executable, "-c", "import signal; print('started', flush=True); signal.pause()"]
+def open_backend(bundle, choice, options):
+    building.build_engines(bundle, options.precision, options.progress, options.cancelled)
+sys.exit(run(lambda: SegmenterNode(open_backend)))
 """
 
 
@@ -58,6 +70,27 @@ def test_signals_end_an_active_node_in_order(
                 process.send_signal(kind)
         assert process.wait(DEADLINE_S) == 0
     assert "Traceback" not in "".join(lines)
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_a_node_that_builds_engines(
+    kind: signal.Signals, child_environment: dict[str, str], tmp_path: Path
+) -> None:
+    from fakes import make_card
+
+    from hal_ros.runtime.card import save_card
+
+    save_card(make_card(), tmp_path)
+    arguments = ["--ros-args", "-p", f"model:={tmp_path}", "-p", "autostart:=true"]
+    with start(BUILDING_NODE, child_environment, *arguments) as process:
+        assert process.stderr is not None
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if "started" in line:
+                process.send_signal(kind)
+        assert process.wait(DEADLINE_S) == 1
+    assert "building engines was cancelled" in lines[-1] and "Traceback" not in "".join(lines)
 
 
 def test_a_failing_autostart_is_one_line_and_an_exit_code(child_environment: dict[str, str]) -> None:

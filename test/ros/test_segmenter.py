@@ -329,7 +329,7 @@ def test_names_are_relative_to_the_namespace(rig: Rig) -> None:
     )
     rig.nodes.append(node)
     rig.executor.add_node(node)
-    node._open_backend = lambda bundle, _: (FakeBackend(bundle.card), "by the test")
+    node._open_backend = lambda bundle, *_: (FakeBackend(bundle.card), "by the test")
     node.trigger_configure()
     names = {topic for topic, _ in node.get_topic_names_and_types()}
     rig.until(lambda: {topic for topic, _ in node.get_topic_names_and_types()} >= {"/left/action_label"})

@@ -1,0 +1,267 @@
+"""Back ends that fail: the node says so and tries once more; and a node on TensorRT, built on start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+from fakes import FakeBackend, FakeState, make_card
+from rclpy.lifecycle import TransitionCallbackReturn
+from ros_fakes import START_NS, Rig, image_message, values
+
+from hal_ros.core.errors import BackendError
+from hal_ros.core.types import StepInput, StepOutput
+from hal_ros.data.messages import to_ns
+from hal_ros.runtime.backend import BackendOptions
+from hal_ros.runtime.card import save_card
+
+pytestmark = pytest.mark.ros
+OK, ERROR = DiagnosticStatus.OK, DiagnosticStatus.ERROR
+FAILURE = TransitionCallbackReturn.FAILURE
+
+
+class Gpu:
+    """May vanish, and come back; `opened` is what was asked for whenever somebody opened a backend on it."""
+
+    def __init__(self) -> None:
+        self.gone: Exception | None = None
+        self.opened: list[tuple[str, BackendOptions]] = []
+
+    def open(self, bundle: Any, choice: str, options: BackendOptions) -> tuple[FakeBackend, str]:
+        """Stand in for the node's own opener."""
+        self.opened.append((choice, options))
+        self.check()
+        return GpuBackend(bundle.card, self), f"opened for the {len(self.opened)}. time"
+
+    def check(self) -> None:
+        if self.gone is not None:
+            raise self.gone
+
+
+class GpuBackend(FakeBackend):
+    """Can do nothing once its GPU has vanished, and never again: its context is lost."""
+
+    def __init__(self, card: Any, gpu: Gpu) -> None:
+        super().__init__(card)
+        self._gpu, self._lost = gpu, False
+
+    def initial_state(self) -> FakeState:
+        self._check()
+        return super().initial_state()
+
+    def step(self, inputs: StepInput, state: FakeState) -> tuple[StepOutput, FakeState]:
+        self._check()
+        return super().step(inputs, state)
+
+    def _check(self) -> None:
+        self._lost = self._lost or self._gpu.gone is not None
+        if self._lost:
+            raise self._gpu.gone or BackendError("context is lost")
+
+
+class Brief(Gpu):
+    """Vanishes for exactly one step: by the time that somebody opens a backend again, it is back."""
+
+    def open(self, bundle: Any, choice: str, options: BackendOptions) -> tuple[FakeBackend, str]:
+        self.gone = None
+        return super().open(bundle, choice, options)
+
+
+def active(rig: Rig, gpu: Gpu, **parameters: Any) -> Any:
+    rig.folder.mkdir(exist_ok=True)
+    save_card(make_card(), rig.folder)
+    node = rig.bare_segmenter(gpu.open, **parameters)
+    node.trigger_configure()
+    node.trigger_activate()
+    assert node.state == "active"
+    rig.until(rig.matched)
+    return node
+
+
+def vanish(rig: Rig, node: Any, gpu: Gpu, tick: int, error: Exception | None = None) -> None:
+    """Let the GPU vanish before the image of a tick, and wait until the node has seen it."""
+    gpu.gone = error or BackendError("cudaStreamSynchronize: CUDA error 700")
+    opened, session = len(gpu.opened), node._session
+    rig.show_message(image_message("red", START_NS + tick * 100_000_000), wait=False)
+    rig.until(lambda: node._session is not session and (len(gpu.opened) > opened or node.state == "inactive"))
+
+
+def test_a_gpu_that_comes_back_is_opened_again_and_labels_go_on(rig: Rig, capfd: pytest.CaptureFixture[str]) -> None:
+    gpu = Brief()
+    node = active(rig, gpu)
+    for tick in range(4):
+        rig.show("red", tick)
+    rig.diagnostics.clear()
+    vanish(rig, node, gpu, 4)
+    assert node.state == "active" and len(gpu.opened) == 2
+    rig.until(
+        lambda: any(s.level == ERROR and "CUDA error 700" in s.message for d in rig.diagnostics for s in d.status)
+    )
+    status = rig.status("model", OK, "labels per second")
+    assert values(status)["backend_reason"] == "opened for the 2. time"
+    assert "the backend was opened again" in capfd.readouterr().err
+    rig.until(rig.matched)
+    for tick in range(10, 13):
+        rig.show("blue", tick)
+    assert [label.label for label in rig.labels[-3:]] == ["blue"] * 3
+    assert rig.labels[-1].segment_id == 2  # ids go on
+
+
+def test_the_open_segment_is_closed_though_the_backend_is_gone(rig: Rig) -> None:
+    gpu = Gpu()
+    node = active(rig, gpu)
+    for tick in range(4):
+        rig.show("red", tick)
+    vanish(rig, node, gpu, 4)
+    rig.until(lambda: rig.boundaries and rig.boundaries[-1].to_label == "")
+    assert to_ns(rig.boundaries[-1].header.stamp) == START_NS + 2 * 100_000_000  # after the last confirmed tick
+
+
+def test_a_gpu_that_stays_away_leaves_the_node_inactive_with_an_error(rig: Rig) -> None:
+    gpu = Gpu()
+    node = active(rig, gpu)
+    rig.show("red", 0)
+    vanish(rig, node, gpu, 1)
+    status = rig.status("model", ERROR, "it can't be opened again: cudaStreamSynchronize: CUDA error 700")
+    assert "deactivated, the model failed: BackendError: cudaStreamSynchronize" in status.message
+    assert node.state == "inactive" and len(gpu.opened) == 2
+    assert node.trigger_activate() == FAILURE  # the old backend is all that there is
+    assert node.state == "inactive"
+    gpu.gone = None
+    for trigger in (node.trigger_cleanup, node.trigger_configure, node.trigger_activate):
+        trigger()
+    rig.until(rig.matched)
+    rig.show("blue", 5)
+    rig.status("model", OK, "labels per second")
+
+
+def test_it_is_opened_again_once_until_somebody_activates_the_node(rig: Rig) -> None:
+    gpu = Brief()
+    node = active(rig, gpu)
+    rig.show("red", 0)
+    vanish(rig, node, gpu, 1)
+    assert node.state == "active"
+    rig.until(rig.matched)
+    rig.show("red", 10)
+    vanish(rig, node, gpu, 11)
+    rig.status("model", ERROR, "deactivated, the model failed: BackendError")
+    assert node.state == "inactive" and len(gpu.opened) == 2
+    node.trigger_cleanup()
+    node.trigger_configure()
+    node.trigger_activate()
+    rig.until(rig.matched)
+    rig.show("red", 20)
+    vanish(rig, node, gpu, 21)
+    assert node.state == "active" and len(gpu.opened) == 4
+
+
+def test_a_bug_is_not_tried_again(rig: Rig) -> None:
+    gpu = Brief()
+    node = active(rig, gpu)
+    rig.show("red", 0)
+    vanish(rig, node, gpu, 1, RuntimeError("index out of range"))
+    rig.status("model", ERROR, "deactivated, the model failed: RuntimeError: index out of range")
+    assert node.state == "inactive" and len(gpu.opened) == 1
+
+
+def test_the_parameters_reach_the_backend(rig: Rig) -> None:
+    gpu = Gpu()
+    given = {"backend": "tensorrt", "threads": 3, "precision": "fp32", "build_on_start": True}
+    active(rig, gpu, providers="CUDAExecutionProvider, CPUExecutionProvider", **given)
+    ((choice, options),) = gpu.opened
+    assert (choice, options.threads, options.precision, options.build_on_start) == ("tensorrt", 3, "fp32", True)
+    assert options.providers == ("CUDAExecutionProvider", "CPUExecutionProvider")
+
+
+def test_no_provider_is_named_by_default(rig: Rig) -> None:
+    gpu = Gpu()
+    active(rig, gpu)
+    assert gpu.opened[0][1].providers == ()
+
+
+# --- the node on a fake TensorRT --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fake_tensorrt(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    import fake_tensorrt
+    from colour_bundle import write_bundle
+
+    write_bundle(rig.folder)
+    monkeypatch.setenv("HAL_ROS_CACHE", str(tmp_path / "cache"))
+    return fake_tensorrt
+
+
+def test_a_node_builds_its_engines_while_it_configures_and_runs_on_them(
+    rig: Rig, fake_tensorrt: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fakes = fake_tensorrt.install(monkeypatch)
+    node = rig.bare_segmenter(backend="tensorrt", precision="fp32", build_on_start=True)
+    node.trigger_configure()
+    assert node.state == "inactive"
+    rig.until(lambda: any("configuring: " in s.message for d in rig.diagnostics for s in d.status))
+    node.trigger_activate()
+    rig.until(rig.matched)
+    for tick, colour in enumerate(("red", "green", "blue")):
+        rig.show(colour, tick)
+    assert [label.label for label in rig.labels] == ["red", "green", "blue"]
+    said = values(rig.status("model", OK, "labels per second"))
+    assert said["backend"] == "tensorrt" and said["backend_reason"].startswith("chosen by the user; engines in fp32")
+    assert said["backend_tensorrt"].startswith("10.3.0") and said["backend_precision"] == "fp32"
+    assert "accepted" in capfd.readouterr().err  # a line of the builder
+    assert fakes.counts["enqueues"] and "builds" not in fakes.counts  # built, but not in this process
+
+
+def test_configure_fails_with_the_command_where_it_may_not_build(
+    rig: Rig, fake_tensorrt: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_tensorrt.install(monkeypatch)
+    node = rig.bare_segmenter(backend="tensorrt", precision="fp32")
+    assert node.trigger_configure() == FAILURE
+    rig.status("model", ERROR, f"-m hal_ros compile --model {rig.folder.resolve()} --precision fp32")
+    assert node.state == "unconfigured"
+
+
+def test_a_signal_cancels_the_build(rig: Rig, fake_tensorrt: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_tensorrt.install(monkeypatch)
+    node = rig.bare_segmenter(backend="tensorrt", precision="fp32", build_on_start=True)
+    node.is_ending = lambda: True
+    assert node.trigger_configure() == FAILURE
+    rig.status("model", ERROR, "building engines was cancelled")
+
+
+def test_auto_goes_on_with_onnx_runtime_when_the_gpu_vanishes(
+    rig: Rig, fake_tensorrt: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes = fake_tensorrt.install(monkeypatch)
+    node = rig.bare_segmenter(precision="fp32", build_on_start=True)
+    node.trigger_configure()
+    node.trigger_activate()
+    rig.until(rig.matched)
+    rig.show("red", 0)
+    assert values(rig.status("model", OK, "labels per second"))["backend"] == "tensorrt"
+    fakes.gpu.broken = 700
+    session = node._session
+    rig.show_message(image_message("green", START_NS + 100_000_000), wait=False)
+    rig.until(lambda: node._session not in (None, session))
+    said = values(rig.status("model", OK, "labels per second"))
+    assert said["backend"] == "onnxruntime" and "700" in said["backend_reason"]
+    rig.until(rig.matched)
+    rig.show("blue", 10)
+    assert [label.label for label in rig.labels] == ["red", "blue"]
+
+
+def test_a_chosen_tensorrt_never_falls_back(rig: Rig, fake_tensorrt: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes = fake_tensorrt.install(monkeypatch)
+    node = rig.bare_segmenter(backend="tensorrt", precision="fp32", build_on_start=True)
+    node.trigger_configure()
+    node.trigger_activate()
+    rig.until(rig.matched)
+    rig.show("red", 0)
+    fakes.gpu.broken = 700
+    rig.show_message(image_message("green", START_NS + 100_000_000), wait=False)
+    rig.status("model", ERROR, "it can't be opened again: ")
+    assert node.state == "inactive"
