@@ -36,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     bundle = load_bundle(args.model)
     options = BackendOptions(threads=args.threads, providers=tuple(args.providers), precision=args.precision)
     backend, reason = open_backend(bundle, args.backend, options)
+    reason = reason.replace(str(Path.home()), "~")  # a user's name is nobody's business
     block = {"backend": backend.name, "reason": reason, **_measured(bundle, backend, args.ticks)}
     print(json.dumps(block, indent=2))
     return 0 if block["accepted"] else 1

@@ -22,6 +22,7 @@ from hal_ros.runtime.engine_cache import EngineCache
 
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("HAL_ROS_CACHE", str(tmp_path / "cache"))
     return write_bundle(tmp_path / "bundle").folder
 
@@ -43,6 +44,7 @@ def test_compile_says_what_it_does_and_verify_what_came_of_it(
     assert main(["verify", "--model", str(model), "--backend", "tensorrt", "--precision", "fp32", "--ticks", "3"]) == 0
     said = block(capsys)
     assert (said["backend"], said["precision"], said["accepted"]) == ("tensorrt", "fp32", True)
+    assert " ~/cache/engines/" in said["reason"] and str(model.parent) not in json.dumps(said)
     assert said["device"]["name"] == "Orin" and said["versions"]["tensorrt"].startswith("10.3.0")
     assert said["parity"]["ticks"] == 20 and said["golden"] == "as stored"
     assert set(said["latency_ms"]["tick"]) == {"p50", "p95", "p99"}
@@ -101,7 +103,7 @@ def test_verify_fails_when_the_stored_outputs_are_others(model: Path, capsys: py
     [
         (["--ticks", "0"], "--ticks is 0; expected 1 or more"),
         (["--backend", "tensort"], "did you mean 'tensorrt'?"),
-        (["--backend", "tensorrt", "--precision", "fp32"], "hal"),
+        (["--backend", "tensorrt", "--precision", "fp32"], "hal_ros compile --model "),
     ],
 )
 def test_verify_refuses_in_one_line(

@@ -23,6 +23,7 @@ from onnx import TensorProto, helper  # noqa: E402
 from hal_ros.compile.to_tensorrt import BuildOptions, compile_bundle  # noqa: E402
 from hal_ros.core.errors import BackendError, CardError  # noqa: E402
 from hal_ros.runtime import tensorrt_api  # noqa: E402
+from hal_ros.runtime.backend import open_backend  # noqa: E402
 from hal_ros.runtime.card import (  # noqa: E402
     ENCODER,
     ENCODER_FP16,
@@ -34,7 +35,7 @@ from hal_ros.runtime.card import (  # noqa: E402
     save_card,
 )
 from hal_ros.runtime.cudart import load_cudart  # noqa: E402
-from hal_ros.runtime.engine_cache import REJECTED, REPORT, STEP_PLAN, EngineCache, Engines, find_engines  # noqa: E402
+from hal_ros.runtime.engine_cache import REJECTED, REPORT, STEP_PLAN, EngineCache, Engines, engine_key, find_engines  # noqa: E402
 
 ROOT = Path(__file__).parent.parent.parent
 Install = Callable[..., fake_tensorrt.Fakes]
@@ -282,6 +283,24 @@ def test_a_damaged_engine_is_built_again(install: Install, bundle: Bundle, cache
     mended, said, _ = compiled(bundle, cache)
     assert any("step.plan: SHA-256" in line for line in said)
     assert mended is not None and found(bundle)[0] == mended
+
+
+def test_an_engine_of_another_device_never_reaches_tensorrt(
+    install: Install, bundle: Bundle, cache: EngineCache
+) -> None:
+    install(device=FakeDevice("RTX 4090", compute_capability=(8, 9)))
+    foreign, _, _ = compiled(bundle, cache)
+    fakes = install()
+    version = tensorrt_api.version(fakes.module)
+    key = engine_key(bundle, "fp16", load_cudart().device(), version)
+    assert foreign is not None
+    foreign.folder.rename(cache.root / key.folder_name)  # as if it were this device's
+    with pytest.raises(BackendError, match="device RTX 4090, not Orin"):
+        open_backend(bundle, "tensorrt")
+    assert fakes.counts.get("deserialized", 0) == 0
+    assert compiled(bundle, cache)[0] is not None
+    open_backend(bundle, "tensorrt")
+    assert fakes.counts["deserialized"] == 2
 
 
 def test_damaged_timings_are_no_hindrance(install: Install, bundle: Bundle, cache: EngineCache) -> None:
