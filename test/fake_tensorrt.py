@@ -147,7 +147,7 @@ OTHER_LAYER = "SHUFFLE"
 def enums(major: int) -> dict[str, Any]:
     """Return the enumerations of a major version, with only the members that it has."""
     flags = {8: ("EXPLICIT_BATCH",), 10: ("EXPLICIT_BATCH", "STRONGLY_TYPED"), 11: ("STRONGLY_TYPED",)}[major]
-    values = {"EXPLICIT_BATCH": 0, "STRONGLY_TYPED": 1}
+    values = {"EXPLICIT_BATCH": 0, "STRONGLY_TYPED": 0 if major == 11 else 1}
     builder = ["TF32"] if major == 11 else ["FP16", "TF32", "OBEY_PRECISION_CONSTRAINTS"]
     types_ = [name for name in DTYPES if name != "INT64" or major > 8]
     return {
