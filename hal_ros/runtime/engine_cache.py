@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from hal_ros.core.errors import BackendError
 from hal_ros.runtime.card import Bundle, file_sha256, graph_files
+from hal_ros.runtime.tensorrt_api import KEPT_WIDE, OPTIMIZATION_LEVEL
 
 if TYPE_CHECKING:
     from hal_ros.runtime.cudart import Device
@@ -33,7 +34,11 @@ KEPT = 3  # engines of one bundle
 REJECTED, STAGING, LOCK = "rejected", ".new-", ".lock"
 DIGITS = 16  # of the key in a folder's name
 AGAIN = "run hal compile to build it again"
-FLAGS = ("optimization level 3", "no TF32", "typed by the graph")
+FLAGS = (
+    f"optimization level {OPTIMIZATION_LEVEL}",
+    "no TF32",
+    f"where types are free, fp32 for {', '.join(KEPT_WIDE)}",
+)
 """How the builder is set up, beyond what the key's other fields say."""
 
 
@@ -142,7 +147,7 @@ class EngineCache:
         Raises BackendError, naming the file, when they are there and are not what was stored.
         """
         folder = self.root / key.folder_name
-        if not folder.is_dir():
+        if not _is_folder(folder):
             return None
         try:
             sidecar = json.loads((folder / SIDECAR).read_bytes())
@@ -172,7 +177,7 @@ class EngineCache:
 
     def was_rejected(self, key: EngineKey) -> bool:
         """Tell whether engines of this key were built and failed their gate."""
-        return (self.root / REJECTED / key.folder_name).is_dir()
+        return _is_folder(self.root / REJECTED / key.folder_name)
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -258,6 +263,14 @@ class EngineCache:
 def _engines(folder: Path, key: EngineKey) -> Engines:
     encoder = folder / ENCODER_PLAN if key.encoder_sha256 else None
     return Engines(encoder, folder / STEP_PLAN, folder, key.precision, json.loads((folder / REPORT).read_bytes()))
+
+
+def _is_folder(path: Path) -> bool:
+    """Path.is_dir raises where it may not look."""
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise BackendError(f"{path}: can't be read ({error.strerror}); expected a readable cache of engines") from error
 
 
 def _complete(parent: Path) -> list[Path]:

@@ -259,6 +259,23 @@ def test_an_unwritable_folder_is_named(key: EngineKey) -> None:
         pytest.fail("must not be entered")
 
 
+def test_an_unreadable_folder_is_named(tmp_path: Path, key: EngineKey) -> None:
+    cache = EngineCache(tmp_path / ("x" * 300))  # longer than a name may be
+    for act in (cache.find, cache.was_rejected):
+        with pytest.raises(BackendError, match=r"can't be read \(File name too long\)"):
+            act(key)
+    assert "no engine of" in cache.why_missing(key)
+    with pytest.raises(BackendError, match="File name too long"), cache.building():
+        pytest.fail("must not be entered")
+
+
+def test_timings_are_shared_by_all_bundles_of_one_device(cache: EngineCache, key: EngineKey) -> None:
+    same = replace(key, bundle="other", step_sha256="other", precision="fp32")
+    assert cache.timing_cache(same) == cache.timing_cache(key)
+    others = [replace(key, tensorrt="11.0.0.1"), replace(key, device="other"), replace(key, multiprocessors=8)]
+    assert len({cache.timing_cache(each) for each in (key, *others)}) == 4
+
+
 CHILD = """
 import resource, sys
 from pathlib import Path
