@@ -528,7 +528,8 @@ class ICudaEngine:
         return _data_type(self._trt, self._entries[name].type.tensor_type.elem_type)
 
     def get_tensor_shape(self, name: str) -> Dims:
-        return Dims(dim.dim_value or -1 for dim in self._entries[name].type.tensor_type.shape.dim)
+        dims = self._entries[name].type.tensor_type.shape.dim
+        return Dims(dim.dim_value if dim.HasField("dim_value") else -1 for dim in dims)
 
     def create_execution_context(self) -> IExecutionContext:
         self._fakes.contexts.append(IExecutionContext(self))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,7 +62,7 @@ class TensorRtBackend:
         self.graphs = True
         self._no_graphs = ""  # why not
         if self._encoder is not None:
-            self._try_graphs(self._encoder.try_graph)
+            self._try_graphs(self._encoder.programs, self._encoder.rehearse)
         self.initial_state()
 
     def encode(self, image: ByteArray) -> FloatArray:
@@ -84,7 +84,7 @@ class TensorRtBackend:
             with self._resources.all_or_nothing():
                 stream = DeviceStream(self._steps)
                 if self.graphs:
-                    self._try_graphs(stream.try_graphs)
+                    self._try_graphs(stream.programs, stream.rehearse)
             self._streams.append(stream)
         stream.reset()
         return stream.owned_by(Turn(self, stream))
@@ -110,9 +110,13 @@ class TensorRtBackend:
             "streams": str(len(self._streams)),
         }
 
-    def _try_graphs(self, attempt: Callable[[], str]) -> None:
-        if fault := attempt():
+    def _try_graphs(self, programs: Sequence[Program], rehearse: Callable[[], bytes]) -> None:
+        """Launch graphs from now on if they give the same bits, or none at all from now on."""
+        if fault := capture_if_equal(self._cuda, programs, rehearse):
             self.graphs, self._no_graphs = False, fault
+            captured = [program for stream in self._streams for program in stream.programs]
+            for program in (*captured, *(self._encoder.programs if self._encoder else ())):
+                program.forget_graph()
             LOG.warning("CUDA graphs are not used: %s", fault)
 
 
@@ -127,20 +131,20 @@ class Encoder:
         self._sent = StagedBlock(resources, engine.inputs.values())
         self._received = StagedBlock(resources, engine.outputs.values())
         context = engine.context((*self._sent.addresses(), *self._received.addresses()))
-        self._program = Program(resources, stream, engine, context, self._sent, self._received)
+        self.programs = [Program(resources, stream, engine, context, self._sent, self._received)]
 
     def encode(self, image: ByteArray) -> FloatArray:
-        """Return (D,) of (S, S, 3); values are cast to the graph's type and not scaled."""
-        self._sent.arrays["image"][0] = image
-        self._program.enqueue()
+        """Return (D,) of (S, S, 3); values are cast to the graph's type and not scaled. Raises BackendError."""
+        target = self._sent.arrays["image"]
+        if image.shape != target.shape[1:]:  # NumPy would spread a smaller one
+            raise BackendError(f"the picture is {list(image.shape)}; expected {list(target.shape[1:])}")
+        target[0] = image
+        self.programs[0].enqueue()
         self._cuda.synchronize(self._stream)
         return np.array(self._received.arrays["feature"][0], np.float32)
 
-    def try_graph(self) -> str:
-        """Launch a graph from now on if it gives the same bits; returns why not, or ""."""
-        return capture_if_equal(self._cuda, [self._program], self._rehearse)
-
-    def _rehearse(self) -> bytes:
+    def rehearse(self) -> bytes:
+        """Encode the same pictures each time; returns their features, bit for bit."""
         random, shape = np.random.default_rng(0), self._sent.arrays["image"].shape[1:]
         return b"".join(self.encode(random.integers(0, 256, shape, np.uint8)).tobytes() for _ in range(REHEARSED))
 
@@ -194,7 +198,7 @@ class DeviceStream:
         self._rings = DeviceBlock(steps.resources, _chosen(inputs, (ring.name for ring in states.rings)))
         self._ring_addresses = dict(self._rings.addresses())
         self._row_addresses = dict(steps.rows.addresses())
-        self._programs = [self._program(side) for side in range(2)]
+        self.programs = [self._program(side) for side in range(2)]
 
     @property
     def is_free(self) -> bool:
@@ -215,17 +219,13 @@ class DeviceStream:
         """Run tick `tick` of this stream: 0, 1, 2 and so on, each once after a reset."""
         steps = self._steps
         steps.fill(inputs, tick)
-        self._programs[tick % 2].enqueue()
+        self.programs[tick % 2].enqueue()
         for ring in steps.layout.rings:  # after the run, which reads the slot; no graph: the address moves
             row = steps.engine.outputs[ring.output].size
             target = self._ring_addresses[ring.name] + ring_slot(tick, ring.slots) * row
             steps.cuda.copy_async(target, self._row_addresses[ring.output], row, DEVICE_TO_DEVICE, steps.stream)
         steps.cuda.synchronize(steps.stream)
         return steps.output()
-
-    def try_graphs(self) -> str:
-        """Launch graphs from now on if they give the same bits; returns why not, or ""."""
-        return capture_if_equal(self._steps.cuda, self._programs, self._rehearse)
 
     def _program(self, side: int) -> Program:
         steps, states = self._steps, self._steps.layout
@@ -236,7 +236,7 @@ class DeviceStream:
         context = steps.engine.context(addresses.items())
         return Program(steps.resources, steps.stream, steps.engine, context, steps.sent, steps.received)
 
-    def _rehearse(self) -> bytes:
+    def rehearse(self) -> bytes:
         """Run the same ticks from the same beginning; returns all outputs and states, bit for bit."""
         steps, random = self._steps, np.random.default_rng(0)
         self.reset()

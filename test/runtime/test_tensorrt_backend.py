@@ -153,6 +153,12 @@ def test_a_bundle_without_camera_needs_no_encoder(fakes: Fakes, tmp_path: Path) 
     assert_same(answers(backend, random_inputs(3)), answers(OnnxBackend(bundle), random_inputs(3)))
 
 
+def test_a_picture_of_another_size_is_refused(fakes: Fakes, tmp_path: Path) -> None:
+    backend = TensorRtBackend(*memory(tmp_path))
+    with pytest.raises(BackendError, match=r"the picture is \[1, 1, 3\]; expected \[16, 16, 3\]"):
+        backend.encode(picture("red", 1))
+
+
 # --- streams ----------------------------------------------------------------------------------------------------------
 
 
@@ -264,6 +270,23 @@ def test_graphs_that_fail_are_not_used(
     inputs = random_inputs(TICKS)
     assert_same(answers(backend, inputs), answers(OnnxBackend(bundle), inputs))
     assert fakes.gpu.launches == launched
+
+
+def test_one_stream_whose_graphs_fail_ends_all_graphs(fakes: Fakes, tmp_path: Path) -> None:
+    bundle, engines = memory(tmp_path)
+    backend, inputs = TensorRtBackend(bundle, engines), random_inputs(TICKS)
+    state = backend.initial_state()
+    fakes.gpu.capture = "differ"
+    other = backend.initial_state()
+    launched = fakes.gpu.launches
+    outputs: list[StepOutput] = []
+    for one in inputs:
+        _, other = backend.step(one, other)
+        output, state = backend.step(one, state)
+        outputs.append(output)
+    backend.encode(picture("red"))
+    assert not backend.graphs and fakes.gpu.launches == launched
+    assert_same(outputs, answers(OnnxBackend(bundle), inputs))
 
 
 def test_an_engine_that_never_repeats_itself_gets_no_graphs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
