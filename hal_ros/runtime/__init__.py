@@ -1,1 +1,1 @@
-"""What runs a bundle on the robot: its card, the inference back ends and the worker thread. No torch, no ROS."""
+"""What runs a bundle on the robot: card, back ends, engines, worker thread. No ROS; torch in torch_backend alone."""

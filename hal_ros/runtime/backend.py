@@ -114,7 +114,12 @@ def _tensorrt(bundle: Bundle, options: BackendOptions) -> tuple[Backend, str]:
 
     trt, cuda = tensorrt_api.load(), load_cudart()
     wanted = (bundle, options.precision, cuda.device(), tensorrt_api.version(trt))
-    engines, which = find_engines(*wanted)
+    try:
+        engines, which = find_engines(*wanted)
+    except BackendError as error:  # damaged: building again mends it
+        if not options.build_on_start:
+            raise
+        engines, which = None, str(error)
     if engines is None and options.build_on_start:
         options.progress(f"{which}; building, which takes minutes")
         build_engines(bundle, options.precision, options.progress, options.cancelled)

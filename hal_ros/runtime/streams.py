@@ -7,6 +7,7 @@ writes it into slot tick mod n of the n slots; `order_i` tells the graph which c
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -115,8 +116,19 @@ def ring_slot(tick: int, slots: int) -> int:
 
 
 def ring_order(tick: int, slots: int) -> NDArray[np.int32]:
-    """Return (slots,): for each slot the column it stands for before tick `tick`, 0 oldest to slots - 1 newest."""
-    return ((np.arange(slots) - tick) % slots).astype(np.int32)
+    """Return (slots,): for each slot the column it stands for before tick `tick`, 0 oldest to slots - 1 newest.
+
+    The array is read-only: it is a part of a table that all ticks share.
+    """
+    start = -tick % slots
+    return _twice(slots)[start : start + slots]
+
+
+@functools.cache
+def _twice(slots: int) -> NDArray[np.int32]:
+    table = np.tile(np.arange(slots, dtype=np.int32), 2)
+    table.setflags(write=False)
+    return table
 
 
 class Turn(Generic[Buffers]):

@@ -240,6 +240,14 @@ def test_missing_engines_are_built_on_start_once(bundle: Bundle, monkeypatch: py
     assert again.progress == []
 
 
+def test_damaged_engines_are_mended_on_start(bundle: Bundle, engines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_tensorrt.install(monkeypatch)
+    damage(engines)
+    heard = Heard(build_on_start=True)
+    assert names_colours(open_backend(bundle, "tensorrt", heard.options)[0])
+    assert "SHA-256" in heard.progress[0]
+
+
 def test_a_crash_of_the_builder_is_told_and_auto_goes_on(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_tensorrt.install(monkeypatch, build="segv")
     heard = Heard(build_on_start=True)
