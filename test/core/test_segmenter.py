@@ -162,6 +162,18 @@ def test_a_larger_gap_closes_the_segment_and_starts_afresh(gap_ticks: int) -> No
     assert estimates[3].tick == 0 and estimates[3].confirmed is None
 
 
+def test_closing_is_finishing_without_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    segmenter = new(lag_ticks=1)
+    state = segmenter.start()
+    for observation in observations(segmenter.card, [(1, "red")] * 4):
+        _, _, state = segmenter.step(observation, state)
+    finished, _ = segmenter.finish(state, START)
+    monkeypatch.setattr(segmenter.backend, "initial_state", lambda: 1 / 0)
+    assert segmenter.close(state, START) == finished and len(finished) == 1
+    with pytest.raises(ZeroDivisionError):
+        segmenter.finish(state, START)
+
+
 def test_nothing_is_detected_before_it_happened() -> None:
     segmenter = new(lag_ticks=1)
     forwards = observations(segmenter.card, [(1, "red")] * 4)
