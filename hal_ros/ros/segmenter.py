@@ -293,10 +293,10 @@ class SegmenterNode(LifecycleNode):
         """
         ready = self._configured
         assert ready is not None
+        # Nothing is built now: a robot at work does not wait for minutes.
+        options = replace(self._options(ready.parameters), build_on_start=False)
         try:
-            backend, reason = self._open_backend(
-                ready.bundle, ready.parameters.backend, self._options(ready.parameters)
-            )
+            backend, reason = self._open_backend(ready.bundle, ready.parameters.backend, options)
         except Exception as error:  # noqa: BLE001  # whatever a broken driver makes of it, the node stays
             self._failure += f"; it can't be opened again: {error}"
             self.get_logger().error(self._failure)

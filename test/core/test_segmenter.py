@@ -28,6 +28,7 @@ from hal_ros.core.types import (
     StepInput,
     StepOutput,
 )
+from hal_ros.runtime.streams import Turn
 
 PERIOD = 100_000_000
 START = 5_000_000_000
@@ -172,6 +173,25 @@ def test_closing_is_finishing_without_the_backend(monkeypatch: pytest.MonkeyPatc
     assert segmenter.close(state, START) == finished and len(finished) == 1
     with pytest.raises(ZeroDivisionError):
         segmenter.finish(state, START)
+
+
+class SingleUse(FakeBackend):
+    """Its states can be stepped once, as those whose buffers are overwritten."""
+
+    def initial_state(self) -> Any:
+        return Turn(self, super().initial_state())
+
+    def step(self, inputs: StepInput, state: Any) -> tuple[StepOutput, Any]:
+        output, following = super().step(inputs, state.take(self))
+        return output, state.following(following)
+
+
+@given(streams)
+def test_no_state_is_stepped_twice(stream: list[tuple[int, str]]) -> None:
+    card = make_card(max_held_ticks=3, lag_ticks=2)
+    estimates, boundaries = run(Segmenter(card, SingleUse(card)), observations(card, stream))
+    expected, changes = run(Segmenter(card, FakeBackend(card)), observations(card, stream))
+    assert boundaries == changes and [e.tick for e in estimates] == [e.tick for e in expected]
 
 
 def test_nothing_is_detected_before_it_happened() -> None:

@@ -90,12 +90,13 @@ def vanish(rig: Rig, node: Any, gpu: Gpu, tick: int, error: Exception | None = N
 
 def test_a_gpu_that_comes_back_is_opened_again_and_labels_go_on(rig: Rig, capfd: pytest.CaptureFixture[str]) -> None:
     gpu = Brief()
-    node = active(rig, gpu)
+    node = active(rig, gpu, build_on_start=True)
     for tick in range(4):
         rig.show("red", tick)
     rig.diagnostics.clear()
     vanish(rig, node, gpu, 4)
-    assert node.state == "active" and len(gpu.opened) == 2
+    assert node.state == "active"
+    assert [options.build_on_start for _, options in gpu.opened] == [True, False]  # a robot at work does not wait
     rig.until(
         lambda: any(s.level == ERROR and "CUDA error 700" in s.message for d in rig.diagnostics for s in d.status)
     )
