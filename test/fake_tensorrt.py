@@ -45,6 +45,7 @@ class Faults:
     capture: str = ""  # "refuse": CUDA can't capture; "differ": the graph computes something else
     fail_at: int = 0  # the n-th execution of an engine ends with an illegal address; 0 for never
     refuse_at: int = 0  # the n-th enqueue is refused by TensorRT
+    shape_tensor: str = ""  # this tensor of an engine is read by the host
     static_noise: bool = False  # two runs of one engine on the same inputs differ
 
 
@@ -126,6 +127,7 @@ class IHostMemory(bytes):
 
 
 Severity = enum.IntEnum("Severity", {"INTERNAL_ERROR": 0, "ERROR": 1, "WARNING": 2, "INFO": 3, "VERBOSE": 4})
+TensorLocation = enum.IntEnum("TensorLocation", {"DEVICE": 0, "HOST": 1})
 TensorIOMode = enum.IntEnum("TensorIOMode", {"NONE": 0, "INPUT": 1, "OUTPUT": 2})
 MemoryPoolType = enum.IntEnum("MemoryPoolType", {"WORKSPACE": 0})
 DTYPES = {"FLOAT": np.float32, "HALF": np.float16, "INT8": np.int8, "INT32": np.int32, "BOOL": np.bool_}
@@ -159,6 +161,7 @@ def enums(major: int) -> dict[str, Any]:
         "LayerType": enum.IntEnum("LayerType", sorted({*LAYERS.values(), OTHER_LAYER}), start=0),
         "MemoryPoolType": MemoryPoolType,
         "TensorIOMode": TensorIOMode,
+        "TensorLocation": TensorLocation,
     }
 
 
@@ -526,6 +529,9 @@ class ICudaEngine:
 
     def get_tensor_dtype(self, name: str) -> Any:
         return _data_type(self._trt, self._entries[name].type.tensor_type.elem_type)
+
+    def get_tensor_location(self, name: str) -> Any:
+        return TensorLocation.HOST if name == self._fakes.faults.shape_tensor else TensorLocation.DEVICE
 
     def get_tensor_shape(self, name: str) -> Dims:
         dims = self._entries[name].type.tensor_type.shape.dim

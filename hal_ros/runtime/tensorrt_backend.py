@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from hal_ros.runtime.card import Bundle
     from hal_ros.runtime.engine_cache import Engines
 
+READY = 2
+"""Streams prepared at the start: a new one begins while the last state of the old one is still held."""
 REHEARSED = 8  # runs on which graphs must give the same bits as plain work before they are trusted
 LOG = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ class TensorRtBackend:
     name = "tensorrt"
 
     def __init__(self, bundle: Bundle, engines: Engines, cuda: Cudart | None = None, trt: Any = None) -> None:
-        """Load the engines, prepare one stream and try graphs on it; `cuda` and `trt` are found when not given.
+        """Load the engines, prepare streams and try graphs on them; `cuda` and `trt` are found when not given.
 
         Raises BackendError when there is no TensorRT, no GPU, or when an engine is refused or is not the card's.
         """
@@ -63,7 +65,7 @@ class TensorRtBackend:
         self._no_graphs = ""  # why not
         if self._encoder is not None:
             self._try_graphs(self._encoder.programs, self._encoder.rehearse)
-        self.initial_state()
+        _ = [self.initial_state() for _ in range(READY)]
 
     def encode(self, image: ByteArray) -> FloatArray:
         """Return the feature (D,) of one picture (S, S, 3) uint8; zeros for a bundle without camera.

@@ -24,7 +24,7 @@ class Engine:
     def __init__(self, trt: Any, path: Path) -> None:
         """Deserialise a plan that was verified: a foreign one can crash the process.
 
-        Raises BackendError when TensorRT refuses it, or when a shape is not fixed.
+        Raises BackendError when TensorRT refuses it, or when shapes are not fixed.
         """
         self.path = path
         self._said: deque[str] = deque(maxlen=20)
@@ -50,6 +50,8 @@ class Engine:
         shape = tuple(self._cuda_engine.get_tensor_shape(name))
         if any(size < 0 for size in shape):
             raise BackendError(f"{self.path}: {name} is {list(shape)}; expected a fixed shape")
+        if self._cuda_engine.get_tensor_location(name) != trt.TensorLocation.DEVICE:  # it would read our address itself
+            raise BackendError(f"{self.path}: {name} decides on shapes; expected values only")
         return TensorSpec(name, shape, tensorrt_api.to_numpy(trt, self._cuda_engine.get_tensor_dtype(name)))
 
     def check(self, expected: Iterable[tuple[str, tuple[int, ...]]]) -> None:

@@ -31,7 +31,7 @@ from hal_ros.runtime.card import CACHES, ENCODER, STEP, Bundle, save_card
 from hal_ros.runtime.cudart import DEVICE_TO_DEVICE, DEVICE_TO_HOST, HOST_TO_DEVICE
 from hal_ros.runtime.engine_cache import Engines
 from hal_ros.runtime.onnx_backend import OnnxBackend
-from hal_ros.runtime.tensorrt_backend import REHEARSED, TensorRtBackend
+from hal_ros.runtime.tensorrt_backend import READY, REHEARSED, TensorRtBackend
 
 TICKS = 3 * SLOTS + 1  # all that is remembered is overwritten more than twice
 
@@ -184,7 +184,7 @@ def test_a_stream_that_begins_again_has_seen_nothing(
     first = answers(backend, random_inputs(TICKS, 1))
     answers(backend, random_inputs(ticks_before, 2))
     assert_same(answers(backend, random_inputs(TICKS, 1)), first)
-    assert backend.about()["streams"] == "1"
+    assert backend.about()["streams"] == str(READY)
 
 
 def test_memory_does_not_grow_with_beginnings(fakes: Fakes, tmp_path: Path) -> None:
@@ -193,12 +193,12 @@ def test_memory_does_not_grow_with_beginnings(fakes: Fakes, tmp_path: Path) -> N
     for seed in range(20):
         answers(backend, random_inputs(2, seed))
     assert fakes.gpu.live() == before
-    held = [backend.initial_state() for _ in range(2)]
-    assert fakes.gpu.live() != before  # two streams at a time need more
+    held = [backend.initial_state() for _ in range(READY + 1)]
+    assert fakes.gpu.live() != before  # more streams at a time need more
     grown = fakes.gpu.live()
     del held
-    assert len([backend.initial_state() for _ in range(2)]) == 2
-    assert fakes.gpu.live() == grown and backend.about()["streams"] == "2"
+    assert len([backend.initial_state() for _ in range(READY + 1)]) == READY + 1
+    assert fakes.gpu.live() == grown and backend.about()["streams"] == str(READY + 1)
 
 
 def test_a_state_is_stepped_once(fakes: Fakes, tmp_path: Path) -> None:
@@ -239,10 +239,11 @@ def test_rings_get_one_row_per_tick(fakes: Fakes, tmp_path: Path) -> None:
 def test_graphs_are_launched_once_they_proved_equal(fakes: Fakes, tmp_path: Path, caches: str) -> None:
     backend = TensorRtBackend(*memory(tmp_path, caches))
     assert backend.graphs and backend.about()["graphs"] == "on"
-    assert fakes.gpu.launches == 2 * REHEARSED  # encoder and step
+    rehearsed = (1 + READY) * REHEARSED  # of the encoder and of each stream
+    assert fakes.gpu.launches == rehearsed
     enqueued = fakes.counts["enqueues"]
     answers(backend, random_inputs(TICKS))
-    assert fakes.gpu.launches == 2 * REHEARSED + TICKS and fakes.counts["enqueues"] == enqueued
+    assert fakes.gpu.launches == rehearsed + TICKS and fakes.counts["enqueues"] == enqueued
 
 
 @pytest.mark.parametrize(
@@ -278,9 +279,10 @@ def test_graphs_that_fail_are_not_used(
 def test_one_stream_whose_graphs_fail_ends_all_graphs(fakes: Fakes, tmp_path: Path) -> None:
     bundle, engines = memory(tmp_path)
     backend, inputs = TensorRtBackend(bundle, engines), random_inputs(TICKS)
-    state = backend.initial_state()
+    state, *others = (backend.initial_state() for _ in range(READY))
     fakes.gpu.capture = "differ"
     other = backend.initial_state()
+    assert others and not backend.graphs
     launched = fakes.gpu.launches
     outputs: list[StepOutput] = []
     for one in inputs:
@@ -299,7 +301,7 @@ def test_an_engine_that_never_repeats_itself_gets_no_graphs(monkeypatch: pytest.
 
 def test_everything_is_given_back(fakes: Fakes, tmp_path: Path) -> None:
     backend = TensorRtBackend(*memory(tmp_path))
-    states = [backend.initial_state() for _ in range(3)]
+    states = [backend.initial_state() for _ in range(READY + 1)]
     assert all(fakes.gpu.live()[kind] for kind in ("blocks", "streams", "executables"))
     del backend, states
     gc.collect()
@@ -310,12 +312,13 @@ def test_a_stream_for_which_memory_lacks_leaves_the_others_alone(fakes: Fakes, t
     bundle, engines = memory(tmp_path)
     backend = TensorRtBackend(bundle, engines)
     inputs = random_inputs(2)
-    output, state = backend.step(inputs[0], backend.initial_state())
+    state, *others = (backend.initial_state() for _ in range(READY))
+    output, state = backend.step(inputs[0], state)
     used, before = fakes.gpu.bytes_in_use(), fakes.gpu.live()
     fakes.gpu.device = replace(fakes.gpu.device, memory_bytes=used + 700)  # for the first block
     with pytest.raises(BackendError, match=r"cudaMalloc: CUDA error 2 \(cudaErrorMemoryAllocation, out of memory\)"):
         backend.initial_state()
-    assert fakes.gpu.live() == before
+    assert others and fakes.gpu.live() == before
     assert_same([output, backend.step(inputs[1], state)[0]], answers(OnnxBackend(bundle), inputs))
 
 
@@ -323,7 +326,7 @@ def test_a_stream_for_which_memory_lacks_leaves_the_others_alone(fakes: Fakes, t
 
 
 def test_a_cuda_error_names_call_code_and_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    fakes = fake_tensorrt.install(monkeypatch, fail_at=4 * REHEARSED + 2)
+    fakes = fake_tensorrt.install(monkeypatch, fail_at=2 * (1 + READY) * REHEARSED + 2)
     bundle, engines = memory(tmp_path)
     backend = TensorRtBackend(bundle, engines)
     (one,) = random_inputs(1)
@@ -434,6 +437,13 @@ def test_a_shape_that_is_not_fixed_is_refused(fakes: Fakes, tmp_path: Path) -> N
     onnx.save(model, bundle.path(ENCODER))
     with pytest.raises(BackendError, match=r"encoder\.plan: image is \[-1, 16, 16, 3\]; expected a fixed shape"):
         TensorRtBackend(bundle, build_engines(bundle))
+
+
+def test_an_engine_that_reads_an_input_on_the_host_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """TensorRT would read from a device's address, and end the process."""
+    fake_tensorrt.install(monkeypatch, shape_tensor="order_0")
+    with pytest.raises(BackendError, match=r"step\.plan: order_0 decides on shapes; expected values only"):
+        TensorRtBackend(*memory(tmp_path, "delta"))
 
 
 def test_a_state_that_changes_its_type_is_refused(fakes: Fakes, tmp_path: Path) -> None:

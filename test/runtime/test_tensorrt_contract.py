@@ -75,6 +75,7 @@ TYPES = {
     ("ICudaEngine", "get_tensor_name"): (("int",), "str"),
     ("ICudaEngine", "get_tensor_mode"): (("str",), "TensorIOMode"),
     ("ICudaEngine", "get_tensor_dtype"): (("str",), "DataType"),
+    ("ICudaEngine", "get_tensor_location"): (("str",), "TensorLocation"),
     ("ICudaEngine", "get_tensor_shape"): (("str",), "Dims"),
     ("ICudaEngine", "create_execution_context"): ((), "IExecutionContext"),
     ("IExecutionContext", "set_tensor_address"): (("str", "int"), "bool"),
