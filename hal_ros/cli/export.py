@@ -118,6 +118,7 @@ def _golden(validation: Material) -> Golden:
         joints=episode.joints[:GOLDEN_TICKS],
         joints_valid=episode.joints_valid[:GOLDEN_TICKS],
     )
-    golden.image_valid[GOLDEN_TICKS // 3] = 0
-    golden.joints[GOLDEN_TICKS // 2] = golden.joints_valid[GOLDEN_TICKS // 2] = 0
+    ticks = len(golden.images)  # a short episode has fewer
+    golden.image_valid[ticks // 3] = 0
+    golden.joints[ticks // 2] = golden.joints_valid[ticks // 2] = 0
     return golden

