@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ CALIBRATION_EPISODES, TRAINING_SPLIT = 25, "train"
 PICTURES = 120  # to calibrate on, and as many others to compare features on
 WARM_UPS = 5
 OPENINGS, STARTS = 15, 5
+SAME = 1e-3  # features that differ by less, of a spread of 7, are not scored again
 
 
 @dataclasses.dataclass
@@ -122,9 +124,11 @@ def measure(arguments: argparse.Namespace) -> None:
         "processor": _processor(),
         "feature_spread": float(np.std([encoders[0](picture) for picture in pictures])),
     }
+    write = functools.partial(_write, arguments.out / "cpu.json", about, rows)
+    write()
     if arguments.limit != 0:
-        _score(bundle, encoders, tested, rows)
-    _write(arguments.out / "cpu.json", about, rows)
+        _score(bundle, encoders, tested, rows, write)
+    _print(about, rows)
 
 
 def _episodes(bundle: Bundle, arguments: argparse.Namespace, split: str, limit: int | None) -> list[Episode]:
@@ -194,15 +198,21 @@ def _compare(encoders: Sequence[Encode], pictures: ByteArray, rows: Sequence[Row
             row.error_max = max(row.error_max, float(distance.max()))
 
 
-def _score(bundle: Bundle, encoders: Sequence[Encode], tested: Sequence[Episode], rows: Sequence[Row]) -> None:
-    """Score the shipped file and each variant whose features are others."""
+def _score(
+    bundle: Bundle,
+    encoders: Sequence[Encode],
+    tested: Sequence[Episode],
+    rows: Sequence[Row],
+    write: Callable[[], None],
+) -> None:
+    """Score the shipped file and each variant whose features are others; takes minutes each, so `write` keeps them."""
     backend, _ = open_backend(bundle, "onnxruntime")
     truths = [Truth(e.name, e.stamp_ns, e.actions) for e in tested if e.actions is not None]
     if len(truths) < len(tested):
         raise DatasetError("an episode has no annotation; expected annotated episodes to score against")
     expected: list[Prediction] = []
     for row, encode in zip(rows, encoders, strict=True):
-        if expected and row.error_max == 0:
+        if expected and row.error_max < SAME:
             continue
         print(f"scoring {row.name}", file=sys.stderr)
         segmenter = Segmenter(bundle.card, OtherEncoder(backend, encode))
@@ -212,6 +222,7 @@ def _score(bundle: Bundle, encoders: Sequence[Encode], tested: Sequence[Episode]
             found = scores.score(truths, [prediction.streams[output] for prediction in said], bundle.card.period_ns)
             row.accuracy |= {f"{output} {metric}": found[metric] for metric in SHOWN}
             row.accuracy[f"{output} as shipped"] = _agreement(expected, said, output)
+        write()
 
 
 def _agreement(expected: Sequence[Prediction], said: Sequence[Prediction], output: str) -> float:
@@ -242,6 +253,9 @@ def _processor() -> str:
 
 def _write(path: Path, about: dict[str, Any], rows: Sequence[Row]) -> None:
     path.write_text(json.dumps({**about, "rows": [dataclasses.asdict(row) for row in rows]}, indent=1) + "\n")
+
+
+def _print(about: dict[str, Any], rows: Sequence[Row]) -> None:
     for name, value in about.items():
         print(f"{name}: {value}")
     shown = [f"{output} {metric}" for output in (PROVISIONAL, CONFIRMED) for metric in (*SHOWN, "as shipped")]
@@ -249,10 +263,11 @@ def _write(path: Path, about: dict[str, Any], rows: Sequence[Row]) -> None:
     print("".join(f" {name} |" for name in shown), "|---" * (7 + len(shown)) + "|", sep="\n")
     for row in rows:
         error = f"{row.error_mean:.2g} ({row.error_max:.2g})" if row.error_max else "0"
+        unscored = "same" if row.error_max < SAME else "–"
         cells = [
             *(row.name, f"{row.bytes / 1000:.0f}", f"{row.open_ms:.1f}", f"{row.cpu_ms:.2f} ({row.cpu_min_ms:.2f})"),
             *(f"{row.wall_ms:.2f}", error, "no" if row.tensorrt else "yes"),
-            *(f"{row.accuracy[name]:.1f}" if row.accuracy else "–" if row.error_max else "same" for name in shown),
+            *(f"{row.accuracy[name]:.1f}" if row.accuracy else unscored for name in shown),
         ]
         print(f"| {' | '.join(cells)} |")
 
