@@ -18,6 +18,23 @@ AGAIN = "run hal compile to build it again"
 LOG = logging.getLogger(__name__)
 
 
+class Journal:
+    """What TensorRT said about one plan. The engine's logger holds it and not the engine, which then ends at once."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lines: deque[str] = deque(maxlen=20)
+
+    def __call__(self, text: str) -> None:
+        """Keep a line, and log it."""
+        self._lines.append(text)
+        LOG.warning("%s: TensorRT: %s", self._name, text)
+
+    def last(self) -> str:
+        """Return what was said last."""
+        return " ".join(self._lines[-1].split())[:300] if self._lines else "it does not say why"
+
+
 class Engine:
     """A deserialised plan. `inputs` and `outputs` are its tensors by name; all shapes are fixed."""
 
@@ -27,8 +44,8 @@ class Engine:
         Raises BackendError when TensorRT refuses it, or when shapes are not fixed.
         """
         self.path = path
-        self._said: deque[str] = deque(maxlen=20)
-        self._logger = tensorrt_api.make_logger(trt, self._hear)  # must outlive the engine
+        self._journal = Journal(path.name)
+        self._logger = tensorrt_api.make_logger(trt, self._journal)  # must outlive the engine
         try:
             plan = path.read_bytes()
         except OSError as error:
@@ -74,11 +91,7 @@ class Engine:
 
     def why(self) -> str:
         """Return what TensorRT said last."""
-        return " ".join(self._said[-1].split())[:300] if self._said else "it does not say why"
-
-    def _hear(self, text: str) -> None:
-        self._said.append(text)
-        LOG.warning("%s: TensorRT: %s", self.path.name, text)
+        return self._journal.last()
 
 
 class Program:
