@@ -430,10 +430,11 @@ class Builder:
             "version": self.trt.__version__,
             "device": self.fakes.gpu.device.name,
             "error": faults.parity if applies else 0.0,
+            "bytes": len(graph := model.SerializeToString()),
         }
         if config._timing is not None:
             config._timing = ITimingCache(config._stamp())
-        return IHostMemory(MAGIC + json.dumps(header).encode() + b"\n" + model.SerializeToString())
+        return IHostMemory(MAGIC + json.dumps(header).encode() + b"\n" + graph)
 
     def _typing_fault(self, network: INetworkDefinition, config: IBuilderConfig, half: bool) -> str:
         typed = getattr(self.trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
@@ -494,6 +495,8 @@ class Runtime:
         header = json.loads(head)
         if header["version"] != self.trt.__version__:
             return self._refuse("Serialization assertion stdVersionRead == kSERIALIZATION_VERSION failed")
+        if header["bytes"] != len(graph):
+            return self._refuse("Deserialization failed: the plan ends too early")
         foreign = header["device"] != self.fakes.gpu.device.name
         assert not foreign, "TensorRT was given a plan of another device, which may end the process"
         if self.fakes.faults.deserialize == "segv":

@@ -376,6 +376,10 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:20])
 
 
+def halve(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
 def prefix(path: Path) -> None:
     path.write_bytes(b'{"names": []}' + path.read_bytes())
 
@@ -384,6 +388,7 @@ def prefix(path: Path) -> None:
     ("damage", "says"),
     [
         (truncate, r"step\.plan: TensorRT 10\.3\.0\.0 refuses it \(error: .*; run hal compile to build it again"),
+        (halve, r"step\.plan: TensorRT .* refuses it .*ends too early"),
         (prefix, r"Magic tag does not match"),
         (Path.unlink, r"step\.plan: can't be read \(No such file or directory\); run hal compile"),
     ],
