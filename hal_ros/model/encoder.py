@@ -265,8 +265,9 @@ class _GraphBuilder:
     def prepare_image(self) -> str:
         self.constant("zero", np.array(0, self.dtype))
         self.constant("six", np.array(6, self.dtype))
-        self.constant("mean", np.full((1, 1, 1, 3), 127, np.float32))
-        self.constant("scale", np.full((1, 1, 1, 3), 1 / 128, np.float32))
+        # Scalars: ONNX Runtime takes twenty times as long to broadcast three equal values over the channels.
+        self.constant("mean", np.array(127, np.float32))
+        self.constant("scale", np.array(1 / 128, np.float32))
         value = "image" if self.image_type == TensorProto.FLOAT else self.node("Cast", ["image"], to=TensorProto.FLOAT)
         value = self.node("Mul", [self.node("Sub", [value, "mean"]), "scale"])
         return self.node("Transpose", [value], perm=[0, 3, 1, 2])
