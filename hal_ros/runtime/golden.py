@@ -30,6 +30,7 @@ class Limits:
     boundary: float = 0.02  # largest difference of the gate
     agreement: float = 0.995  # smallest share of ticks on which both heads name the reference's actions
     margin: float = 0.1  # where they do not, the reference was undecided: its two best are closer than this
+    tie: float = 0.01  # closer than this, either may be named: golden ticks recur, and one tie would count each time
 
 
 LIMITS = {"fp32": Limits(log_probs=2e-3), "fp16": Limits(log_probs=5e-2)}
@@ -52,7 +53,7 @@ class Verdict:
     ticks: int
     log_prob_error: float
     boundary_error: float
-    label_agreement: float  # share of ticks, 0..1
+    label_agreement: float  # share of ticks, 0..1; either side of a tie agrees
     widest_margin: float  # of the reference where the named actions differ; 0 where they never do
     repeats: bool  # whether a second stream gave the same bits
     fault: str
@@ -135,7 +136,7 @@ def _judge(said: Sequence[StepOutput], expected: Sequence[StepOutput], repeats: 
         heads = list(zip(found[:2], right[:2], strict=True))
         log_prob_error = max(log_prob_error, *(_distance(a, b) for a, b in heads))
         margins = [_margin(b) for a, b in heads if a.argmax() != b.argmax()]
-        agreed += not margins
+        agreed += max(margins, default=0.0) <= limits.tie
         widest = max(widest, *margins, 0.0)
     verdict = Verdict(len(said), log_prob_error, boundary_error, agreed / len(said), widest, repeats, "")
     return dataclasses.replace(verdict, fault="; ".join(_faults(verdict, limits)))

@@ -109,6 +109,23 @@ def test_another_action_is_refused_where_the_reference_is_sure(bundle: Bundle, r
     assert judged(bundle, reference, change, Limits(np.inf, agreement=0.9, margin=2)) == ""
 
 
+@pytest.mark.parametrize(("margin", "faults"), [(0.008, 0), (0.04, 1)])
+def test_either_side_of_a_tie_will_do(bundle: Bundle, reference: Backend, margin: float, faults: int) -> None:
+    """Golden ticks recur, so that one tie would take the whole stream's share of other actions."""
+    close = np.log(np.array([0.5 + margin / 2, 0.5 - margin / 2], np.float32))
+
+    def between(ids: list[int]) -> Change:
+        def change(output: StepOutput, tick: int, stepped: int) -> StepOutput:
+            log_probs = np.full_like(output.log_probs, -30)
+            log_probs[ids] = close
+            return output._replace(log_probs=log_probs) if tick % 4 == 3 else output
+
+        return change
+
+    torn, swapped = Changed(reference, between([0, 1])), between([1, 0])
+    assert judged(bundle, torn, swapped, Limits(log_probs=np.inf)).count("name the same actions") == faults
+
+
 def test_a_fault_that_only_a_full_window_shows_is_found(bundle: Bundle, reference: Backend) -> None:
     def change(output: StepOutput, tick: int, stepped: int) -> StepOutput:
         return output._replace(log_probs=output.log_probs - 1) if tick > bundle.card.window_ticks else output
