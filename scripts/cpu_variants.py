@@ -262,7 +262,7 @@ def _openvino(folder: Path, path: Path) -> Encode:
     request, output = compiled.create_infer_request(), compiled.output(0)
 
     def encode(picture: ByteArray) -> FloatArray:
-        feature: FloatArray = request.infer([picture[None]], share_inputs=True)[output][0]
+        feature: FloatArray = request.infer([picture[None]], share_inputs=True, share_outputs=True)[output][0].copy()
         return feature
 
     return encode
