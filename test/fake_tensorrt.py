@@ -40,8 +40,8 @@ class Faults:
     no_device: bool = False  # CUDA answers 35
     parity: float = 0.0  # added to the first output of each engine built
     parity_precision: str = ""  # "fp16" or "fp32"
-    build: str = ""  # "segv", "kill", "oom" (no implementation for a node), "none" (no plan, no word)
-    deserialize: str = ""  # "none"; "segv" ends the process
+    build: str = ""  # "segv", "kill", "oom" (no implementation for a node), "none" (no plan, no word), "wait" for ever
+    deserialize: str = ""  # "none"; "segv" ends the process; "wait" for ever
     capture: str = ""  # "refuse": CUDA can't capture; "differ": the graph computes something else
     fail_at: int = 0  # the n-th execution of an engine ends with an illegal address; 0 for never
     refuse_at: int = 0  # the n-th enqueue is refused by TensorRT
@@ -468,6 +468,8 @@ class Builder:
                 return False
             case "none":
                 return False
+            case "wait":
+                signal.pause()
         return True
 
 
@@ -501,6 +503,8 @@ class Runtime:
         assert not foreign, "TensorRT was given a plan of another device, which may end the process"
         if self.fakes.faults.deserialize == "segv":
             os.kill(os.getpid(), signal.SIGSEGV)
+        if self.fakes.faults.deserialize == "wait":
+            signal.pause()
         return ICudaEngine(self.trt, self.fakes, onnx.load_from_string(graph), header["error"])
 
     def _refuse(self, message: str) -> None:

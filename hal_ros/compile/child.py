@@ -1,12 +1,15 @@
 """Work with TensorRT in a process of its own: it may crash, and what it allocates is gone afterwards.
 
-A child prints how far it is on stdout, a line at a time. It exits with 0 when all went well, else with 1 after a last
-line `failed: …` on stderr; anything else is a crash.
+`python -m hal_ros.compile.child PARENT MODULE …` runs a module as long as the process PARENT lives. The child prints
+how far it is on stdout, a line at a time. It exits with 0 when all went well, else with 1 after a last line `failed: …`
+on stderr; anything else is a crash.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -55,9 +58,15 @@ def _line(text: str) -> str:
 # --- in the child -----------------------------------------------------------------------------------------------------
 
 
-def run_here(work: Callable[[], None]) -> int:
-    """Do a child's work and return its exit code. The kernel ends the process when its parent is gone."""
+def end_with(parent: int) -> None:
+    """Have the kernel end this process when its parent, the process `parent`, does; it may have ended already."""
     ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(f"the parent, process {parent}, is gone")
+
+
+def run_here(work: Callable[[], None]) -> int:
+    """Do a child's work and return its exit code."""
     try:
         work()
     except HalError as error:
@@ -75,15 +84,15 @@ def run_here(work: Callable[[], None]) -> int:
 def run_child(arguments: Sequence[str], log: Path, name: str, say: Report, every_s: float = EVERY_S) -> float:
     """Run `python -m` with these arguments and return the seconds it took; what it says on stderr goes into `log`.
 
-    Now and then `say` is told how long `name` has been running, and how far it is. Raises BackendError, in one line,
-    when it fails, crashes or is killed.
+    It ends with this process. Now and then `say` is told how long `name` has been running, and how far it is. Raises
+    BackendError, in one line, when it fails, crashes or is killed.
     """
     started = time.monotonic()
     try:
         errors = log.open("wb")
     except OSError as error:
         raise BackendError(f"{log}: can't be written ({error.strerror})") from error
-    command = [sys.executable, "-m", *arguments]
+    command = [sys.executable, "-m", "hal_ros.compile.child", str(os.getpid()), *arguments]
     with errors, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as process:
         try:
             _follow(process, name, say, every_s)
@@ -124,3 +133,9 @@ def _reason(code: int, said: list[str]) -> str:
     if code < 0:
         return f"crashed with {signal.Signals(-code).name} ({last})"
     return f"ended with code {code} ({last})"
+
+
+if __name__ == "__main__":
+    end_with(int(sys.argv[1]))  # before the module is imported, which takes seconds
+    sys.argv = sys.argv[2:]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

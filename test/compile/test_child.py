@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,19 @@ def test_an_interrupted_parent_leaves_no_child(child: Path) -> None:
         os.kill(pids[0], 0)
 
 
+def test_a_child_whose_parent_is_gone_does_nothing(child: Path) -> None:
+    """A parent that ends before the kernel was told to watch it would never be missed."""
+    child.write_text("print('working')")
+
+    def started(parent: int) -> tuple[int, str]:
+        command = [sys.executable, "-m", "hal_ros.compile.child", str(parent), "some_child"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout
+
+    assert started(os.getpid()) == (0, "working\n")
+    assert started(os.getppid()) == (1, "")
+
+
 def test_a_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match=r"missing/x\.log: can't be written"):
         run_child(["this"], tmp_path / "missing" / "x.log", "work", print)
@@ -102,11 +117,7 @@ def test_known_errors_are_translated(said: str, means: str) -> None:
     assert len(explain(["error: " + 1000 * "x"], "nothing")) <= 200
 
 
-def test_a_childs_failures_are_its_last_line(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ctypes.CDLL", lambda _: type("C", (), {"prctl": staticmethod(lambda *_: 0)}))  # not of pytest
-
+def test_a_childs_failures_are_its_last_line(capsys: pytest.CaptureFixture[str]) -> None:
     def refuse() -> None:
         raise BackendError("too bad")
 
