@@ -31,13 +31,17 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(prog="hal", description="Live action segmentation for robots.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    chosen = parser
     for name, text in SUBCOMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
+        chosen = command if argv[:1] == [name] else chosen
         if argv[:1] == [name]:  # only the chosen subcommand's module is imported
             module = importlib.import_module(f"hal_ros.cli.{name}")
             module.add_arguments(command)
             command.set_defaults(handler=module.run)
-    args = parser.parse_args(argv)
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        chosen.error(f"unrecognized arguments: {' '.join(unknown)}")  # with the subcommand's usage, not hal's
     try:
         return int(args.handler(args) or 0)
     except HalError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,10 @@ def cached(folder: Path, encoder: Path) -> Path:
     """
     path = path_of(folder, encoder)
     if not path.exists():
-        unfinished = path.with_suffix(".unfinished")
+        unfinished = path.with_suffix(f".{os.getpid()}.unfinished")  # two trainings may share a cache
         with unfinished.open("wb") as file:
             np.save(file, _encode(episodes.load(folder), encoder))
-        unfinished.rename(path)
+        unfinished.replace(path)
     return path
 
 

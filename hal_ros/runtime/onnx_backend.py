@@ -167,8 +167,9 @@ def _checked(providers: Sequence[str]) -> list[str]:
     known, available = ort.get_all_providers(), ort.get_available_providers()
     for name in providers:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"expected some of {', '.join(available)}"
+            lower = {one.lower(): one for one in known}  # cuda… is nearer to CUDA… than to CPU…
+            near = difflib.get_close_matches(name.lower(), lower, 1)
+            hint = f"did you mean {lower[near[0]]}?" if near else f"expected some of {', '.join(available)}"
             raise ConfigError(f"provider {name!r} is unknown to ONNX Runtime {ort.__version__}; {hint}")
         if name not in available:
             raise BackendError(
