@@ -99,9 +99,14 @@ def run_child(arguments: Sequence[str], log: Path, name: str, say: Report, every
         except BaseException:  # Ctrl-C too: nobody waits for it any more
             process.kill()
             raise
-    if process.returncode:
-        raise BackendError(f"{name}: {_reason(process.returncode, log.read_text(errors='replace').splitlines())}")
+    check_end(process.returncode, log, name)
     return time.monotonic() - started
+
+
+def check_end(code: int, log: Path, name: str) -> None:
+    """Raise BackendError, in one line, unless a child's exit code is 0; `log` is what it said."""
+    if code:
+        raise BackendError(f"{name}: {_reason(code, log.read_text(errors='replace').splitlines())}")
 
 
 def _follow(process: subprocess.Popen[bytes], name: str, say: Report, every_s: float) -> None:

@@ -1,8 +1,10 @@
-"""Step graphs on disk, each exported once: that takes seconds."""
+"""What takes seconds, and is spared: step graphs on disk are exported once, and children run in the test's process."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import importlib
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -27,3 +29,18 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], P
         return path
 
     return file
+
+
+@pytest.fixture
+def in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `compile_bundle` do its children's work here. What it is told of their end is the same."""
+    from hal_ros.compile import child
+
+    def run(arguments: Sequence[str], log: Path, name: str, *_: object) -> float:
+        module, *rest = arguments
+        with log.open("w") as errors, contextlib.redirect_stderr(errors), contextlib.redirect_stdout(errors):
+            code = importlib.import_module(module).main(rest)
+        child.check_end(code, log, name)
+        return 0.0
+
+    monkeypatch.setattr("hal_ros.compile.to_tensorrt.run_child", run)
