@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,11 +62,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _measure(model: Path, folder: Path, full: bool) -> list[Row]:
     from hal_ros.cli import bench_offline
+    from hal_ros.evaluate import bench_products, bench_start
     from hal_ros.evaluate.bench_model import measure
 
     prepare_environment(folder / "logs")
     live = Live(model, folder / "live")
     rows = _part("model", lambda: measure(model), [])
+    rows += _part("matrix products", lambda: bench_products.rows(model), bench_products.EXPECTED)
+    rows += _part("start of the sessions", lambda: bench_start.rows(model), bench_start.EXPECTED)
+    rows += _cache_rows(model)
     rows += _part("alignment", bench_offline.rows, bench_offline.expected())
     rows += _part("live system", lambda: _live_rows(live, LIVE_S), _live_names())
     rows += _part("replay", lambda: [_replay_row(live)], [("hal replay", "x real time", ">= 5")])
@@ -75,6 +80,16 @@ def _measure(model: Path, folder: Path, full: bool) -> list[Row]:
         rows += _part("ten minutes", lambda: _soak_rows(soak), [(SOAK_NAME, "MB/min", "<= 0.2")])
         fresh = ("fresh clone to first label", "s", f"<= {FRESH_LIMIT_S:g}")
         rows += _part("fresh installation", lambda: [_fresh_row(folder)], [fresh])
+    return rows
+
+
+def _cache_rows(model: Path) -> list[Row]:
+    from hal_ros.cli import bench_caches
+
+    rows = _part("caches", lambda: bench_caches.rows(model), bench_caches.expected())
+    for window in bench_caches.WINDOWS:
+        at_window = partial(bench_caches.window_rows, model, window)
+        rows += _part(f"caches, window {window}", at_window, bench_caches.expected_at(window))
     return rows
 
 

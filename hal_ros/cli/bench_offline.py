@@ -39,7 +39,7 @@ def expected() -> list[tuple[str, str, str]]:
 def rows(repeats: int = 50) -> list[Row]:
     """Measure on one thread; the cell-by-cell forms run a tenth of the repeats, three times at least."""
     from hal_ros.evaluate.bench import at_least, at_most, baseline
-    from hal_ros.evaluate.bench_model import median_ms
+    from hal_ros.evaluate.timing import median_ms
     from hal_ros.model.align import AlignConfig, align, drop_allowed_dp, posterior
 
     few = max(repeats // 10, 3)

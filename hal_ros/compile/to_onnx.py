@@ -85,9 +85,14 @@ def export_step(graph: StepGraph, path: Path, target: str = "10") -> None:
     if graph.caches == "delta":
         example += [torch.arange(lookback - 1, dtype=torch.int32) for lookback in graph.model.config.lookback]
     inputs, outputs = tensor_names(graph.model.config, graph.caches)
-    written = _tidied(_export(graph.eval(), tuple(example), inputs, outputs))
+    written = to_proto(graph.eval(), tuple(example), inputs, outputs)
     check_graph(written, target, str(path))
     path.write_bytes(written.SerializeToString(deterministic=True))
+
+
+def to_proto(module: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str]) -> onnx.ModelProto:
+    """Return a module as a graph with the example's shapes and these names. Raises BackendError for another opset."""
+    return _tidied(_export(module, example, inputs, outputs))
 
 
 def _export(module: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str]) -> onnx.ModelProto:
