@@ -36,8 +36,13 @@ KNOWN_ERRORS = (
     ("unsupported", "this TensorRT lacks something that the graph needs; export with an older --target"),
 )
 """What TensorRT says, in small letters, and what it means for a user; the first that fits is told."""
+CRASHES = (signal.SIGSEGV, signal.SIGABRT)
 LONGEST = 200  # letters of TensorRT's that are quoted
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+
+class CrashError(BackendError):
+    """A child ended itself by a signal of CRASHES: what it worked with, and nothing that passes, is at fault."""
 
 
 def explain(said: Sequence[str], otherwise: str) -> str:
@@ -85,7 +90,7 @@ def run_child(arguments: Sequence[str], log: Path, name: str, say: Report, every
     """Run `python -m` with these arguments and return the seconds it took; what it says on stderr goes into `log`.
 
     It ends with this process. Now and then `say` is told how long `name` has been running, and how far it is. Raises
-    BackendError, in one line, when it fails, crashes or is killed.
+    BackendError, in one line, when it fails or is killed, CrashError when it crashes.
     """
     started = time.monotonic()
     try:
@@ -104,9 +109,13 @@ def run_child(arguments: Sequence[str], log: Path, name: str, say: Report, every
 
 
 def check_end(code: int, log: Path, name: str) -> None:
-    """Raise BackendError, in one line, unless a child's exit code is 0; `log` is what it said."""
+    """Raise BackendError, in one line, unless a child's exit code is 0; `log` is what it said.
+
+    It is a CrashError where the child crashed.
+    """
     if code:
-        raise BackendError(f"{name}: {_reason(code, log.read_text(errors='replace').splitlines())}")
+        kind = CrashError if -code in CRASHES else BackendError
+        raise kind(f"{name}: {_reason(code, log.read_text(errors='replace').splitlines())}")
 
 
 def _follow(process: subprocess.Popen[bytes], name: str, say: Report, every_s: float) -> None:

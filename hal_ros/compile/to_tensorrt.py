@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hal_ros.compile.child import EVERY_S, Report, run_child
+from hal_ros.compile.child import EVERY_S, CrashError, Report, run_child
 from hal_ros.compile.engine_report import describe, versions
 from hal_ros.core.errors import BackendError
 from hal_ros.runtime import tensorrt_api
@@ -59,7 +59,8 @@ def compile_bundle(
     """Return engines that passed their gate on this device; those of the cache when they are there already.
 
     In fp16 that fails the gate is kept aside, and fp32 comes next. Raises BackendError when TensorRT or a GPU is
-    missing, a build fails or no engine passes; CardError when the bundle lacks graphs or golden arrays.
+    missing, a build fails, engines can't be judged or none passes; CardError when the bundle lacks graphs or golden
+    arrays.
     """
     trt = tensorrt_api.load()
     cuda = load_cudart()
@@ -156,15 +157,17 @@ def _build(shop: Workshop, precision: str, folder: Path) -> dict[str, Any]:
 def _prove(shop: Workshop, precision: str, folder: Path, report: dict[str, Any]) -> str:
     """Have the engines judged against ONNX Runtime; returns why they are refused, "" when they are not.
 
-    Verdict and speed go into the report.
+    Verdict and speed go into the report. Raises BackendError when there is no verdict: memory that is full for a
+    moment, or a judge that was killed, says nothing about an engine.
     """
     proof = folder / PROOF
     arguments = ["hal_ros.compile.prove_engine", str(shop.bundle.folder), str(folder), precision, str(proof)]
     try:
         run_child(arguments, folder / "proof.log", "engines", shop.say, shop.options.every_s)
+    except CrashError as error:  # nobody may load it again
+        report["fault"] = str(error)
+    else:
         report |= json.loads(proof.read_bytes())
         proof.unlink()
-    except BackendError as error:  # an engine that does not even run
-        report["fault"] = str(error)
     report["accepted"] = not report["fault"]
     return str(report["fault"])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from colour_bundle import write_bundle  # noqa: E402
 from fake_cudart import FakeDevice  # noqa: E402
 from onnx import TensorProto, helper  # noqa: E402
 
+from hal_ros.compile import to_tensorrt  # noqa: E402
 from hal_ros.compile.to_tensorrt import BuildOptions, compile_bundle  # noqa: E402
 from hal_ros.core.errors import BackendError, CardError  # noqa: E402
 from hal_ros.runtime import tensorrt_api  # noqa: E402
@@ -271,20 +273,58 @@ def test_a_build_that_crashes_leaves_nothing(
     assert folders(cache) == set()
 
 
+def test_an_engine_that_is_not_right_is_kept_aside(install: Install, bundle: Bundle, cache: EngineCache) -> None:
+    install(static_noise=True)
+    engines, _, error = compiled(bundle, cache)
+    assert engines is None and "a second stream gave other bits than the first; fp32: rejected" in error
+    assert folders(cache) == {REJECTED} and found(bundle)[0] is None
+
+
+def test_an_engine_that_crashes_is_kept_aside(
+    processes: None, install: Install, bundle: Bundle, cache: EngineCache
+) -> None:
+    install(deserialize="segv")
+    engines, _, error = compiled(bundle, cache, "fp32")
+    assert engines is None and "fp32: rejected, engines: crashed with SIGSEGV" in error
+    assert folders(cache) == {REJECTED}
+
+
 @pytest.mark.parametrize(
     ("faults", "says"),
     [
-        ({"deserialize": "none"}, "fp16: rejected, engines: "),
-        ({"static_noise": True}, "a second stream gave other bits than the first"),
+        ({"deserialize": "none"}, "engines: .*step.plan|engines: .*encoder.plan"),
+        ({"fail_at": 40}, "engines: cudaStreamSynchronize: CUDA error 700"),
+        ({"refuse_at": 60, "capture": "refuse"}, "engines: execute_async_v3: TensorRT refused"),
     ],
 )
-def test_an_engine_that_does_not_run_is_kept_aside(
+def test_judging_that_fails_is_no_verdict(
     install: Install, bundle: Bundle, cache: EngineCache, faults: dict[str, Any], says: str
 ) -> None:
+    """Memory may be full for a moment: what was not seen to be wrong can be built once more."""
     install(**faults)
+    engines, said, error = compiled(bundle, cache)
+    assert engines is None and re.match(says, error)
+    assert folders(cache) == set() and said.built == [ENCODER_FP16, STEP_FP16]
+    install()
+    assert "no engine of" in found(bundle)[1]
     engines, _, error = compiled(bundle, cache)
-    assert engines is None and says in error
-    assert folders(cache) == {REJECTED} and found(bundle)[0] is None
+    assert engines is not None and engines.precision == "fp16", error
+
+
+@pytest.mark.parametrize("reason", ["was killed, most likely too little memory", "the disk refuses"])
+def test_a_judge_that_is_stopped_gives_no_verdict(
+    install: Install, bundle: Bundle, cache: EngineCache, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    install()
+    inner = to_tensorrt.run_child
+
+    def stopped(arguments: Sequence[str], *rest: Any) -> float:
+        if "prove_engine" in arguments[0]:
+            raise BackendError(f"engines: {reason}")
+        return inner(arguments, *rest)
+
+    monkeypatch.setattr(to_tensorrt, "run_child", stopped)
+    assert reason in compiled(bundle, cache)[2] and folders(cache) == set()
 
 
 def test_without_graphs_an_engine_is_still_used(install: Install, bundle: Bundle, cache: EngineCache) -> None:
