@@ -9,6 +9,7 @@ import importlib
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,7 +99,7 @@ class Synchroniser:
         self._inputs = inputs
         self._images, self._joints = filters.SimpleFilter(), filters.SimpleFilter()
         self._pairs = filters.ApproximateTimeSynchronizer([self._images, self._joints], queue_size, slop_s)
-        self._pairs.registerCallback(self._on_pair)
+        self._pairs.registerCallback(partial(_on_pair, inputs))  # no method of this: that would be a circle
 
     def on_image(self, message: ImageMessage) -> None:
         """Take one camera message."""
@@ -111,9 +112,10 @@ class Synchroniser:
         self._inputs.on_joints(message)
         self._joints.signalMessage(message)
 
-    def _on_pair(self, image: ImageMessage, _: JointState) -> None:
-        self._inputs.counters["unpaired"] -= 1
-        self._inputs.on_image(image)
+
+def _on_pair(inputs: Inputs, image: ImageMessage, _: JointState) -> None:
+    inputs.counters["unpaired"] -= 1
+    inputs.on_image(image)
 
 
 def message_filters() -> Any:

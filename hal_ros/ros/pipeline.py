@@ -108,8 +108,12 @@ class Pipeline:
         outputs: Outputs,
         clock_ns: Callable[[], int],
         tracker: PlanTracker | None = None,
+        segments: int = 0,
     ) -> None:
-        """Take the parts; with a tracker, each confirmed answer is also placed in the plan."""
+        """Take the parts; with a tracker, each confirmed answer is also placed in the plan.
+
+        Segment ids go on after `segments`.
+        """
         # All keys from the start: the executor reads these counters while the worker adds to them.
         self.counters = Counter(dict.fromkeys(COUNTERS, 0))
         self.stopwatch = Stopwatch()
@@ -120,7 +124,7 @@ class Pipeline:
         self._to_rgb = to_rgb
         self._outputs = outputs
         self._clock_ns = clock_ns
-        self._state = self._segmenter.start()
+        self._state = self._segmenter.start(segments)
         self._tracker = tracker
         self._plan = None if tracker is None else tracker.start()
         self._newest: Due | None = None
@@ -130,10 +134,6 @@ class Pipeline:
     def segments(self) -> int:
         """How many segments were opened so far: the newest segment_id."""
         return self._state.segments
-
-    def continue_after(self, segments: int) -> None:
-        """Start a fresh stream whose segment ids go on after `segments`."""
-        self._state = self._segmenter.start(segments)
 
     def handle(self, frame: Frame) -> None:
         """Take one frame all the way to its published label. Raises what the backend raises."""

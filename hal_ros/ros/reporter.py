@@ -100,13 +100,15 @@ class Reporter:
 
 
 def _facts(configured: Configured) -> dict[str, str]:
-    bundle = configured.bundle
+    bundle, opened = configured.bundle, configured.opened
+    facts = {"bundle": bundle.card.name, "bundle_sha256": bundle.sha256}
+    if opened is None:
+        return {**facts, "backend": "none"}
     return {
-        "bundle": bundle.card.name,
-        "bundle_sha256": bundle.sha256,
-        "backend": configured.segmenter.backend.name,
-        "backend_reason": configured.reason,
-        **{f"backend_{name}": value for name, value in configured.about.items()},
+        **facts,
+        "backend": opened.segmenter.backend.name,
+        "backend_reason": opened.reason,
+        **{f"backend_{name}": value for name, value in opened.about.items()},
     }
 
 

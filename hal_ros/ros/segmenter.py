@@ -29,7 +29,7 @@ from hal_ros.ros.convert import rgb_converter
 from hal_ros.ros.inputs import message_filters
 from hal_ros.ros.params import SegmenterParameters
 from hal_ros.ros.reporter import Reporter
-from hal_ros.ros.session import Configured, Session
+from hal_ros.ros.session import Configured, Opened, Session
 from hal_ros.runtime.backend import BackendOptions, about, open_backend
 from hal_ros.runtime.card import Bundle, load_bundle
 from hal_ros.runtime.golden import check_golden
@@ -177,16 +177,14 @@ class SegmenterNode(LifecycleNode):
         plan = plan_ids(plan_names(parameters.plan), card.vocabulary)
         to_rgb = rgb_converter(parameters.image_conversion)
         cv2.setNumThreads(parameters.threads)
-        backend, reason = self._open_backend(bundle, parameters.backend, self._options(parameters))
+        opened = self._open(bundle, parameters, self._options(parameters))
         warm_up(card)
         vocabulary = self.create_publisher(Vocabulary, "~/vocabulary", LATCHED_QOS)
         vocabulary.publish(serialise(vocabulary_message(card, bundle.sha256)))
         self._configured = Configured(
             parameters=parameters,
             bundle=bundle,
-            segmenter=Segmenter(card, backend),
-            reason=reason,
-            about=about(backend),
+            opened=opened,
             to_rgb=to_rgb,
             labels=self._make_answer_publisher(ActionLabel, "action_label"),
             boundaries=self._make_answer_publisher(BoundaryEvent, "action_boundary"),
@@ -199,8 +197,12 @@ class SegmenterNode(LifecycleNode):
         self._failure = ""
         self.get_logger().info(
             f"configured {card.name} ({bundle.sha256[:12]}): {len(card.vocabulary)} actions at {card.rate_hz:g} Hz, "
-            f"{backend.name} ({reason}), in {(time.perf_counter_ns() - began_ns) / 1e9:.1f} s"
+            f"{opened.words}, in {(time.perf_counter_ns() - began_ns) / 1e9:.1f} s"
         )
+
+    def _open(self, bundle: Bundle, parameters: SegmenterParameters, options: BackendOptions) -> Opened:
+        backend, reason = self._open_backend(bundle, parameters.backend, options)
+        return Opened(Segmenter(bundle.card, backend), reason, about(backend))
 
     def _options(self, parameters: SegmenterParameters) -> BackendOptions:
         return BackendOptions(
@@ -224,7 +226,7 @@ class SegmenterNode(LifecycleNode):
     def _activate(self) -> None:
         ready = self._configured
         assert ready is not None  # the lifecycle activates only what is configured
-        self._failure, self._worker_error = "", None
+        self._failure = ""
         self._reopened = self._reopening
         self._reporter.restart()
         self._session = Session(self, ready, self._segments, self._on_worker_error)
@@ -235,6 +237,7 @@ class SegmenterNode(LifecycleNode):
 
     def _deactivate(self) -> None:
         session, self._session = self._session, None
+        self._worker_error = None  # its traceback holds on to the backend
         if session is not None:
             self.destroy_timer(self._first_look)
             try:
@@ -282,8 +285,9 @@ class SegmenterNode(LifecycleNode):
         trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         self.get_logger().error(f"{self._failure}\n{trace}")
         self._report()
-        self._worker_error = None  # its traceback holds on to the backend
-        if isinstance(error, BackendError) and self.state == "inactive" and not self._reopened:
+        may_mend = isinstance(error, BackendError)
+        del error  # its traceback holds on to the backend
+        if may_mend and self.state == "inactive" and not self._reopened:
             self._reopen()
 
     def _reopen(self) -> None:
@@ -291,20 +295,20 @@ class SegmenterNode(LifecycleNode):
 
         The next failure leaves the node inactive, unless somebody else has activated it in the meantime.
         """
-        ready = self._configured
-        assert ready is not None
+        assert self._configured is not None
+        # The old backend ends here: a small board has no memory for two.
+        self._configured = ready = replace(self._configured, opened=None)
         # Nothing is built now: a robot at work does not wait for minutes.
         options = replace(self._options(ready.parameters), build_on_start=False)
         try:
-            backend, reason = self._open_backend(ready.bundle, ready.parameters.backend, options)
+            opened = self._open(ready.bundle, ready.parameters, options)
         except Exception as error:  # noqa: BLE001  # whatever a broken driver makes of it, the node stays
             self._failure += f"; it can't be opened again: {error}"
             self.get_logger().error(self._failure)
             self._report()
             return
-        segmenter = Segmenter(ready.bundle.card, backend)
-        self._configured = replace(ready, segmenter=segmenter, reason=reason, about=about(backend))
-        self.get_logger().warning(f"the backend was opened again: {backend.name} ({reason})")
+        self._configured = replace(ready, opened=opened)
+        self.get_logger().warning(f"the backend was opened again: {opened.words}")
         self._reopening = True
         try:
             self.trigger_activate()

@@ -26,14 +26,26 @@ RESET_TIMEOUT_S = 1.0
 
 
 @dataclass(frozen=True)
+class Opened:
+    """A backend at work."""
+
+    segmenter: Segmenter
+    reason: str  # why this backend
+    about: Mapping[str, str]  # what the backend says of itself
+
+    @property
+    def words(self) -> str:
+        """Which backend, and why."""
+        return f"{self.segmenter.backend.name} ({self.reason})"
+
+
+@dataclass(frozen=True)
 class Configured:
     """What lives from configure to cleanup."""
 
     parameters: SegmenterParameters
     bundle: Bundle
-    segmenter: Segmenter
-    reason: str  # why this backend
-    about: Mapping[str, str]  # what the backend says of itself
+    opened: Opened | None  # None: it failed at work, and could not be opened again
     to_rgb: ToRgb
     labels: Any  # lifecycle publishers
     boundaries: Any
@@ -42,26 +54,46 @@ class Configured:
     vocabulary: Any  # plain publisher: what it latched holds while the node is inactive, too
 
 
+class Alarm:
+    """Hands the worker's error on, until it is switched off.
+
+    The worker holds this instead of the session, which holds the worker: in a circle both would wait for the garbage
+    collector, and with them the state on the device.
+    """
+
+    def __init__(self, on_error: Callable[[Exception], None]) -> None:
+        self.off = False
+        self._on_error = on_error
+
+    def __call__(self, error: Exception) -> None:
+        """Called in the worker's thread."""
+        if not self.off:
+            self._on_error(error)
+
+
 class Session:
     """One activation. All methods are for the executor's thread; `on_error` is called in the worker's."""
 
     def __init__(
         self, node: LifecycleNode, ready: Configured, segments: int, on_error: Callable[[Exception], None]
     ) -> None:
-        """Subscribe and start; segment ids go on after `segments`. Raises ConfigError."""
+        """Subscribe and start; segment ids go on after `segments`.
+
+        Raises ConfigError, and BackendError when there is no backend.
+        """
+        if ready.opened is None:
+            raise BackendError("the backend failed and is closed; clean the node up and configure it again")
         card = ready.bundle.card
         outputs = Outputs(ready.labels.publish, ready.boundaries.publish)
         if ready.plan_progress is not None:
             outputs = outputs._replace(publish_plan=ready.plan_progress.publish)
         self.since_ns = time.perf_counter_ns()
+        segmenter, clock = ready.opened.segmenter, node.get_clock()
         self.pipeline = Pipeline(
-            ready.segmenter, ready.to_rgb, outputs, lambda: int(node.get_clock().now().nanoseconds), ready.tracker
+            segmenter, ready.to_rgb, outputs, lambda: int(clock.now().nanoseconds), ready.tracker, segments
         )
-        self.pipeline.continue_after(segments)
-        self._ended = False
-        self._worker = Worker[Frame](
-            self.pipeline.handle, lambda error: None if self._ended else on_error(error), "segmenter"
-        )
+        self._alarm = Alarm(on_error)
+        self._worker = Worker[Frame](self.pipeline.handle, self._alarm, "segmenter")
         self.inputs = Inputs(card, self._worker.put)
         self.subscriptions = Subscriptions(node, card, ready.parameters, self.inputs)
         self._worker.start()
@@ -89,7 +121,7 @@ class Session:
 
         Raises BackendError when the backend does not return.
         """
-        self._ended = True  # a backend that hangs and fails later must not end the next session
+        self._alarm.off = True  # a backend that hangs and fails later must not end the next session
         self.subscriptions.destroy()
         if not self._worker.stop(STOP_TIMEOUT_S):
             raise BackendError(f"the backend did not return within {STOP_TIMEOUT_S} s")

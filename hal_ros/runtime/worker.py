@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -31,7 +32,8 @@ class Worker(Generic[Item]):
 
     An item that is still waiting when the next one comes is overwritten and counted in `overwritten`. The first
     exception ends the thread and is given to `on_error`, in that thread. `at_end` is the last that the thread does: it
-    frees what only the thread may touch. `put`, `discard` and `call` are for one owner thread.
+    frees what only the thread may touch. A worker that has ended holds on to none of the three, whoever still holds it.
+    `put`, `discard` and `call` are for one owner thread.
     """
 
     def __init__(
@@ -42,23 +44,26 @@ class Worker(Generic[Item]):
         at_end: Callable[[], None] = lambda: None,
     ) -> None:
         self.overwritten = 0
-        self._handle = handle
-        self._on_error = on_error
-        self._at_end = at_end
+        self._name = name
+        self._given = handle, on_error, at_end
         self._changed = threading.Condition()
         self._slot: deque[Item] = deque(maxlen=1)
         self._calls: deque[_Call] = deque()
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread; a worker starts once."""
+        # As its arguments they are the thread's alone, and it forgets them when it ends. A thread that is made earlier
+        # and never started would hold on to the worker, which holds it.
+        self._thread = threading.Thread(target=self._run, args=self._given, name=self._name, daemon=True)
+        del self._given
         self._thread.start()
 
     @property
     def alive(self) -> bool:
         """Whether the thread runs: false before start, after stop and after an error."""
-        return self._thread.is_alive()
+        return self._thread is not None and self._thread.is_alive()
 
     def put(self, item: Item) -> None:
         """Hand over the newest item and return at once; what it overwrites is counted."""
@@ -81,7 +86,7 @@ class Worker(Generic[Item]):
         """
         call = _Call(request)
         with self._changed:
-            if self._stopping or not self._thread.is_alive():
+            if self._stopping or not self.alive:
                 return False
             self._calls.append(call)
             self._changed.notify()
@@ -97,22 +102,32 @@ class Worker(Generic[Item]):
             if not drain:
                 self._slot.clear()
             self._changed.notify()
-        if self._thread.ident is not None:
+        if self._thread is not None:
             self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        return not self.alive
 
-    def _run(self) -> None:
+    def _run(
+        self, handle: Callable[[Item], None], on_error: Callable[[Exception], None], at_end: Callable[[], None]
+    ) -> None:
         try:
             try:
-                while job := self._next_job():
+                while job := self._next_job(handle):
                     job()
             finally:
-                self._at_end()
+                self._refuse_calls()
+                at_end()
         except Exception as error:  # noqa: BLE001
             # The thread can't go on: what it owned may be half changed. Its owner decides what follows.
-            self._on_error(error)
+            on_error(error)
 
-    def _next_job(self) -> Callable[[], None] | None:
+    def _refuse_calls(self) -> None:
+        """Answer those that wait: nobody will run them."""
+        with self._changed:
+            self._stopping = True
+            while self._calls:
+                self._calls.popleft().ended.set()
+
+    def _next_job(self, handle: Callable[[Item], None]) -> Callable[[], None] | None:
         """Wait for a call or an item; None when it is time to end. Calls come first."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopping or self._calls or self._slot)
@@ -121,4 +136,4 @@ class Worker(Generic[Item]):
             if not self._slot:
                 return None
             item = self._slot.popleft()
-        return lambda: self._handle(item)
+        return partial(handle, item)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import types
+import weakref
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -215,6 +217,19 @@ def test_a_pair_does_not_bring_in_a_newer_sample(inputs: Recorded, message_filte
     synchroniser.on_joints(joint_message(START_NS + MS, value=2.0))
     joints = inputs.frames[0].due.joints
     assert joints is not None and joints.position.tolist() == [1.0, 1.0]
+
+
+def test_a_synchroniser_ends_with_its_holder(inputs: Recorded, message_filters: types.ModuleType) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        synchroniser = Synchroniser(inputs, slop_s=0.02, queue_size=10)
+        synchroniser.on_image(image_message("red", START_NS))
+        seen = weakref.ref(synchroniser)
+        del synchroniser
+        assert seen() is None
+    finally:
+        gc.enable()
 
 
 def test_the_ros_1_port_is_refused(message_filters: types.ModuleType, inputs: Recorded) -> None:

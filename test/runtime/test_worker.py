@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -174,3 +176,68 @@ def test_the_thread_itself_frees_what_it_owned(broken: bool) -> None:
 
 def test_a_worker_that_never_started_stops() -> None:
     assert Worker[int](lambda _: None, lambda _: None).stop(DEADLINE_S)
+
+
+def test_a_call_that_waits_is_refused_as_soon_as_the_thread_ends(gate: Gate) -> None:
+    def handle(item: int) -> None:
+        gate.handle(item)
+        raise ValueError(f"item {item}")
+
+    worker = Worker[int](handle, lambda _: None)
+    worker.start()
+    worker.put(0)
+    gate.wait()
+    answers: list[bool] = []
+    caller = threading.Thread(target=lambda: answers.append(worker.call(lambda: None, 1000 * DEADLINE_S)))
+    caller.start()
+    while not worker._calls:  # until the call has been filed
+        assert caller.is_alive()
+    gate.open.release()
+    caller.join(DEADLINE_S)
+    assert answers == [False] and not worker._calls
+
+
+# --- what a worker holds on to ----------------------------------------------------------------------------------------
+
+
+class Owner:
+    """What the callbacks belong to."""
+
+    def handle(self, item: int) -> None:
+        if item < 0:
+            raise ValueError(f"item {item}")
+
+    def on_error(self, error: Exception) -> None:
+        pass
+
+    def at_end(self) -> None:
+        pass
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.parametrize("item", [1, -1])
+def test_a_worker_that_ended_holds_nothing(no_collector: None, item: int) -> None:
+    owner = Owner()
+    worker, seen = Worker[int](owner.handle, owner.on_error, at_end=owner.at_end), weakref.ref(owner)
+    del owner
+    assert seen() is not None
+    worker.start()
+    worker.put(item)
+    assert worker.stop(DEADLINE_S)
+    assert seen() is None
+
+
+def test_a_worker_that_never_started_ends_with_its_holder(no_collector: None) -> None:
+    owner = Owner()
+    worker, seen = Worker[int](owner.handle, owner.on_error), weakref.ref(owner)
+    del owner
+    assert seen() is not None and not worker.alive and worker.stop(0.0)
+    del worker
+    assert seen() is None
