@@ -27,6 +27,8 @@ ARGUMENTS = {
     "image_transport": ("", "raw or compressed."),
     "joint_topic": ("", "Topic of the joint states."),
     "backend": ("", "auto, onnxruntime, tensorrt or torch."),
+    "providers": ("", "onnxruntime's execution providers by name, separated by commas."),
+    "threads": ("", "Threads that the backend may use on the CPU."),
     "precision": ("", "fp16 or fp32, of tensorrt's engines."),
     "build_on_start": ("", "true: build tensorrt's engines while configuring, where they are missing."),
     "autostart": ("true", "Configure and activate at start; false leaves it to a lifecycle manager."),
@@ -36,7 +38,8 @@ ARGUMENTS = {
 }
 RECORDED = ("model", "namespace", "image_topic", "joint_topic", "use_sim_time", "log_level")  # handed to the recorder
 FLAGS = ("autostart", "use_sim_time", "build_on_start")
-OPTIONAL = ("model", "image_topic", "image_transport", "joint_topic", "backend", "precision")
+TEXTS = ("model", "image_topic", "image_transport", "joint_topic", "backend", "providers", "precision")
+NUMBERS = ("threads",)
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -73,16 +76,37 @@ def large_image_profile() -> list[SetEnvironmentVariable]:
 def segmenter(context: LaunchContext) -> list[Node]:
     """Make the node, once the arguments have their values."""
     values = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
-    chosen = {name: values[name] for name in OPTIONAL if values[name]}
-    flags = {name: values[name].lower() in ("true", "1") for name in FLAGS if values[name]}
+    kinds = dict.fromkeys(TEXTS, text) | dict.fromkeys(NUMBERS, number) | dict.fromkeys(FLAGS, flag)
+    chosen = {name: read(name, values[name]) for name, read in kinds.items() if values[name]}
     return [
         Node(
             package="hal_ros",
             executable="segmenter",
             name="segmenter",
             namespace=values["namespace"],
-            parameters=[values["config"], {**chosen, **flags}],
+            parameters=[values["config"], chosen],
             ros_arguments=["--log-level", values["log_level"]],
             output="screen",
         )
     ]
+
+
+def text(_: str, value: str) -> str:
+    """Take an argument letter by letter."""
+    return value
+
+
+def number(name: str, value: str) -> int:
+    """Read a whole number; raises ValueError with the argument's name."""
+    try:
+        return int(value)
+    except ValueError:
+        raise ValueError(f"{name}:={value}: expected a whole number") from None
+
+
+def flag(name: str, value: str) -> bool:
+    """Read an argument as launch's own conditions do; raises ValueError with its name."""
+    known = {"true": True, "1": True, "false": False, "0": False}
+    if value.strip().lower() not in known:
+        raise ValueError(f"{name}:={value}: expected true or false")
+    return known[value.strip().lower()]

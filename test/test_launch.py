@@ -53,6 +53,41 @@ def test_the_users_own_profile_is_kept(chosen: dict[str, str], monkeypatch: pyte
     assert len(load("segmenter.launch.py")["large_image_profile"]()) == (0 if chosen else 1)
 
 
+def given_to_the_node(**arguments: str) -> dict[str, Any]:
+    """Return the parameters that launch_ros makes of the segmenter's arguments, without those of the file."""
+    module = load("segmenter.launch.py")
+    from launch_ros.utilities import evaluate_parameters
+
+    context = context_with({**defaults(module), **arguments})
+    (node,) = module["segmenter"](context)
+    (evaluated,) = (part for part in evaluate_parameters(context, node._Node__parameters) if isinstance(part, dict))
+    return evaluated
+
+
+def test_every_parameter_of_a_back_end_is_an_argument() -> None:
+    given = {"backend": "onnxruntime", "providers": "CUDAExecutionProvider, CPUExecutionProvider", "precision": "fp32"}
+    values = given_to_the_node(**given, threads="2", build_on_start="true")
+    assert {name: values[name] for name in given} == given
+    assert (values["threads"], values["build_on_start"]) == (2, True)
+
+
+def test_an_argument_that_is_not_given_leaves_the_file_its_say() -> None:
+    assert set(given_to_the_node()) == {"model", "autostart", "use_sim_time"}
+    assert set(given_to_the_node(model="")) == {"autostart", "use_sim_time"}
+
+
+@pytest.mark.parametrize("folder", ["123", "2026-11-22", "1e3", "on", "my model #2", "C: [4"])
+def test_a_name_is_taken_letter_by_letter(folder: str) -> None:
+    assert given_to_the_node(model=folder, image_topic=folder)["model"] == folder
+
+
+@pytest.mark.parametrize("wrong", [{"threads": "two"}, {"build_on_start": "perhaps"}, {"autostart": "yes please"}])
+def test_what_is_no_number_or_no_yes_is_refused(wrong: dict[str, str]) -> None:
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=f"{name}:={value}: expected "):
+        given_to_the_node(**wrong)
+
+
 def test_an_unknown_recorder_is_refused() -> None:
     module = load("record.launch.py")
     with pytest.raises(ValueError, match="recorder:=tape: expected auto, hal_ros or rosbag2"):
