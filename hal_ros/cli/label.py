@@ -6,18 +6,19 @@ import argparse
 import time
 from pathlib import Path
 
+from hal_ros.cli import backends
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("bag", type=Path, metavar="BAG", help="an .mcap or .db3 file, or a rosbag2 folder")
-    parser.add_argument("--model", type=Path, default=Path("models/tabletop"), help="bundle (default: %(default)s)")
     parser.add_argument(
         "--out", type=Path, help="a new .mcap file, or a new folder (default: BAG-labelled beside the bag)"
     )
     parser.add_argument("--replace", action="store_true", help="leave the answers out that are in the bag already")
     parser.add_argument("--camera-topic", help="camera topic (default: the usual one, or the only one)")
     parser.add_argument("--joint-topic", help="joint state topic (default: the usual one, or the only one)")
-    parser.add_argument("--backend", default="auto", help="what runs the model (default: %(default)s)")
+    backends.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     held = answer_topics(args.bag)
     if held and not args.replace:
         raise BagError(f"{args.bag}: holds {', '.join(held)} already; expected none of them, or --replace")
-    bundle, segmenter = open_segmenter(args.model, args.backend)
+    bundle, segmenter = open_segmenter(args)
     started = time.perf_counter()
     done = label(args.bag, out, bundle, segmenter, SensorTopics(args.camera_topic, args.joint_topic))
     print(f"{args.bag}: camera {done.topics.camera or 'not used'}, joints {done.topics.joints or 'none'}")

@@ -8,6 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hal_ros.cli import backends
+
 if TYPE_CHECKING:
     from hal_ros.core.known_plan import PlanTracker
     from hal_ros.core.segmenter import Segmenter
@@ -31,7 +33,6 @@ FAULTS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("bag", type=Path, metavar="BAG", help="an .mcap or .db3 file, or a rosbag2 folder")
-    parser.add_argument("--model", type=Path, default=Path("models/tabletop"), help="bundle (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="write labels and boundaries: a new .mcap file, or a new folder")
     parser.add_argument(
         "--ticks-from", type=Path, metavar="BAG", help="step exactly the ticks of the labels recorded in this bag"
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--camera-topic", "--image-topic", help="camera topic (default: the usual one, or the only one)"
     )
     parser.add_argument("--joint-topic", help="joint state topic (default: the usual one, or the only one)")
-    parser.add_argument("--backend", default="auto", help="what runs the model (default: %(default)s)")
+    backends.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.out is not None and args.out.exists():
         raise BagError(f"{args.out}: exists; expected a new file or folder to write")
-    bundle, segmenter = open_segmenter(args.model, args.backend)
+    bundle, segmenter = open_segmenter(args)
     tracker = None if args.plan is None else _tracker(args.plan, segmenter)
     notes, counters = BagNotes(), Counter[str]()
     started = time.perf_counter()
@@ -74,15 +75,18 @@ def run(args: argparse.Namespace) -> int:
     return int(args.ticks_from is not None and not equal)
 
 
-def open_segmenter(model: Path, choice: str) -> tuple[Bundle, Segmenter]:
-    """Load a bundle, open its backend and check it as the node does, and print which; CardError, BackendError."""
+def open_segmenter(args: argparse.Namespace) -> tuple[Bundle, Segmenter]:
+    """Load a bundle, open its backend and check it as the node does, and print which.
+
+    Takes the arguments of `backends`. Raises CardError, ConfigError or BackendError.
+    """
     from hal_ros.core.segmenter import Segmenter
     from hal_ros.runtime.backend import open_backend
     from hal_ros.runtime.card import load_bundle
     from hal_ros.runtime.golden import check_golden
 
-    bundle = load_bundle(model)
-    backend, reason = open_backend(bundle, choice)
+    bundle = load_bundle(args.model)
+    backend, reason = open_backend(bundle, args.backend, backends.backend_options(args))
     check_golden(bundle, backend)
     print(f"{bundle.card.name} {bundle.sha256[:12]} on {backend.name} ({reason})")
     return bundle, Segmenter(bundle.card, backend)

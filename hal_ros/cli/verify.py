@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hal_ros.cli import backends
+
 if TYPE_CHECKING:
     from hal_ros.core.types import Backend
     from hal_ros.runtime.card import Bundle
@@ -13,13 +15,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--model", type=Path, default=Path("models/tabletop"), help="bundle (default: %(default)s)")
-    parser.add_argument("--backend", default="auto", help="what runs the model (default: %(default)s)")
-    parser.add_argument(
-        "--precision", choices=("fp16", "fp32"), default="fp16", help="of engines (default: %(default)s)"
-    )
-    parser.add_argument("--threads", type=int, default=1, help="of ONNX Runtime (default: %(default)s)")
-    parser.add_argument("--providers", nargs="*", default=(), help="ONNX Runtime's, most wanted first (default: CPU)")
+    backends.add_arguments(parser)
     parser.add_argument("--ticks", type=int, default=200, help="that are timed (default: %(default)s)")
 
 
@@ -28,14 +24,13 @@ def run(args: argparse.Namespace) -> int:
     import json
 
     from hal_ros.core.errors import ConfigError
-    from hal_ros.runtime.backend import BackendOptions, open_backend
+    from hal_ros.runtime.backend import open_backend
     from hal_ros.runtime.card import load_bundle
 
     if args.ticks < 1:
         raise ConfigError(f"--ticks is {args.ticks}; expected 1 or more")
     bundle = load_bundle(args.model)
-    options = BackendOptions(threads=args.threads, providers=tuple(args.providers), precision=args.precision)
-    backend, reason = open_backend(bundle, args.backend, options)
+    backend, reason = open_backend(bundle, args.backend, backends.backend_options(args))
     reason = reason.replace(str(Path.home()), "~")  # a user's name is nobody's business
     block = {"backend": backend.name, "reason": reason, **_measured(bundle, backend, args.ticks)}
     print(json.dumps(block, indent=2))

@@ -30,7 +30,7 @@ from hal_ros.ros.inputs import message_filters
 from hal_ros.ros.params import SegmenterParameters
 from hal_ros.ros.reporter import Reporter
 from hal_ros.ros.session import Configured, Opened, Session
-from hal_ros.runtime.backend import BackendOptions, about, open_backend
+from hal_ros.runtime.backend import BackendOptions, about, open_backend, provider_names
 from hal_ros.runtime.card import Bundle, load_bundle
 from hal_ros.runtime.golden import check_golden
 
@@ -207,7 +207,7 @@ class SegmenterNode(LifecycleNode):
     def _options(self, parameters: SegmenterParameters) -> BackendOptions:
         return BackendOptions(
             threads=parameters.threads,
-            providers=tuple(filter(None, (name.strip() for name in parameters.providers.split(",")))),
+            providers=provider_names(parameters.providers),
             precision=parameters.precision,
             build_on_start=parameters.build_on_start,
             progress=self._say_progress,

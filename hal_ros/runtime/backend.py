@@ -59,6 +59,11 @@ def open_backend(bundle: Bundle, choice: str = "auto", options: BackendOptions =
     return _torch(bundle, options) if choice == "torch" else _onnxruntime(bundle, options), "chosen by the user"
 
 
+def provider_names(text: str) -> tuple[str, ...]:
+    """Return the providers that a person named, separated by commas."""
+    return tuple(filter(None, (name.strip() for name in text.split(","))))
+
+
 def about(backend: Backend) -> dict[str, str]:
     """Return what a back end says of itself for reports: versions, device, providers; nothing where it says nothing."""
     facts: Mapping[str, object] = getattr(backend, "about", dict)()

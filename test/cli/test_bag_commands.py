@@ -28,7 +28,7 @@ STORY = ["red"] * 5 + ["blue"] * 6
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bundle that the fake backend runs."""
-    monkeypatch.setattr(backend, "open_backend", lambda bundle, _: (FakeBackend(bundle.card), "by the test"))
+    monkeypatch.setattr(backend, "open_backend", lambda bundle, *_: (FakeBackend(bundle.card), "by the test"))
     monkeypatch.setattr(golden, "check_golden", lambda *_: None)
     (tmp_path / "model").mkdir()
     return save_card(make_card(), tmp_path / "model").folder
