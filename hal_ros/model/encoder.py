@@ -6,6 +6,7 @@ The graph: uint8 picture -> (x - 127) / 128 -> stem and inverted-residual blocks
 flattened cell by cell (row-major), so that feature.reshape(rows, columns, channels) is the map. Behind the network's
 channels each cell has its own colours, averaged over its quarters: what tells two blocks apart survives no other way.
 Weights are stored as float16 behind Cast nodes and computed with as float32; `convolutions` gives those same values.
+For pictures of float32, which are TensorRT 8.6's, the values are stored as float32: it has no float16 beside fp32.
 In half precision the network alone computes with float16: pictures are prepared, and features end, as float32.
 """
 
@@ -222,12 +223,13 @@ def build_encoder(
 ) -> onnx.ModelProto:
     """Return `image (1, S, S, 3) RGB 0..255 of dtype -> feature (1, D) float32`; same arguments, same bytes.
 
-    `dtype` is "uint8" or, for runtimes that take no bytes, "float32". Raises CardError for another one.
+    `dtype` is "uint8" or, for TensorRT 8.6, which takes no bytes, "float32". Raises CardError for another one.
     """
     if dtype not in IMAGE_TYPES:
         raise CardError(f"image dtype is {dtype!r}; expected one of {', '.join(IMAGE_TYPES)}")
     rows, columns, channels = feature_shape(size_px, tap_stage)
-    graph = _GraphBuilder(IMAGE_TYPES[dtype], half)
+    narrow = half or dtype != "float32"  # TensorRT 8.6 takes float16 in graphs of half precision alone
+    graph = _GraphBuilder(IMAGE_TYPES[dtype], half, np.float16 if narrow else np.float32)
     image, size = graph.prepare_image(), size_px
     colours = graph.quarter_colours(image, _stride(tap_stage))
     value = shortcut = graph.node("Cast", [image], to=TensorProto.FLOAT16) if half else image
@@ -247,11 +249,12 @@ def build_encoder(
 class _GraphBuilder:
     """Collects nodes and constants under running names."""
 
-    def __init__(self, image_type: int, half: bool) -> None:
+    def __init__(self, image_type: int, half: bool, stored: type) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         self.image_type, self.half = image_type, half
         self.dtype = np.float16 if half else np.float32  # of the network
+        self.stored = stored  # of the weights
 
     def constant(self, name: str, value: NDArray[Any]) -> str:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
@@ -281,8 +284,9 @@ class _GraphBuilder:
     def convolve(self, value: str, size_px: int, layer: Convolution) -> tuple[str, int]:
         kernel = layer.weight.shape[2]
         before, after = same_padding(size_px, kernel, layer.stride)
-        stored = self.constant(f"weight_{len(self.constants)}", layer.weight.astype(np.float16))
-        weight = stored if self.half else self.node("Cast", [stored], to=TensorProto.FLOAT)
+        weight = self.constant(f"weight_{len(self.constants)}", layer.weight.astype(self.stored))
+        if self.stored != self.dtype:
+            weight = self.node("Cast", [weight], to=TensorProto.FLOAT)
         bias = self.constant(f"bias_{len(self.constants)}", layer.bias.astype(self.dtype))
         value = self.node(
             "Conv",

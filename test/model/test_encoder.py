@@ -80,6 +80,8 @@ def test_float_pictures_of_the_same_values_give_the_same_bits(session, rng):
     found = encoder.build_encoder(SIZE, dtype="float32")
     np.testing.assert_array_equal(run(found, image.astype(np.float32)), expected[0])
     assert np.abs(run(found, image.astype(np.float32) / 255) - expected[0]).max() > 0.1  # 0..255, not 0..1
+    assert "Cast" not in {node.op_type for node in found.graph.node}
+    assert onnx.TensorProto.FLOAT16 not in {entry.data_type for entry in found.graph.initializer}
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
