@@ -27,7 +27,7 @@ from hal_ros.runtime.tensorrt_api import KEPT_WIDE, OPTIMIZATION_LEVEL
 if TYPE_CHECKING:
     from hal_ros.runtime.cudart import Device
 
-SCHEMA = 1
+SCHEMA = 2
 """Raise it when engines are built or used in another way: those built before are then not found any more."""
 ENCODER_PLAN, STEP_PLAN, SIDECAR, REPORT = "encoder.plan", "step.plan", "key.json", "report.json"
 KEPT = 3  # engines of one bundle
@@ -56,8 +56,7 @@ class EngineKey:
     compute_capability: str
     multiprocessors: int  # boards of one compute capability differ in them, and so in what is fastest
     integrated: bool
-    cuda_runtime: int
-    cuda_driver: int
+    cuda_driver: int  # the runtime is no matter: which one a process has loaded, torch may decide
     machine: str  # operating system and processor
     schema: int = SCHEMA
 
@@ -106,7 +105,6 @@ def engine_key(bundle: Bundle, precision: str, device: Device, trt_version: str)
         compute_capability=".".join(map(str, device.compute_capability)),
         multiprocessors=device.multiprocessors,
         integrated=device.integrated,
-        cuda_runtime=device.runtime_version,
         cuda_driver=device.driver_version,
         machine=f"{platform.system()} {platform.machine()}",
     )
