@@ -209,26 +209,21 @@ class EngineCache:
 
         Call it inside `building`. Raises BackendError when the disk refuses; what stood there stays then.
         """
-        self._name(key, built, report, self.root / key.folder_name)
+        folder = self.root / key.folder_name
+        self._name(key, built, report, folder)
         shutil.rmtree(self.root / REJECTED / key.folder_name, ignore_errors=True)
-        self.prune()
-        return _engines(self.root / key.folder_name, key)
+        _prune(folder)
+        return _engines(folder, key)
 
     def reject(self, key: EngineKey, built: Path, report: Mapping[str, Any]) -> Path:
-        """Keep engines that failed their gate aside, with the report, where `find` never looks; returns the folder."""
+        """Keep engines that failed their gate aside, with the report, where `find` never looks; returns the folder.
+
+        Of those, too, only the newest KEPT of each bundle stay.
+        """
         folder = self.root / REJECTED / key.folder_name
         self._name(key, built, report, folder)
+        _prune(folder)
         return folder
-
-    def prune(self, kept: int = KEPT) -> None:
-        """Remove all but the most recently used engines of each bundle, and all but the newest rejected ones."""
-        for parent in (self.root, self.root / REJECTED):
-            seen: dict[str, int] = {}
-            for folder in _complete(parent):
-                bundle = folder.name[: -DIGITS - 1]
-                seen[bundle] = seen.get(bundle, 0) + 1
-                if seen[bundle] > kept:
-                    shutil.rmtree(folder, ignore_errors=True)
 
     def timing_cache(self, key: EngineKey) -> Path:
         """Return where the builder's timings are kept; they hold for one version of TensorRT on one device."""
@@ -278,6 +273,17 @@ def _complete(parent: Path) -> list[Path]:
         return sorted(folders, key=lambda folder: -folder.stat().st_mtime_ns)
     except OSError:
         return []
+
+
+def _prune(newest: Path) -> None:
+    """Remove all of its bundle that lie beside the folder `newest`, but for the most recently used: KEPT with itself.
+
+    It stays whatever the clock says: a board without a battery for it may write before what it wrote last week.
+    """
+    prefix = newest.name[:-DIGITS]
+    others = [path for path in _complete(newest.parent) if path.name[:-DIGITS] == prefix and path != newest]
+    for folder in others[KEPT - 1 :]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _fields(key: EngineKey) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -97,7 +98,7 @@ def test_each_field_makes_another_key(key: EngineKey) -> None:
 )
 def test_another_device_has_another_key(bundle: Bundle, key: EngineKey, change: dict[str, Any]) -> None:
     assert engine_key(bundle, "fp16", replace(DEVICE, **change), VERSION).digest != key.digest
-    # How much memory is left for it is no matter of the engine, nor which libcudart this process happens to have loaded.
+    # How much memory is left for it is no matter of the engine, nor which libcudart a process happens to have loaded.
     same = replace(DEVICE, memory_bytes=1, runtime_version=13000)
     assert engine_key(bundle, "fp16", same, VERSION).digest == key.digest
 
@@ -234,6 +235,28 @@ def test_the_most_recently_used_are_kept(cache: EngineCache, key: EngineKey) -> 
     store(cache, keys[KEPT])
     assert [cache.find(each) is not None for each in keys] == [True, False, True, True]
     assert other.is_dir()
+
+
+def reject(cache: EngineCache, key: EngineKey) -> Path:
+    with cache.building() as folder:
+        fill(folder)
+        return cache.reject(key, folder, {})
+
+
+@pytest.mark.parametrize("keep", [store, reject])
+def test_what_was_just_stored_stays_where_the_clock_went_back(
+    cache: EngineCache, key: EngineKey, keep: Callable[[EngineCache, EngineKey], Path]
+) -> None:
+    """A board without a battery for its clock begins in the past at each start."""
+    later = time.time_ns() + 10**15
+    older = [keep(cache, replace(key, tensorrt=f"10.{minor}.0.1")) for minor in range(KEPT)]
+    for age, folder in enumerate(older):
+        os.utime(folder, ns=(later + age, later + age))
+    assert keep(cache, key).is_dir()
+    assert [folder.is_dir() for folder in older] == [False, True, True]
+    if keep is reject:  # what is stored afterwards leaves it aside
+        store(cache, replace(key, precision="fp32"))
+        assert cache.was_rejected(key)
 
 
 def test_a_failed_build_leaves_nothing(cache: EngineCache, key: EngineKey) -> None:
