@@ -41,18 +41,13 @@ def _measured(bundle: Bundle, backend: Backend, ticks: int) -> dict[str, Any]:
     from dataclasses import asdict
 
     from hal_ros.compile.engine_report import latency_ms, versions
-    from hal_ros.core.errors import BackendError
     from hal_ros.runtime.backend import about, open_backend
-    from hal_ros.runtime.golden import LIMITS, check_golden, gate
+    from hal_ros.runtime.golden import LIMITS, gate, golden_fault
 
     precision = getattr(backend, "precision", "fp32")
     limits = LIMITS[precision]
     verdict = gate(bundle, backend, open_backend(bundle, "onnxruntime")[0], limits)
-    try:
-        check_golden(bundle, backend)
-        golden = ""
-    except BackendError as error:
-        golden = str(error)
+    golden = golden_fault(bundle, backend)
     return {
         "accepted": verdict.holds and not golden,
         "bundle": bundle.card.name,

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any, NamedTuple
@@ -17,8 +17,12 @@ from hal_ros.core.errors import BackendError, CardError
 from hal_ros.core.types import Backend, ByteArray, FloatArray, StepInput, StepOutput
 from hal_ros.runtime.card import GOLDEN, Bundle
 
-TOLERANCE = {"fp32": 1e-3, "fp16": 2e-2}
-"""Largest difference of a probability from the stored one; another CPU's instruction set moves it by about 1e-6."""
+TOLERANCE = {"fp32": 1e-3, "fp16": 3e-2}
+"""Largest difference of a probability from the stored one; another CPU's instruction set moves it by about 1e-6.
+
+A gate of log-probabilities within d keeps probabilities within tanh(d / 2): 0.025 for fp16's 0.05. To that comes what
+ONNX Runtime itself may be away, fp32's tolerance, so that what passes the one check passes the other.
+"""
 WINDOWS = 2.5  # so that everything that attention saw has left the caches at least twice
 
 
@@ -97,19 +101,26 @@ def check_golden(bundle: Bundle, backend: Backend) -> None:
     Raises BackendError when a probability differs by more than the TOLERANCE of the back end's precision, CardError
     when the file can't be read.
     """
+    if fault := golden_fault(bundle, backend):
+        raise BackendError(f"{backend.name}: {fault}")
+
+
+def golden_fault(bundle: Bundle, backend: Backend) -> str:
+    """Say in words how far the back end is from golden.npz; "" when it is within the TOLERANCE of its precision.
+
+    Raises what the back end raises, and CardError when the file can't be read.
+    """
     tolerance = TOLERANCE[getattr(backend, "precision", "fp32")]
     golden = read_golden(bundle)
-    for index, (output, tick) in enumerate(zip(_stream(backend, golden), golden, strict=True)):
+    for index, (output, tick) in enumerate(zip(stream(backend, golden), golden, strict=True)):
         distance = max(
             _distance(np.exp(output.log_probs), np.exp(tick.expected.log_probs)),
             _distance(np.exp(output.lagged_log_probs), np.exp(tick.expected.lagged_log_probs)),
             _distance(np.float32(output.boundary), np.float32(tick.expected.boundary)),
         )
         if not distance <= tolerance:  # also when it is not a number
-            raise BackendError(
-                f"{backend.name}: differs from {bundle.path(GOLDEN)} by {distance:.2g} at tick {index}; "
-                f"expected <= {tolerance}"
-            )
+            return f"differs from {bundle.path(GOLDEN)} by {distance:.2g} at tick {index}; expected <= {tolerance}"
+    return ""
 
 
 def gate(bundle: Bundle, backend: Backend, reference: Backend, limits: Limits, windows: float = WINDOWS) -> Verdict:
@@ -120,10 +131,10 @@ def gate(bundle: Bundle, backend: Backend, reference: Backend, limits: Limits, w
     """
     golden = read_golden(bundle)
     count = max(len(golden), math.ceil(windows * bundle.card.window_ticks))
-    stream = list(islice(cycle(golden), count))
-    said = _stream(backend, stream)
-    expected = _stream(_Remembering(reference), stream)
-    again = _stream(backend, golden)
+    ticks = list(islice(cycle(golden), count))
+    said = stream(backend, ticks)
+    expected = stream(_Remembering(reference), ticks)
+    again = stream(backend, golden)
     repeats = all(_same(a, b) for a, b in zip(said[: len(again)], again, strict=True))
     return _judge(said, expected, repeats, limits)
 
@@ -170,10 +181,14 @@ class _Remembering:
         return self._features[id(image)]
 
 
-def _stream(backend: Backend, ticks: Sequence[GoldenTick]) -> list[StepOutput]:
+def stream(backend: Backend, ticks: Iterable[tuple[Any, ...]]) -> list[StepOutput]:
+    """Return what a back end says of a stream; each tick begins with GoldenTick's first four fields.
+
+    Raises what the back end raises.
+    """
     state, outputs = backend.initial_state(), []
-    for tick in ticks:
-        inputs = StepInput(backend.encode(tick.image), tick.image_valid, tick.joints, tick.joints_valid)
+    for image, image_valid, joints, joints_valid, *_ in ticks:
+        inputs = StepInput(backend.encode(image), float(image_valid), joints, joints_valid)
         output, state = backend.step(inputs, state)
         # Copies: a back end may hand out the same buffers again.
         outputs.append(StepOutput(output.log_probs.copy(), output.lagged_log_probs.copy(), output.boundary))

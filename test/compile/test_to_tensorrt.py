@@ -26,6 +26,7 @@ from onnx import TensorProto, helper  # noqa: E402
 from hal_ros.compile import to_tensorrt  # noqa: E402
 from hal_ros.compile.to_tensorrt import BuildOptions, compile_bundle  # noqa: E402
 from hal_ros.core.errors import BackendError, CardError  # noqa: E402
+from hal_ros.core.types import StepOutput  # noqa: E402
 from hal_ros.runtime import tensorrt_api  # noqa: E402
 from hal_ros.runtime.backend import open_backend  # noqa: E402
 from hal_ros.runtime.card import (  # noqa: E402
@@ -40,6 +41,7 @@ from hal_ros.runtime.card import (  # noqa: E402
 )
 from hal_ros.runtime.cudart import load_cudart  # noqa: E402
 from hal_ros.runtime.engine_cache import REJECTED, REPORT, STEP_PLAN, EngineCache, Engines, engine_key, find_engines  # noqa: E402
+from hal_ros.runtime.golden import read_golden, stream  # noqa: E402
 
 ROOT = Path(__file__).parent.parent.parent
 Install = Callable[..., fake_tensorrt.Fakes]
@@ -174,9 +176,11 @@ def test_a_bundle_without_camera_has_one_engine(install: Install, bundle: Bundle
     install()
     blind = save_card(replace(bundle.card, image=None), bundle.folder, (STEP, STEP_FP16, GOLDEN))
     with np.load(bundle.folder / GOLDEN) as stored:
-        assert stored["image_valid"].all()
-    engines, said, error = compiled(blind, cache)
-    # Its golden outputs were made with a camera, but the gate compares with what ONNX Runtime answers here.
+        arrays = dict(stored)
+    outputs = stream(open_backend(blind, "onnxruntime")[0], read_golden(blind))
+    arrays |= {name: np.stack([getattr(output, name) for output in outputs]) for name in StepOutput._fields}
+    np.savez(bundle.folder / GOLDEN, **arrays)
+    engines, said, error = compiled(save_card(blind.card, bundle.folder, (STEP, STEP_FP16, GOLDEN)), cache)
     assert said.built == [STEP_FP16] and error == ""
     assert engines is not None and engines.encoder is None
 
@@ -276,8 +280,20 @@ def test_a_build_that_crashes_leaves_nothing(
 def test_an_engine_that_is_not_right_is_kept_aside(install: Install, bundle: Bundle, cache: EngineCache) -> None:
     install(static_noise=True)
     engines, _, error = compiled(bundle, cache)
-    assert engines is None and "a second stream gave other bits than the first; fp32: rejected" in error
+    assert engines is None and "a second stream gave other bits than the first; " in error
     assert folders(cache) == {REJECTED} and found(bundle)[0] is None
+
+
+def test_engines_that_the_node_would_refuse_are_kept_aside(
+    install: Install, bundle: Bundle, cache: EngineCache
+) -> None:
+    install()
+    with np.load(bundle.folder / GOLDEN) as stored:
+        arrays = dict(stored)
+    np.savez(bundle.folder / GOLDEN, **arrays | {"boundary": arrays["boundary"] + np.float32(0.04)})
+    engines, _, error = compiled(save_card(bundle.card, bundle.folder), cache)
+    assert engines is None and "fp16: rejected, differs from" in error and "golden.npz by 0.04 at tick 0" in error
+    assert folders(cache) == {REJECTED}
 
 
 def test_an_engine_that_crashes_is_kept_aside(

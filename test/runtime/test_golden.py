@@ -19,7 +19,7 @@ from hal_ros.core.errors import BackendError, CardError
 from hal_ros.core.types import Backend, StepInput, StepOutput
 from hal_ros.runtime.backend import open_backend
 from hal_ros.runtime.card import GOLDEN, Bundle
-from hal_ros.runtime.golden import LIMITS, Limits, check_golden, gate, read_golden
+from hal_ros.runtime.golden import LIMITS, TOLERANCE, Limits, check_golden, gate, read_golden
 
 FP32, FP16 = LIMITS["fp32"], LIMITS["fp16"]
 Change = Callable[[StepOutput, int, int], StepOutput]
@@ -159,6 +159,22 @@ def test_golden_outputs_are_compared_by_the_precision_of_the_back_end(bundle: Bu
         check_golden(bundle, backend)
     backend.precision = "fp16"  # type: ignore[attr-defined]
     check_golden(bundle, backend)
+
+
+def test_what_passes_the_gate_gives_the_golden_outputs(rng: np.random.Generator) -> None:
+    """Engines in half precision, that is: the stored outputs are ONNX Runtime's own within fp32's tolerance."""
+    limits, room = LIMITS["fp16"], TOLERANCE["fp16"] - TOLERANCE["fp32"]
+    widest = np.tanh(limits.log_probs / 2)
+    assert max(widest, limits.boundary) <= room
+    far = np.exp(-limits.log_probs)
+    probabilities = np.array([far, 1]) / (1 + far)
+    np.testing.assert_allclose(np.abs(probabilities * [1 / far, far] - probabilities), widest)  # no further than that
+    for _ in range(1000):
+        probabilities = rng.dirichlet(np.full(rng.integers(2, 6), 0.5)) + 1e-9
+        other = probabilities * np.exp(rng.uniform(-limits.log_probs, limits.log_probs, len(probabilities)))
+        probabilities, other = probabilities / probabilities.sum(), other / other.sum()
+        distance = np.abs(np.log(other / probabilities)).max()
+        assert np.abs(other - probabilities).max() <= np.tanh(distance / 2) + 1e-12
 
 
 @pytest.mark.parametrize("missing", ["images", "boundary"])
