@@ -83,13 +83,19 @@ def _auto(bundle: Bundle, options: BackendOptions) -> tuple[Backend, str]:
     if "tensorrt" not in sys.modules and importlib.util.find_spec("tensorrt") is None:
         return _onnxruntime(bundle, options), "auto: TensorRT is not installed"
     try:
-        backend, engines = _tensorrt(bundle, options)
-        check_golden(bundle, backend)
+        backend, engines = _proven_tensorrt(bundle, options)
+        return backend, f"auto: TensorRT has {engines}"
     except HalError as error:
-        # Somebody installed TensorRT: that a robot runs slower than it could must not go unnoticed.
-        options.warn(f"TensorRT is installed but not used: {error}")
-        return _onnxruntime(bundle, options), f"auto: TensorRT can't be used here ({error})"
-    return backend, f"auto: TensorRT has {engines}"
+        fault = str(error)  # the error itself holds on to engines that failed
+    # Somebody installed TensorRT: that a robot runs slower than it could must not go unnoticed.
+    options.warn(f"TensorRT is installed but not used: {fault}")
+    return _onnxruntime(bundle, options), f"auto: TensorRT can't be used here ({fault})"
+
+
+def _proven_tensorrt(bundle: Bundle, options: BackendOptions) -> tuple[Backend, str]:
+    backend, engines = _tensorrt(bundle, options)
+    check_golden(bundle, backend)
+    return backend, engines
 
 
 # Each runtime is imported only where it was chosen.

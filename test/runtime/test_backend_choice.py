@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import shutil
@@ -141,6 +142,31 @@ def test_auto_refuses_engines_that_do_not_give_the_golden_outputs(
     np.savez(bundle.path(GOLDEN), **arrays)
     backend, reason = open_backend(save_card(bundle.card, bundle.folder), "auto", FP32)
     assert backend.name == "onnxruntime" and "tensorrt: differs from" in reason
+
+
+def test_auto_lets_go_of_the_engines_that_it_passes_over(
+    bundle: Bundle, engines: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes = fake_tensorrt.install(monkeypatch)
+    in_use: list[int] = []
+
+    def refuse(*_: Any) -> None:
+        in_use.append(fakes.gpu.bytes_in_use())
+        raise BackendError("tensorrt: differs")
+
+    def open_onnx(self: Any, *_: Any) -> None:
+        in_use.append(fakes.gpu.bytes_in_use())
+
+    monkeypatch.setattr("hal_ros.runtime.backend.check_golden", refuse)
+    monkeypatch.setattr("hal_ros.runtime.onnx_backend.OnnxBackend.__init__", open_onnx)
+    gc.collect()
+    gc.disable()
+    try:
+        open_backend(bundle, "auto", FP32)
+    finally:
+        gc.enable()
+    judged, when_the_other_opens = in_use
+    assert judged and not when_the_other_opens
 
 
 def test_providers_mean_onnx_runtime(bundle: Bundle, engines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
