@@ -303,6 +303,7 @@ class SegmenterNode(LifecycleNode):
         try:
             opened = self._open(ready.bundle, ready.parameters, options)
         except Exception as error:  # noqa: BLE001  # whatever a broken driver makes of it, the node stays
+            self._configured = replace(ready, why_closed=str(error))
             self._failure += f"; it can't be opened again: {error}"
             self.get_logger().error(self._failure)
             self._report()

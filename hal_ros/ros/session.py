@@ -45,13 +45,14 @@ class Configured:
 
     parameters: SegmenterParameters
     bundle: Bundle
-    opened: Opened | None  # None: it failed at work, and could not be opened again
+    opened: Opened | None  # None: it failed at work, and has not been opened again
     to_rgb: ToRgb
     labels: Any  # lifecycle publishers
     boundaries: Any
     tracker: PlanTracker | None
     plan_progress: Any  # None without a plan
     vocabulary: Any  # plain publisher: what it latched holds while the node is inactive, too
+    why_closed: str = ""  # why there is no backend
 
 
 class Alarm:
@@ -82,7 +83,8 @@ class Session:
         Raises ConfigError, and BackendError when there is no backend.
         """
         if ready.opened is None:
-            raise BackendError("the backend failed and is closed; clean the node up and configure it again")
+            advice = "when that is mended, clean the node up and configure it again"
+            raise BackendError(f"there is no backend: {ready.why_closed}; {advice}")
         card = ready.bundle.card
         outputs = Outputs(ready.labels.publish, ready.boundaries.publish)
         if ready.plan_progress is not None:

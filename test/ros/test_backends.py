@@ -14,6 +14,7 @@ from ros_fakes import START_NS, Rig, image_message, values
 from hal_ros.core.errors import BackendError
 from hal_ros.core.types import StepInput, StepOutput
 from hal_ros.data.messages import to_ns
+from hal_ros.ros.segmenter import open_proven_backend
 from hal_ros.runtime.backend import BackendOptions
 from hal_ros.runtime.card import save_card
 
@@ -22,11 +23,15 @@ OK, ERROR = DiagnosticStatus.OK, DiagnosticStatus.ERROR
 FAILURE = TransitionCallbackReturn.FAILURE
 
 
+OUT_OF_MEMORY = "cudaGraphLaunch: CUDA error 2 (cudaErrorMemoryAllocation, out of memory)"
+"""The process can go on after it. After an error of the context, such as 700, no CUDA call of the process succeeds."""
+
+
 class Gpu:
-    """May vanish, and come back; `opened` is what was asked for whenever somebody opened a backend on it."""
+    """May fail, and serve again; `opened` is what was asked for whenever somebody opened a backend on it."""
 
     def __init__(self) -> None:
-        self.gone: Exception | None = None
+        self.fault: Exception | None = None
         self.opened: list[tuple[str, BackendOptions]] = []
 
     def open(self, bundle: Any, choice: str, options: BackendOptions) -> tuple[FakeBackend, str]:
@@ -36,12 +41,12 @@ class Gpu:
         return GpuBackend(bundle.card, self), f"opened for the {len(self.opened)}. time"
 
     def check(self) -> None:
-        if self.gone is not None:
-            raise self.gone
+        if self.fault is not None:
+            raise self.fault
 
 
 class GpuBackend(FakeBackend):
-    """Can do nothing once its GPU has vanished, and never again: its context is lost."""
+    """Can do nothing once its GPU has failed, and never again."""
 
     def __init__(self, card: Any, gpu: Gpu) -> None:
         super().__init__(card)
@@ -56,16 +61,16 @@ class GpuBackend(FakeBackend):
         return super().step(inputs, state)
 
     def _check(self) -> None:
-        self._lost = self._lost or self._gpu.gone is not None
+        self._lost = self._lost or self._gpu.fault is not None
         if self._lost:
-            raise self._gpu.gone or BackendError("context is lost")
+            raise self._gpu.fault or BackendError("it failed before")
 
 
 class Brief(Gpu):
-    """Vanishes for exactly one step: by the time that somebody opens a backend again, it is back."""
+    """Fails for exactly one step: by the time that somebody opens a backend again, it serves."""
 
     def open(self, bundle: Any, choice: str, options: BackendOptions) -> tuple[FakeBackend, str]:
-        self.gone = None
+        self.fault = None
         return super().open(bundle, choice, options)
 
 
@@ -80,26 +85,24 @@ def active(rig: Rig, gpu: Gpu, **parameters: Any) -> Any:
     return node
 
 
-def vanish(rig: Rig, node: Any, gpu: Gpu, tick: int, error: Exception | None = None) -> None:
-    """Let the GPU vanish before the image of a tick, and wait until the node has seen it."""
-    gpu.gone = error or BackendError("cudaStreamSynchronize: CUDA error 700")
+def fail(rig: Rig, node: Any, gpu: Gpu, tick: int, error: Exception | None = None) -> None:
+    """Let the GPU fail before the image of a tick, and wait until the node has seen it."""
+    gpu.fault = error or BackendError(OUT_OF_MEMORY)
     opened, session = len(gpu.opened), node._session
     rig.show_message(image_message("red", START_NS + tick * 100_000_000), wait=False)
     rig.until(lambda: node._session is not session and (len(gpu.opened) > opened or node.state == "inactive"))
 
 
-def test_a_gpu_that_comes_back_is_opened_again_and_labels_go_on(rig: Rig, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_gpu_that_fails_once_is_opened_again_and_labels_go_on(rig: Rig, capfd: pytest.CaptureFixture[str]) -> None:
     gpu = Brief()
     node = active(rig, gpu, build_on_start=True)
     for tick in range(4):
         rig.show("red", tick)
     rig.diagnostics.clear()
-    vanish(rig, node, gpu, 4)
+    fail(rig, node, gpu, 4)
     assert node.state == "active"
     assert [options.build_on_start for _, options in gpu.opened] == [True, False]  # a robot at work does not wait
-    rig.until(
-        lambda: any(s.level == ERROR and "CUDA error 700" in s.message for d in rig.diagnostics for s in d.status)
-    )
+    rig.until(lambda: any(s.level == ERROR and "CUDA error 2" in s.message for d in rig.diagnostics for s in d.status))
     status = rig.status("model", OK, "labels per second")
     assert values(status)["backend_reason"] == "opened for the 2. time"
     assert "the backend was opened again" in capfd.readouterr().err
@@ -115,22 +118,24 @@ def test_the_open_segment_is_closed_though_the_backend_is_gone(rig: Rig) -> None
     node = active(rig, gpu)
     for tick in range(4):
         rig.show("red", tick)
-    vanish(rig, node, gpu, 4)
+    fail(rig, node, gpu, 4)
     rig.until(lambda: rig.boundaries and rig.boundaries[-1].to_label == "")
     assert to_ns(rig.boundaries[-1].header.stamp) == START_NS + 2 * 100_000_000  # after the last confirmed tick
 
 
-def test_a_gpu_that_stays_away_leaves_the_node_inactive_with_an_error(rig: Rig) -> None:
+def test_a_gpu_that_goes_on_failing_leaves_the_node_inactive_with_an_error(rig: Rig) -> None:
     gpu = Gpu()
     node = active(rig, gpu)
     rig.show("red", 0)
-    vanish(rig, node, gpu, 1)
-    status = rig.status("model", ERROR, "it can't be opened again: cudaStreamSynchronize: CUDA error 700")
-    assert "deactivated, the model failed: BackendError: cudaStreamSynchronize" in status.message
+    fail(rig, node, gpu, 1)
+    status = rig.status("model", ERROR, f"it can't be opened again: {OUT_OF_MEMORY}")
+    assert f"deactivated, the model failed: BackendError: {OUT_OF_MEMORY}" in status.message
+    assert values(status)["backend"] == "none"
     assert node.state == "inactive" and len(gpu.opened) == 2
-    assert node.trigger_activate() == FAILURE  # the old backend is all that there is
+    assert node.trigger_activate() == FAILURE  # there is none
+    rig.status("model", ERROR, f"{OUT_OF_MEMORY}; when that is mended, clean the node up and configure it again")
     assert node.state == "inactive"
-    gpu.gone = None
+    gpu.fault = None
     for trigger in (node.trigger_cleanup, node.trigger_configure, node.trigger_activate):
         trigger()
     rig.until(rig.matched)
@@ -142,11 +147,11 @@ def test_it_is_opened_again_once_until_somebody_activates_the_node(rig: Rig) -> 
     gpu = Brief()
     node = active(rig, gpu)
     rig.show("red", 0)
-    vanish(rig, node, gpu, 1)
+    fail(rig, node, gpu, 1)
     assert node.state == "active"
     rig.until(rig.matched)
     rig.show("red", 10)
-    vanish(rig, node, gpu, 11)
+    fail(rig, node, gpu, 11)
     rig.status("model", ERROR, "deactivated, the model failed: BackendError")
     assert node.state == "inactive" and len(gpu.opened) == 2
     node.trigger_cleanup()
@@ -154,7 +159,7 @@ def test_it_is_opened_again_once_until_somebody_activates_the_node(rig: Rig) -> 
     node.trigger_activate()
     rig.until(rig.matched)
     rig.show("red", 20)
-    vanish(rig, node, gpu, 21)
+    fail(rig, node, gpu, 21)
     assert node.state == "active" and len(gpu.opened) == 4
 
 
@@ -162,7 +167,7 @@ def test_a_bug_is_not_tried_again(rig: Rig) -> None:
     gpu = Brief()
     node = active(rig, gpu)
     rig.show("red", 0)
-    vanish(rig, node, gpu, 1, RuntimeError("index out of range"))
+    fail(rig, node, gpu, 1, RuntimeError("index out of range"))
     rig.status("model", ERROR, "deactivated, the model failed: RuntimeError: index out of range")
     assert node.state == "inactive" and len(gpu.opened) == 1
 
@@ -234,35 +239,81 @@ def test_a_signal_cancels_the_build(rig: Rig, fake_tensorrt: Any, monkeypatch: p
     rig.status("model", ERROR, "building engines was cancelled")
 
 
-def test_auto_goes_on_with_onnx_runtime_when_the_gpu_vanishes(
-    rig: Rig, fake_tensorrt: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fakes = fake_tensorrt.install(monkeypatch)
-    node = rig.bare_segmenter(precision="fp32", build_on_start=True)
+def on_engines(rig: Rig, *opener: Any, **parameters: Any) -> Any:
+    """Return a node that is active on engines in fp32 and has labelled one image."""
+    node = rig.bare_segmenter(*opener, precision="fp32", build_on_start=True, **parameters)
     node.trigger_configure()
     node.trigger_activate()
     rig.until(rig.matched)
     rig.show("red", 0)
     assert values(rig.status("model", OK, "labels per second"))["backend"] == "tensorrt"
+    return node
+
+
+def what_cuda_says(fakes: Any, call: str = "memory_bytes") -> str:
+    """Return an error's text without the name of the function."""
+    with pytest.raises(BackendError) as refused:
+        getattr(fakes.cudart(), call)()
+    return str(refused.value).partition(": ")[2]
+
+
+def test_auto_goes_on_with_onnx_runtime_when_the_gpu_is_lost(
+    rig: Rig, fake_tensorrt: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes = fake_tensorrt.install(monkeypatch)
+    node = on_engines(rig)
     fakes.gpu.broken = 700
     session = node._session
     rig.show_message(image_message("green", START_NS + 100_000_000), wait=False)
     rig.until(lambda: node._session not in (None, session))
     said = values(rig.status("model", OK, "labels per second"))
-    assert said["backend"] == "onnxruntime" and "700" in said["backend_reason"]
+    assert said["backend"] == "onnxruntime" and what_cuda_says(fakes) in said["backend_reason"]
     rig.until(rig.matched)
     rig.show("blue", 10)
     assert [label.label for label in rig.labels] == ["red", "blue"]
 
 
-def test_a_chosen_tensorrt_never_falls_back(rig: Rig, fake_tensorrt: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chosen_tensorrt_never_falls_back_when_the_gpu_is_lost(
+    rig: Rig, fake_tensorrt: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     fakes = fake_tensorrt.install(monkeypatch)
-    node = rig.bare_segmenter(backend="tensorrt", precision="fp32", build_on_start=True)
-    node.trigger_configure()
-    node.trigger_activate()
-    rig.until(rig.matched)
-    rig.show("red", 0)
-    fakes.gpu.broken = 700
+    node = on_engines(rig, backend="tensorrt")
+    fakes.gpu.broken = 700  # no call of this process succeeds after it, whatever the node does
     rig.show_message(image_message("green", START_NS + 100_000_000), wait=False)
-    rig.status("model", ERROR, "it can't be opened again: ")
+    status = rig.status("model", ERROR, "it can't be opened again: ")
+    lost = what_cuda_says(fakes)
+    assert "700" in lost and lost in status.message and lost in capfd.readouterr().err
     assert node.state == "inactive"
+    assert node.trigger_activate() == FAILURE
+    rig.status("model", ERROR, lost)
+    node.trigger_cleanup()
+    assert node.trigger_configure() == FAILURE
+    rig.status("model", ERROR, lost)
+    assert node.state == "unconfigured"
+
+
+def test_a_chosen_tensorrt_is_opened_again_when_memory_was_short(
+    rig: Rig, fake_tensorrt: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fake_cudart import OUT_OF_MEMORY, CudaError
+
+    fakes = fake_tensorrt.install(monkeypatch)
+    in_use: list[int] = []
+
+    def opener(*arguments: Any) -> Any:
+        in_use.append(fakes.gpu.bytes_in_use())
+        return open_proven_backend(*arguments)
+
+    def launch_once(*_: int) -> None:
+        del fakes.gpu.cudaGraphLaunch  # from now on the class's own
+        raise CudaError(OUT_OF_MEMORY)
+
+    node = on_engines(rig, opener, backend="tensorrt")
+    fakes.gpu.cudaGraphLaunch = launch_once
+    rig.show_message(image_message("green", START_NS + 100_000_000), wait=False)
+    rig.until(lambda: len(in_use) == 2 and node.state == "active")
+    assert in_use == [0, 0] and fakes.gpu.bytes_in_use()  # never two at once
+    rig.until(rig.matched)
+    rig.show("blue", 10)
+    assert [label.label for label in rig.labels] == ["red", "blue"]
+    assert values(rig.status("model", OK, "labels per second"))["backend"] == "tensorrt"
