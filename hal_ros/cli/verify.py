@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +32,18 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--ticks is {args.ticks}; expected 1 or more")
     bundle = load_bundle(args.model)
     backend, reason = open_backend(bundle, args.backend, backends.backend_options(args))
-    reason = reason.replace(str(Path.home()), "~")  # a user's name is nobody's business
     block = {"backend": backend.name, "reason": reason, **_measured(bundle, backend, args.ticks)}
-    print(json.dumps(block, indent=2))
+    print(_without_home(json.dumps(block, indent=2)))
     return 0 if block["accepted"] else 1
+
+
+def _without_home(text: str) -> str:
+    """Replace the home folder's path in JSON: it holds a user's name, which is nobody's business."""
+    import json
+
+    for home in {Path.home(), Path.home().resolve()} - {Path("/")}:
+        text = re.sub(rf"{re.escape(json.dumps(str(home))[1:-1])}(?![\w-]|\.\w)", "~", text)
+    return text
 
 
 def _measured(bundle: Bundle, backend: Backend, ticks: int) -> dict[str, Any]:

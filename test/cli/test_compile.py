@@ -15,7 +15,8 @@ pytest.importorskip("onnx", reason="onnx is not installed")
 import fake_tensorrt
 from colour_bundle import write_bundle
 
-from hal_ros.cli import main
+from hal_ros.cli import main, verify
+from hal_ros.runtime import cudart
 from hal_ros.runtime.card import GOLDEN, load_bundle, save_card
 from hal_ros.runtime.engine_cache import EngineCache
 
@@ -78,6 +79,48 @@ def test_without_tensorrt_compile_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "tensorrt", None)  # as if it were not installed
     assert main(["compile", "--model", str(model)]) == 1
     assert "TensorRT can't be imported" in capsys.readouterr().err
+
+
+def test_verify_tells_nobodys_name(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither in paths of libraries nor in those of a damaged bundle; a home folder may be a link."""
+    home = model.parent / "zoë"
+    (home / "cuda" / "lib64").mkdir(parents=True)
+    (home / "cuda" / "lib64" / "libcudart.so.12").touch()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("CUDA_HOME", str(home / "cuda"))
+    fake_tensorrt.install(monkeypatch)
+    opened = cudart._open
+
+    def only_by_path(name: str, mode: int) -> Any:
+        if "/" not in name:
+            raise OSError(name)
+        return opened(name, mode)
+
+    monkeypatch.setattr(cudart, "_open", only_by_path)
+    bundle = load_bundle(model.rename(home / "bundle"))
+    chosen = ["--model", str(bundle.folder), "--precision", "fp32"]
+    assert main(["compile", *chosen]) == 0
+    capsys.readouterr()
+    with np.load(bundle.path(GOLDEN)) as stored:
+        arrays = dict(stored)
+    np.savez(bundle.path(GOLDEN), **arrays | {"boundary": arrays["boundary"] + np.float32(0.5)})
+    save_card(bundle.card, bundle.folder)
+    assert main(["verify", *chosen, "--backend", "tensorrt", "--ticks", "3"]) == 1
+    said = block(capsys)
+    assert "zo" not in json.dumps(said, ensure_ascii=False)
+    assert said["about"]["cuda"].startswith("~/cuda/lib64/libcudart.so.12, ")
+    assert "~/bundle/golden.npz" in said["golden"]
+
+
+@pytest.mark.parametrize(
+    ("home", "text"),
+    [("/home/zo", "~/x and ~, but /home/zoe and /home/zo.old"), ("/", "/home/zo/x and /home/zo")],
+)
+def test_only_whole_home_folders_are_replaced(monkeypatch: pytest.MonkeyPatch, home: str, text: str) -> None:
+    monkeypatch.setenv("HOME", home)
+    assert verify._without_home(text.replace("~", "/home/zo")) == text
 
 
 def test_verify_needs_no_gpu(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
