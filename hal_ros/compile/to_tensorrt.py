@@ -103,7 +103,7 @@ def _engines(shop: Workshop, precision: str) -> tuple[Engines | None, str]:
         # Looked up with the lock held: whoever waited for another builder finds what that one made.
         if not shop.options.again:
             if found := _stored(shop, key):
-                shop.say(f"{precision}: engines are there already, {found.folder}")
+                shop.say(f"{precision}: engines are there already, {found.folder}{_otherwise_built(shop, found)}")
                 return found, ""
             if shop.cache.was_rejected(key):
                 return None, "was built and rejected before; --again builds it once more"
@@ -123,6 +123,14 @@ def _stored(shop: Workshop, key: EngineKey) -> Engines | None:
     except BackendError as error:
         shop.say(str(error))
         return None
+
+
+def _otherwise_built(shop: Workshop, found: Engines) -> str:
+    """Say that the user's workspace is not what these engines were built with."""
+    built = found.report.get("workspace_mib")
+    if shop.options.workspace_mib in (None, built):
+        return ""
+    return f"; built with {built} MiB, not {shop.options.workspace_mib}; --again builds anew"
 
 
 def _build(shop: Workshop, precision: str, folder: Path) -> dict[str, Any]:

@@ -172,6 +172,18 @@ def test_what_is_there_is_not_built_again(install: Install, bundle: Bundle, cach
     assert said.built == [ENCODER_FP16, STEP_FP16]
 
 
+def test_another_workspace_for_engines_that_are_there_is_told(
+    install: Install, bundle: Bundle, cache: EngineCache
+) -> None:
+    install()
+    first, _, _ = compiled(bundle, cache, workspace_mib=64)
+    for options, says in (({}, False), ({"workspace_mib": 64}, False), ({"workspace_mib": 128}, True)):
+        engines, said, _ = compiled(bundle, cache, **options)
+        assert engines == first and said[-1].endswith("; built with 64 MiB, not 128; --again builds anew") is says
+    again, _, _ = compiled(bundle, cache, workspace_mib=128, again=True)
+    assert again is not None and again.report["workspace_mib"] == 128
+
+
 def test_a_bundle_without_camera_has_one_engine(install: Install, bundle: Bundle, cache: EngineCache) -> None:
     install()
     blind = save_card(replace(bundle.card, image=None), bundle.folder, (STEP, STEP_FP16, GOLDEN))
