@@ -26,14 +26,18 @@ Report = Callable[[str], None]
 EVERY_S = 10.0  # between two lines about one child
 FAILED = "failed: "
 MEMORY = "most likely too little memory: close other programs, or give a smaller --workspace-mib"
+DRIVER = "the driver does not serve this CUDA, or there is no GPU"
+LACKING = "this TensorRT lacks something that the graph needs"
+NEEDED = ("_node", " operator", " op ", " onnx", " data type", " datatype", " type")
 KNOWN_ERRORS = (
     ("could not find any implementation", MEMORY),  # so the builder reports that its tactics did not fit
     ("out of memory", MEMORY),
     ("outofmemory", MEMORY),
-    ("initialization failure with error", "the driver does not serve this CUDA, or there is no GPU"),
+    ("initialization failure with error", DRIVER),
     ("target gpu sm", "this GPU is not supported by this TensorRT; another version is needed"),
     ("no importer registered", "this TensorRT lacks an operator; export with an older --target"),
-    ("unsupported", "this TensorRT lacks something that the graph needs; export with an older --target"),
+    ("display driver / cuda driver", DRIVER),  # it is unsupported, in CUDA's words
+    *((f"unsupported{what}", f"{LACKING}; export with an older --target") for what in NEEDED),
 )
 """What TensorRT says, in small letters, and what it means for a user; the first that fits is told."""
 CRASHES = (signal.SIGSEGV, signal.SIGABRT)
