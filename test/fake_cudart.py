@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SUCCESS, INVALID_VALUE, OUT_OF_MEMORY, NO_DRIVER, NO_DEVICE, INVALID_HANDLE = 0, 1, 2, 35, 100, 400
+STICKY = frozenset((226, 700, 702, 710, 714, 715, 716, 717, 718, 719, 721, 810, 911))
 ILLEGAL_ADDRESS, CAPTURE_UNSUPPORTED, CAPTURE_INVALIDATED = 700, 900, 901
 TEXTS = {
     INVALID_VALUE: ("cudaErrorInvalidValue", "invalid argument"),
@@ -91,8 +92,18 @@ class FakeGpu:
         self.copies: Counter[int] = Counter()  # by cudaMemcpyKind
         self.in_graph = False  # while a graph's work is done
         self.last_error = SUCCESS
-        self.broken = code  # the sticky error
+        self._broken = code
         self._next_handle = 0x7F0000000001  # like pointers, such handles do not fit into 32 bits
+
+    @property
+    def broken(self) -> int:
+        """The code that every call is answered with, 0 for none. One of STICKY stays until the process ends."""
+        return self._broken
+
+    @broken.setter
+    def broken(self, code: int) -> None:
+        assert self._broken not in STICKY or code == self._broken, f"CUDA error {self._broken} does not go by itself"
+        self._broken = code
 
     # --- for the fake TensorRT and for tests --------------------------------------------------------------------------
 
@@ -167,9 +178,11 @@ class FakeGpu:
         pointer.value = self._allocate(size, pinned=True)
 
     def cudaFree(self, address: int) -> None:
+        self._forbid_while_capturing()
         self._release(address, pinned=False)
 
     def cudaFreeHost(self, address: int) -> None:
+        self._forbid_while_capturing()
         self._release(address, pinned=True)
 
     def cudaMemcpyAsync(self, target: int, source: int, size: int, kind: int, stream: int) -> None:

@@ -54,6 +54,8 @@ SIGNATURES: dict[str, list[Any]] = {
 }
 """What each function takes; all return cudaError_t, an int. Without them ctypes would cut pointers to 32 bits."""
 TEXTS = ("cudaGetErrorName", "cudaGetErrorString")
+STICKY = frozenset((226, 700, 702, 710, *range(714, 720), 721, 810, 911))
+"""Errors after which CUDA refuses all work of a process until it ends, by the comments in driver_types.h."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ class Cudart:
     def _call(self, function: str, *arguments: Any) -> None:
         code = getattr(self._library, function)(*arguments)
         if code:
-            raise BackendError(f"{function}: CUDA error {code} ({self._text(code)})")
+            lasting = "; it lasts until this process ends: start it again" if code in STICKY else ""
+            raise BackendError(f"{function}: CUDA error {code} ({self._text(code)}){lasting}")
 
     def _text(self, code: int) -> str:
         return ", ".join((getattr(self._library, function)(code) or b"unknown").decode() for function in TEXTS)

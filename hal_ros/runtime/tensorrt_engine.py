@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -120,6 +121,7 @@ class Program:
 
         Raises BackendError when CUDA can't capture it; plain work goes on then.
         """
+        gc.collect()  # else the collector may run meanwhile, and what it finds give memory back, which ends a capture
         self._cuda.begin_capture(self._stream)
         try:
             self.enqueue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import re
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from fake_cudart import NO_DRIVER, FakeDevice, FakeGpu, FakeLibrary
+from fake_cudart import NO_DRIVER, STICKY, FakeDevice, FakeGpu, FakeLibrary
 
 from hal_ros.core.errors import BackendError
 from hal_ros.runtime import cudart
@@ -145,6 +146,8 @@ class Taken(NamedTuple):
         lambda t: t.cuda.free(t.host),
         lambda t: (t.cuda.free(t.device), t.cuda.memset_async(t.device, 0, 16, t.stream)),
         lambda t: (t.cuda.begin_capture(t.stream), t.cuda.malloc(16)),
+        lambda t: (t.cuda.begin_capture(t.stream), t.cuda.free(t.device)),
+        lambda t: (t.cuda.begin_capture(t.stream), t.cuda.free_host(t.host)),
         lambda t: (t.cuda.begin_capture(t.stream), t.cuda.synchronize(t.stream)),
     ],
 )
@@ -189,6 +192,27 @@ def test_no_driver_is_told_in_cudas_words() -> None:
     assert not cuda.sees_device()
 
 
+@pytest.mark.parametrize(("code", "lasts"), [(700, True), (2, False)])
+def test_an_error_that_lasts_says_so(code: int, lasts: bool) -> None:
+    gpu = FakeGpu(code=code)
+    with pytest.raises(BackendError) as caught:
+        fake(gpu).malloc(16)
+    assert str(caught.value).endswith("; it lasts until this process ends: start it again") is lasts
+    with contextlib.nullcontext() if not lasts else pytest.raises(AssertionError, match="does not go by itself"):
+        gpu.broken = 0
+    assert gpu.broken == (code if lasts else 0)
+
+
+def test_lasting_errors_are_those_of_the_installed_header() -> None:
+    header = HEADER and HEADER.with_name("driver_types.h")
+    if header is None or not header.exists():
+        pytest.skip("no driver_types.h")
+    told = re.findall(r"/\*\*((?:(?!\*/).)*)\*/\s*cudaError\w+\s*=\s*(\d+)", header.read_text(), re.DOTALL)
+    lasting = {int(code) for text, code in told if "process must be terminated" in " ".join(text.split())}
+    assert lasting
+    assert lasting <= cudart.STICKY == STICKY
+
+
 def test_all_that_was_taken_goes_back_even_when_the_device_failed() -> None:
     gpu = FakeGpu()
     resources = Resources(fake(gpu))
@@ -204,7 +228,6 @@ def test_all_that_was_taken_goes_back_even_when_the_device_failed() -> None:
     assert gpu.live()["blocks"] == 2
     gpu.broken = 700
     resources.close()  # says nothing: there is nobody who could do anything about it
-    gpu.broken = 0
     assert gpu.live()["blocks"] == 2
 
 

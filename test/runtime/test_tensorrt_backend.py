@@ -277,6 +277,30 @@ def test_graphs_that_fail_are_not_used(
     assert fakes.gpu.launches == launched and fakes.gpu.live()["graphs"] == 0 == fakes.gpu.last_error
 
 
+def test_a_back_end_that_is_collected_late_ends_no_capture(
+    fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorRT's calls make Python objects, so that the collector of cycles may run in any of them."""
+    bundle, engines = memory(tmp_path)
+    enqueue = fake_tensorrt.IExecutionContext.execute_async_v3
+
+    def collect_first(self: Any, stream_handle: int) -> bool:
+        if fakes.gpu.is_capturing(stream_handle):
+            gc.collect()
+        return enqueue(self, stream_handle)
+
+    gc.disable()
+    try:
+        old = TensorRtBackend(bundle, engines)
+        old.itself = old  # type: ignore[attr-defined]  # a cycle: only the collector ends it
+        del old
+        monkeypatch.setattr(fake_tensorrt.IExecutionContext, "execute_async_v3", collect_first)
+        backend = TensorRtBackend(bundle, engines)
+    finally:
+        gc.enable()
+    assert backend.graphs, backend.about()["graphs"]
+
+
 def test_one_stream_whose_graphs_fail_ends_all_graphs(fakes: Fakes, tmp_path: Path) -> None:
     bundle, engines = memory(tmp_path)
     backend, inputs = TensorRtBackend(bundle, engines), random_inputs(TICKS)
@@ -332,7 +356,7 @@ def test_a_stream_for_which_memory_lacks_leaves_the_others_alone(fakes: Fakes, t
 
 
 def test_a_cuda_error_names_call_code_and_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    fakes = fake_tensorrt.install(monkeypatch, fail_at=2 * (1 + READY) * REHEARSED + 2)
+    fake_tensorrt.install(monkeypatch, fail_at=2 * (1 + READY) * REHEARSED + 2)
     bundle, engines = memory(tmp_path)
     backend = TensorRtBackend(bundle, engines)
     (one,) = random_inputs(1)
@@ -344,8 +368,8 @@ def test_a_cuda_error_names_call_code_and_text(monkeypatch: pytest.MonkeyPatch, 
         backend.initial_state()
     with pytest.raises(BackendError, match="used up"):
         backend.step(one, state)
-    fakes.gpu.broken = 0
-    assert answers(TensorRtBackend(bundle, engines), [one])  # but a healed one is used again
+    fake_tensorrt.install(monkeypatch)
+    assert answers(TensorRtBackend(bundle, engines), [one])  # but another process uses it
 
 
 def test_a_refused_run_tells_what_tensorrt_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
