@@ -75,11 +75,10 @@ class _Progress:
     def __init__(self) -> None:
         self._next = time.monotonic()
 
-    def __call__(self, phase: str, done: int, count: int) -> bool:
+    def __call__(self, phase: str, done: int, count: int) -> None:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + PROGRESS_S
             print(f"{phase} {done}/{count}", flush=True)
-        return True
 
 
 def _use_timings(config: Any, path: Path) -> None:

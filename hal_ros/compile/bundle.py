@@ -16,7 +16,7 @@ from hal_ros.compile.operators import check_graph
 from hal_ros.compile.parity import Parity, prove, prove_encoder
 from hal_ros.compile.to_onnx import StepGraph, export_step
 from hal_ros.core.errors import BackendError
-from hal_ros.core.types import ByteArray, FloatArray, ModelCard, StepInput, StepOutput
+from hal_ros.core.types import ByteArray, FloatArray, ModelCard, StepOutput
 from hal_ros.runtime.backend import open_backend
 from hal_ros.runtime.card import (
     CARD,
@@ -33,7 +33,7 @@ from hal_ros.runtime.card import (
     load_bundle,
     save_card,
 )
-from hal_ros.runtime.golden import LIMITS, check_golden, gate
+from hal_ros.runtime.golden import LIMITS, check_golden, gate, stream
 
 WEIGHTS_FORMAT = 1
 
@@ -145,11 +145,7 @@ def _check_half(bundle: Bundle) -> None:
 def write_golden(bundle: Bundle, golden: Golden) -> None:
     """Run the inputs through the default back end and store them with its outputs."""
     backend, _ = open_backend(bundle, "onnxruntime")
-    state, outputs = backend.initial_state(), []
-    for image, image_valid, joints, joints_valid in zip(*golden, strict=True):
-        inputs = StepInput(backend.encode(image), float(image_valid), joints, joints_valid)
-        output, state = backend.step(inputs, state)
-        outputs.append(output)
+    outputs = stream(backend, zip(*golden, strict=True))
     arrays: dict[str, Any] = {**golden._asdict(), **_stacked(outputs)}
     np.savez_compressed(bundle.folder / GOLDEN, **arrays)
 

@@ -11,12 +11,13 @@ import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
-from hal_ros.compile.to_onnx import INPUTS, OUTPUTS, StepGraph, tensor_names
+from hal_ros.compile.to_onnx import StepGraph, tensor_names
 from hal_ros.core.errors import BackendError
 from hal_ros.core.types import ByteArray
 from hal_ros.model.hal import flatten_state
-from hal_ros.runtime.golden import LIMITS, WINDOWS, Limits
-from hal_ros.runtime.streams import ring_order, ring_slot
+from hal_ros.runtime.golden import LIMITS, WINDOWS, Limits, margin_of
+from hal_ros.runtime.onnx_backend import TYPES
+from hal_ros.runtime.streams import INPUTS, OUTPUTS, ring_order, ring_slot
 
 TOLERANCE = 1e-4
 """Of everything in fp32, where no label may differ."""
@@ -24,7 +25,6 @@ STEP_LIMITS = {"fp32": Limits(TOLERANCE, TOLERANCE, agreement=1.0), "fp16": LIMI
 STATE_LIMITS = {"fp32": TOLERANCE, "fp16": 5e-2}
 FEATURE_LIMITS = {"fp32": 1e-5, "fp16": 5e-2}
 """Of the encoder, in standard deviations of the feature."""
-TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int32)": "int32", "tensor(uint8)": "uint8"}
 Array = NDArray[Any]
 
 
@@ -87,7 +87,7 @@ def compare(graph: StepGraph, path: Path, precision: str = "fp32", seed: int = 0
             if name not in OUTPUTS:
                 largest[name] = max(largest[name], float(np.abs(expected[name]).max()))
         unlike = [name for name in OUTPUTS[:2] if expected[name].argmax() != said[name].argmax()]
-        margin = max([margin, *(_margin(expected[name]) for name in unlike)])
+        margin = max([margin, *(margin_of(expected[name][0]) for name in unlike)])
         agreed += not unlike
     errors = {name: error / largest[name] for name, error in errors.items()}
     found = Parity(len(rows), errors, agreed / len(rows), margin)
@@ -184,9 +184,3 @@ def _distance(expected: Array, found: Array) -> float:
     """A value that is no number is infinitely far away."""
     distance = float(np.abs(expected - found.astype(np.float32)).max())
     return distance if np.isfinite(distance) else float("inf")
-
-
-def _margin(log_probs: Array) -> float:
-    """Return by how much the best action's probability exceeds the second's."""
-    second, best = np.sort(np.exp(log_probs[0]))[-2:]
-    return float(best - second)

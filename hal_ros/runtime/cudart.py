@@ -17,7 +17,7 @@ from typing import Any
 
 from hal_ros.core.errors import BackendError
 
-SONAMES = {13: "libcudart.so.13", 12: "libcudart.so.12", 11: "libcudart.so.11.0"}
+SONAMES = ("libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0")
 
 HOST_TO_DEVICE, DEVICE_TO_HOST, DEVICE_TO_DEVICE = 1, 2, 3  # cudaMemcpyKind
 NON_BLOCKING = 1  # cudaStreamNonBlocking: never waits for the default stream, on which capturing is forbidden
@@ -215,18 +215,15 @@ class Cudart:
         self._library.cudaGetLastError()
 
 
-def load_cudart(major: int | None = None) -> Cudart:
-    """Load the libcudart of CUDA `major`, or the best there is: one that sees a device, loaded by this process, newest.
+def load_cudart() -> Cudart:
+    """Load the best libcudart there is: one that sees a device, loaded by this process, newest.
 
     Raises BackendError naming all that was tried when none can be loaded. One that sees no device is returned all the
     same when no other does: its `device()` says why.
     """
-    if major is not None and major not in SONAMES:
-        raise BackendError(f"CUDA {major} is unknown; expected one of {', '.join(map(str, SONAMES))}")
-    sonames = [SONAMES[major]] if major else list(SONAMES.values())
     blind: Cudart | None = None
     tried: list[str] = []
-    for name, mode in _candidates(sonames):
+    for name, mode in _candidates():
         try:
             found = Cudart(_open(name, mode), name)
         except (OSError, BackendError):
@@ -246,11 +243,11 @@ def _open(name: str, mode: int) -> Any:
     return ctypes.CDLL(name, mode)
 
 
-def _candidates(sonames: list[str]) -> Iterator[tuple[str, int]]:
+def _candidates() -> Iterator[tuple[str, int]]:
     """Yield names for dlopen: first what this process has loaded (torch brings its own), then the usual places."""
-    for soname in sonames:
+    for soname in SONAMES:
         yield soname, os.RTLD_NOLOAD | os.RTLD_LOCAL
-    for soname in sonames:
+    for soname in SONAMES:
         yield soname, os.RTLD_LOCAL
         for folder in _folders():
             if (folder / soname).exists():

@@ -146,7 +146,7 @@ def _judge(said: Sequence[StepOutput], expected: Sequence[StepOutput], repeats: 
         boundary_error = max(boundary_error, _distance(np.float32(found.boundary), np.float32(right.boundary)))
         heads = list(zip(found[:2], right[:2], strict=True))
         log_prob_error = max(log_prob_error, *(_distance(a, b) for a, b in heads))
-        margins = [_margin(b) for a, b in heads if a.argmax() != b.argmax()]
+        margins = [margin_of(b) for a, b in heads if a.argmax() != b.argmax()]
         agreed += max(margins, default=0.0) <= limits.tie
         widest = max(widest, *margins, 0.0)
     verdict = Verdict(len(said), log_prob_error, boundary_error, agreed / len(said), widest, repeats, "")
@@ -202,7 +202,7 @@ def _distance(a: FloatArray | np.float32, b: FloatArray | np.float32) -> float:
     return distance if not np.isnan(distance) else math.inf
 
 
-def _margin(log_probs: FloatArray) -> float:
+def margin_of(log_probs: FloatArray) -> float:
     """Return by how much the best action's probability exceeds the second's."""
     second, best = np.sort(np.exp(log_probs))[-2:]
     return float(best - second)

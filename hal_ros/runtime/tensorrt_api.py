@@ -37,8 +37,8 @@ OPTIMIZATION_LEVEL = 3
 NAMED_SEVERITIES = ("INTERNAL_ERROR", "ERROR", "WARNING", "INFO")
 
 Report = Callable[[str], None]
-Monitor = Callable[[str, int, int], bool]
-"""Told (phase, steps done, steps in all) while an engine is built; false asks TensorRT to give up."""
+Monitor = Callable[[str, int, int], None]
+"""Told (phase, steps done, steps in all) while an engine is built."""
 
 
 def load() -> Any:
@@ -92,12 +92,12 @@ def to_numpy(trt: Any, dtype: Any) -> np.dtype[Any]:
 # --- what TensorRT says -----------------------------------------------------------------------------------------------
 
 
-def make_logger(trt: Any, report: Report, least: str = "WARNING") -> Any:
-    """Return a logger that hands on, as `severity: text`, what is at least as severe as `least`.
+def make_logger(trt: Any, report: Report) -> Any:
+    """Return a logger that hands warnings and errors on, as `severity: text`.
 
     It may be called from TensorRT's own threads, and must outlive whatever was made with it.
     """
-    bound = int(getattr(trt.ILogger.Severity, least))
+    bound = int(trt.ILogger.Severity.WARNING)
     names = {int(getattr(trt.ILogger.Severity, name)): name.lower().replace("_", " ") for name in NAMED_SEVERITIES}
 
     class Logger(trt.ILogger):  # type: ignore[misc]  # the base is known only once TensorRT is imported
@@ -179,21 +179,17 @@ def watch(trt: Any, config: Any, monitor: Monitor) -> Any | None:
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self.steps: dict[str, int] = {}
-            self.stopped = False
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:  # noqa: ARG002
             self.steps[phase_name] = num_steps
-            self._tell(phase_name, 0)
+            monitor(phase_name, 0, num_steps)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            return self._tell(phase_name, step + 1)
+            monitor(phase_name, step + 1, self.steps.get(phase_name, step + 1))
+            return True  # false would ask TensorRT to give up
 
         def phase_finish(self, phase_name: str) -> None:
             self.steps.pop(phase_name, None)
-
-        def _tell(self, phase: str, done: int) -> bool:
-            self.stopped = self.stopped or not monitor(phase, done, self.steps.get(phase, done))
-            return not self.stopped
 
     watcher = ProgressMonitor()
     config.progress_monitor = watcher

@@ -14,8 +14,8 @@ from hal_ros.core.errors import BackendError
 from hal_ros.runtime import tensorrt_api
 from hal_ros.runtime.cudart import Cudart
 from hal_ros.runtime.device_buffers import Resources, StagedBlock, TensorSpec
+from hal_ros.runtime.engine_cache import AGAIN
 
-AGAIN = "run hal compile to build it again"
 LOG = logging.getLogger(__name__)
 
 

@@ -19,6 +19,7 @@ from hal_ros.compile.operators import check_graph  # noqa: E402
 from hal_ros.core.errors import BackendError  # noqa: E402
 from hal_ros.model.eye import Eye  # noqa: E402
 from hal_ros.model.hal import CausalHal, HalConfig  # noqa: E402
+from hal_ros.runtime.streams import INPUTS, OUTPUTS  # noqa: E402
 
 FLAVOURS = [("shift", "fp32"), ("shift", "fp16"), ("delta", "fp32"), ("delta", "fp16")]
 LONGEST = max(CONFIG.lookback) - 1
@@ -120,7 +121,7 @@ def test_tensors_are_what_the_contract_says(flavour, exported):
     assert tensors[following] == (half, [1, 1 if caches == "delta" else LONGEST, CONFIG.width])
     assert tensors["state_context"] == tensors["next_context"] == (FLOAT, [1, CONFIG.width])
     assert tensors["state_valid"] == tensors["next_valid"] == (FLOAT, [1, LONGEST])
-    assert {tensors[name][0] for name in (*to_onnx.INPUTS, *to_onnx.OUTPUTS)} == {FLOAT}
+    assert {tensors[name][0] for name in (*INPUTS, *OUTPUTS)} == {FLOAT}
     orders = {name: tensor for name, tensor in tensors.items() if name.startswith("order_")}
     expected = {f"order_{layer}": (INT32, [ticks - 1]) for layer, ticks in enumerate(CONFIG.lookback)}
     assert orders == (expected if caches == "delta" else {})

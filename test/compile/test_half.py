@@ -13,8 +13,9 @@ from step_graphs import CONFIG, make_graph  # noqa: E402
 
 from hal_ros.compile import parity  # noqa: E402
 from hal_ros.compile.half import halved  # noqa: E402
-from hal_ros.compile.to_onnx import OUTPUTS, StepGraph  # noqa: E402
+from hal_ros.compile.to_onnx import StepGraph  # noqa: E402
 from hal_ros.model.hal import flatten_state  # noqa: E402
+from hal_ros.runtime.streams import OUTPUTS  # noqa: E402
 
 PRODUCTS = ("query", "key", "value", "out", "wide", "narrow")
 
