@@ -58,6 +58,7 @@ def export_run(
     from hal_ros.train import stages
 
     run = stages.load_run(folder)
+    graph = StepGraph(run.eye, run.model, caches)  # refuses at once what could not be exported in the end
     card, trained_on, (training, validation) = ingest(run.config, (stages.TRAINING, stages.VALIDATION))
     decoder = _choose(run, folder, training, validation)
     origin = stages.trained_from(run, folder, training, validation)
@@ -66,7 +67,6 @@ def export_run(
     encoders = Encoders(*(build_encoder(size, stage, image.dtype, half) for half in (False, True)))
     card = replace(card, image=image, target=target, decoder=decoder, trained_from=origin)
     out = out or Path("models") / run.config.name
-    graph = StepGraph(run.eye, run.model, caches)
     bundle, proof = write_bundle(graph, card, encoders, _golden(validation), out, trained_on, reference)
     size_mb = sum(path.stat().st_size for path in out.iterdir()) / 1e6
     print(f"{out}: {size_mb:.1f} MB, {bundle.sha256[:12]}, caches {caches}, for TensorRT {target} and later")

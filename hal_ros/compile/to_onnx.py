@@ -37,6 +37,8 @@ class StepGraph(nn.Module):
                 f"the eye gives {eye.config.width} columns and {3 * eye.config.joints} joint values; the model expects "
                 f"{model.config.seen} and {model.config.values}"
             )
+        if not eye.config.joints:
+            raise BackendError("the model has no joints; expected at least one, as graphs have no empty tensors")
         if caches not in CACHES:
             raise BackendError(f"caches {caches!r} are unknown; expected one of {', '.join(CACHES)}")
         self.eye, self.model, self.caches = eye, model, caches
