@@ -76,6 +76,8 @@ def export_run(
             f"state by {parity.state_error:.1e}, equal labels {parity.label_agreement:.1%}; features differ by "
             f"{proof.features[precision]:.1e} standard deviations"
         )
+    if proof.half_fault:
+        print(f"WARNING: without half-precision graphs, {proof.half_fault}; hal compile needs --precision fp32")
     return bundle
 
 

@@ -24,7 +24,6 @@ from hal_ros.runtime.card import (
     ENCODER_FP16,
     FILES,
     GOLDEN,
-    PRECISIONS,
     STEP,
     STEP_FP16,
     WEIGHTS,
@@ -59,6 +58,7 @@ class Proof(NamedTuple):
 
     steps: dict[str, Parity]
     features: dict[str, float]  # largest difference from the encoder of training, in standard deviations
+    half_fault: str = ""  # why the half-precision graphs were left out, if they were
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ def write_bundle(
 
     `trained_on` is the encoder.onnx whose features the model learned from, where it is another file than the fp32
     one; with `reference` the weights go along for the torch back end. The card's target and image dtype decide what
-    the graphs are checked for, the graph's caches what the card says of them.
+    the graphs are checked for, the graph's caches what the card says of them. Half-precision graphs that are too far
+    off are left out, and the proof says why: they are for engines alone.
     Raises BackendError naming the file, and the node or tensor, that is not what it should be; that file then lies in
     `<folder>.unfinished`.
     """
@@ -90,17 +91,24 @@ def write_bundle(
     unfinished = folder.with_name(f"{folder.name}.unfinished")
     unfinished.mkdir(parents=True, exist_ok=True)
     _clear(unfinished)
-    features = {p: _write_encoder(encoders, p, card.target, golden, unfinished, trained_on) for p in PRECISIONS}
-    steps = {p: _write_step(graph, p, card.target, unfinished) for p in PRECISIONS}
+    found = _write_graphs("fp32", graph, encoders, card.target, golden, unfinished, trained_on)
     if reference:
         write_weights(graph, unfinished / WEIGHTS)
     width, window = graph.eye.config.feature_dim, graph.model.config.window_ticks
     card = replace(card, feature_dim=width, window_ticks=window, caches=graph.caches)
     write_golden(save_card(card, unfinished), golden)
-    bundle = save_card(card, unfinished)
-    check_golden(bundle, open_backend(bundle, "onnxruntime")[0])
-    _check_half(bundle)
-    return _put_in_place(unfinished, folder), Proof(steps, features)
+    check_golden(bundle := save_card(card, unfinished), open_backend(bundle, "onnxruntime")[0])
+    proof = Proof({"fp32": found[0]}, {"fp32": found[1]})
+    try:
+        found = _write_graphs("fp16", graph, encoders, card.target, golden, unfinished, trained_on)
+        _check_half(save_card(card, unfinished))
+        proof.steps["fp16"], proof.features["fp16"] = found
+    except BackendError as error:
+        for name in (ENCODER_FP16, STEP_FP16):
+            (unfinished / name).unlink(missing_ok=True)
+        save_card(card, unfinished)
+        proof = proof._replace(half_fault=str(error))
+    return _put_in_place(unfinished, folder), proof
 
 
 def _put_in_place(unfinished: Path, folder: Path) -> Bundle:
@@ -118,19 +126,23 @@ def _clear(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _write_encoder(
-    encoders: Encoders, precision: str, target: str, golden: Golden, folder: Path, trained_on: Path | None
-) -> float:
-    path, model = folder / graph_files(precision)[0], getattr(encoders, precision)
-    check_graph(model, target, str(path))
-    path.write_bytes(model.SerializeToString(deterministic=True))
-    return prove_encoder(trained_on or folder / ENCODER, path, golden.images, precision)
-
-
-def _write_step(graph: StepGraph, precision: str, target: str, folder: Path) -> Parity:
-    path = folder / graph_files(precision)[1]
-    export_step(graph if precision == "fp32" else halved(graph), path, target)
-    return prove(graph, path, precision)
+def _write_graphs(
+    precision: str,
+    graph: StepGraph,
+    encoders: Encoders,
+    target: str,
+    golden: Golden,
+    folder: Path,
+    trained_on: Path | None,
+) -> tuple[Parity, float]:
+    """Write encoder and step; returns how far the step is from torch, and the features from those of training."""
+    encoder, step = (folder / name for name in graph_files(precision))
+    model: onnx.ModelProto = getattr(encoders, precision)
+    check_graph(model, target, str(encoder))
+    encoder.write_bytes(model.SerializeToString(deterministic=True))
+    distance = prove_encoder(trained_on or folder / ENCODER, encoder, golden.images, precision)
+    export_step(graph if precision == "fp32" else halved(graph), step, target)
+    return prove(graph, step, precision), distance
 
 
 def _check_half(bundle: Bundle) -> None:

@@ -24,6 +24,7 @@ from hal_ros.compile.half import halved  # noqa: E402
 from hal_ros.compile.parity import prove_encoder  # noqa: E402
 from hal_ros.compile.to_onnx import StepGraph, export_step  # noqa: E402
 from hal_ros.core.errors import BackendError, CardError  # noqa: E402
+from hal_ros.core.types import StepInput  # noqa: E402
 from hal_ros.data import features  # noqa: E402
 from hal_ros.model.eye import Eye, EyeConfig  # noqa: E402
 from hal_ros.model.hal import CausalHal, HalConfig  # noqa: E402
@@ -69,7 +70,7 @@ def stream(bundle: Bundle) -> list[tuple]:
     backend, _ = open_backend(bundle, "onnxruntime")
     golden, state, said = make_golden(), backend.initial_state(), []
     for image, *rest in zip(*golden, strict=True):
-        output, state = backend.step(bundles.StepInput(backend.encode(image), float(rest[0]), *rest[1:]), state)
+        output, state = backend.step(StepInput(backend.encode(image), float(rest[0]), *rest[1:]), state)
         said.append(output)
     return said
 
@@ -165,6 +166,18 @@ def test_half_precision_of_another_model_is_noticed_on_golden_inputs(bundle, tmp
     bundles._check_half(bundle)
     with pytest.raises(BackendError, match=r"step\.fp16\.onnx: on golden inputs, log-probabilities differ"):
         bundles._check_half(tampered)
+
+
+def test_half_precision_that_fails_costs_the_bundle_no_more_than_that(bundle, tmp_path, monkeypatch):
+    def refuse(_):
+        raise BackendError("step.fp16.onnx: on golden inputs, too far off")
+
+    monkeypatch.setattr(bundles, "_check_half", refuse)
+    whole, proof = bundles.write_bundle(make_graph(), make_card(), make_encoders(), make_golden(), tmp_path / "whole")
+    assert proof.half_fault == "step.fp16.onnx: on golden inputs, too far off"
+    assert set(proof.steps) == set(proof.features) == {"fp32"}
+    assert set(contents(whole)) == set(contents(bundle)) - {ENCODER_FP16, STEP_FP16}
+    check_golden(whole, open_backend(whole, "onnxruntime")[0])
 
 
 def test_an_encoder_with_another_weight_is_noticed(bundle, tmp_path):
