@@ -105,7 +105,7 @@ def markdown(entries: Sequence[Entry], split: str, outputs: Sequence[str], title
             ]
             cells.append(_seeds(entry))
             lines.append("| " + " | ".join([entry.system, entry.supervision, output, *cells]) + " |")
-        if not found:
+        if not any(entry.runs):  # else it has no answers on this split, as an alignment has none
             blank = ["–"] * (len(columns) - 4)
             lines.append("| " + " | ".join([entry.system, entry.supervision, "not finished", *blank, "0"]) + " |")
     return "\n".join(lines) + "\n"

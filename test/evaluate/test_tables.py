@@ -122,6 +122,11 @@ def test_rows_tell_mean_and_std_over_the_finished_seeds():
     assert row.std == pytest.approx(np.std([80, 90], ddof=1))
 
 
+def test_what_has_no_answers_on_a_split_is_no_line_of_its_table():
+    aligned = Entry("realigned", "transcripts", ({"train": {"aligned": {"MoF": 90.0}}},))
+    assert "realigned" not in markdown([aligned, Entry("student", "transcripts", (run(),))], "unseen", (CONFIRMED,))
+
+
 def test_what_is_not_finished_stands_in_the_table_by_name():
     entries = [Entry("student", "transcripts", (run(), None)), Entry("GRU", "transcripts", (None, None))]
     text = markdown(entries, "unseen", (PROVISIONAL, CONFIRMED))
