@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--caches",
         choices=CACHES,
         default="shift",
-        help="shift moves each cache by one row a tick (default); delta writes one row, for windows beyond 512 ticks",
+        help="shift moves each cache by one row a tick (default); delta writes one row, for GPUs and long windows",
     )
     parser.add_argument("--reference", action="store_true", help="add weights.npz, for the torch back end")
 
