@@ -38,12 +38,12 @@ check:  ## format, lint, types, import rules
 	$(python) -m mypy
 	$(python) -m pytest -q --durations=0 test/test_architecture.py
 
-bench:  ## speed, memory and losses: a table and build/bench.json
-	$(setup) run
+bench:  ## speed, memory and losses: a table and build/bench.json (torch for what is measured against training's code)
+	$(setup) train
 	$(python) -m hal_ros bench
 
 bench-full:  ## the same with the long rows: soak and fresh install
-	$(setup) run
+	$(setup) train
 	$(python) -m hal_ros bench --full
 
 train:  ## train models/tabletop from the benchmark

@@ -13,7 +13,15 @@ from hal_ros.core.errors import BackendError
 from hal_ros.runtime import tensorrt_api
 from hal_ros.runtime.card import TARGETS, Bundle, graph_files
 from hal_ros.runtime.cudart import Cudart, Device, load_cudart
-from hal_ros.runtime.engine_cache import ENCODER_PLAN, STEP_PLAN, EngineCache, EngineKey, Engines, engine_key
+from hal_ros.runtime.engine_cache import (
+    ENCODER_PLAN,
+    REJECTED,
+    STEP_PLAN,
+    EngineCache,
+    EngineKey,
+    Engines,
+    engine_key,
+)
 from hal_ros.runtime.golden import read_golden
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -106,7 +114,8 @@ def _engines(shop: Workshop, precision: str) -> tuple[Engines | None, str]:
                 shop.say(f"{precision}: engines are there already, {found.folder}{_otherwise_built(shop, found)}")
                 return found, ""
             if shop.cache.was_rejected(key):
-                return None, "was built and rejected before; --again builds it once more"
+                rejected = shop.cache.root / REJECTED / key.folder_name
+                return None, f"was built and rejected before, see {rejected}; --again builds it once more"
         report = _build(shop, precision, folder)
         fault = _prove(shop, precision, folder, report)
         if fault:

@@ -29,6 +29,9 @@ STEP_FP16 = "step.fp16.onnx"
 GOLDEN = "golden.npz"
 WEIGHTS = "weights.npz"  # of the torch back end
 FILES = (ENCODER, STEP, ENCODER_FP16, STEP_FP16, GOLDEN, WEIGHTS)
+_HALF = "a bundle that `hal export` of today wrote, or else precision fp32"
+OPTIONAL = {ENCODER_FP16: _HALF, STEP_FP16: _HALF, WEIGHTS: "a bundle of `hal export --reference`"}
+"""Where files come from that not every bundle has."""
 PRECISIONS = ("fp32", "fp16")
 IMAGE_DTYPES = ("uint8", "float32")
 CACHES = ("shift", "delta")
@@ -65,7 +68,10 @@ class Bundle:
     def path(self, name: str) -> Path:
         """Return the path of one of the bundle's files; raises CardError if the card does not name it."""
         if name not in self.card.files:
-            raise CardError(f"{self.folder / CARD}: names no file {name!r}; expected one of {sorted(self.card.files)}")
+            hint = f", or {OPTIONAL[name]}" if name in OPTIONAL else ""
+            raise CardError(
+                f"{self.folder / CARD}: names no file {name!r}; expected one of {sorted(self.card.files)}{hint}"
+            )
         return self.folder / name
 
 
