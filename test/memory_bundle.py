@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from colour_bundle import IR_VERSION, OPSET, write_bundle
 from fakes import make_card
 from onnx import TensorProto, helper, numpy_helper
 
-from hal_ros.core.types import ModelCard, StepInput
+from hal_ros.core.types import Backend, ModelCard, StepInput, StepOutput
 from hal_ros.runtime.card import ENCODER, STEP, Bundle, save_card
 
 SLOTS, WIDTH = 4, 3
@@ -35,6 +36,21 @@ def random_inputs(count: int, seed: int = 0) -> list[StepInput]:
     random = np.random.default_rng(seed)
     rows = random.normal(size=(count, 3, 6)).astype(np.float32)
     return [StepInput(row[0, :WIDTH], 1.0, row[1], row[2]) for row in rows]
+
+
+def answers(backend: Backend, inputs: Sequence[StepInput]) -> list[StepOutput]:
+    """Step one stream from its beginning."""
+    state, outputs = backend.initial_state(), []
+    for one in inputs:
+        output, state = backend.step(one, state)
+        outputs.append(output)
+    return outputs
+
+
+def assert_same(found: Sequence[StepOutput], expected: Sequence[StepOutput]) -> None:
+    """Compare bit for bit."""
+    for name in StepOutput._fields:
+        np.testing.assert_array_equal([getattr(o, name) for o in found], [getattr(o, name) for o in expected])
 
 
 def _step(delta: bool) -> onnx.ModelProto:

@@ -21,8 +21,7 @@ from hal_ros.core.errors import BackendError
 from hal_ros.model.eye import Eye
 from hal_ros.model.hal import CausalHal, HalConfig, Inputs, State, flatten_state, state_names, unflatten_state
 from hal_ros.runtime.card import CACHES
-from hal_ros.runtime.streams import INPUTS
-from hal_ros.runtime.streams import OUTPUTS as OUTPUTS  # compile.window takes it from here
+from hal_ros.runtime.streams import INPUTS, OUTPUTS
 
 ROWS = ("next_key_", "next_value_")  # what rings get as new rows instead
 

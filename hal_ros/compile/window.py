@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hal_ros.compile.to_onnx import OUTPUTS, StepGraph, to_proto
+from hal_ros.compile.to_onnx import StepGraph, to_proto
 from hal_ros.core.types import FloatArray, StepInput
 from hal_ros.model.hal import Inputs
+from hal_ros.runtime.streams import INPUTS, OUTPUTS
 
-INPUTS = ("feature", "image_valid", "joints", "joints_valid")
 SEEN = "seen"
 
 

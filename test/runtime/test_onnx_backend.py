@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ pytest.importorskip("onnx", reason="onnx is not installed")
 
 from colour_bundle import write_bundle
 from fakes import COLOURS, picture
-from memory_bundle import SLOTS, random_inputs, write_memory_bundle
+from memory_bundle import SLOTS, answers, assert_same, random_inputs, write_memory_bundle
 
 from hal_ros.core.errors import BackendError, CardError, ConfigError
-from hal_ros.core.types import Backend, ImageSpec, JointSpec, ModelCard, StepInput, StepOutput
+from hal_ros.core.types import ImageSpec, JointSpec, ModelCard, StepInput
 from hal_ros.runtime.backend import open_backend
 from hal_ros.runtime.card import CACHES, GOLDEN, IMAGE_DTYPES, STEP, Bundle
 from hal_ros.runtime.golden import check_golden
@@ -45,20 +44,6 @@ def test_other_golden_outputs_are_noticed(bundle: Bundle) -> None:
     np.savez(bundle.path(GOLDEN), **arrays)
     with pytest.raises(BackendError, match=r"differs from .*golden\.npz"):
         check_golden(bundle, open_backend(bundle)[0])
-
-
-def answers(backend: Backend, inputs: Sequence[StepInput]) -> list[StepOutput]:
-    """Step one stream from its beginning."""
-    state, outputs = backend.initial_state(), []
-    for one in inputs:
-        output, state = backend.step(one, state)
-        outputs.append(output)
-    return outputs
-
-
-def assert_same(found: Sequence[StepOutput], expected: Sequence[StepOutput]) -> None:
-    for field in StepOutput._fields:
-        np.testing.assert_array_equal([getattr(o, field) for o in found], [getattr(o, field) for o in expected])
 
 
 def test_it_names_the_colours(bundle: Bundle) -> None:

@@ -6,7 +6,7 @@ import gc
 import logging
 import sys
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ from colour_bundle import write_bundle
 from fake_cudart import FakeDevice
 from fake_tensorrt import VERSIONS, Fakes
 from fakes import COLOURS, picture
-from memory_bundle import SLOTS, random_inputs, write_memory_bundle
+from memory_bundle import SLOTS, answers, assert_same, random_inputs, write_memory_bundle
 from onnx import TensorProto, helper
 
 from hal_ros.core.errors import BackendError
-from hal_ros.core.types import Backend, ImageSpec, JointSpec, StepInput, StepOutput
+from hal_ros.core.types import ImageSpec, JointSpec, StepOutput
 from hal_ros.runtime import tensorrt_api
 from hal_ros.runtime.card import CACHES, ENCODER, STEP, Bundle, save_card
 from hal_ros.runtime.cudart import DEVICE_TO_DEVICE, DEVICE_TO_HOST, HOST_TO_DEVICE
@@ -73,20 +73,6 @@ def memory(folder: Path, caches: str = "shift", image_dtype: str = "float32") ->
     """A bundle that remembers, and its engines; float32 pictures go into every version."""
     bundle = write_memory_bundle(folder / "bundle", caches, image_dtype)
     return bundle, build_engines(bundle)
-
-
-def answers(backend: Backend, inputs: Sequence[StepInput]) -> list[StepOutput]:
-    """Step one stream from its beginning."""
-    state, outputs = backend.initial_state(), []
-    for one in inputs:
-        output, state = backend.step(one, state)
-        outputs.append(output)
-    return outputs
-
-
-def assert_same(found: Sequence[StepOutput], expected: Sequence[StepOutput]) -> None:
-    for name in StepOutput._fields:
-        np.testing.assert_array_equal([getattr(o, name) for o in found], [getattr(o, name) for o in expected])
 
 
 # --- what it computes -------------------------------------------------------------------------------------------------

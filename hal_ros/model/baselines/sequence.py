@@ -6,6 +6,8 @@ latency. Shapes: B clips or streams, T ticks, F inputs, K actions, S stages (the
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +19,7 @@ State = tuple[Tensor, ...]
 """What a stream carries from tick to tick."""
 
 
-class SequenceModel(nn.Module):
+class SequenceModel(nn.Module, ABC):
     """Inputs (B, T, F) with NaN where a value is missing -> logits (S, B, T, 2, K)."""
 
     mean: Tensor
@@ -31,18 +33,18 @@ class SequenceModel(nn.Module):
         self.drop_inputs = nn.Dropout1d(input_dropout)
 
     @property
+    @abstractmethod
     def receptive_field_ticks(self) -> int | None:
         """How many ticks an answer depends on, its own included; None where the state forgets nothing for sure."""
-        raise NotImplementedError
 
     @property
     def parameter_count(self) -> int:
         """How many numbers training sets."""
         return sum(parameter.numel() for parameter in self.parameters())
 
+    @abstractmethod
     def forward(self, inputs: Tensor, mask: Tensor) -> Tensor:
         """Return logits (S, B, T, 2, K); mask (B, T) is 1 at a clip's ticks and 0 in the padding behind its end."""
-        raise NotImplementedError
 
     def standardise_by(self, mean: FloatArray, spread: FloatArray) -> None:
         """Set the training split's means and spreads, (F,) each."""
@@ -65,13 +67,13 @@ class SequenceModel(nn.Module):
 class CausalModel(SequenceModel):
     """One code path: `advance` by a whole clip or by one tick, carrying the same state, gives the same answers."""
 
+    @abstractmethod
     def initial_state(self, streams: int = 1) -> State:
         """Return the state of streams that have seen nothing."""
-        raise NotImplementedError
 
+    @abstractmethod
     def advance(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Return logits (S, B, T, 2, K) of the next T ticks, and the state after them."""
-        raise NotImplementedError
 
     def forward(self, inputs: Tensor, mask: Tensor) -> Tensor:
         """As `SequenceModel.forward`; nothing behind a clip's end can reach its answers, so `mask` is not needed."""
