@@ -40,7 +40,7 @@ setup(
     maintainer_email="hal-ros@example.com",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
-    package_data={f"{PACKAGE}.sim": simulation_assets(), f"{PACKAGE}.evaluate": ["*.j2"]},
+    package_data={f"{PACKAGE}.sim": simulation_assets(), f"{PACKAGE}.report": ["*.j2"]},
     data_files=shared_files(),
     zip_safe=False,
     install_requires=[
@@ -77,11 +77,11 @@ setup(
     entry_points={
         "console_scripts": [
             "hal = hal_ros.cli:main",
-            "segmenter = hal_ros.ros.node:main",
+            "segmenter = hal_ros.ros.segmenter.main:main",
             "recorder = hal_ros.ros.recorder:main",
-            "simulated_robot = hal_ros.ros.simulated_robot:main",
+            "simulated_robot = hal_ros.ros.robot.main:main",
             "player = hal_ros.ros.player:main",
-            "view = hal_ros.ros.view:main",
+            "view = hal_ros.ros.view.main:main",
         ]
     },
 )

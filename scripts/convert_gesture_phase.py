@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal_ros.core.errors import DatasetError
-from hal_ros.data.layout_files import write_clip_files, write_dataset_files
+from hal_ros.datasets.formats.layout_files import write_clip_files, write_dataset_files
 
 SUFFIX = "_raw.csv"
 JOINTS = ("lh", "rh", "h", "s", "lw", "rw")  # left and right hand, head, spine, left and right wrist

@@ -25,15 +25,16 @@ import onnx
 import onnxruntime as ort
 from cpu_variants import Encode, Variant, variants
 
-from hal_ros.compile.operators import check_graph
 from hal_ros.core.errors import BackendError, ConfigError, DatasetError, HalError
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.types import Backend, ByteArray, StepInput, StepOutput
-from hal_ros.data import episodes
-from hal_ros.data.episodes import USUAL_TOPICS, Episode
-from hal_ros.evaluate import scores
-from hal_ros.evaluate.predictions import CONFIRMED, PROVISIONAL, Prediction, run_segmenter
-from hal_ros.evaluate.scores import Truth
+from hal_ros.datasets import episodes
+from hal_ros.datasets.episodes import USUAL_TOPICS, Episode
+from hal_ros.export.operators import check_graph
+from hal_ros.metrics import scores
+from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, Prediction
+from hal_ros.metrics.scores import Truth
+from hal_ros.offline.episodes import run_segmenter
 from hal_ros.runtime.backend import open_backend
 from hal_ros.runtime.card import ENCODER, Bundle, load_bundle
 

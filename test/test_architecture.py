@@ -15,29 +15,44 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = "hal_ros"
 SOURCES = sorted((ROOT / PACKAGE).rglob("*.py"))
 
-# Each part of the package, and the other parts that it may import. cli composes them all; nobody imports cli.
-PARTS = {
-    "core": set(),
-    "model": {"core"},
-    "data": {"core"},
-    "runtime": {"core"},
-    "train": {"model", "data", "core"},
-    "compile": {"model", "runtime", "core"},
-    "evaluate": {"data", "runtime", "core"},
-    "sim": {"core", "data"},
-    "ros": {"runtime", "core", "sim", "data"},
-    "cli": {"core", "model", "data", "runtime", "train", "compile", "evaluate", "sim", "ros"},
+# The rooms of the package, and the other rooms that each may import. A room imports only rooms above its own line, so
+# there is no way round; cli comes last, and nobody imports it.
+ROOMS = {
+    "core": "",
+    "bags": "core",
+    "nn": "core",
+    "metrics": "core",
+    "fit": "core nn",
+    "runtime": "core",
+    "tensorrt": "core runtime",
+    "sim": "core bags",
+    "datasets": "core bags runtime sim",
+    "labels": "core datasets nn fit",
+    "train": "core bags datasets runtime nn metrics fit labels",
+    "baselines": "core datasets nn fit train",
+    "export": "core nn runtime datasets labels train",
+    "offline": "core bags metrics runtime datasets",
+    "report": "core bags metrics offline",
+    "experiments": "core bags nn metrics runtime sim datasets labels fit train baselines offline report",
+    "ros": "core bags runtime sim",
+    "live": "core bags runtime sim offline report ros",
+    "bench": "core bags nn metrics runtime tensorrt sim datasets labels fit train export offline report ros live",
+    "cli": "core bags nn metrics fit runtime tensorrt sim datasets labels train baselines export offline report "
+    "experiments ros live bench",
 }
-TORCH_BACKEND = "hal_ros.runtime.torch_backend"  # the one part of runtime that knows model and torch
-# Libraries that only these parts may import, for the sake of the other parts' processes.
+MAY_IMPORT = {room: set(others.split()) for room, others in ROOMS.items()}
+# What is imported late, where it was chosen: the robot's process holds neither unless it was told to.
+TORCH_BACKEND = "hal_ros.runtime.torch_backend"  # the one part of runtime that knows nn and torch
+CHOOSER = "hal_ros.runtime.backend"  # opens the back end that was asked for, those of the room tensorrt too
+# Libraries that only these rooms may import, for the sake of the other rooms' processes.
 OWNERS = {
     "rclpy": {"ros"},
     "hal_msgs": {"ros"},
     "message_filters": {"ros"},
     "cv_bridge": {"ros"},
-    "torch": {"model", "train", "compile"},
+    "torch": {"nn", "fit", "labels", "train", "baselines", "export", "experiments"},
     "mujoco": {"sim"},
-    "tensorrt": {"runtime", "compile"},
+    "tensorrt": {"tensorrt"},
 }
 CORE_LIBRARIES = {"numpy": None, "cv2": "hal_ros.core.image"}  # library: the one module that may import it
 # core is pure: no files, clocks, threads, randomness or processes.
@@ -91,26 +106,26 @@ def _name(function: ast.expr) -> str:
 
 def violation(importer: str, found: Import) -> str:
     """Return why this import is wrong; '' when it is right."""
-    part = importer.split(".")[1] if "." in importer else ""
+    room = importer.split(".")[1] if "." in importer else ""
     top, *rest = found.module.split(".")
     if top == PACKAGE:
-        return _violation_inside(importer, part, rest[0] if rest else "", found)
-    if top in OWNERS and part not in OWNERS[top] and (importer, top) != (TORCH_BACKEND, "torch"):
+        return _violation_inside(importer, room, rest[0] if rest else "", found)
+    if top in OWNERS and room not in OWNERS[top] and (importer, top) != (TORCH_BACKEND, "torch"):
         return f"{top} is imported only in {', '.join(sorted(OWNERS[top]))}"
-    if part == "core" and top not in sys.stdlib_module_names and CORE_LIBRARIES.get(top, "") not in (None, importer):
+    if room == "core" and top not in sys.stdlib_module_names and CORE_LIBRARIES.get(top, "") not in (None, importer):
         return f"core knows NumPy alone (and OpenCV in core.image), not {top}"
-    if part == "core" and top in IMPURE:
+    if room == "core" and top in IMPURE:
         return f"core is pure: no {top}"
     return ""
 
 
-def _violation_inside(importer: str, part: str, target: str, found: Import) -> str:
+def _violation_inside(importer: str, room: str, target: str, found: Import) -> str:
     if found.module.startswith(TORCH_BACKEND) and importer != TORCH_BACKEND and not found.late:
         return "the torch backend is imported late, where it was chosen"
-    if importer == TORCH_BACKEND and target == "model":
+    if (importer, target) == (TORCH_BACKEND, "nn") or (importer == CHOOSER and target == "tensorrt" and found.late):
         return ""
-    if part in PARTS and target in PARTS and target != part and target not in PARTS[part]:
-        return f"{part} may import {', '.join(sorted(PARTS[part])) or 'no other part'}, not {target}"
+    if room in ROOMS and target in ROOMS and target != room and target not in MAY_IMPORT[room]:
+        return f"{room} may import {', '.join(sorted(MAY_IMPORT[room])) or 'no other room'}, not {target}"
     return ""
 
 
@@ -122,7 +137,7 @@ def check_source(importer: str, source: str, is_package: bool = False) -> list[s
 
 
 def test_the_package_is_seen() -> None:
-    assert {path.parent.name for path in SOURCES} >= {"core", "runtime", "ros", "cli", "data", "model"}
+    assert {path.relative_to(ROOT / PACKAGE).parts[0] for path in SOURCES} >= set(ROOMS)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: module_name(path).removeprefix(f"{PACKAGE}."))
@@ -137,15 +152,15 @@ def test_imports_follow_the_rules(path: Path) -> None:
         ("hal_ros.core.x", "import time"),
         ("hal_ros.core.x", "import cv2"),
         ("hal_ros.core.x", "import scipy.signal"),
-        ("hal_ros.data.x", "def f():\n    import torch"),
-        ("hal_ros.data.x", "from ..runtime import card"),
-        ("hal_ros.evaluate.x", "from hal_ros import model"),
-        ("hal_ros.ros.x", "def f():\n    from hal_ros.model.hal import Hal"),
+        ("hal_ros.datasets.x", "def f():\n    import torch"),
+        ("hal_ros.bags.x", "from ..runtime import card"),
+        ("hal_ros.offline.x", "from hal_ros import nn"),
+        ("hal_ros.ros.x", "def f():\n    from hal_ros.nn.hal import Hal"),
         ("hal_ros.ros.x", "import torch.nn"),
         ("hal_ros.runtime.x", "import rclpy.node"),
-        ("hal_ros.runtime.x", "from hal_ros.model.hal import Hal"),
+        ("hal_ros.runtime.x", "from hal_ros.nn.hal import Hal"),
         ("hal_ros.runtime.x", "from hal_ros.runtime.torch_backend import open_torch"),
-        ("hal_ros.sim.x", "from importlib import import_module\nimport_module('hal_ros.ros.node')"),
+        ("hal_ros.sim.x", "from importlib import import_module\nimport_module('hal_ros.ros.segmenter.main')"),
         ("hal_ros.cli.x", "def run():\n    import rclpy"),
         ("hal_ros.ros.x", "from hal_ros.cli import main"),
     ],
@@ -159,9 +174,9 @@ def test_a_forbidden_import_is_found(importer: str, source: str) -> None:
     [
         ("hal_ros.core.image", "import cv2, numpy as np"),
         ("hal_ros.core.x", "from .types import Segment"),
-        ("hal_ros.runtime.torch_backend", "import torch\nfrom hal_ros.model.hal import Hal"),
+        ("hal_ros.runtime.torch_backend", "import torch\nfrom hal_ros.nn.hal import Hal"),
         ("hal_ros.runtime.backend", "def f():\n    from hal_ros.runtime.torch_backend import open_torch"),
-        ("hal_ros.train.x", "import torch\nfrom hal_ros.data.episodes import Episode"),
+        ("hal_ros.train.x", "import torch\nfrom hal_ros.datasets.episodes import Episode"),
         ("hal_ros.cli.x", "def run():\n    from hal_ros.train.loop import train"),
     ],
 )

@@ -15,12 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hal_ros.cli.live import LAST_REPORT_S, REPOSITORY, Live, prepare_environment, shared_file, start_all
-from hal_ros.cli.processes import Child, Interrupts, Processes
 from hal_ros.core.errors import ConfigError, HalError
+from hal_ros.live.processes import Child, Interrupts, Processes
+from hal_ros.live.system import LAST_REPORT_S, REPOSITORY, Live, prepare_environment, shared_file, start_all
 
 if TYPE_CHECKING:
-    from hal_ros.evaluate.bench import Row
+    from hal_ros.bench.rows import Row
 
 LIVE_S, SOAK_S = 60.0, 600.0
 SOAK_NAME = "memory of segmenter, growth over ten minutes"
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     load = os.getloadavg()  # before anything of ours runs
     from rich.console import Console
 
-    from hal_ros.evaluate import bench
+    from hal_ros.bench import rows as bench
 
     if args.keep is not None and args.keep.exists():
         raise ConfigError(f"--keep {args.keep} exists; expected the name of a new folder")
@@ -61,9 +61,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _measure(model: Path, folder: Path, full: bool) -> list[Row]:
-    from hal_ros.cli import bench_offline
-    from hal_ros.evaluate import bench_products, bench_start
-    from hal_ros.evaluate.bench_model import measure
+    from hal_ros.bench import alignment as bench_offline
+    from hal_ros.bench import products as bench_products
+    from hal_ros.bench import start as bench_start
+    from hal_ros.bench.model import measure
 
     prepare_environment(folder / "logs")
     live = Live(model, folder / "live")
@@ -84,7 +85,7 @@ def _measure(model: Path, folder: Path, full: bool) -> list[Row]:
 
 
 def _cache_rows(model: Path) -> list[Row]:
-    from hal_ros.cli import bench_caches
+    from hal_ros.bench import caches as bench_caches
 
     rows = _part("caches", lambda: bench_caches.rows(model), bench_caches.expected())
     for window in bench_caches.WINDOWS:
@@ -95,7 +96,7 @@ def _cache_rows(model: Path) -> list[Row]:
 
 def _part(what: str, measure: Callable[[], list[Row]], expected: list[tuple[str, str, str]]) -> list[Row]:
     """Measure one part; when it fails, return its expected rows (name, unit, target) with the reason instead."""
-    from hal_ros.evaluate.bench import unmeasured
+    from hal_ros.bench.rows import unmeasured
 
     print(f"measuring: {what}", file=sys.stderr, flush=True)
     try:
@@ -117,15 +118,15 @@ def _live_names() -> list[tuple[str, str, str]]:
 
 
 def _live_rows(live: Live, duration_s: float) -> list[Row]:
-    from hal_ros.evaluate.bench_live import rows
-    from hal_ros.evaluate.recording import read_recording
+    from hal_ros.bench.live import rows
+    from hal_ros.offline.recording import read_recording
 
     samples, first_label_s = _run_live(live, duration_s)
     return rows(read_recording(live.recording), samples, first_label_s)
 
 
 def _soak_rows(live: Live) -> list[Row]:
-    from hal_ros.evaluate.bench_live import settled, slope_row
+    from hal_ros.bench.live import settled, slope_row
 
     samples, _ = _run_live(live, SOAK_S)
     shutil.rmtree(live.recording)  # ten minutes of pictures
@@ -137,9 +138,9 @@ def _run_live(live: Live, duration_s: float) -> tuple[dict, float]:  # type: ign
 
     Raises HalError when one of them ends by itself, or no label comes.
     """
-    from hal_ros.evaluate.bench_live import Sampler
-    from hal_ros.ros.view import Listener
-    from hal_ros.ros.view_state import ViewTracker
+    from hal_ros.bench.live import Sampler
+    from hal_ros.ros.view.main import Listener
+    from hal_ros.ros.view.state import ViewTracker
 
     tracker = ViewTracker("")
     with Interrupts() as interrupts, Processes(live.logs, interrupts) as processes:
@@ -171,8 +172,8 @@ def _check(processes: Processes, interrupts: Interrupts) -> None:
 
 
 def _replay_row(live: Live) -> Row:
-    from hal_ros.evaluate.bench import at_least
-    from hal_ros.evaluate.recording import read_recording
+    from hal_ros.bench.rows import at_least
+    from hal_ros.offline.recording import read_recording
 
     recording = read_recording(live.recording)
     recorded_s = (recording.labels[-1].stamp_ns - recording.start_ns) * 1e-9
@@ -182,8 +183,8 @@ def _replay_row(live: Live) -> Row:
 
 
 def _simulation_row(folder: Path) -> Row:
-    from hal_ros.data.bags import read_messages
-    from hal_ros.evaluate.bench import at_least
+    from hal_ros.bags.reader import read_messages
+    from hal_ros.bench.rows import at_least
 
     out = folder / "episodes"
     limit = str(SIMULATED_EPISODES)
@@ -212,7 +213,7 @@ def _timed(*arguments: str) -> float:
 
 def _fresh_row(folder: Path) -> Row:
     """Clone this repository, run `make demo` there without pip's cache, and time it until the first label."""
-    from hal_ros.evaluate.bench import at_most
+    from hal_ros.bench.rows import at_most
 
     clone = folder / "clone"
     done = subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(clone)], capture_output=True, text=True)

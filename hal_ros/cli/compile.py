@@ -27,10 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Build, judge, report."""
-    from hal_ros.compile.to_tensorrt import BuildOptions, compile_bundle
     from hal_ros.core.errors import ConfigError
     from hal_ros.runtime.card import load_bundle
-    from hal_ros.runtime.engine_cache import EngineCache
+    from hal_ros.tensorrt.compile import BuildOptions, compile_bundle
+    from hal_ros.tensorrt.engine_cache import EngineCache
 
     if args.workspace_mib is not None and args.workspace_mib < 1:
         raise ConfigError(f"--workspace-mib is {args.workspace_mib}; expected 1 or more")

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import hal_ros
-from hal_ros.cli.live import LAST_REPORT_S, Live, check, prepare_environment, shared_file, start_all
-from hal_ros.cli.processes import Child, Interrupts, Processes
 from hal_ros.core.errors import BagError, ConfigError, HalError
+from hal_ros.live.processes import Child, Interrupts, Processes
+from hal_ros.live.system import LAST_REPORT_S, Live, check, prepare_environment, shared_file, start_all
 
 if TYPE_CHECKING:
-    from hal_ros.ros.view_state import ViewState
+    from hal_ros.ros.view.state import ViewState
 
 FIRST_LABEL_LIMIT_S = 60.0
 SILENCE_LIMIT_S = 10.0  # without a new label, once there was one
 INTERRUPTED = 130  # exit code
 DEMO_RECORDING = Path(hal_ros.__file__).parent / "sim" / "assets" / "demo_recording.mcap"
-"""20 s of the simulated robot, made as hal_ros/data/shrink.py says."""
+"""20 s of the simulated robot, made as scripts/shrink_recording.py says."""
 
 
 class Ending(NamedTuple):
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     check(live)
     ending = _run_live(live, args.duration)
     if args.screenshot is not None:
-        from hal_ros.ros.view import save_picture
+        from hal_ros.ros.view.main import save_picture
 
         save_picture(ending.state, args.screenshot)
     return _conclude(live, ending)
@@ -89,8 +89,8 @@ def _run_live(live: Live, duration_s: float) -> Ending:
 
 def _watch(processes: Processes, interrupts: Interrupts, live: Live, duration_s: float) -> tuple[str, ViewState]:
     """Show the live view until the time is over or something ended it; return why it failed, or ''."""
-    from hal_ros.ros.view import REFRESH_S, Listener, Screen
-    from hal_ros.ros.view_state import ViewTracker
+    from hal_ros.ros.view.main import REFRESH_S, Listener, Screen
+    from hal_ros.ros.view.state import ViewTracker
 
     robot = "simulated robot" if live.bag is None else f"playing {live.bag.name}"
     tracker = ViewTracker(f"{live.model.name} · {robot} · domain {os.environ['ROS_DOMAIN_ID']}", duration_s)
@@ -175,7 +175,7 @@ def _conclude(live: Live, ending: Ending) -> int:
 
 def _count_labels(recording: Path) -> tuple[int, str]:
     """Return how many labels were recorded, and one line when the recording is not what it should be."""
-    from hal_ros.data.bags import BagNotes, read_messages
+    from hal_ros.bags.reader import BagNotes, read_messages
 
     notes = BagNotes()
     try:

@@ -13,25 +13,20 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from hal_ros.bags.sensors import SensorTopics
+from hal_ros.baselines import gripper_rule
 from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.types import ModelCard
-from hal_ros.data import episodes, features
-from hal_ros.data.episodes import Episode
-from hal_ros.data.sensors import SensorTopics
-from hal_ros.evaluate import pictures, scores, table
-from hal_ros.evaluate.predictions import (
-    CONFIRMED,
-    CachedEncoder,
-    Prediction,
-    features_by_picture,
-    from_labels,
-    from_log_probs,
-    run_segmenter,
-)
-from hal_ros.evaluate.scores import Truth
-from hal_ros.evaluate.timeline import Timeline, standalone_svg
-from hal_ros.model.baselines import gripper_rule
+from hal_ros.datasets import episodes, features
+from hal_ros.datasets.episodes import Episode
+from hal_ros.experiments import rows as table
+from hal_ros.metrics import scores
+from hal_ros.metrics.predictions import CONFIRMED, Prediction, from_labels, from_log_probs
+from hal_ros.metrics.scores import Truth
+from hal_ros.offline.episodes import CachedEncoder, features_by_picture, run_segmenter
+from hal_ros.report import pictures
+from hal_ros.report.timeline import Timeline, standalone_svg
 from hal_ros.runtime.backend import open_backend
 from hal_ros.runtime.card import ENCODER, Bundle, load_bundle
 
@@ -177,7 +172,7 @@ def _gripper_rule(training: Sequence[Sample], joint_names: Sequence[str]) -> Pre
 
 
 def _logistic(training: Sequence[Sample], card: ModelCard) -> Predict:
-    from hal_ros.model.baselines import logistic  # late: the only part that needs torch
+    from hal_ros.baselines import logistic  # late: the only part that needs torch
 
     channels = _channels(card)
 
@@ -197,7 +192,7 @@ def _logistic(training: Sequence[Sample], card: ModelCard) -> Predict:
 
 def _channels(card: ModelCard) -> int:
     """Return how many numbers a cell of the feature map holds; all of them, if the encoder is not the project's own."""
-    from hal_ros.model.encoder import feature_shape  # late: it needs onnx
+    from hal_ros.nn.encoder import feature_shape  # late: it needs onnx
 
     if card.image is None:
         return 1

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from hal_ros.runtime.card import CACHES, TARGETS
 
 if TYPE_CHECKING:
-    from hal_ros.compile.bundle import Golden
     from hal_ros.core.types import DecoderSpec
+    from hal_ros.export.bundle import Golden
     from hal_ros.runtime.card import Bundle
     from hal_ros.train.stages import Material, Run
 
@@ -51,10 +51,10 @@ def export_run(
     Temperatures and decoder are chosen by the labels that lie in the run's folder, or else by the annotations.
     """
     from hal_ros.cli.ingest import ingest
-    from hal_ros.compile.bundle import Encoders, write_bundle
-    from hal_ros.compile.to_onnx import StepGraph
     from hal_ros.core.types import ImageSpec
-    from hal_ros.model.encoder import build_encoder
+    from hal_ros.export.bundle import Encoders, write_bundle
+    from hal_ros.export.to_onnx import StepGraph
+    from hal_ros.nn.encoder import build_encoder
     from hal_ros.train import stages
 
     run = stages.load_run(folder)
@@ -83,7 +83,7 @@ def export_run(
 
 def _choose(run: Run, folder: Path, training: Material, validation: Material) -> DecoderSpec:
     """Fit the model's temperatures, in place, and return the best decoder of the validation clips."""
-    from hal_ros.data import label_files
+    from hal_ros.labels import files as label_files
     from hal_ros.train.clips import seen_clips
     from hal_ros.train.decoding import best_of_each_kind, fit_temperatures
     from hal_ros.train.loop import answer
@@ -110,8 +110,8 @@ def _choose(run: Run, folder: Path, training: Material, validation: Material) ->
 
 def _golden(validation: Material) -> Golden:
     """Take ticks of the first validation episode from its start, one without image and one without joints."""
-    from hal_ros.compile.bundle import Golden
-    from hal_ros.data.episodes import load
+    from hal_ros.datasets.episodes import load
+    from hal_ros.export.bundle import Golden
 
     episode = load(validation.folders[0])
     golden = Golden(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hal_ros.core.types import ModelCard
-    from hal_ros.train.config import DataConfig, TrainConfig
+    from hal_ros.datasets.config import DataConfig
+    from hal_ros.train.config import TrainConfig
     from hal_ros.train.stages import Material
 
 USAGE = """
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from hal_ros.core.errors import ConfigError
 
     if args.transcripts is not None:
-        from hal_ros.cli import own_bags
+        from hal_ros.datasets import build as own_bags
 
         if args.splits:
             raise ConfigError(f"--splits {' '.join(args.splits)}: is for settings; expected --split for bags")

@@ -23,10 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check, label, report."""
+    from hal_ros.bags.sensors import SensorTopics
     from hal_ros.cli.replay import open_segmenter, summarise
     from hal_ros.core.errors import BagError
-    from hal_ros.data.sensors import SensorTopics
-    from hal_ros.evaluate.labelling import answer_topics, label
+    from hal_ros.offline.labelling import answer_topics, label
 
     out = args.out or _beside(args.bag)
     if out.exists() or out.suffix == ".db3":

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the finished recording beside the old one, which stays as it is."""
-    from hal_ros.data.recover import recover
+    from hal_ros.bags.recover import recover
 
     recovered = recover(args.bag, args.out)
     if recovered is None:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from hal_ros.cli import backends
 
 if TYPE_CHECKING:
+    from hal_ros.bags.reader import BagMessage, BagNotes
     from hal_ros.core.known_plan import PlanTracker
     from hal_ros.core.segmenter import Segmenter
-    from hal_ros.data.bags import BagMessage, BagNotes
-    from hal_ros.evaluate.replay import Comparison
+    from hal_ros.offline.replay import Comparison
     from hal_ros.runtime.card import Bundle
 
 FAULTS = (
@@ -52,8 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Replay, write, compare; 1 when --ticks-from does not give the recorded labels again."""
+    from hal_ros.bags.reader import BagNotes
     from hal_ros.core.errors import BagError
-    from hal_ros.data.bags import BagNotes
 
     if args.out is not None and args.out.exists():
         raise BagError(f"{args.out}: exists; expected a new file or folder to write")
@@ -110,8 +110,8 @@ def _tracker(path: Path, segmenter: Segmenter) -> PlanTracker:
 
 def _print_steps(answers: list[BagMessage]) -> None:
     """Print a line for each change of the step or of the deviation, in seconds since the first label."""
-    from hal_ros.data.messages import deserialise, to_ns
-    from hal_ros.evaluate.replay import LABEL_TOPIC, PLAN_TOPIC
+    from hal_ros.bags.messages import deserialise, to_ns
+    from hal_ros.offline.replay import LABEL_TOPIC, PLAN_TOPIC
 
     first_ns = next(
         (to_ns(deserialise(a.type_name, a.data).header.stamp) for a in answers if a.topic == LABEL_TOPIC), 0
@@ -134,11 +134,11 @@ def _replay(
     counters: Counter[str],
     tracker: PlanTracker | None,
 ) -> list[BagMessage]:
-    from hal_ros.data.answers import LABEL_TYPE
-    from hal_ros.data.bags import read_messages, topic_types
-    from hal_ros.data.frames import due_frames
-    from hal_ros.data.sensors import find_topics
-    from hal_ros.evaluate.replay import named_frames, named_ticks, replay
+    from hal_ros.bags.answers import LABEL_TYPE
+    from hal_ros.bags.frames import due_frames
+    from hal_ros.bags.reader import read_messages, topic_types
+    from hal_ros.bags.sensors import find_topics
+    from hal_ros.offline.replay import named_frames, named_ticks, replay
 
     card, types = segmenter.card, topic_types(args.bag)
     topics = find_topics(types, card, args.camera_topic, args.joint_topic)
@@ -155,8 +155,8 @@ def _replay(
 
 
 def _write(path: Path, bundle: Bundle, answers: list[BagMessage]) -> None:
-    from hal_ros.data.bags import BagWriter
-    from hal_ros.evaluate.labelling import bundle_record, whole, write_vocabulary
+    from hal_ros.bags.reader import BagWriter
+    from hal_ros.offline.labelling import bundle_record, whole, write_vocabulary
 
     with whole(path) as unfinished, BagWriter(unfinished, bundle_record(bundle)) as bag:
         write_vocabulary(bag, bundle, answers[0].receive_ns if answers else 0)
@@ -167,8 +167,8 @@ def _write(path: Path, bundle: Bundle, answers: list[BagMessage]) -> None:
 
 def summarise(answers: list[BagMessage], wall_s: float, counters: Counter[str]) -> None:
     """Print counts, and the speed: seconds of the robot's time per second of this machine's."""
-    from hal_ros.data.episodes import restarts
-    from hal_ros.evaluate.replay import BOUNDARY_TOPIC, LABEL_TOPIC
+    from hal_ros.datasets.episodes import restarts
+    from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC
 
     counts = Counter(answer.topic for answer in answers)
     print(f"{counts[LABEL_TOPIC]} labels, {counts[BOUNDARY_TOPIC]} boundaries")
@@ -184,8 +184,8 @@ def summarise(answers: list[BagMessage], wall_s: float, counters: Counter[str]) 
 
 def _compare(path: Path, answers: list[BagMessage]) -> list[Comparison]:
     """Compare with what the bag holds of labels and boundaries, if it does."""
-    from hal_ros.data.bags import read_messages, topic_types
-    from hal_ros.evaluate.replay import BOUNDARY_TOPIC, LABEL_TOPIC, compare
+    from hal_ros.bags.reader import read_messages, topic_types
+    from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC, compare
 
     recorded_topics = [topic for topic in (LABEL_TOPIC, BOUNDARY_TOPIC) if topic in topic_types(path)]
     recorded = list(read_messages(path, recorded_topics)) if recorded_topics else []

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hal_ros.core.errors import BagError, ConfigError
-from hal_ros.evaluate.recording import read_pictures, read_recording
-from hal_ros.evaluate.report import Summary, metric_table, render, shown_events, summarise
+from hal_ros.offline.recording import read_pictures, read_recording
+from hal_ros.report.page import Summary, metric_table, render, shown_events, summarise
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

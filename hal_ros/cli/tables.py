@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from hal_ros.cli import table_plan, table_report
-from hal_ros.cli.table_plan import SECTIONS, Line, Plan
-from hal_ros.cli.table_report import Results
-from hal_ros.cli.table_runner import Runner
 from hal_ros.core.errors import ConfigError
-from hal_ros.evaluate.jobs import Graph, Store
-from hal_ros.evaluate.queue import Outcome, duration, seconds_left
-from hal_ros.evaluate.queue import run as run_queue
+from hal_ros.experiments import plan as table_plan
+from hal_ros.experiments import report as table_report
+from hal_ros.experiments.graph import Graph, Store
+from hal_ros.experiments.plan import SECTIONS, Line, Plan
+from hal_ros.experiments.queue import Outcome, duration, seconds_left
+from hal_ros.experiments.queue import run as run_queue
+from hal_ros.experiments.report import Results
+from hal_ros.experiments.runner import Runner
 
 if TYPE_CHECKING:
     from hal_ros.train.config import TrainConfig
@@ -172,7 +173,7 @@ def _ensure_episodes(config: TrainConfig, splits: Sequence[str], limits: Mapping
 
 
 def _gesture_phase(declared: Mapping[str, Any], folder: Path, quick: Mapping[str, Any] | None) -> Bench:
-    from hal_ros.data.layouts import read_dataset
+    from hal_ros.datasets.formats.layouts import read_dataset
 
     own = declared[GESTURE_PHASE]
     rate = {"data": {"rate_hz": own["rate_hz"], "lag_ticks": own["lag_ticks"], "joints": []}}
@@ -187,7 +188,7 @@ def _gesture_phase(declared: Mapping[str, Any], folder: Path, quick: Mapping[str
 
 
 def _presets() -> dict[str, dict[str, Any]]:
-    from hal_ros.train.sequence_fit import PRESETS
+    from hal_ros.baselines.sequence_fit import PRESETS
 
     return {kind: dataclasses.asdict(preset) for kind, preset in PRESETS.items()}
 

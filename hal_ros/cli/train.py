@@ -22,11 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train on episodes and export a bundle; or on a folder of feature vectors, and score its test clips."""
-    from hal_ros.train.config import EPISODES, load_config
+    from hal_ros.datasets.config import EPISODES
+    from hal_ros.train.config import load_config
 
     config = load_config(args.config)
     if config.data.layout != EPISODES:
-        from hal_ros.cli import train_features
+        from hal_ros.train import on_features as train_features
 
         return train_features.run(config, args.checkpoint)
     folder = _train_on_episodes(config, args.checkpoint)

@@ -49,9 +49,9 @@ def _without_home(text: str) -> str:
 def _measured(bundle: Bundle, backend: Backend, ticks: int) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from hal_ros.compile.engine_report import latency_ms, versions
     from hal_ros.runtime.backend import about, open_backend
     from hal_ros.runtime.golden import LIMITS, gate, golden_fault
+    from hal_ros.tensorrt.report import latency_ms, versions
 
     precision = getattr(backend, "precision", "fp32")
     limits = LIMITS[precision]
@@ -74,9 +74,9 @@ def _measured(bundle: Bundle, backend: Backend, ticks: int) -> dict[str, Any]:
 
 def _device() -> dict[str, Any] | str:
     """Return the GPU's description, or why there is none."""
-    from hal_ros.compile.engine_report import describe
     from hal_ros.core.errors import BackendError
-    from hal_ros.runtime.cudart import load_cudart
+    from hal_ros.tensorrt.cudart import load_cudart
+    from hal_ros.tensorrt.report import describe
 
     try:
         return describe(load_cudart().device())
@@ -85,6 +85,6 @@ def _device() -> dict[str, Any] | str:
 
 
 def _tensorrt(name: str) -> str | None:
-    from hal_ros.runtime import tensorrt_api
+    from hal_ros.tensorrt import api as tensorrt_api
 
     return tensorrt_api.version(tensorrt_api.load()) if name == "tensorrt" else None

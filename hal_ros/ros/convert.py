@@ -1,4 +1,4 @@
-"""From ROS messages to the core's types; the way back is in `hal_ros.data.answers`."""
+"""From ROS messages to the core's types; the way back is in `hal_ros.bags.answers`."""
 
 from __future__ import annotations
 

@@ -24,9 +24,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 
+from hal_ros.bags.reader import BagMessage, read_messages, topic_types
 from hal_ros.core.errors import BagError, ConfigError, HalError
 from hal_ros.core.ticks import BACKWARD_JUMP_NS
-from hal_ros.data.bags import BagMessage, read_messages, topic_types
 from hal_ros.ros.params import declare, parameter, read
 from hal_ros.ros.recorder import message_class
 

@@ -21,10 +21,10 @@ from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rclpy.type_support import check_for_type_support
 
+from hal_ros.bags.growing import Recorded, Recording, Topic
+from hal_ros.bags.messages import schema_text
+from hal_ros.bags.reader import qos_profile, qos_text
 from hal_ros.core.errors import BagError
-from hal_ros.data.bags import qos_profile, qos_text
-from hal_ros.data.messages import schema_text
-from hal_ros.data.recording import Recorded, Recording, Topic
 from hal_ros.ros.params import declare, parameter, read
 from hal_ros.ros.process import can_run, run
 from hal_ros.runtime.card import CARD, load_bundle

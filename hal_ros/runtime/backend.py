@@ -117,11 +117,11 @@ def _torch(bundle: Bundle, options: BackendOptions) -> Backend:
 
 def _tensorrt(bundle: Bundle, options: BackendOptions) -> tuple[Backend, str]:
     """Return the back end and which engines it runs. Raises BackendError with the command that builds missing ones."""
-    from hal_ros.runtime import tensorrt_api
-    from hal_ros.runtime.building import build_engines, command_line
-    from hal_ros.runtime.cudart import load_cudart
-    from hal_ros.runtime.engine_cache import find_engines
-    from hal_ros.runtime.tensorrt_backend import TensorRtBackend
+    from hal_ros.tensorrt import api as tensorrt_api
+    from hal_ros.tensorrt.backend import TensorRtBackend
+    from hal_ros.tensorrt.building import build_engines, command_line
+    from hal_ros.tensorrt.cudart import load_cudart
+    from hal_ros.tensorrt.engine_cache import find_engines
 
     trt, cuda = tensorrt_api.load(), load_cudart()
     wanted = (bundle, options.precision, cuda.device(), tensorrt_api.version(trt))

@@ -17,8 +17,8 @@ from torch import nn
 
 from hal_ros.core.errors import BackendError, CardError
 from hal_ros.core.types import ModelCard, StepInput, StepOutput
-from hal_ros.model.eye import Eye, EyeConfig
-from hal_ros.model.hal import CausalHal, HalConfig, Inputs, State
+from hal_ros.nn.eye import Eye, EyeConfig
+from hal_ros.nn.hal import CausalHal, HalConfig, Inputs, State
 from hal_ros.runtime.card import WEIGHTS, Bundle
 from hal_ros.runtime.onnx_backend import OnnxEncoder
 from hal_ros.runtime.streams import Turn

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hal_ros.sim import layout as lay
-from hal_ros.sim.physics import Physics
+from hal_ros.sim.world import layout as lay
+from hal_ros.sim.world.physics import Physics
 
 LIFTED = 0.05  # metres between table and a picked block's lowest face
 TILTED = 1.6  # radians

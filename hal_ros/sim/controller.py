@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from hal_ros.sim.arm import ARM_JOINTS, FINGER_OPEN, Arm, Pose, Vector
-from hal_ros.sim.physics import Physics
+from hal_ros.sim.world.physics import Physics
 
 TICK_S = 0.01
 KNOT_TICKS = 5  # inverse kinematics is solved every 50 ms along a path, joint angles are interpolated between

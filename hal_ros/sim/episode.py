@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from hal_ros.core.types import JointSample, Segment
-from hal_ros.sim import layout, look, scene
 from hal_ros.sim.arm import Vector
 from hal_ros.sim.benchmark import RECIPES, EpisodeSpec
 from hal_ros.sim.checks import Claim, Monitor
 from hal_ros.sim.controller import Controller
-from hal_ros.sim.physics import Physics
-from hal_ros.sim.room import Background
 from hal_ros.sim.sensors import Encoders
 from hal_ros.sim.streams import stream
 from hal_ros.sim.tasks import Tasks
+from hal_ros.sim.world import layout, look, scene
+from hal_ros.sim.world.physics import Physics
+from hal_ros.sim.world.room import Background
 
 TICK_NS = 10_000_000
 

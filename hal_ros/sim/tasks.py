@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from hal_ros.sim import layout as lay
 from hal_ros.sim.arm import FINGER_OPEN, Pose, Vector
 from hal_ros.sim.controller import HOME, Controller, Motion
-from hal_ros.sim.physics import Physics
+from hal_ros.sim.world import layout as lay
+from hal_ros.sim.world.physics import Physics
 
 TRAVEL_Z = 0.125  # height of the fingertips between stations: a held block clears the tallest thing on the table
 GRASP_Z = 0.012  # of the fingertips above what a block stands on

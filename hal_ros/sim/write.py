@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from hal_ros.bags.messages import header_message, known_class, serialise, time_message
+from hal_ros.bags.reader import BagWriter
 from hal_ros.core.errors import BagError
 from hal_ros.core.types import ByteArray, JointSample
-from hal_ros.data.bags import BagWriter
-from hal_ros.data.messages import header_message, known_class, serialise, time_message
 from hal_ros.sim.benchmark import JOINT_NAMES, VERSION, EpisodeSpec
 
 START_NS = 1_000_000_000

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hal_ros.core.types import NO_ACTION, FloatArray
-from hal_ros.model.hal import Inputs
-from hal_ros.model.losses import Targets
+from hal_ros.nn.hal import Inputs
+from hal_ros.nn.losses import Targets
 from hal_ros.train.clips import Columns, Rows, Supervised, probabilities
 from hal_ros.train.config import BatchConfig
 

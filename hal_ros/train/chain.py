@@ -15,21 +15,21 @@ import numpy as np
 
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.types import NO_ACTION, FloatArray
-from hal_ros.data import label_files
-from hal_ros.data.clips import Clip
-from hal_ros.data.label_files import Labels
-from hal_ros.model.hal import CausalHal
-from hal_ros.train import first_labels as first
+from hal_ros.datasets.clips import Clip
+from hal_ros.datasets.tracks import Track, measure
+from hal_ros.labels import files as label_files
+from hal_ros.labels.files import Labels
+from hal_ros.labels.teacher.alignment import Knowledge, Laid, lay
+from hal_ros.labels.teacher.fit import Teacher, align_clips, train_teacher
+from hal_ros.labels.transcripts import first_labels as first
+from hal_ros.labels.transcripts.first_inputs import first_look_clips
+from hal_ros.nn.hal import CausalHal
 from hal_ros.train.answers import confirmed_log_probs
 from hal_ros.train.clips import Columns, SeenClips, Supervised, columns_of, seen_clips
 from hal_ros.train.config import TRANSCRIPTS, TrainConfig
 from hal_ros.train.eye import fit_eye, gather, new_eye
-from hal_ros.train.first_look import first_look_clips
 from hal_ros.train.loop import Trained, answer, fit, new_model
 from hal_ros.train.stages import EYE, grid_of, settings_sha256
-from hal_ros.train.teacher import Teacher, align_clips, train_teacher
-from hal_ros.train.teacher_alignment import Knowledge, Laid, lay
-from hal_ros.train.tracks import Track, measure
 
 TEACHER, BEFORE = "teacher", "before"
 """Folders of the teacher, and of the student that the realigning of another one needs."""

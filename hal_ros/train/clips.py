@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.types import NO_ACTION, FloatArray
-from hal_ros.data.clips import Clip
-from hal_ros.model.eye import Eye
-from hal_ros.train.tracks import Track
+from hal_ros.datasets.clips import Clip
+from hal_ros.datasets.tracks import Track
+from hal_ros.nn.eye import Eye
 
 LOOK_TICKS = 64
 """Ticks that the eye looks at in one go: their grids stay in the processor's cache."""

@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from hal_ros.core import decode
 from hal_ros.core.duration_filter import DurationFilter, log_odds, marginals
 from hal_ros.core.errors import ConfigError, DatasetError
-from hal_ros.core.metrics import Pair, edit_score, f1_pooled, mean_over_frames, segment_ratio
 from hal_ros.core.segments import Labels
 from hal_ros.core.types import NO_ACTION, DecoderSpec, FloatArray, Priors
+from hal_ros.metrics.segmentation import Pair, edit_score, f1_pooled, mean_over_frames, segment_ratio
 from hal_ros.train.answers import Answers
 from hal_ros.train.priors import fit_priors
 
 if TYPE_CHECKING:
-    from hal_ros.data.clips import Clip
-    from hal_ros.model.hal import CausalHal
+    from hal_ros.datasets.clips import Clip
+    from hal_ros.nn.hal import CausalHal
 
 TEMPERATURES = np.geomspace(0.4, 10.0, 60)
 

@@ -20,14 +20,14 @@ from torch import Tensor
 
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.types import FloatArray
-from hal_ros.model.eye import Eye
-from hal_ros.model.eye import EyeConfig as EyeShape
-from hal_ros.train import checkpoint
-from hal_ros.train.checkpoint import Checkpoint
+from hal_ros.datasets.tracks import Standard, Track
+from hal_ros.fit import checkpoint
+from hal_ros.fit.checkpoint import Checkpoint
+from hal_ros.fit.schedule import cosine
+from hal_ros.nn.eye import Eye
+from hal_ros.nn.eye import EyeConfig as EyeShape
 from hal_ros.train.clips import NOTHING, probabilities
 from hal_ros.train.config import EyeConfig, TrainConfig
-from hal_ros.train.schedule import cosine
-from hal_ros.train.tracks import Standard, Track
 
 Report = Callable[[str], None]
 STAGE = 1_000_000

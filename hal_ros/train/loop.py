@@ -14,17 +14,17 @@ from torch import Tensor, nn
 
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.types import NO_ACTION
-from hal_ros.data.clips import Clip
-from hal_ros.model.hal import CausalHal, HalConfig, Inputs, State
-from hal_ros.model.losses import Hierarchy, LossWeights, training_loss
-from hal_ros.train import checkpoint
+from hal_ros.datasets.clips import Clip
+from hal_ros.datasets.tracks import measure_values
+from hal_ros.fit import checkpoint
+from hal_ros.fit.checkpoint import Checkpoint
+from hal_ros.fit.schedule import set_learning_rate
+from hal_ros.nn.hal import CausalHal, HalConfig, Inputs, State
+from hal_ros.nn.losses import Hierarchy, LossWeights, training_loss
 from hal_ros.train.answers import Answers
 from hal_ros.train.batches import Batch, Lesson, Stream, batches, lessons, plan
-from hal_ros.train.checkpoint import Checkpoint
 from hal_ros.train.clips import Columns, Supervised
 from hal_ros.train.config import LossConfig, OptimiserConfig, TrainConfig
-from hal_ros.train.schedule import set_learning_rate
-from hal_ros.train.tracks import measure_values
 
 ANSWER_TICKS = 128
 """A clip is answered in pieces of so many ticks, the state carried: its length costs no memory."""

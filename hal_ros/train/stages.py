@@ -14,18 +14,19 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hal_ros.bags.sensors import SensorTopics
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.types import DecoderSpec, ImageSpec, JointSpec, ModelCard
-from hal_ros.data import episodes, features
-from hal_ros.data.label_files import LABELS
-from hal_ros.data.sensors import SensorTopics
-from hal_ros.model.encoder import feature_shape, write_encoder
-from hal_ros.model.eye import Eye
-from hal_ros.model.hal import CausalHal, HalConfig
-from hal_ros.train import checkpoint
-from hal_ros.train.config import DataConfig, TrainConfig, config_from_mapping
+from hal_ros.datasets import episodes, features
+from hal_ros.datasets.config import DataConfig
+from hal_ros.datasets.tracks import Track, load_tracks
+from hal_ros.fit import checkpoint
+from hal_ros.labels.files import LABELS
+from hal_ros.nn.encoder import feature_shape, write_encoder
+from hal_ros.nn.eye import Eye
+from hal_ros.nn.hal import CausalHal, HalConfig
+from hal_ros.train.config import TrainConfig, config_from_mapping
 from hal_ros.train.eye import load_eye
-from hal_ros.train.tracks import Track, load_tracks
 
 Report = Callable[[str], None]
 TRAINING, VALIDATION = "train", "validation"

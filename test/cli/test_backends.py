@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from fakes import make_card
 
+from hal_ros.bags.reader import BagWriter
 from hal_ros.cli import main
 from hal_ros.core.errors import BackendError
-from hal_ros.data.bags import BagWriter
 from hal_ros.runtime import backend
 from hal_ros.runtime.backend import BackendOptions
 from hal_ros.runtime.card import save_card

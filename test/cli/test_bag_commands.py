@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from fakes import SIZE_PX, FakeBackend, make_card, picture
 
+from hal_ros.bags.frames import due_frames
+from hal_ros.bags.messages import deserialise, header_message, known_class, serialise
+from hal_ros.bags.reader import METADATA, BagMessage, BagWriter, read_messages
+from hal_ros.bags.sensors import IMAGE, JOINT_STATE, SensorTopics
 from hal_ros.cli import main
 from hal_ros.core.segmenter import Segmenter
-from hal_ros.data.bags import METADATA, BagMessage, BagWriter, read_messages
-from hal_ros.data.frames import due_frames
-from hal_ros.data.messages import deserialise, header_message, known_class, serialise
-from hal_ros.data.sensors import IMAGE, JOINT_STATE, SensorTopics
-from hal_ros.evaluate import labelling
-from hal_ros.evaluate.replay import LABEL_TOPIC, PLAN_TOPIC, replay
+from hal_ros.offline import labelling
+from hal_ros.offline.replay import LABEL_TOPIC, PLAN_TOPIC, replay
 from hal_ros.runtime import backend, golden
 from hal_ros.runtime.card import save_card
 

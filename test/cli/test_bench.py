@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from hal_ros.cli import bench, live
+from hal_ros.bench.rows import Row, baseline
+from hal_ros.cli import bench
 from hal_ros.core.errors import ConfigError, HalError
-from hal_ros.evaluate.bench import Row, baseline
+from hal_ros.live import system as live
 
 
 def test_a_part_that_fails_gives_its_rows_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:

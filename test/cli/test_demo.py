@@ -19,15 +19,15 @@ pytest.importorskip("rclpy")
 from colour_bundle import write_bundle
 from fakes import COLOURS, picture
 
-from hal_ros.cli import shared_memory
-from hal_ros.data import messages
-from hal_ros.data.bags import BagWriter, read_messages
+from hal_ros.bags import messages
+from hal_ros.bags.reader import BagWriter, read_messages
+from hal_ros.live import shared_memory
 from hal_ros.runtime.card import GOLDEN, load_bundle, save_card
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 DEADLINE_S = 100
 FIRST_NS, PERIOD_NS, COUNT = 1_000_000_000, 1_000_000_000 // 15, 60
-PROGRAMS = ("hal_ros.ros.player", "hal_ros.ros.node", "hal_ros.ros.recorder")
+PROGRAMS = ("hal_ros.ros.player", "hal_ros.ros.segmenter.main", "hal_ros.ros.recorder")
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_a_killed_process_leaves_no_shared_memory(
     assert demo.stdout is not None
     assert any("labels 1" in line for line in demo.stdout)  # two figures: it has run for a while
     children = psutil.Process(demo.pid).children()
-    next(child for child in children if "hal_ros.ros.node" in child.cmdline()).kill()
+    next(child for child in children if "hal_ros.ros.segmenter.main" in child.cmdline()).kill()
     _, errors = demo.communicate(timeout=DEADLINE_S)
     assert demo.returncode == 1
     assert "segmenter ended by itself with code -9" in errors

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from fakes import COLOURS, make_card, picture
 
+from hal_ros.bags.messages import header_message, known_class, serialise
+from hal_ros.bags.reader import BagWriter
 from hal_ros.cli import main
-from hal_ros.data.bags import BagWriter
-from hal_ros.data.messages import header_message, known_class, serialise
 
 pytest.importorskip("torch")
 

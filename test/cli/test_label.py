@@ -13,16 +13,16 @@ from mcap.writer import Writer
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
 from rosbags.rosbag2 import Writer as RosbagsWriter
 
+from hal_ros.bags.answers import LABEL_TYPE, PLAN_TYPE
+from hal_ros.bags.mcap_files import McapFile
+from hal_ros.bags.messages import deserialise, header_message, known_class, schema_text, serialise, typestore
+from hal_ros.bags.reader import METADATA, BagMessage, BagNotes, BagWriter, raw_messages, raw_topics, read_messages
+from hal_ros.bags.sensors import IMAGE, JOINT_STATE
 from hal_ros.cli import label
 from hal_ros.core.errors import BagError
-from hal_ros.data.answers import LABEL_TYPE, PLAN_TYPE
-from hal_ros.data.bags import METADATA, BagMessage, BagNotes, BagWriter, raw_messages, raw_topics, read_messages
-from hal_ros.data.mcap_files import McapFile
-from hal_ros.data.messages import deserialise, header_message, known_class, schema_text, serialise, typestore
-from hal_ros.data.sensors import IMAGE, JOINT_STATE
-from hal_ros.evaluate import labelling
-from hal_ros.evaluate.labelling import ANSWER_TOPICS
-from hal_ros.evaluate.replay import BOUNDARY_TOPIC, LABEL_TOPIC, PLAN_TOPIC, VOCABULARY_TOPIC
+from hal_ros.offline import labelling
+from hal_ros.offline.labelling import ANSWER_TOPICS
+from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC, PLAN_TOPIC, VOCABULARY_TOPIC
 from hal_ros.runtime import backend, golden
 from hal_ros.runtime.card import save_card
 

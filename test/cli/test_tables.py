@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import yaml
 
-from hal_ros.cli import table_report
-from hal_ros.cli.table_plan import (
+from hal_ros.experiments import report as table_report
+from hal_ros.experiments.graph import Graph, Job, Store
+from hal_ros.experiments.plan import (
     ABLATIONS,
     CURVE,
     MAIN,
@@ -25,12 +26,11 @@ from hal_ros.cli.table_plan import (
     quickened,
     stage_config,
 )
-from hal_ros.cli.table_report import Results
-from hal_ros.cli.table_runner import SCORES, load_fitted, score
-from hal_ros.data import answer_files
-from hal_ros.data.answer_files import ClipAnswers, Latents
-from hal_ros.data.label_files import Labels, load_labels, save_labels
-from hal_ros.evaluate.jobs import Graph, Job, Store
+from hal_ros.experiments.report import Results
+from hal_ros.experiments.runner import SCORES, load_fitted, score
+from hal_ros.labels.files import Labels, load_labels, save_labels
+from hal_ros.metrics import answer_files
+from hal_ros.metrics.answer_files import ClipAnswers, Latents
 from hal_ros.train.config import TrainConfig, config_from_mapping
 
 DECLARED = yaml.safe_load((Path(__file__).parents[2] / "config" / "tables.yaml").read_text())

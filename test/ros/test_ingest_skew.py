@@ -12,16 +12,17 @@ from fakes import FakeBackend, make_card
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image, JointState
 
+from hal_ros.bags.messages import deserialise, serialise
+from hal_ros.bags.reader import BagMessage, BagWriter, read_messages, topic_types
+from hal_ros.bags.sensors import COMPRESSED, IMAGE, JOINT_STATE, find_topics, joints_first
 from hal_ros.cli.demo import DEMO_RECORDING
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.types import ByteArray, ImageSpec, JointSpec, StepInput, StepOutput
-from hal_ros.data import dataset_folder, episodes, user_bags
-from hal_ros.data.bags import BagMessage, BagWriter, read_messages, topic_types
-from hal_ros.data.messages import deserialise, serialise
-from hal_ros.data.sensors import COMPRESSED, IMAGE, JOINT_STATE, find_topics, joints_first
+from hal_ros.datasets import episodes, user_bags
+from hal_ros.datasets import folder as dataset_folder
 from hal_ros.ros.convert import rgb_converter
-from hal_ros.ros.inputs import Inputs
-from hal_ros.ros.pipeline import Outputs, Pipeline
+from hal_ros.ros.segmenter.inputs import Inputs
+from hal_ros.ros.segmenter.pipeline import Outputs, Pipeline
 
 pytestmark = pytest.mark.ros
 

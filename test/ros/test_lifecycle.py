@@ -106,7 +106,7 @@ def test_a_failing_activate_leaves_the_node_inactive(
     def refuse(*_: object) -> None:
         raise ConfigError("no such topic")
 
-    monkeypatch.setattr("hal_ros.ros.segmenter.Session", refuse)
+    monkeypatch.setattr("hal_ros.ros.segmenter.node.Session", refuse)
     node = rig.segmenter()
     assert node.trigger_configure() == SUCCESS
     assert node.trigger_activate() == FAILURE
@@ -121,7 +121,7 @@ def test_an_exception_in_activate_is_logged_and_recovered_from(
     node = rig.segmenter()
     node.trigger_configure()
     with monkeypatch.context() as patched:
-        patched.setattr("hal_ros.ros.segmenter.Session", lambda *_: 1 / 0)
+        patched.setattr("hal_ros.ros.segmenter.node.Session", lambda *_: 1 / 0)
         assert node.trigger_activate() == ERROR
     assert node.state == official_state(rig) == "unconfigured"
     assert "ZeroDivisionError" in capfd.readouterr().err

@@ -117,7 +117,7 @@ def test_an_activation_that_failed_leaves_nothing(rig: Rig, monkeypatch: pytest.
 
     opener = Opener()
     node = configured(rig, opener)
-    monkeypatch.setattr("hal_ros.ros.session.Subscriptions", refuse)
+    monkeypatch.setattr("hal_ros.ros.segmenter.session.Subscriptions", refuse)
     assert node.trigger_activate() == TransitionCallbackReturn.FAILURE
     assert not opener.states
     node.trigger_cleanup()

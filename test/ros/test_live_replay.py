@@ -14,12 +14,12 @@ from rclpy.parameter import Parameter
 from ros_fakes import PERIOD_NS, START_NS, Rig, image_message, joint_message
 from std_srvs.srv import Trigger
 
+from hal_ros.bags.frames import due_frames
+from hal_ros.bags.reader import BagMessage, BagWriter, read_messages, topic_types
+from hal_ros.bags.sensors import SensorTopics, find_topics
 from hal_ros.core.segmenter import Segmenter
-from hal_ros.data.bags import BagMessage, BagWriter, read_messages, topic_types
-from hal_ros.data.frames import due_frames
-from hal_ros.data.sensors import SensorTopics, find_topics
-from hal_ros.evaluate.labelling import ANSWER_TOPICS, label
-from hal_ros.evaluate.replay import (
+from hal_ros.offline.labelling import ANSWER_TOPICS, label
+from hal_ros.offline.replay import (
     BOUNDARY_TOPIC,
     LABEL_TOPIC,
     compare,

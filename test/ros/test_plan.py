@@ -12,12 +12,12 @@ from hal_msgs.msg import PlanProgress
 from ros_fakes import PERIOD_NS, START_NS, Rig
 from std_srvs.srv import Trigger
 
+from hal_ros.bags.frames import Frame
+from hal_ros.bags.messages import deserialise
 from hal_ros.core.intake import Due
 from hal_ros.core.known_plan import PlanTracker
 from hal_ros.core.segmenter import Segmenter
-from hal_ros.data.frames import Frame
-from hal_ros.data.messages import deserialise
-from hal_ros.evaluate.replay import PLAN_TOPIC, replay
+from hal_ros.offline.replay import PLAN_TOPIC, replay
 from hal_ros.ros.convert import to_ns
 
 pytestmark = pytest.mark.ros

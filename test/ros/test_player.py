@@ -23,8 +23,8 @@ from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import CompressedImage, JointState  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
-from hal_ros.data import messages  # noqa: E402
-from hal_ros.data.bags import BagWriter  # noqa: E402
+from hal_ros.bags import messages  # noqa: E402
+from hal_ros.bags.reader import BagWriter  # noqa: E402
 from hal_ros.ros.player import read_stamp, with_stamp  # noqa: E402
 
 pytestmark = pytest.mark.ros

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parents[1]
+MAIN = "import sys; from hal_ros.ros.segmenter.main import main; sys.exit(main())"
+TESTS = Path(__file__).parents[1] / "support"
 DEADLINE_S = 60
 pytestmark = pytest.mark.ros
 
@@ -17,7 +18,7 @@ ACTIVE_NODE = """
 import sys
 from fakes import FakeBackend
 from hal_ros.ros.process import run
-from hal_ros.ros.segmenter import SegmenterNode
+from hal_ros.ros.segmenter.node import SegmenterNode
 sys.exit(run(lambda: SegmenterNode(lambda bundle, *_: (FakeBackend(bundle.card), "by the test"))))
 """
 
@@ -25,7 +26,7 @@ sys.exit(run(lambda: SegmenterNode(lambda bundle, *_: (FakeBackend(bundle.card),
 BUILDING_NODE = """
 import sys
 from hal_ros.ros.process import run
-from hal_ros.ros.segmenter import SegmenterNode
+from hal_ros.ros.segmenter.node import SegmenterNode
 from hal_ros.runtime import building
 building._command = lambda *_: [sys.executable, "-c", "import signal; print('started', flush=True); signal.pause()"]
 def open_backend(bundle, choice, options):
@@ -95,7 +96,7 @@ def test_signals_end_a_node_that_builds_engines(
 
 def test_a_failing_autostart_is_one_line_and_an_exit_code(child_environment: dict[str, str]) -> None:
     arguments = ["--ros-args", "-p", "model:=/nowhere", "-p", "autostart:=true"]
-    process = start("import sys; from hal_ros.ros.node import main; sys.exit(main())", child_environment, *arguments)
+    process = start(MAIN, child_environment, *arguments)
     _, errors = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 1
     assert "/nowhere/card.json" in errors and "Traceback" not in errors
@@ -117,7 +118,7 @@ def test_a_mistake_in_a_parameter_file_is_one_line(
     file = tmp_path / "robot.yaml"
     file.write_text(text)
     arguments = ["--ros-args", "--params-file", str(file)]
-    process = start("import sys; from hal_ros.ros.node import main; sys.exit(main())", child_environment, *arguments)
+    process = start(MAIN, child_environment, *arguments)
     _, errors = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 1
     assert expected in errors.splitlines()[-1] and "Traceback" not in errors

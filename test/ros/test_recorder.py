@@ -27,9 +27,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import Reader
 
-from hal_ros.data.bags import METADATA, BagNotes, read_messages
-from hal_ros.data.messages import header_message, known_class, serialise
-from hal_ros.data.recover import recover
+from hal_ros.bags.messages import header_message, known_class, serialise
+from hal_ros.bags.reader import METADATA, BagNotes, read_messages
+from hal_ros.bags.recover import recover
 from hal_ros.ros.recorder import message_class
 from hal_ros.runtime.card import save_card
 

@@ -17,11 +17,11 @@ pytest.importorskip("onnx", reason="onnx is not installed")
 
 from fakes import make_card  # noqa: E402
 
-from hal_ros.compile.to_onnx import StepGraph, export_step  # noqa: E402
 from hal_ros.core.errors import BackendError, CardError  # noqa: E402
 from hal_ros.core.types import JointSpec, StepInput  # noqa: E402
-from hal_ros.model.eye import Eye, EyeConfig  # noqa: E402
-from hal_ros.model.hal import CausalHal, HalConfig  # noqa: E402
+from hal_ros.export.to_onnx import StepGraph, export_step  # noqa: E402
+from hal_ros.nn.eye import Eye, EyeConfig  # noqa: E402
+from hal_ros.nn.hal import CausalHal, HalConfig  # noqa: E402
 from hal_ros.runtime.backend import about, open_backend  # noqa: E402
 from hal_ros.runtime.card import STEP, WEIGHTS, Bundle, save_card  # noqa: E402
 

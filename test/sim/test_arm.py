@@ -6,14 +6,14 @@ from collections import deque
 import numpy as np
 import pytest
 
-from hal_ros.sim import layout as lay
-from hal_ros.sim import look, scene
 from hal_ros.sim.arm import Arm, Pose
 from hal_ros.sim.benchmark import RECIPES
 from hal_ros.sim.controller import Controller
-from hal_ros.sim.physics import Physics
 from hal_ros.sim.streams import stream
 from hal_ros.sim.tasks import Tasks
+from hal_ros.sim.world import layout as lay
+from hal_ros.sim.world import look, scene
+from hal_ros.sim.world.physics import Physics
 
 REACHABLE_M = 0.003
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from hal_ros.sim import layout as lay
 from hal_ros.sim import tasks
 from hal_ros.sim.benchmark import episode
 from hal_ros.sim.episode import Simulation
+from hal_ros.sim.world import layout as lay
 
 OPPOSITES = {
     "pick_red": ("pick_blue", "missed_grasp", "idle"),

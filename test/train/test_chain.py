@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 pytest.importorskip("torch")
 
 from synthetic_tracks import ACTIONS, SETTINGS, make_tracks
@@ -17,7 +15,7 @@ from synthetic_tracks import ACTIONS, SETTINGS, make_tracks
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.segments import transcript
 from hal_ros.core.types import NO_ACTION
-from hal_ros.data.label_files import load_labels
+from hal_ros.labels.files import load_labels
 from hal_ros.train import chain
 from hal_ros.train.config import TrainConfig, config_from_mapping
 

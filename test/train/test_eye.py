@@ -13,10 +13,10 @@ from synthetic_tracks import ACTIONS, COLUMNS, GRID, SETTINGS, make_tracks  # no
 
 from hal_ros.core.errors import DatasetError  # noqa: E402
 from hal_ros.core.types import NO_ACTION  # noqa: E402
+from hal_ros.datasets.tracks import measure, restrict  # noqa: E402
 from hal_ros.train import clips, eye  # noqa: E402
 from hal_ros.train.clips import columns_of, seen_clips  # noqa: E402
 from hal_ros.train.config import config_from_mapping  # noqa: E402
-from hal_ros.train.tracks import measure, restrict  # noqa: E402
 
 CONFIG = config_from_mapping(SETTINGS)
 TRACKS, OTHERS = make_tracks(10, seed=0), make_tracks(4, seed=1)

@@ -11,8 +11,9 @@ pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from hal_ros.core.errors import ConfigError, DatasetError
+from hal_ros.datasets.config import DataConfig
 from hal_ros.train import stages
-from hal_ros.train.config import DataConfig, TrainConfig
+from hal_ros.train.config import TrainConfig
 
 CONFIG = TrainConfig(data=DataConfig(joints=("a", "b"), actions=("reach", "grasp")))
 

@@ -1,0 +1,1 @@
+"""Bags and the messages in them, read and written without a ROS installation."""

@@ -1,0 +1,1 @@
+"""The systems that people would pick instead, trained on the same clips and targets."""

@@ -1,0 +1,38 @@
+"""One gated recurrent layer, as in MiniROAD (An et al., ICCV 2023): the least that still remembers.
+
+Trained with the loss on the last tick of random windows alone, it meets in training the states that it streams with.
+That is the trainer's doing (`SequenceConfig.loss_ticks`); here is only the network.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hal_ros.baselines.sequence import CausalModel, State
+
+
+class GruModel(CausalModel):
+    """Inputs -> linear, norm, ReLU -> GRU -> ReLU -> two heads. One stage."""
+
+    def __init__(
+        self, inputs: int, actions: int, width: int = 128, dropout: float = 0.1, input_dropout: float = 0.0
+    ) -> None:
+        super().__init__(inputs, actions, input_dropout)
+        self.embed = nn.Sequential(nn.Linear(inputs, width), nn.LayerNorm(width), nn.ReLU(), nn.Dropout(dropout))
+        self.gru = nn.GRU(width, width, batch_first=True)
+        self.heads = nn.Sequential(nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, 2 * actions))
+
+    @property
+    def receptive_field_ticks(self) -> None:
+        """The hidden state may keep anything for ever."""
+        return
+
+    def initial_state(self, streams: int = 1) -> State:
+        """Return the hidden state (1, B, width), all zeros."""
+        return (torch.zeros(1, streams, self.gru.hidden_size),)
+
+    def advance(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """Return logits (1, B, T, 2, K) and the hidden state."""
+        outputs, hidden = self.gru(self.embed(self.standard(inputs)), state[0])
+        return self.two_heads(self.heads(outputs))[None], (hidden,)

@@ -1,0 +1,140 @@
+"""Clips and their targets into padded batches: whole clips, or random windows with the loss on their last ticks."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hal_ros.core.errors import DatasetError
+from hal_ros.core.types import NO_ACTION, FloatArray
+from hal_ros.datasets.clips import Clip
+from hal_ros.train.clips import Supervised, probabilities
+
+SMALLEST_SPREAD = 1e-3
+"""Columns that vary less in training, flags mostly, are centred and not scaled: a change must not look enormous."""
+ROWS_AT_ONCE = 4096
+
+
+class Sampling(NamedTuple):
+    """How clips are cut: whole, in pieces of at most `piece_ticks`; or into windows, unless these have 0 ticks."""
+
+    batch: int
+    piece_ticks: int
+    window_ticks: int
+    window_stride_ticks: int  # one window for so many ticks of a clip
+    loss_ticks: int  # of each window, at its end; 0: all of them
+
+
+class Piece(NamedTuple):
+    """Ticks [start, stop) of a clip; those from `counts` on enter the loss."""
+
+    clip: int
+    start: int
+    stop: int
+    counts: int
+
+
+class Batch(NamedTuple):
+    """B pieces, padded behind their ends to T ticks."""
+
+    inputs: Tensor  # (B, T, F), NaN where a value is missing
+    mask: Tensor  # (B, T)
+    targets: Tensor  # (B, T, 2, K) probabilities, of this tick and of the one that lies lag ticks back
+    weight: Tensor  # (B, T, 2)
+
+
+def measure(clips: Sequence[Clip]) -> tuple[FloatArray, FloatArray]:
+    """Return means and standard deviations (F,) of what is not missing; a column without values has 0 and 1."""
+    width = clips[0].inputs.shape[1]
+    total, squares, count = np.zeros(width), np.zeros(width), np.zeros(width)
+    for rows in _rows(clips):
+        total += np.nansum(rows, 0)
+        count += np.isfinite(rows).sum(0)
+    mean = total / np.maximum(count, 1)
+    for rows in _rows(clips):
+        squares += np.nansum(np.square(rows - mean), 0)
+    spread = np.sqrt(squares / np.maximum(count, 1))
+    return mean.astype(np.float32), np.where(spread < SMALLEST_SPREAD, 1.0, spread).astype(np.float32)
+
+
+def _rows(clips: Sequence[Clip]) -> Iterator[NDArray[np.float64]]:
+    """Yield a few rows at a time: a memory-mapped clip may be longer than memory."""
+    for clip in clips:
+        for start in range(0, clip.ticks, ROWS_AT_ONCE):
+            rows = np.asarray(clip.inputs[start : start + ROWS_AT_ONCE], np.float64)
+            yield np.where(np.isfinite(rows), rows, np.nan)
+
+
+def check(material: Supervised, actions: int) -> Supervised:
+    """Return the clips that have a target. Raises DatasetError when a target does not fit, or none says anything."""
+    clips = [clip for clip in material.clips if clip.name in material.targets and clip.ticks]
+    known = 0
+    for clip in clips:
+        target = material.targets[clip.name]
+        expected = (clip.ticks,) if target.ndim == 1 else (clip.ticks, actions)
+        if target.shape != expected:
+            raise DatasetError(f"clip {clip.name}: target has shape {target.shape}; expected {expected}")
+        labels = material.labels(clip)
+        labels = labels[labels != NO_ACTION]
+        if len(labels) and not 0 <= labels.min() <= labels.max() < actions:
+            ids = f"{labels.min()} to {labels.max()}"
+            raise DatasetError(f"clip {clip.name}: target has ids {ids}; expected 0 to {actions - 1}")
+        known += len(labels)
+    if not known:
+        raise DatasetError(f"none of {len(material.clips)} clips has a tick with a target; expected some")
+    return material._replace(clips=clips)
+
+
+def plan(lengths: Sequence[int], sampling: Sampling, random: np.random.Generator) -> list[list[Piece]]:
+    """Return an epoch's batches of pieces of similar lengths, in random order."""
+    cut = _windows if sampling.window_ticks else _pieces
+    pieces = [piece for clip, ticks in enumerate(lengths) for piece in cut(clip, ticks, sampling, random)]
+    # a little disorder in the lengths, so that not always the same pieces meet
+    keys = np.array([piece.stop - piece.start for piece in pieces]) * random.uniform(0.9, 1.1, len(pieces))
+    ordered = [pieces[index] for index in np.argsort(keys, kind="stable")]
+    batches = [ordered[start : start + sampling.batch] for start in range(0, len(ordered), sampling.batch)]
+    return [batches[index] for index in random.permutation(len(batches))]
+
+
+def _pieces(clip: int, ticks: int, sampling: Sampling, random: np.random.Generator) -> list[Piece]:
+    """Whole, or cut at a random place and then evenly: each piece is a stream that begins there."""
+    longest = sampling.piece_ticks
+    first = int(random.integers(1, longest + 1)) if ticks > longest else longest
+    edges = [0, *range(first, ticks, longest), ticks]
+    return [Piece(clip, start, stop, start) for start, stop in itertools.pairwise(edges) if stop > start]
+
+
+def _windows(clip: int, ticks: int, sampling: Sampling, random: np.random.Generator) -> list[Piece]:
+    """Windows that end everywhere equally often; at a clip's beginning they are as short as the stream is then."""
+    stride = sampling.window_stride_ticks
+    ends = [*range(int(random.integers(1, stride + 1)), ticks + 1, stride)] or [int(random.integers(1, ticks + 1))]
+    loss_ticks = sampling.loss_ticks or sampling.window_ticks
+    return [Piece(clip, max(0, end - sampling.window_ticks), end, max(0, end - loss_ticks)) for end in ends]
+
+
+def assemble(pieces: Sequence[Piece], material: Supervised, actions: int, lag_ticks: int) -> Batch:
+    """Read the pieces of the material's clips into one batch."""
+    longest = max(piece.stop - piece.start for piece in pieces)
+    inputs = np.zeros((len(pieces), longest, material.clips[0].inputs.shape[1]), np.float32)
+    mask = np.zeros((len(pieces), longest), np.float32)
+    targets = np.zeros((len(pieces), longest, 2, actions), np.float32)
+    weight = np.zeros((len(pieces), longest, 2), np.float32)
+    for row, (index, start, stop, counts) in enumerate(pieces):
+        clip, ticks = material.clips[index], stop - start
+        inputs[row, :ticks] = clip.inputs[start:stop]
+        mask[row, :ticks] = 1
+        chances, known = probabilities(material.targets[clip.name][start:stop], actions)
+        if clip.name in material.confidence:
+            known = known * material.confidence[clip.name][start:stop]
+        for head, lag in enumerate((0, lag_ticks)):
+            told = max(ticks - lag, 0)  # a piece shorter than the lag says nothing of the past
+            targets[row, ticks - told : ticks, head] = chances[:told]
+            weight[row, ticks - told : ticks, head] = known[:told]
+        weight[row, : max(counts - start, 0)] = 0
+    return Batch(*map(torch.from_numpy, (inputs, mask, targets, weight)))

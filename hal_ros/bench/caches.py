@@ -1,0 +1,228 @@
+"""What caches save: a step of either kind against recomputing its whole window in one run, and against itself later.
+
+The models are untrained, of the size that `make train` gives the shipped one, since both graphs have to be exported
+from the same weights. Before anything is timed, all of them must give the same answer.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from hal_ros.core.errors import BackendError
+from hal_ros.core.types import Backend, JointSpec, ModelCard, StepInput, StepOutput
+from hal_ros.live.system import shared_file
+from hal_ros.runtime.card import CACHES, STEP, load_bundle, save_card
+
+if TYPE_CHECKING:
+    from hal_ros.bench.rows import Row
+    from hal_ros.bench.timing import Times
+    from hal_ros.export.to_onnx import StepGraph
+    from hal_ros.train.config import TrainConfig
+
+TICKS, LEAST_RATIO = 128, 8.0
+WINDOWS = (64, 256, 1024)
+TOLERANCE = 1e-3
+ROUND_TICKS, FEWEST_ROUNDS = 5000, 5
+RATIO_NAME = f"recomputing {TICKS} ticks in one run against a cached step"
+Recompute = Callable[[], StepOutput]
+
+
+class Model(NamedTuple):
+    """An untrained model, and the card of a bundle without camera that would hold it."""
+
+    graph: StepGraph
+    card: ModelCard
+
+
+def expected() -> list[tuple[str, str, str]]:
+    """Return name, unit and target of the rows that have a target."""
+    from hal_ros.bench.model import UPTIME_LIMIT, uptime_name
+
+    uptimes = [(uptime_name(_caches(caches)), "times", f"<= {UPTIME_LIMIT:g}") for caches in CACHES]
+    return [(RATIO_NAME, "times", f">= {LEAST_RATIO:g}"), *uptimes]
+
+
+def expected_at(window: int) -> list[tuple[str, str, str]]:
+    """Return name, unit and '' of the rows of one window: none has a target."""
+    return [(_step_name(caches, window), "ms", "") for caches in CACHES]
+
+
+def rows(folder: Path, rounds: int = 0) -> list[Row]:
+    """Compare at the shipped window. Raises HalError without torch, and where the graphs disagree."""
+    from hal_ros.bench.model import random_inputs, uptime_row
+    from hal_ros.bench.rows import at_least, baseline
+    from hal_ros.bench.timing import ratio
+
+    model = untrained(load_bundle(folder).card)
+    rounds = rounds or _rounds(TICKS)
+    with tempfile.TemporaryDirectory(prefix="hal-bench-") as temporary:
+        backends = open_steps(model, Path(temporary))
+        whole, glance = (recomputing(model, TICKS, Path(temporary), remembered) for remembered in (False, True))
+        times = timed(model, backends, {"whole": whole, "glance": glance}, TICKS, rounds)
+        inputs = random_inputs(model.card)
+        uptimes = [
+            uptime_row(backend, inputs, replace(model.card, caches=caches), _caches(caches), rounds)
+            for caches, backend in backends.items()
+        ]
+    note = "eye and sequence model, from the encoder's features; caches shift, processor time in turns"
+    kept = "the same where what the eye saw is kept as well"
+    return [
+        at_least(RATIO_NAME, ratio(times["whole"], times["shift"]), "times", LEAST_RATIO, note),
+        baseline("of this, recomputing", float(np.median(times["whole"])), "ms"),
+        baseline("of this, cached step", float(np.median(times["shift"])), "ms"),
+        baseline(kept, ratio(times["glance"], times["shift"]), "times", "the sequence model alone is recomputed"),
+        *uptimes,
+    ]
+
+
+def window_rows(folder: Path, window: int, rounds: int = 0) -> list[Row]:
+    """Compare both kinds of caches at one window. Raises as `rows` does."""
+    from hal_ros.bench.rows import baseline
+    from hal_ros.bench.timing import ratio
+
+    model = untrained(load_bundle(folder).card, window)
+    with tempfile.TemporaryDirectory(prefix="hal-bench-") as temporary:
+        backends = open_steps(model, Path(temporary))
+        whole = recomputing(model, window, Path(temporary))
+        times = timed(model, backends, {"whole": whole}, window, rounds or _rounds(window))
+    note = f"look-backs {', '.join(map(str, model.graph.model.config.lookback))}"
+    steps = [baseline(_step_name(caches, window), float(np.median(times[caches])), "ms", note) for caches in CACHES]
+    ratios = [
+        baseline(
+            f"recomputing against a step, {_caches(caches)}, window {window}",
+            ratio(times["whole"], times[caches]),
+            "times",
+        )
+        for caches in CACHES
+    ]
+    return [*steps, baseline(f"recomputing window {window}", float(np.median(times["whole"])), "ms"), *ratios]
+
+
+def untrained(card: ModelCard, window: int = 0) -> Model:
+    """Return a model of the size in config/train.yaml for a card's actions; 0 leaves the look-backs there.
+
+    Raises BackendError where torch or the exporter is not installed.
+    """
+    try:
+        from hal_ros.datasets.tracks import Standard
+        from hal_ros.export.to_onnx import StepGraph
+        from hal_ros.export.window import lookbacks
+        from hal_ros.nn.hal import CausalHal, HalConfig
+        from hal_ros.train.config import load_config
+        from hal_ros.train.eye import new_eye
+        from hal_ros.train.stages import grid_of
+    except ImportError as error:
+        raise BackendError(
+            f"untrained models need torch and onnx ({error}); expected what `make train` installs"
+        ) from error
+    config: TrainConfig = load_config(shared_file("config/train.yaml"))
+    grid, actions, values = grid_of(config.data), len(card.vocabulary), 3 * len(config.data.joints)
+    zeros, ones = ([make(size, np.float32) for size in (values, grid[2])] for make in (np.zeros, np.ones))
+    eye = new_eye(config, actions, grid, Standard(zeros[0], ones[0], zeros[1], ones[1]))
+    settings = replace(config.model, lookback=lookbacks(window)) if window else config.model
+    graph = StepGraph(eye, CausalHal(HalConfig(actions, values, config.eye.width, **vars(settings))))
+    return Model(graph.eval(), card_of(graph, card, config.data.joints))
+
+
+def card_of(graph: StepGraph, card: ModelCard, joints: Sequence[str]) -> ModelCard:
+    """Return the card with what the graph says in place of its own, and without camera: no encoder is needed here."""
+    dim, window = graph.eye.config.feature_dim, graph.model.config.window_ticks
+    return replace(card, image=None, joints=JointSpec(tuple(joints), 0.1), feature_dim=dim, window_ticks=window)
+
+
+def open_steps(model: Model, folder: Path) -> dict[str, Backend]:
+    """Export the step with each kind of caches and open it in the runtime that robots use."""
+    from hal_ros.export.to_onnx import StepGraph, export_step
+    from hal_ros.runtime.onnx_backend import OnnxBackend
+
+    backends: dict[str, Backend] = {}
+    for caches in CACHES:
+        (folder / caches).mkdir()
+        export_step(StepGraph(model.graph.eye, model.graph.model, caches), folder / caches / STEP)
+        backends[caches] = OnnxBackend(save_card(replace(model.card, caches=caches), folder / caches))
+    return backends
+
+
+def stream(card: ModelCard, ticks: int) -> list[StepInput]:
+    """Return inputs that differ from tick to tick."""
+    from hal_ros.bench.model import random_inputs
+
+    return [random_inputs(card, seed) for seed in range(ticks)]
+
+
+def recomputing(model: Model, ticks: int, folder: Path, remembered: bool = False) -> Recompute:
+    """Return the function that answers for the last tick of `stream` by one run over all of them, on one thread."""
+    import onnxruntime as ort
+
+    from hal_ros.export.window import export_window, window_feeds
+    from hal_ros.runtime.streams import OUTPUTS
+
+    path = folder / f"window-{ticks}-{remembered}.onnx"
+    export_window(model.graph, ticks, path, remembered)
+    feeds = window_feeds(model.graph, stream(model.card, ticks), remembered)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def recompute() -> StepOutput:
+        log_probs, lagged, boundary = session.run(list(OUTPUTS), feeds)
+        return StepOutput(log_probs[0], lagged[0], float(boundary[0, 0]))
+
+    return recompute
+
+
+def timed(
+    model: Model, backends: Mapping[str, Backend], recomputes: Mapping[str, Recompute], ticks: int, rounds: int
+) -> dict[str, Times]:
+    """Return each one's processor times in milliseconds, in turns. Raises BackendError when their answers differ."""
+    from hal_ros.bench.model import Stepper, random_inputs
+    from hal_ros.bench.timing import in_turns
+
+    answers = {name: stepped(backend, stream(model.card, ticks)) for name, backend in backends.items()}
+    answers |= {name: recompute() for name, recompute in recomputes.items()}
+    check_agreement(answers)
+    steppers = {name: Stepper(backend, random_inputs(model.card), ticks) for name, backend in backends.items()}
+    return in_turns({**steppers, **recomputes}, rounds)
+
+
+def stepped(backend: Backend, inputs: Sequence[StepInput]) -> StepOutput:
+    """Return what the last step of a fresh stream says."""
+    state = backend.initial_state()
+    for each in inputs:
+        output, state = backend.step(each, state)
+    return output
+
+
+def check_agreement(answers: Mapping[str, StepOutput]) -> None:
+    """Raise BackendError naming the first answer that is not the same as the first one's."""
+    (first, expected), *others = answers.items()
+    for name, found in others:
+        error = max(_distance(a, b) for a, b in zip(expected, found, strict=True))
+        if not error <= TOLERANCE:
+            raise BackendError(
+                f"{name} differs from {first} by {error:.2g}; expected <= {TOLERANCE:g}: not the same work"
+            )
+
+
+def _distance(one: object, other: object) -> float:
+    return float(np.abs(np.asarray(one, np.float32) - np.asarray(other, np.float32)).max())
+
+
+def _caches(caches: str) -> str:
+    return f"caches {caches}"
+
+
+def _step_name(caches: str, window: int) -> str:
+    return f"step with {_caches(caches)}, window {window}"
+
+
+def _rounds(window: int) -> int:
+    """Fewer where a run takes longer."""
+    return max(ROUND_TICKS // window, FEWEST_ROUNDS)

@@ -1,1 +1,0 @@
-"""Bags, messages and episodes, without a ROS installation."""

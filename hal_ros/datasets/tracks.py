@@ -1,0 +1,126 @@
+"""Episodes in memory, before the eye has looked at them: what the step graph would be fed, tick by tick."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hal_ros.core.errors import DatasetError
+from hal_ros.core.types import NO_ACTION, FloatArray
+from hal_ros.datasets import episodes
+from hal_ros.datasets import features
+
+SPREAD_FLOOR = 1e-3
+"""Joints and channels that hardly vary in training are not blown up by standardising."""
+
+
+class Track(NamedTuple):
+    """A stretch of ticks that begins with the initial state."""
+
+    name: str  # of its own among all tracks of its episode
+    feature: NDArray[np.float16]  # (T, D), may be mapped from disk
+    image_valid: FloatArray  # (T,)
+    joints: FloatArray  # (T, 3J)
+    joints_valid: FloatArray  # (T, 3J)
+    actions: NDArray[np.int64]  # (T,) ids, NO_ACTION where nothing is annotated
+    transcript: tuple[int, ...] = ()  # ids of the ordered actions; () when unknown
+
+    @property
+    def ticks(self) -> int:
+        """T."""
+        return len(self.actions)
+
+    def part(self, start: int, stop: int, name: str) -> Track:
+        """Return ticks [start, stop) as a track of its own; nobody knows which part of the transcript is its."""
+        columns = (self.feature, self.image_valid, self.joints, self.joints_valid, self.actions)
+        return Track(name, *(column[start:stop] for column in columns))  # type: ignore[arg-type]
+
+
+class Standard(NamedTuple):
+    """Means and spreads of the training split, valid values alone."""
+
+    joint_mean: FloatArray  # (3J,)
+    joint_spread: FloatArray
+    channel_mean: FloatArray  # (C,)
+    channel_spread: FloatArray
+
+
+def load_tracks(episode_folder: Path, encoder: Path, vocabulary: Sequence[str] = ()) -> list[Track]:
+    """Return the tracks of a cached episode: one for each fresh grid in it.
+
+    Without an annotation all actions are NO_ACTION. The transcript, by ids of `vocabulary`, stays with an episode that
+    is one track; DatasetError where it names an action outside the vocabulary.
+    """
+    episode = episodes.load(episode_folder)
+    feature = features.load(features.cached(episode_folder, encoder))
+    ticks = len(episode.stamp_ns)
+    actions = np.full(ticks, NO_ACTION, np.int64) if episode.actions is None else episode.actions
+    transcript = _ids(episode.transcript, vocabulary, episode.name) if vocabulary else ()
+    sensors = (feature, episode.image_valid, episode.joints, episode.joints_valid)
+    whole = Track(episode.name, *sensors, actions, transcript)
+    starts = [*np.flatnonzero(episode.fresh).tolist(), ticks]
+    if len(starts) == 2:
+        return [whole]
+    parts = enumerate(itertools.pairwise(starts), 1)
+    return [whole.part(start, stop, f"{episode.name}#{count}") for count, (start, stop) in parts]
+
+
+def _ids(transcript: Sequence[str], vocabulary: Sequence[str], name: str) -> tuple[int, ...]:
+    unknown = sorted(set(transcript) - set(vocabulary))
+    if unknown:
+        raise DatasetError(
+            f"episode {name}: its transcript names {', '.join(unknown)}; expected {', '.join(vocabulary)}"
+        )
+    return tuple(vocabulary.index(action) for action in transcript)
+
+
+def restrict(tracks: Sequence[Track], modalities: str) -> list[Track]:
+    """Return the tracks as a robot without camera ("joints"), without joints ("camera") or with "both" gives them."""
+    return [
+        track._replace(
+            image_valid=track.image_valid * np.float32(modalities != "joints"),
+            joints_valid=track.joints_valid * np.float32(modalities != "camera"),
+        )
+        for track in tracks
+    ]
+
+
+def measure(tracks: Sequence[Track], channels: int) -> Standard:
+    """Return means and standard deviations over all valid values; a joint that is never valid has mean 0, spread 1."""
+    joint_mean, joint_spread = measure_values(
+        np.concatenate([track.joints for track in tracks]), np.concatenate([track.joints_valid for track in tracks])
+    )
+    channel_mean, channel_spread = _measure_channels(tracks, channels)
+    return Standard(
+        joint_mean,
+        joint_spread,
+        channel_mean.astype(np.float32),
+        np.maximum(channel_spread, SPREAD_FLOOR).astype(np.float32),
+    )
+
+
+def measure_values(values: NDArray[np.float32], valid: NDArray[np.float32]) -> tuple[FloatArray, FloatArray]:
+    """Return mean and spread (P,) of values (T, P) where valid (T, P) or (T, 1); 0 and 1 of what never is."""
+    values, valid = values.astype(np.float64), np.broadcast_to(valid, values.shape)
+    count = np.maximum(valid.sum(0), 1)
+    mean = (values * valid).sum(0) / count
+    spread = np.sqrt((np.square(values - mean) * valid).sum(0) / count)
+    spread[valid.sum(0) == 0] = 1
+    return mean.astype(np.float32), np.maximum(spread, SPREAD_FLOOR).astype(np.float32)
+
+
+def _measure_channels(tracks: Sequence[Track], channels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Over every tenth tick: neighbours look alike, and the whole would not fit into memory."""
+    total, squares, count = np.zeros(channels), np.zeros(channels), 0
+    for track in tracks:
+        rows = track.feature[::10][track.image_valid[::10] > 0].reshape(-1, channels).astype(np.float64)
+        total += rows.sum(0)
+        squares += np.square(rows).sum(0)
+        count += len(rows)
+    mean = total / max(count, 1)
+    return mean, np.sqrt(np.maximum(squares / max(count, 1) - np.square(mean), 0))

@@ -1,0 +1,223 @@
+"""The user's own bags and transcripts: what there is, what belongs together, and all that does not fit.
+
+Nothing here raises for what a user may have got wrong: each problem is one line in `problems`, so that a call tells
+them all at once and does nothing while there are any.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from hal_ros.core.errors import HalError
+from hal_ros.core.types import ModelCard
+from hal_ros.bags.reader import METADATA, bag_files, read_messages, topic_types
+from hal_ros.datasets.episodes import read_actions
+from hal_ros.bags.messages import deserialise
+from hal_ros.bags.sensors import JOINT_STATE, SensorTopics, find_topics
+
+STORAGES = (".mcap", ".db3")
+JOINT_MESSAGES = 100
+"""So many joint states are looked at for the joints' names: several drivers may take turns on one topic."""
+
+
+class UserBag(NamedTuple):
+    """A bag by its name: the folder's, or that of a lone file without its ending."""
+
+    name: str
+    path: Path
+    files: tuple[Path, ...]  # what has to be there to read it, beside metadata.yaml
+
+
+class Contents(NamedTuple):
+    """Where a model's inputs lie in a bag, and the joints that its first joint states name."""
+
+    topics: SensorTopics
+    joint_names: tuple[str, ...]
+
+
+# --- bags -------------------------------------------------------------------------------------------------------------
+
+
+def find_user_bags(paths: Sequence[Path], problems: list[str]) -> dict[str, UserBag]:
+    """Return the bags among files and in folders, however deep, by name and in the order of their names."""
+    bags: dict[str, UserBag] = {}
+    for path in paths:
+        found = list(_bags_in(path))
+        if not found:
+            lacking = "holds no bag" if path.exists() else "does not exist"
+            problems.append(f"{path}: {lacking}; expected .mcap or .db3 files or rosbag2 folders")
+        for bag in found:
+            name = bag.resolve().name if bag.is_dir() else bag.stem
+            try:
+                files = tuple(bag_files(bag))
+            except HalError as error:
+                problems.append(str(error))
+                continue
+            problems += [f"{bag}: names {file.name}, which is not there" for file in files if not file.exists()]
+            before = bags.setdefault(name, UserBag(name, bag, files))
+            if before.path.resolve() != bag.resolve():
+                problems.append(f"{before.path} and {bag}: both are named {name}; expected a name for each")
+    return dict(sorted(bags.items()))
+
+
+def _bags_in(path: Path, seen: set[Path] | None = None) -> Iterator[Path]:
+    """Yield the bags in a folder, or the one that it is; each folder is looked into once, whatever links lead to it."""
+    seen = set() if seen is None else seen
+    if not path.is_dir():
+        if path.suffix in STORAGES and path.exists():
+            yield path
+    elif (path / METADATA).exists() or _is_one_recording(path):
+        yield path
+    elif path.resolve() not in seen:
+        seen.add(path.resolve())
+        for entry in sorted(path.iterdir()):
+            if not entry.name.startswith("."):
+                yield from _bags_in(entry, seen)
+
+
+def _is_one_recording(folder: Path) -> bool:
+    """Whether a folder without metadata is what rosbag2 leaves when it is killed: <folder>_0.mcap, <folder>_1.mcap …"""
+    stems = [file.stem for file in folder.iterdir() if file.suffix in STORAGES]
+    name = re.escape(folder.resolve().name)
+    return bool(stems) and all(re.fullmatch(rf"{name}_\d+", stem) for stem in stems)
+
+
+def look_into(bag: UserBag, card: ModelCard, asked: SensorTopics, problems: list[str]) -> Contents | None:
+    """Return what of the card's inputs a bag holds; None, and a problem, when it can't serve."""
+    try:
+        topics = find_topics(topic_types(bag.path), card, asked.camera, asked.joints)
+        names: dict[str, None] = {}
+        if topics.joints:
+            states = (m for m in read_messages(bag.path, {topics.joints}) if m.type_name == JOINT_STATE)
+            for message in itertools.islice(states, JOINT_MESSAGES):
+                names.update(dict.fromkeys(_joint_names(message.data)))
+    except HalError as error:
+        problems.append(_about(bag, str(error)))
+        return None
+    wanted = card.joints.names if card.joints else ()
+    if wanted and topics.joints and not set(wanted) & set(names):
+        problems.append(
+            f"{bag.path}: {topics.joints} names {_listed(names) or 'no joint'}; expected some of {_listed(wanted)}"
+        )
+        return None
+    return Contents(topics, tuple(names))
+
+
+def _joint_names(data: bytes) -> list[str]:
+    try:
+        return list(deserialise(JOINT_STATE, data).name)
+    except HalError:
+        return []  # ingest counts it
+
+
+def _about(bag: UserBag, text: str) -> str:
+    return text if str(bag.path) in text else f"{bag.path}: {text}"
+
+
+# --- transcripts ------------------------------------------------------------------------------------------------------
+
+
+def read_transcripts(
+    bags: Collection[str], folder: Path, known: Collection[str], partial: bool, problems: list[str]
+) -> dict[str, tuple[str, ...]]:
+    """Return the transcript <folder>/<bag name>.txt of each bag.
+
+    A transcript without a bag is a problem, unless its bag is `known` from an earlier call, or `partial` is asked for.
+    """
+    if not folder.is_dir():
+        problems.append(f"{folder}: is no folder; expected one with <bag name>.txt for each bag")
+        return {}
+    files = {path.stem: path for path in sorted(folder.glob("*.txt"))}
+    transcripts = {}
+    for name in bags:
+        if name not in files:
+            near = _near(name, [stem for stem in files if stem not in bags], ".txt")
+            problems.append(f"bag {name}: has no transcript; expected {folder / name}.txt{near}")
+            continue
+        try:
+            transcripts[name] = read_actions(files[name])
+        except HalError as error:
+            problems.append(str(error))
+            continue
+        if not transcripts[name]:
+            problems.append(f"{files[name]}: is empty; expected one action a line")
+    for name in files if not partial else ():
+        if name not in bags and name not in known:
+            near = _near(name, [bag for bag in bags if bag not in files])
+            problems.append(f"{files[name]}: belongs to no bag of this call{near} (--partial leaves it out)")
+    return transcripts
+
+
+def check_actions(
+    transcripts: Mapping[str, tuple[str, ...]], vocabulary: Collection[str], whose: str, problems: list[str]
+) -> None:
+    """Tell each action that is not among those of `whose`, e.g. 'data.actions', once, with the nearest one that is."""
+    for action, names in _used_by(transcripts).items():
+        if action not in vocabulary:
+            near = _near(action, vocabulary) or f"; expected one of {_listed(vocabulary)}"
+            problems.append(f"{_transcripts(names)}: action {action!r} is not one of {whose}{near}")
+
+
+def check_spelling(transcripts: Mapping[str, tuple[str, ...]], problems: list[str]) -> None:
+    """Tell the actions that differ in nothing but case, blanks and punctuation: they are meant to be one."""
+    spellings: dict[str, list[str]] = {}
+    used_by = _used_by(transcripts)
+    for action in used_by:
+        spellings.setdefault(re.sub(r"[\W_]+", "", action).casefold(), []).append(action)
+    for first, *others in spellings.values():
+        problems += [
+            f"{_transcripts(used_by[other])}: action {other!r} is {first!r} in {_transcripts(used_by[first])}; "
+            "expected one spelling"
+            for other in others
+        ]
+
+
+def _used_by(transcripts: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:
+    """Return each action's transcripts, the most used action first."""
+    used = Counter(action for actions in transcripts.values() for action in set(actions))
+    order = sorted(used, key=lambda action: (-used[action], action))
+    return {action: [name for name, actions in transcripts.items() if action in actions] for action in order}
+
+
+def _transcripts(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"transcript {names[0]}.txt{more}"
+
+
+def _near(name: str, others: Collection[str], ending: str = "") -> str:
+    near = difflib.get_close_matches(name, list(others), n=1)
+    return f"; did you mean {near[0]}{ending}?" if near else ""
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(names)
+
+
+# --- splits -----------------------------------------------------------------------------------------------------------
+
+
+def hold_out(
+    transcripts: Mapping[str, tuple[str, ...]], training: Mapping[str, tuple[str, ...]], validated: bool
+) -> set[str]:
+    """Choose every fifth of the new episodes for validation, and one at least unless there is one (`validated`).
+
+    `training` are the transcripts that are in training already. An episode with an action that no other one in training
+    shows is not chosen: nobody could learn it then.
+    """
+    names = sorted(transcripts)
+    wanted = max(len(names) // 5, 0 if validated or len(names) + len(training) < 2 else 1)
+    chosen: set[str] = set()
+    for name in [*names[4::5], *reversed(names)]:
+        if len(chosen) == wanted:
+            break
+        others = [actions for other, actions in transcripts.items() if other not in chosen | {name}]
+        shown = {action for actions in [*others, *training.values()] for action in actions}
+        if set(transcripts[name]) <= shown:
+            chosen.add(name)
+    return chosen

@@ -1,0 +1,1 @@
+"""The result tables: what is run, from what, and how its rows are written."""

@@ -1,0 +1,259 @@
+"""From config/tables.yaml to the graph of jobs: what is trained, from what, and whose rows it makes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hal_ros.core.errors import ConfigError
+from hal_ros.experiments.graph import Job
+
+NAMES = {
+    "student": "student",
+    "rule": "gripper rule",
+    "logistic": "logistic",
+    "gru": "GRU",
+    "causal_tcn": "causal TCN",
+    "causal_asformer": "causal ASFormer",
+    "ms_tcn": "MS-TCN",
+    "plain": "teacher without HAL",
+    "hal": "HAL teacher",
+    "atba": "ATBA teacher",
+}
+"""What the tables call systems and teachers."""
+MAIN, REFERENCES, ABLATIONS, CURVE = "main", "references", "ablations", "curve"
+SECTIONS = (MAIN, REFERENCES, ABLATIONS, CURVE)
+DECODERS = ("duration", "hysteresis", "argmax")
+WEAK, ANNOTATED = "transcripts", "annotations"
+
+# What each stage depends on, of a training configuration: a change elsewhere leaves its results as they are.
+DATA = ("joints", "joints_max_age_s", "image_size_px", "encoder_stage", "rate_hz", "max_held_ticks")
+STREAM = ("joints", "rate_hz", "lag_ticks", "max_held_ticks")
+STAGES: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
+    "eye": (("eye",), DATA),
+    "teacher": (("teacher",), ("joints", "rate_hz")),
+    "student": (("model", "batches", "optimiser", "losses"), STREAM),
+}
+
+WHOLE_RUN = ("name", "seed", "threads", "supervision", "decoder", "realign")
+"""Settings of a run that are of no single stage; the tables set them in their own ways."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of the tables: the scoring jobs of its seeds."""
+
+    section: str
+    system: str
+    supervision: str
+    scores: tuple[str, ...]
+
+
+@dataclass
+class Plan:
+    """All jobs of one data set, in the order of their importance, and the lines that they make."""
+
+    dataset: str
+    jobs: list[Job] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+
+    def add(self, kind: str, name: str, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
+        """Add a job; returns its name, in which the data set's comes first."""
+        job = Job(f"{self.dataset}: {name}", kind, settings, inputs)
+        self.jobs.append(job)
+        return job.name
+
+
+def merged(base: Mapping[str, Any], *overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested settings with others put over them."""
+    found: dict[str, Any] = copy.deepcopy(dict(base))
+    for override in overrides:
+        for key, value in override.items():
+            nested = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
+            found[key] = merged(found[key], value) if nested else copy.deepcopy(value)
+    return found
+
+
+def stage_config(run: Mapping[str, Any], stage: str, seed: int) -> dict[str, Any]:
+    """Return the part of a run's settings that a stage depends on, with its seed.
+
+    Raises ConfigError for a section that no run has: it would be left out unnoticed.
+    """
+    sections, data = STAGES[stage]
+    known = {*WHOLE_RUN, "data", *(name for part, _ in STAGES.values() for name in part)}
+    if unknown := sorted(run.keys() - known):
+        raise ConfigError(f"{unknown[0]} is no part of a run's settings; expected one of {', '.join(sorted(known))}")
+    found = {name: run[name] for name in sections if name in run}
+    return {**found, "data": {name: run["data"][name] for name in data}, "seed": seed, "threads": run["threads"]}
+
+
+class Builder:
+    """Makes the plan of one data set from its part of the declaration and a run's settings."""
+
+    def __init__(
+        self,
+        dataset: str,
+        declared: Mapping[str, Any],
+        run: Mapping[str, Any],
+        folds: Mapping[str, Mapping[str, Any]],
+        presets: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        """`folds` holds, by name, what tells the data of each: one for a fixed split, several for cross-validation.
+
+        `presets` are the settings of the learned baselines.
+        """
+        self.declared, self.run, self.folds, self.presets = declared, run, folds, presets
+        self.plan = Plan(dataset)
+        self.lag_ticks: int = run["data"]["lag_ticks"]
+
+    def build(self) -> Plan:
+        """Return all jobs and lines, the main table first."""
+        for supervision in self.declared["blocks"]:
+            for system in self.declared["systems"]:
+                self._line(MAIN, NAMES[system], supervision, system)
+            if supervision == WEAK:
+                self._references()
+        self._ablations()
+        self._curve()
+        return self.plan
+
+    def _references(self) -> None:
+        for teacher in self.declared["teachers"]:
+            self._teacher_line(REFERENCES, NAMES[teacher], teacher, {})
+        for system in self.declared.get("offline", ()):
+            for supervision in (WEAK, ANNOTATED):
+                self._line(REFERENCES, NAMES[system], supervision, system)
+
+    def _ablations(self) -> None:
+        ablations = self.declared.get("ablations", {})
+        for name, override in ablations.get("student", {}).items():
+            self._line(ABLATIONS, f"student, {name}", WEAK, "student", override=override)
+        for modalities in ablations.get("modalities", ()):
+            self._line(ABLATIONS, f"student, {modalities} only", WEAK, "student", extra={"modalities": modalities})
+        for name, override in ablations.get("teacher", {}).items():
+            self._teacher_line(ABLATIONS, f"HAL teacher, {name}", "hal", override)
+        for name, alignment in ablations.get("alignment", {}).items():
+            self._realigned(f"HAL teacher, {name}", alignment)
+
+    def _curve(self) -> None:
+        for lag in self.declared.get("lags", ()):
+            override = {"data": {"lag_ticks": lag}}
+            self._line(CURVE, f"student, lag {lag}", WEAK, "student", override=override)
+        if thresholds := self.declared.get("commit_thresholds"):
+            self._line(
+                CURVE, "student, commit", WEAK, "student", score={"thresholds": thresholds, "decoder": "duration"}
+            )
+
+    # --- one line: its seeds, and each seed's folds -------------------------------------------------------------------
+
+    def _line(
+        self,
+        section: str,
+        name: str,
+        supervision: str,
+        system: str,
+        override: Mapping[str, Any] | None = None,
+        extra: Mapping[str, Any] | None = None,
+        score: Mapping[str, Any] | None = None,
+    ) -> None:
+        scores = []
+        for seed in self.declared["seeds"]:
+            answers = []
+            for fold in self.folds:
+                what = f"{name}, {supervision}, {_place(fold, seed)}"
+                inputs = self._material(supervision, fold, seed)
+                kind, settings = self._training(system, seed, override or {})
+                answers.append(self.plan.add(kind, f"train {what}", {**settings, **(extra or {})}, inputs))
+            lag = merged(self.run, override or {})["data"]["lag_ticks"]
+            scores.append(self._score(f"score {name}, {supervision}, seed {seed}", answers, lag, score or {}))
+        self.plan.lines.append(Line(section, name, supervision, tuple(scores)))
+
+    def _teacher_line(self, section: str, name: str, teacher: str, override: Mapping[str, Any]) -> None:
+        scores = []
+        for seed in self.declared["seeds"]:
+            answers = [self._teacher(teacher, fold, seed, override, name) for fold in self.folds]
+            scores.append(self._score(f"score {name}, seed {seed}", answers, self.lag_ticks, {}))
+        self.plan.lines.append(Line(section, name, WEAK, tuple(scores)))
+
+    def _realigned(self, name: str, alignment: Mapping[str, Any]) -> None:
+        """Add a line for the HAL teacher's targets by another alignment; its answers are the same."""
+        scores = []
+        settings = {**alignment, "joints": self.run["data"]["joints"]}
+        for seed in self.declared["seeds"]:
+            made = []
+            for fold in self.folds:
+                inputs = {
+                    "clips": self._clips(WEAK, fold, seed),
+                    "teacher": self._teacher("hal", fold, seed, {}, NAMES["hal"]),
+                }
+                made.append(self.plan.add("realign", f"align {name}, {_place(fold, seed)}", settings, inputs))
+            scores.append(self._score(f"score {name}, seed {seed}", made, self.lag_ticks, {"splits": []}))
+        self.plan.lines.append(Line(ABLATIONS, name, WEAK, tuple(scores)))
+
+    def _score(self, name: str, answers: Sequence[str], lag_ticks: int, more: Mapping[str, Any]) -> str:
+        settings = {
+            "splits": self.declared["score"],
+            "decoder": self.declared["decoder"],
+            "kinds": DECODERS,
+            "lag_ticks": lag_ticks,
+            **more,
+        }
+        return self.plan.add("score", name, settings, {f"answers{n}": answer for n, answer in enumerate(answers)})
+
+    def _training(self, system: str, seed: int, override: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        if system == "student":
+            return "student", {"config": stage_config(merged(self.run, override), "student", seed)}
+        settings = {"system": system, "seed": seed, "lag_ticks": self.lag_ticks}
+        if system == "rule":
+            settings["joints"] = self.run["data"]["joints"]
+        elif system in self.presets:
+            settings["preset"] = merged(self.presets[system], self.declared.get("preset", {}))
+        return "baseline", settings
+
+    # --- what systems are trained on ----------------------------------------------------------------------------------
+
+    def _material(self, supervision: str, fold: str, seed: int) -> dict[str, str]:
+        teacher = self.declared["blocks"][supervision]
+        clips = self._clips(ANNOTATED if teacher is None else WEAK, fold, seed)
+        if teacher is None:
+            return {"clips": clips}
+        return {"clips": clips, "labels": self._teacher(teacher, fold, seed, {}, NAMES[teacher])}
+
+    def _teacher(self, teacher: str, fold: str, seed: int, override: Mapping[str, Any], name: str) -> str:
+        run = merged(self.run, self.declared["teachers"][teacher], override)
+        inputs = {"clips": self._clips(WEAK, fold, seed), "first": self._first(fold)}
+        config = stage_config(run, "teacher", seed)
+        return self.plan.add("teacher", f"train {name}, {_place(fold, seed)}", {"config": config}, inputs)
+
+    def _clips(self, supervision: str, fold: str, seed: int) -> str:
+        """Return the job whose clips have the columns that sequence models read."""
+        data = self.folds[fold]
+        if self.has_columns:
+            return self.plan.add("columns", f"read {fold}", data, {})
+        config = {"config": stage_config(self.run, "eye", seed), **data}
+        inputs = {"labels": self._first(fold)} if supervision == WEAK else {}
+        return self.plan.add("eye", f"train eye, {supervision}, {_place(fold, seed)}", config, inputs)
+
+    def _first(self, fold: str) -> str:
+        """Return the job of the first labels; there is nothing random in it."""
+        name = f"first labels, {fold}" if fold else "first labels"
+        if self.has_columns:
+            return self.plan.add("first", name, {}, {"clips": self._clips(WEAK, fold, 0)})
+        config = {"data": {key: self.run["data"][key] for key in DATA}}
+        return self.plan.add("first", name, {"config": config, **self.folds[fold]}, {})
+
+    @property
+    def has_columns(self) -> bool:
+        """Tell whether the data are feature vectors already, with nothing to look at."""
+        return "split_names" in self.declared
+
+
+def _place(fold: str, seed: int) -> str:
+    return f"{fold}, seed {seed}" if fold else f"seed {seed}"
+
+
+def quickened(declared: Mapping[str, Any], quick: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a data set's declaration with one seed and short baselines; the run's settings are shortened apart."""
+    return {**declared, "seeds": quick["seeds"], "preset": quick["preset"]}

@@ -1,0 +1,181 @@
+"""A trained model becomes a bundle: graphs in both precisions, golden arrays, card; parity is proven on the way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+
+from hal_ros.core.errors import BackendError
+from hal_ros.core.types import ByteArray, FloatArray, ModelCard, StepOutput
+from hal_ros.export.half import halved
+from hal_ros.export.operators import check_graph
+from hal_ros.export.parity import Parity, prove, prove_encoder
+from hal_ros.export.to_onnx import StepGraph, export_step
+from hal_ros.runtime.backend import open_backend
+from hal_ros.runtime.card import (
+    CARD,
+    ENCODER,
+    ENCODER_FP16,
+    FILES,
+    GOLDEN,
+    STEP,
+    STEP_FP16,
+    WEIGHTS,
+    Bundle,
+    graph_files,
+    load_bundle,
+    save_card,
+)
+from hal_ros.runtime.golden import LIMITS, check_golden, gate, stream
+
+WEIGHTS_FORMAT = 1
+
+
+class Golden(NamedTuple):
+    """Real inputs of N ticks, from which the reference outputs are made."""
+
+    images: ByteArray  # (N, S, S, 3)
+    image_valid: FloatArray  # (N,)
+    joints: FloatArray  # (N, 3J)
+    joints_valid: FloatArray  # (N, 3J)
+
+
+class Encoders(NamedTuple):
+    """One image encoder in both precisions, taking pictures of the card's dtype."""
+
+    fp32: onnx.ModelProto
+    fp16: onnx.ModelProto
+
+
+class Proof(NamedTuple):
+    """What was found on the way, by precision."""
+
+    steps: dict[str, Parity]
+    features: dict[str, float]  # largest difference from the encoder of training, in standard deviations
+    half_fault: str = ""  # why the half-precision graphs were left out, if they were
+
+
+@dataclass(frozen=True)
+class _Halved(Bundle):
+    """The same bundle with its half-precision graphs in the places of the others, for back ends that know no half."""
+
+    def path(self, name: str) -> Path:
+        return super().path({ENCODER: ENCODER_FP16, STEP: STEP_FP16}.get(name, name))
+
+
+def write_bundle(
+    graph: StepGraph,
+    card: ModelCard,
+    encoders: Encoders,
+    golden: Golden,
+    folder: Path,
+    trained_on: Path | None = None,
+    reference: bool = False,
+) -> tuple[Bundle, Proof]:
+    """Write a bundle folder; what stood there under the same names is replaced, once all is proven.
+
+    `trained_on` is the encoder.onnx whose features the model learned from, where it is another file than the fp32
+    one; with `reference` the weights go along for the torch back end. The card's target and image dtype decide what
+    the graphs are checked for, the graph's caches what the card says of them. Half-precision graphs that are too far
+    off are left out, and the proof says why: they are for engines alone.
+    Raises BackendError naming the file, and the node or tensor, that is not what it should be; that file then lies in
+    `<folder>.unfinished`.
+    """
+    folder = folder.absolute()
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
+    unfinished.mkdir(parents=True, exist_ok=True)
+    _clear(unfinished)
+    found = _write_graphs("fp32", graph, encoders, card.target, golden, unfinished, trained_on)
+    if reference:
+        write_weights(graph, unfinished / WEIGHTS)
+    width, window = graph.eye.config.feature_dim, graph.model.config.window_ticks
+    card = replace(card, feature_dim=width, window_ticks=window, caches=graph.caches)
+    write_golden(save_card(card, unfinished), golden)
+    check_golden(bundle := save_card(card, unfinished), open_backend(bundle, "onnxruntime")[0])
+    proof = Proof({"fp32": found[0]}, {"fp32": found[1]})
+    try:
+        found = _write_graphs("fp16", graph, encoders, card.target, golden, unfinished, trained_on)
+        _check_half(save_card(card, unfinished))
+        proof.steps["fp16"], proof.features["fp16"] = found
+    except BackendError as error:
+        for name in (ENCODER_FP16, STEP_FP16):
+            (unfinished / name).unlink(missing_ok=True)
+        save_card(card, unfinished)
+        proof = proof._replace(half_fault=str(error))
+    return _put_in_place(unfinished, folder), proof
+
+
+def _put_in_place(unfinished: Path, folder: Path) -> Bundle:
+    """Move the files over; a card whose files are only half there is refused by whoever loads it meanwhile."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _clear(folder)  # also an older export's optional files, which would be taken for this one's
+    for path in unfinished.iterdir():
+        path.replace(folder / path.name)
+    unfinished.rmdir()
+    return load_bundle(folder)
+
+
+def _clear(folder: Path) -> None:
+    for name in (CARD, *FILES):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _write_graphs(
+    precision: str,
+    graph: StepGraph,
+    encoders: Encoders,
+    target: str,
+    golden: Golden,
+    folder: Path,
+    trained_on: Path | None,
+) -> tuple[Parity, float]:
+    """Write encoder and step; returns how far the step is from torch, and the features from those of training."""
+    encoder, step = (folder / name for name in graph_files(precision))
+    model: onnx.ModelProto = getattr(encoders, precision)
+    check_graph(model, target, str(encoder))
+    encoder.write_bytes(model.SerializeToString(deterministic=True))
+    distance = prove_encoder(trained_on or folder / ENCODER, encoder, golden.images, precision)
+    export_step(graph if precision == "fp32" else halved(graph), step, target)
+    return prove(graph, step, precision), distance
+
+
+def _check_half(bundle: Bundle) -> None:
+    """Stream the golden inputs through the half-precision pair: real pictures give other features than random ones."""
+    half = _Halved(bundle.card, bundle.folder, bundle.sha256)
+    backend, single = (open_backend(each, "onnxruntime")[0] for each in (half, bundle))
+    verdict = gate(bundle, backend, single, LIMITS["fp16"])
+    if not verdict.holds:
+        raise BackendError(f"{bundle.path(STEP_FP16)}: on golden inputs, {verdict.fault}")
+
+
+def write_golden(bundle: Bundle, golden: Golden) -> None:
+    """Run the inputs through the default back end and store them with its outputs."""
+    backend, _ = open_backend(bundle, "onnxruntime")
+    outputs = stream(backend, zip(*golden, strict=True))
+    arrays: dict[str, Any] = {**golden._asdict(), **_stacked(outputs)}
+    np.savez_compressed(bundle.folder / GOLDEN, **arrays)
+
+
+def _stacked(outputs: Sequence[StepOutput]) -> dict[str, FloatArray]:
+    return {name: np.stack([getattr(o, name) for o in outputs]).astype(np.float32) for name in StepOutput._fields}
+
+
+def write_weights(graph: StepGraph, path: Path) -> None:
+    """Write what rebuilds eye and model: `about`, JSON of their configurations, beside the tensors eye/… and model/….
+
+    Nothing in the file can run code; `numpy.load(path, allow_pickle=False)` reads it.
+    """
+    about = {"format": WEIGHTS_FORMAT, "eye": graph.eye.config.to_json(), "hal": graph.model.config.to_json()}
+    parts = {"eye": graph.eye.state_dict(), "model": graph.model.state_dict()}
+    arrays: dict[str, Any] = {
+        f"{part}/{name}": tensor.detach().cpu().numpy()
+        for part, tensors in parts.items()
+        for name, tensor in tensors.items()
+    }
+    np.savez(path, about=np.array(json.dumps(about)), **arrays)

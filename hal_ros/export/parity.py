@@ -1,0 +1,186 @@
+"""Proof that the graphs compute what the models compute: outputs and state, tensor by tensor, over 2.5 windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+
+from hal_ros.core.errors import BackendError
+from hal_ros.core.types import ByteArray
+from hal_ros.export.to_onnx import StepGraph, tensor_names
+from hal_ros.nn.hal import flatten_state
+from hal_ros.runtime.golden import LIMITS, WINDOWS, Limits, margin_of
+from hal_ros.runtime.onnx_backend import TYPES
+from hal_ros.runtime.streams import INPUTS, OUTPUTS, ring_order, ring_slot
+
+TOLERANCE = 1e-4
+"""Of everything in fp32, where no label may differ."""
+STEP_LIMITS = {"fp32": Limits(TOLERANCE, TOLERANCE, agreement=1.0), "fp16": LIMITS["fp16"]}
+STATE_LIMITS = {"fp32": TOLERANCE, "fp16": 5e-2}
+FEATURE_LIMITS = {"fp32": 1e-5, "fp16": 5e-2}
+"""Of the encoder, in standard deviations of the feature."""
+Array = NDArray[Any]
+
+
+class Parity(NamedTuple):
+    """What a comparison over a stream found; `fault` says why the graph may not be shipped, '' when it may."""
+
+    ticks: int
+    errors: dict[str, float]  # largest difference of each output and next state; see `compare`
+    label_agreement: float  # share of ticks on which both heads name the same action, 0..1
+    margin: float  # where they do not: by how much torch was sure, in probability
+    fault: str = ""
+
+    @property
+    def output_error(self) -> float:
+        """The largest difference of a log-probability or the boundary."""
+        return max(error for name, error in self.errors.items() if name in OUTPUTS)
+
+    @property
+    def state_error(self) -> float:
+        """The largest difference in any next state, likewise."""
+        return max(error for name, error in self.errors.items() if name not in OUTPUTS)
+
+
+def stream(graph: StepGraph, seed: int = 0) -> list[tuple[NDArray[np.float32], ...]]:
+    """Return random inputs (each (1, …), in the order of INPUTS) with missing modalities and held ticks.
+
+    They lie in the range of the model's own standardising numbers, so that no unit is driven where it never works.
+    """
+    eye, random = graph.eye, np.random.default_rng(seed)
+    values = graph.model.config.values
+    ticks = int(WINDOWS * graph.model.config.window_ticks)
+    channel_mean, channel_spread = eye.mean.numpy(), eye.spread.numpy()
+    joint_mean, joint_spread = eye.joints.mean.numpy(), eye.joints.spread.numpy()
+    rows: list[tuple[NDArray[np.float32], ...]] = []
+    for _ in range(ticks):
+        if rows and random.random() < 0.05:
+            rows.append(rows[-1])
+            continue
+        noise = random.standard_normal((1, eye.config.feature_dim // len(channel_mean), len(channel_mean)))
+        feature = (channel_mean + noise * channel_spread).reshape(1, -1).astype(np.float32)
+        joints = (joint_mean + random.standard_normal((1, values)) * joint_spread).astype(np.float32)
+        image_valid = (random.random((1, 1)) < 0.9).astype(np.float32)
+        joints_valid = (random.random((1, values)) < 0.9).astype(np.float32)
+        rows.append((feature, image_valid, joints, joints_valid))
+    return rows
+
+
+def compare(graph: StepGraph, path: Path, precision: str = "fp32", seed: int = 0) -> Parity:
+    """Step the torch model, in fp32 with shifted caches, beside the file in ONNX Runtime, each with its own state.
+
+    `graph` says which caches the file has; `precision`, "fp32" or "fp16", how far it may be away. Differences of a
+    state whose values go beyond 1 are in units of its largest: weights set how large it is, and rounding grows with it.
+    """
+    _, names = tensor_names(graph.model.config)
+    errors, largest, margin, agreed = dict.fromkeys(names, 0.0), dict.fromkeys(names, 1.0), 0.0, 0
+    rows = stream(graph, seed)
+    for expected, said in zip(_torch(graph, rows), _onnx(graph, path, rows), strict=True):
+        for name in names:
+            errors[name] = max(errors[name], _distance(expected[name], said[name]))
+            if name not in OUTPUTS:
+                largest[name] = max(largest[name], float(np.abs(expected[name]).max()))
+        unlike = [name for name in OUTPUTS[:2] if expected[name].argmax() != said[name].argmax()]
+        margin = max([margin, *(margin_of(expected[name][0]) for name in unlike)])
+        agreed += not unlike
+    errors = {name: error / largest[name] for name, error in errors.items()}
+    found = Parity(len(rows), errors, agreed / len(rows), margin)
+    return found._replace(fault="; ".join(_faults(found, precision)))
+
+
+def prove(graph: StepGraph, path: Path, precision: str = "fp32") -> Parity:
+    """Return the comparison; raises BackendError naming the tensors in which the file differs from the model."""
+    parity = compare(graph, path, precision)
+    if parity.fault:
+        raise BackendError(f"{path}: differs from torch over {parity.ticks} ticks: {parity.fault}")
+    return parity
+
+
+def prove_encoder(reference: Path, path: Path, images: ByteArray, precision: str = "fp32") -> float:
+    """Return the largest difference of two encoders over images (N, S, S, 3), in standard deviations of the feature.
+
+    Raises BackendError when it is beyond the precision's limit.
+    """
+    expected, found = _features(reference, images), _features(path, images)
+    error = _distance(expected, found) / max(float(expected.std()), 1e-6)
+    limit = FEATURE_LIMITS[precision]
+    if not error <= limit:
+        raise BackendError(
+            f"{path}: feature differs from {reference.name} by {error:.2g} standard deviations; expected <= {limit:g}"
+        )
+    return error
+
+
+def _faults(found: Parity, precision: str) -> Iterator[str]:
+    limits = STEP_LIMITS[precision]
+    # Layer by layer and the outputs last, as in the graph: the first one named is where the fault is.
+    for name, error in sorted(found.errors.items(), key=lambda item: item[0] in OUTPUTS):
+        limit = limits.log_probs if name in OUTPUTS else STATE_LIMITS[precision]
+        limit = limits.boundary if name == "boundary" else limit
+        if not error <= limit:
+            yield f"{name} by {error:.2g}, expected <= {limit:g}"
+    if not found.label_agreement >= limits.agreement:
+        yield f"{found.label_agreement:.1%} equal labels, expected >= {limits.agreement:.1%}"
+    if not found.margin < limits.margin:
+        yield f"another label where torch is sure by {found.margin:.2f}, expected < {limits.margin:g}"
+
+
+def _torch(graph: StepGraph, rows: Sequence[tuple[Array, ...]]) -> Iterator[dict[str, Array]]:
+    """Yield each tick's outputs and next state by name."""
+    reference = StepGraph(graph.eye, graph.model).eval()
+    _, names = tensor_names(graph.model.config)
+    state = flatten_state(reference.initial_state())
+    for row in rows:
+        with torch.no_grad():
+            results = reference(*(torch.from_numpy(value) for value in row), *state)
+        state = list(results[len(OUTPUTS) :])
+        yield {name: tensor.numpy() for name, tensor in zip(names, results, strict=True)}
+
+
+def _onnx(graph: StepGraph, path: Path, rows: Sequence[tuple[Array, ...]]) -> Iterator[dict[str, Array]]:
+    """Yield the same of the file in ONNX Runtime; rings are rolled out, the oldest tick first."""
+    session = _session(path)
+    _, outputs = tensor_names(graph.model.config, graph.caches)
+    types = {entry.name: np.dtype(TYPES[entry.type]) for entry in session.get_inputs()}
+    shapes = {entry.name: entry.shape for entry in session.get_inputs()}
+    state = {name: np.zeros(shape, types[name]) for name, shape in shapes.items() if name.startswith("state_")}
+    slots = {name: shape[0] for name, shape in shapes.items() if name.startswith("order_")}
+    for tick, row in enumerate(rows):
+        orders = {name: ring_order(tick, count) for name, count in slots.items()}
+        results = session.run(outputs, dict(zip(INPUTS, row, strict=True)) | state | orders)
+        said: dict[str, Array] = dict(zip(outputs, results, strict=True))
+        for name in [name for name in said if name.startswith("new_")]:
+            ring = state[name.replace("new_", "state_", 1)]
+            ring[:, ring_slot(tick, ring.shape[1])] = said.pop(name)[:, 0]
+            said[name.replace("new_", "next_", 1)] = np.roll(ring, -ring_slot(tick + 1, ring.shape[1]), axis=1)
+        state |= {f"state_{name[5:]}": said[name] for name in outputs if name.startswith("next_")}
+        yield said
+
+
+def _features(path: Path, images: ByteArray) -> NDArray[np.float32]:
+    session = _session(path)
+    dtype = TYPES[session.get_inputs()[0].type]
+    return np.concatenate([session.run(["feature"], {"image": image[None].astype(dtype)})[0] for image in images])
+
+
+def _session(path: Path) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own exceptions share no public base
+        raise BackendError(f"{path}: ONNX Runtime can't open it ({str(error).splitlines()[0]})") from error
+
+
+def _distance(expected: Array, found: Array) -> float:
+    """A value that is no number is infinitely far away."""
+    distance = float(np.abs(expected - found.astype(np.float32)).max())
+    return distance if np.isfinite(distance) else float("inf")

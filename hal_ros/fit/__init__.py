@@ -1,0 +1,1 @@
+"""What every training shares: checkpoints, schedule, progress, processes."""

@@ -1,0 +1,1 @@
+"""The non-causal HAL teacher, trained from transcripts alone, and the labels that it gives."""

@@ -1,0 +1,72 @@
+"""The teacher's probabilities laid under transcripts, by whichever aligner the settings name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hal_ros.labels.teacher.config import TeacherConfig
+from hal_ros.labels.transcripts.align import AlignConfig, align, most_correct, posterior
+from hal_ros.labels.transcripts.durations import Durations, Placed, place
+
+PUBLISHED = AlignConfig()
+MOST_STEPS = 2000
+"""Explicit durations cost time with the square of the steps: a longer clip is aligned on a coarser grid."""
+LEAST_STEPS = 4
+"""Steps that a segment of mean length keeps on it."""
+LEAST_SHARE = 1e-3
+
+
+class Knowledge(NamedTuple):
+    """What alignments so far have shown of the actions."""
+
+    frequency: NDArray[np.float64]  # (K,) share of all steps
+    durations: Durations  # in steps
+
+
+class Laid(NamedTuple):
+    """One clip under its transcript, step by step."""
+
+    soft: NDArray[np.float32]  # (N, K); rows sum to 1
+    hard: NDArray[np.int64]  # (N,), in the transcript's order
+    placed: Placed  # segments and their lengths in steps
+
+
+def lay(
+    config: TeacherConfig,
+    log_probs: NDArray[np.float32],
+    transcript: Sequence[int],
+    knowledge: Knowledge,
+    published: AlignConfig = PUBLISHED,
+) -> Laid:
+    """Lay a transcript over log-probabilities (N, K). Raises DatasetError as `align` does."""
+    likelihood = log_probs - config.prior_share * np.log(knowledge.frequency + LEAST_SHARE)
+    if config.aligner == "durations":
+        placed = place_coarsely(config.temper * likelihood, transcript, knowledge.durations)
+        return Laid(placed.soft.astype(np.float32), most_correct(placed.soft, transcript).labels, placed)
+    normal = likelihood - np.log(np.exp(likelihood).sum(1, keepdims=True))
+    if config.aligner == "posterior":
+        soft = posterior(normal, transcript, temper=config.temper)
+        return _laid(soft, most_correct(soft, transcript).labels)
+    hard = align(log_probs, transcript, published).labels
+    return _laid(np.eye(log_probs.shape[1])[hard], hard)
+
+
+def _laid(soft: NDArray[np.float64], hard: NDArray[np.int64]) -> Laid:
+    starts = np.flatnonzero(np.diff(hard, prepend=-1))
+    lengths = np.diff(starts, append=len(hard)).astype(np.float64)
+    return Laid(soft.astype(np.float32), hard, Placed(soft, hard[starts], lengths))
+
+
+def place_coarsely(scores: NDArray[np.floating], transcript: Sequence[int], durations: Durations) -> Placed:
+    """Do what `place` does, with scores (N, K) and lengths in steps, on a coarser grid where N is large."""
+    steps = len(scores)
+    merged = max(1, min(-(-steps // MOST_STEPS), steps // (LEAST_STEPS * len(transcript))))
+    if merged == 1:
+        return place(np.asarray(scores, np.float64), transcript, durations)
+    starts = np.arange(0, steps, merged)
+    placed = place(np.add.reduceat(scores, starts, 0, np.float64), transcript, durations.scaled(1 / merged))
+    return Placed(np.repeat(placed.soft, merged, 0)[:steps], placed.actions, placed.lengths * merged)

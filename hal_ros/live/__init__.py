@@ -1,0 +1,1 @@
+"""The live system as processes: started together, watched, ended in order."""

@@ -1,0 +1,119 @@
+"""The live system as processes: a robot (simulated, or a played bag), the segmenter and the recorder."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hal_ros.core.errors import ConfigError
+from hal_ros.live.processes import Child, Processes, choose_domain
+from hal_ros.runtime.card import load_bundle
+
+REPOSITORY = Path(__file__).parents[2]
+IMAGE_TOPIC = "camera/color/image_raw"
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+RECORDING = "recording"
+SUBSCRIBERS_WAIT_S = 20.0
+LAST_REPORT_S = 1.5  # from the robot's end until everybody's counters on /diagnostics are final
+
+
+class Live(NamedTuple):
+    """What runs: a bag to play in place of the simulated robot, the bundle, and where results go."""
+
+    model: Path
+    folder: Path
+    bag: Path | None = None
+
+    @property
+    def recording(self) -> Path:
+        """The rosbag2 folder that the recorder makes."""
+        return self.folder / RECORDING
+
+    @property
+    def logs(self) -> Path:
+        """Where each process' output is kept."""
+        return self.folder / "logs"
+
+
+def shared_file(name: str) -> Path:
+    """Return a file or folder that is installed below share/hal_ros, or lies in the source tree.
+
+    Raises ConfigError when it is in neither.
+    """
+    prefixes = [*filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)), sys.prefix]
+    candidates = [REPOSITORY / name, *(Path(prefix) / "share" / "hal_ros" / name for prefix in prefixes)]
+    for candidate in candidates:
+        if candidate.exists():
+            return candidate
+    raise ConfigError(
+        f"{name} is neither in {REPOSITORY} nor installed below share/hal_ros; expected it in one of them"
+    )
+
+
+def prepare_environment(log_folder: Path) -> None:
+    """Set what DDS and the processes need in this process' own environment; what the user has set is kept.
+
+    A domain of its own keeps robots, and other demos, in the same network apart.
+    """
+    old = os.environ.get("ROS_DISTRO") in ("humble", "jazzy")
+    profiles = "FASTRTPS_DEFAULT_PROFILES_FILE" if old else "FASTDDS_DEFAULT_PROFILES_FILE"
+    defaults = {
+        "ROS_DOMAIN_ID": "",
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        profiles: str(shared_file("config/fastdds.xml")),
+        "ROS_LOG_DIR": str(log_folder.resolve() / "ros"),
+        "RCUTILS_COLORIZED_OUTPUT": "0",
+        "PYTHONUNBUFFERED": "1",
+        "MUJOCO_GL": "egl",
+        **ONE_THREAD,
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    if not os.environ["ROS_DOMAIN_ID"]:
+        os.environ["ROS_DOMAIN_ID"] = str(choose_domain())
+
+
+def check(live: Live) -> None:
+    """Refuse early: raises CardError for a bundle, BagError or ConfigError for a bag, that can't be used."""
+    load_bundle(live.model)
+    if live.bag is not None:
+        holds_compressed_images(live.bag)
+
+
+def start_all(processes: Processes, live: Live) -> Child:
+    """Start the three processes, in the order in which they are to end; return the first one, the robot."""
+    compressed = False
+    if live.bag is None:
+        robot = _start(processes, "simulated_robot", "simulated_robot", {})
+    else:
+        compressed = holds_compressed_images(live.bag)
+        player = {"bag": str(live.bag), "loop": True, "wait_for_subscribers_s": SUBSCRIBERS_WAIT_S}
+        robot = _start(processes, "player", "player", player)
+    segmenter = {"model": str(live.model), "autostart": True, "image_transport": "compressed" if compressed else "raw"}
+    _start(processes, "segmenter", "node", segmenter)
+    _start(processes, "recorder", "recorder", {"output": str(live.folder), "name": RECORDING, "model": str(live.model)})
+    return robot
+
+
+def holds_compressed_images(bag: Path) -> bool:
+    """Say whether a bag's images are compressed. Raises ConfigError when it holds none on the robot's topic."""
+    from hal_ros.bags.reader import topic_types
+
+    topics = topic_types(bag)
+    if f"/{IMAGE_TOPIC}" in topics:
+        return False
+    if f"/{IMAGE_TOPIC}/compressed" in topics:
+        return True
+    raise ConfigError(f"{bag}: holds {', '.join(sorted(topics)) or 'nothing'}; expected images on /{IMAGE_TOPIC}")
+
+
+def _start(processes: Processes, name: str, module: str, parameters: Mapping[str, Any]) -> Child:
+    arguments = [
+        part for key, value in parameters.items() for part in ("-p", f"{key}:={json.dumps(value)}")
+    ]  # JSON is YAML
+    command = [sys.executable, "-m", f"hal_ros.ros.{module}", "--ros-args", *arguments]
+    return processes.start(name, command, os.environ)

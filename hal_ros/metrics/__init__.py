@@ -1,0 +1,1 @@
+"""Metrics of segmentation, timing and calibration, and the predictions that they score."""

@@ -1,0 +1,119 @@
+"""A bag written again with the segmenter's answers in it: every message as it was, and beside it what the node says."""
+
+from __future__ import annotations
+
+import heapq
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from hal_ros.bags.answers import VOCABULARY_TYPE, vocabulary_message
+from hal_ros.bags.frames import due_frames
+from hal_ros.bags.messages import serialise
+from hal_ros.bags.reader import (
+    BagMessage,
+    BagNotes,
+    BagWriter,
+    RawMessage,
+    qos_profile,
+    qos_text,
+    raw_messages,
+    raw_metadata,
+    raw_topics,
+    read_messages,
+    topic_types,
+)
+from hal_ros.bags.sensors import SensorTopics, find_topics
+from hal_ros.core.errors import BagError
+from hal_ros.core.segmenter import Segmenter
+from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC, PLAN_TOPIC, VOCABULARY_TOPIC, replay
+from hal_ros.runtime.card import CARD, Bundle
+
+ANSWER_TOPICS = (LABEL_TOPIC, BOUNDARY_TOPIC, VOCABULARY_TOPIC, PLAN_TOPIC)
+UNFINISHED = ".unfinished-"
+
+
+class Labelled(NamedTuple):
+    """What the labels were made from and what became of the bag."""
+
+    topics: SensorTopics
+    answers: list[BagMessage]
+    counters: Counter[str]  # of `data.frames.due_frames`
+    notes: BagNotes  # what of the bag could not be read, and so is not in the new one
+    copied: int  # messages that were in the bag before
+
+
+def answer_topics(bag: Path) -> list[str]:
+    """Return the topics of a bag on which it holds answers already."""
+    return [topic for topic in ANSWER_TOPICS if topic in topic_types(bag)]
+
+
+def label(bag: Path, out: Path, bundle: Bundle, segmenter: Segmenter, asked: SensorTopics) -> Labelled:
+    """Write `bag` again as MCAP, without the answers that are in it and with those that the node would publish.
+
+    All other messages keep their bytes, times and order. An answer is received when its image was, and comes right
+    after it; the vocabulary comes first. `out` gets its name when it is complete; it is one file if it ends with .mcap,
+    else a rosbag2 folder. Raises BagError when the bag gives no tick or can't be read, or `out` not be written.
+    """
+    counters, notes = Counter[str](), BagNotes()
+    topics = find_topics(topic_types(bag), segmenter.card, asked.camera, asked.joints)
+    messages = read_messages(bag, [topic for topic in topics if topic])
+    answers = list(replay(due_frames(messages, segmenter.card, topics, counters), segmenter))
+    if not answers:
+        raise BagError(f"{bag}: gives no tick to label; expected messages on {topics.camera or topics.joints}")
+    with whole(out) as unfinished:
+        copied = _write(bag, unfinished, bundle, answers, notes)
+    return Labelled(topics, answers, counters, notes, copied)
+
+
+def bundle_record(bundle: Bundle) -> dict[str, Mapping[str, str]]:
+    """Return the metadata record that says which bundle made the answers in a bag."""
+    card = (bundle.folder / CARD).read_text(encoding="utf-8")
+    return {"bundle": {"name": bundle.card.name, "sha256": bundle.sha256, "card": card}}
+
+
+def write_vocabulary(bag: BagWriter, bundle: Bundle, receive_ns: int) -> None:
+    """Write the vocabulary as the node publishes it: once, kept for those who come later."""
+    bag.add_topic(VOCABULARY_TOPIC, VOCABULARY_TYPE, qos_text([qos_profile(durability=1, depth=1)]))
+    vocabulary = serialise(vocabulary_message(bundle.card, bundle.sha256))
+    bag.write(VOCABULARY_TOPIC, VOCABULARY_TYPE, vocabulary, receive_ns)
+
+
+def _write(bag: Path, out: Path, bundle: Bundle, answers: Iterable[BagMessage], notes: BagNotes) -> int:
+    """Return how many messages of the bag were written."""
+    said = (RawMessage(topic, type_name, data, at_ns, None, None) for topic, type_name, at_ns, data in answers)
+    kept = (message for message in raw_messages(bag, notes) if message.topic not in ANSWER_TOPICS)
+    copied, started = 0, False
+    with BagWriter(out, {**raw_metadata(bag), **bundle_record(bundle)}) as writer:
+        for topic, form in raw_topics(bag).items():
+            if topic not in ANSWER_TOPICS:
+                writer.copy_topic(topic, form)
+        # of equal times the bag's own message comes first: an answer follows its image
+        for message in heapq.merge(kept, said, key=lambda message: message.receive_ns):
+            if not started:
+                write_vocabulary(writer, bundle, message.receive_ns)
+                started = True
+            writer.write(*message)
+            copied += message.topic not in ANSWER_TOPICS
+    return copied
+
+
+@contextmanager
+def whole(out: Path) -> Iterator[Path]:
+    """Give a place beside `out` to write to, of its own for each call; it becomes `out` if all goes well, or goes."""
+    if out.exists():
+        raise BagError(f"{out}: exists; expected a new file or folder to write")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        place = tempfile.TemporaryDirectory(prefix=out.name + UNFINISHED, dir=out.parent, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise BagError(f"{out}: can't be made ({error.strerror}); expected a new file or folder") from error
+    with place as folder:
+        try:
+            yield Path(folder, out.name)
+            Path(folder, out.name).rename(out)
+        except OSError as error:
+            raise BagError(f"{out}: can't be written ({error.strerror}); expected a new file or folder") from error

@@ -1,0 +1,204 @@
+"""What a recording holds of a run: labels, events, truth, counters, pictures picked by stamp. Reads without ROS."""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hal_ros.bags.messages import deserialise, to_ns
+from hal_ros.bags.reader import BagMessage, BagNotes, read_messages, topic_types
+from hal_ros.core import image
+from hal_ros.core.errors import BagError, ImageError
+from hal_ros.core.types import ByteArray
+
+LABEL = "hal_msgs/msg/ActionLabel"
+BOUNDARY = "hal_msgs/msg/BoundaryEvent"
+TRUTH = "hal_msgs/msg/ActionTruth"
+VOCABULARY = "hal_msgs/msg/Vocabulary"
+DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
+IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+
+
+class LabelAnswer(NamedTuple):
+    """One ActionLabel and when the recorder received it; confirmed_ns is None without a confirmed answer."""
+
+    stamp_ns: int
+    receive_ns: int
+    as_of_ns: int
+    held_ticks: int
+    action: str
+    confidence: float
+    confirmed_ns: int | None
+    confirmed_action: str
+    confirmed_confidence: float
+
+
+class Event(NamedTuple):
+    """One BoundaryEvent and when the recorder received it; an action is '' before the first and after the last."""
+
+    stamp_ns: int
+    receive_ns: int
+    detected_ns: int
+    from_action: str
+    to_action: str
+    confidence: float
+    segment_id: int
+
+
+class TruthMark(NamedTuple):
+    """What the robot truly did at one image."""
+
+    stamp_ns: int
+    action: str
+
+
+class Status(NamedTuple):
+    """The last diagnostics of one component: level OK, WARN, ERROR or STALE, a sentence, and its counters."""
+
+    name: str
+    level: str
+    message: str
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One run as recorded. Everything but the labels may be missing: a real robot has no truth."""
+
+    name: str
+    labels: tuple[LabelAnswer, ...]
+    events: tuple[Event, ...] = ()
+    truth: tuple[TruthMark, ...] = ()
+    vocabulary: tuple[str, ...] = ()
+    bundle: str = ""
+    bundle_hash: str = ""
+    rate_hz: float = 0.0
+    lag_ticks: int = 0
+    statuses: tuple[Status, ...] = ()
+    topics: Mapping[str, int] = field(default_factory=dict)  # messages of each topic
+    images_received_ns: Mapping[int, int] = field(default_factory=dict)  # image stamp to receive time
+    remark: str = ""  # what the reader skipped, or that the file was cut off
+
+    @property
+    def start_ns(self) -> int:
+        """Stamp of the first label: the report's time zero."""
+        return self.labels[0].stamp_ns
+
+
+def read_recording(path: Path) -> Recording:
+    """Read a recording. Raises BagError when it can't be read or holds no ActionLabel."""
+    notes, topics = BagNotes(), Counter[str]()
+    images_received_ns: dict[int, int] = {}
+    found: dict[str, list[Any]] = {LABEL: [], BOUNDARY: [], TRUTH: []}
+    statuses: dict[str, Status] = {}
+    vocabulary: Any = None
+    for message in read_messages(path, notes=notes):
+        topics[message.topic] += 1
+        if message.type_name in found:
+            found[message.type_name].append(_entry(message))
+        elif message.type_name in (IMAGE, COMPRESSED):
+            images_received_ns.setdefault(header_stamp_ns(message.data), message.receive_ns)
+        elif message.type_name == DIAGNOSTICS:
+            statuses |= {status.name: status for status in _statuses(message)}
+        elif message.type_name == VOCABULARY:
+            vocabulary = deserialise(message.type_name, message.data)
+    if not found[LABEL]:
+        raise BagError(f"{path}: holds no {LABEL}; expected a recording made while the segmenter ran")
+    return Recording(
+        name="/".join(path.resolve().with_suffix("").parts[-2:]),
+        labels=tuple(found[LABEL]),
+        events=tuple(found[BOUNDARY]),
+        truth=tuple(found[TRUTH]),
+        vocabulary=tuple(vocabulary.labels) if vocabulary else _seen_actions(found),
+        bundle=vocabulary.bundle if vocabulary else "",
+        bundle_hash=vocabulary.bundle_hash if vocabulary else "",
+        rate_hz=float(vocabulary.rate_hz) if vocabulary else 0.0,
+        lag_ticks=int(vocabulary.lag_ticks) if vocabulary else 0,
+        statuses=tuple(statuses.values()),
+        topics=dict(sorted(topics.items())),
+        images_received_ns=images_received_ns,
+        remark=str(notes),
+    )
+
+
+def read_pictures(path: Path, stamps_ns: Iterable[int]) -> dict[int, ByteArray]:
+    """Return for each stamp the picture (H, W, 3) RGB that bears it; absent where no image does or it can't be read.
+
+    Only the wanted pictures are decoded: a recording may hold more of them than memory.
+    """
+    wanted = set(stamps_ns)
+    cameras = {topic for topic, kind in topic_types(path).items() if kind in (IMAGE, COMPRESSED)}
+    pictures: dict[int, ByteArray] = {}
+    for message in read_messages(path, cameras) if wanted and cameras else ():
+        stamp_ns = header_stamp_ns(message.data)
+        if stamp_ns in wanted and stamp_ns not in pictures:
+            try:
+                pictures[stamp_ns] = _pixels(message)
+            except ImageError:
+                continue  # the boundary is shown without its picture
+            if len(pictures) == len(wanted):
+                break
+    return pictures
+
+
+def header_stamp_ns(data: bytes) -> int:
+    """Return the stamp of a message that begins with a header, without reading the rest of its CDR bytes."""
+    order = "<" if data[1] & 1 else ">"
+    sec, nanosec = struct.unpack_from(f"{order}iI", data, 4)
+    return int(sec) * 1_000_000_000 + int(nanosec)
+
+
+def _entry(message: BagMessage) -> LabelAnswer | Event | TruthMark:
+    content = deserialise(message.type_name, message.data)
+    stamp_ns = to_ns(content.header.stamp)
+    if message.type_name == TRUTH:
+        return TruthMark(stamp_ns, content.label)
+    if message.type_name == BOUNDARY:
+        return Event(
+            stamp_ns,
+            message.receive_ns,
+            to_ns(content.detected_at),
+            content.from_label,
+            content.to_label,
+            float(content.confidence),
+            int(content.segment_id),
+        )
+    return LabelAnswer(
+        stamp_ns=stamp_ns,
+        receive_ns=message.receive_ns,
+        as_of_ns=to_ns(content.as_of),
+        held_ticks=int(content.held_ticks),
+        action=content.label,
+        confidence=float(content.confidence),
+        confirmed_ns=to_ns(content.confirmed_stamp) if content.confirmed_valid else None,
+        confirmed_action=content.confirmed_label,
+        confirmed_confidence=float(content.confirmed_confidence),
+    )
+
+
+def _statuses(message: BagMessage) -> list[Status]:
+    levels = ("OK", "WARN", "ERROR", "STALE")
+    statuses = []
+    for status in deserialise(message.type_name, message.data).status:
+        level = status.level[0] if isinstance(status.level, bytes) else int(status.level)
+        values = {value.key: value.value for value in status.values}
+        statuses.append(Status(status.name, levels[min(level, 3)], status.message, values))
+    return statuses
+
+
+def _seen_actions(found: Mapping[str, list[Any]]) -> tuple[str, ...]:
+    """Return the actions that occur, sorted: a recording that began after the latched vocabulary may lack it."""
+    seen = {entry.action for entry in [*found[LABEL], *found[TRUTH]]}
+    return tuple(sorted(seen - {""}))
+
+
+def _pixels(message: BagMessage) -> ByteArray:
+    content = deserialise(message.type_name, message.data)
+    if message.type_name == COMPRESSED:
+        return image.compressed_to_rgb(content.data)
+    bigendian = bool(content.is_bigendian)
+    return image.to_rgb(content.encoding, content.height, content.width, content.step, bigendian, content.data)

@@ -1,0 +1,1 @@
+"""The segmenter node: topics in, labels and boundaries out."""

@@ -1,0 +1,342 @@
+"""The lifecycle node `segmenter`: it wires subscriptions, worker and publishers together; the work is elsewhere."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+from hal_msgs.msg import ActionLabel, BoundaryEvent, PlanProgress, Vocabulary
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # Humble defines it there
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from std_srvs.srv import Trigger
+
+from hal_ros.bags.answers import vocabulary_message, warm_up
+from hal_ros.bags.messages import serialise
+from hal_ros.core.errors import BackendError, ConfigError, HalError
+from hal_ros.core.known_plan import PlanTracker, plan_ids, plan_names
+from hal_ros.core.segmenter import Segmenter
+from hal_ros.core.types import Backend
+from hal_ros.ros import params
+from hal_ros.ros.convert import rgb_converter
+from hal_ros.ros.params import SegmenterParameters
+from hal_ros.ros.segmenter.inputs import message_filters
+from hal_ros.ros.segmenter.reporter import Reporter
+from hal_ros.ros.segmenter.session import Configured, Opened, Session
+from hal_ros.runtime.backend import BackendOptions, about, open_backend, provider_names
+from hal_ros.runtime.card import Bundle, load_bundle
+from hal_ros.runtime.golden import check_golden
+
+ANSWER_QOS = QoSProfile(depth=50)
+LATCHED_QOS = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+FAILURE, ERROR = TransitionCallbackReturn.FAILURE, TransitionCallbackReturn.ERROR
+
+OpenBackend = Callable[[Bundle, str, BackendOptions], tuple[Backend, str]]
+
+
+def open_proven_backend(bundle: Bundle, choice: str, options: BackendOptions) -> tuple[Backend, str]:
+    """Open the backend and compare it with the bundle's golden outputs, which warms it up too."""
+    backend, reason = open_backend(bundle, choice, options)
+    check_golden(bundle, backend)
+    return backend, reason
+
+
+class SegmenterNode(LifecycleNode):
+    """Labels what the robot does, tick by tick. All ROS callbacks run in one executor thread."""
+
+    def __init__(self, open_backend: OpenBackend = open_proven_backend, **options: Any) -> None:
+        """Declare the parameters; raises ConfigError for one that is unknown or out of range."""
+        super().__init__("segmenter", **options)
+        self.is_ending: Callable[[], bool] = lambda: False
+        self._open_backend = open_backend
+        self._configured: Configured | None = None
+        self._session: Session | None = None
+        self._finalised = False
+        self._failure = ""
+        self._worker_error: Exception | None = None
+        self._reopened = False  # since somebody else activated the node
+        self._reopening = False
+        self._segments = 0
+        self._first_look: Any = None
+        try:
+            params.declare(self, SegmenterParameters, self._why_locked)
+        except ConfigError:
+            self.destroy_node()
+            raise
+        self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._reporter = Reporter(self)
+        self._report_timer = self._make_report_timer()
+        self._worker_failed = self.create_guard_condition(self._on_worker_failed)
+        self.create_service(Trigger, "~/reset", self._on_reset)
+
+    def start(self) -> None:
+        """Configure and activate where autostart asks for it; raises HalError when that fails."""
+        if not params.read(self, SegmenterParameters).autostart:
+            self.get_logger().info("unconfigured; waiting for a lifecycle manager, as autostart is false")
+            return
+        for trigger in (self.trigger_configure, self.trigger_activate):
+            if trigger() != TransitionCallbackReturn.SUCCESS:
+                raise HalError(f"autostart failed: {self._failure}")
+
+    def stop(self) -> None:
+        """Shut down in order; the open segment is closed if messages can still be published."""
+        if self._finalised:
+            return
+        if self.context.ok():
+            self.trigger_shutdown()
+        elif self._session is not None:
+            self._session.end(publish=False)
+
+    @property
+    def state(self) -> str:
+        """The lifecycle state."""
+        if self._finalised:
+            return "finalized"
+        return "active" if self._session else "inactive" if self._configured else "unconfigured"
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What came in, what became of it and what was published, since activation."""
+        return Counter() if self._session is None else self._session.counters()
+
+    # --- lifecycle ----------------------------------------------------------------------------------------------------
+
+    def on_configure(self, _: LifecycleState) -> TransitionCallbackReturn:
+        """Read the card, verify all hashes, open and prove the backend, latch the vocabulary."""
+        return self._guarded("configure", self._configure, FAILURE, self._release)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start the worker and subscribe."""
+        super().on_activate(state)  # first, so that nothing is published into a disabled publisher
+        disable = super().on_deactivate
+        return self._guarded("activate", self._activate, FAILURE, lambda: disable(state))
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unsubscribe, end the worker and close the open segment."""
+        done = self._guarded("deactivate", self._deactivate)
+        super().on_deactivate(state)
+        return done
+
+    def on_cleanup(self, _: LifecycleState) -> TransitionCallbackReturn:
+        """Let go of the model."""
+        return self._guarded("cleanup", self._release)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Deactivate where active, and let go of all."""
+        done = self._guarded("shutdown", self._shut_down)
+        super().on_shutdown(state)
+        return done
+
+    def on_error(self, _: LifecycleState) -> TransitionCallbackReturn:
+        """Let go of all, so that the node can be configured afresh."""
+        return self._guarded("recover from the error", self._release)
+
+    def _guarded(
+        self,
+        name: str,
+        act: Callable[[], None],
+        refused: TransitionCallbackReturn = ERROR,
+        undo: Callable[[], Any] = lambda: None,
+    ) -> TransitionCallbackReturn:
+        """Run a transition; `refused` is its result for an error that a user can act on.
+
+        Every exception is logged here, because rclpy would turn it into ERROR without a word.
+        """
+        try:
+            act()
+        except HalError as error:
+            self._failure = f"can't {name}: {error}"
+            self.get_logger().error(self._failure)
+            undo()
+            return refused
+        except Exception as error:  # noqa: BLE001
+            self._failure = f"can't {name}: {type(error).__name__}: {error}"
+            self.get_logger().error(f"{self._failure}\n{traceback.format_exc()}")
+            undo()
+            return ERROR
+        return TransitionCallbackReturn.SUCCESS
+
+    def _configure(self) -> None:
+        began_ns = time.perf_counter_ns()
+        parameters = params.read(self, SegmenterParameters)
+        if not parameters.model:
+            raise ConfigError("parameter model is empty: expected the folder of a model bundle")
+        bundle = load_bundle(Path(parameters.model).expanduser())
+        card = bundle.card
+        if parameters.synchroniser == "message_filters":
+            if card.image is None or card.joints is None:
+                raise ConfigError(f"synchroniser is message_filters, but {card.name} takes one stream; expected latest")
+            message_filters()
+        plan = plan_ids(plan_names(parameters.plan), card.vocabulary)
+        to_rgb = rgb_converter(parameters.image_conversion)
+        cv2.setNumThreads(parameters.threads)
+        opened = self._open(bundle, parameters, self._options(parameters))
+        warm_up(card)
+        vocabulary = self.create_publisher(Vocabulary, "~/vocabulary", LATCHED_QOS)
+        vocabulary.publish(serialise(vocabulary_message(card, bundle.sha256)))
+        self._configured = Configured(
+            parameters=parameters,
+            bundle=bundle,
+            opened=opened,
+            to_rgb=to_rgb,
+            labels=self._make_answer_publisher(ActionLabel, "action_label"),
+            boundaries=self._make_answer_publisher(BoundaryEvent, "action_boundary"),
+            tracker=PlanTracker(plan, card) if plan else None,
+            plan_progress=self._make_answer_publisher(PlanProgress, "~/plan_progress") if plan else None,
+            vocabulary=vocabulary,
+        )
+        self.destroy_timer(self._report_timer)
+        self._report_timer = self._make_report_timer()
+        self._failure = ""
+        self.get_logger().info(
+            f"configured {card.name} ({bundle.sha256[:12]}): {len(card.vocabulary)} actions at {card.rate_hz:g} Hz, "
+            f"{opened.words}, in {(time.perf_counter_ns() - began_ns) / 1e9:.1f} s"
+        )
+
+    def _open(self, bundle: Bundle, parameters: SegmenterParameters, options: BackendOptions) -> Opened:
+        backend, reason = self._open_backend(bundle, parameters.backend, options)
+        return Opened(Segmenter(bundle.card, backend), reason, about(backend))
+
+    def _options(self, parameters: SegmenterParameters) -> BackendOptions:
+        return BackendOptions(
+            threads=parameters.threads,
+            providers=provider_names(parameters.providers),
+            precision=parameters.precision,
+            build_on_start=parameters.build_on_start,
+            progress=self._say_progress,
+            warn=self._say_warning,
+            cancelled=lambda: self.is_ending() or not self.context.ok(),
+        )
+
+    def _say_progress(self, line: str) -> None:
+        self.get_logger().info(line)
+        # The report's timer waits, as all callbacks do, until configure is done.
+        self._reporter.publish(f"configuring: {line}", "", params.read(self, SegmenterParameters), None, None)
+
+    def _say_warning(self, line: str) -> None:
+        self.get_logger().warning(line)
+
+    def _activate(self) -> None:
+        ready = self._configured
+        assert ready is not None  # the lifecycle activates only what is configured
+        self._failure = ""
+        self._reopened = self._reopening
+        self._reporter.restart()
+        self._session = Session(self, ready, self._segments, self._on_worker_error)
+        self._first_look = self.create_timer(
+            ready.parameters.image_timeout_s, self._look_once, clock=self._steady_clock
+        )
+        self.get_logger().info(f"active on {' and '.join(self._session.subscriptions.topics)}")
+
+    def _deactivate(self) -> None:
+        session, self._session = self._session, None
+        self._worker_error = None  # its traceback holds on to the backend
+        if session is not None:
+            self.destroy_timer(self._first_look)
+            try:
+                session.end(publish=True)
+            finally:
+                self._segments = session.segments  # a backend that hangs must not make the next one reuse ids
+
+    def _shut_down(self) -> None:
+        self._deactivate()
+        self._release()
+        self._finalised = True
+
+    def _release(self) -> None:
+        """Let go of whatever there is, in any state."""
+        self._deactivate()
+        ready, self._configured = self._configured, None
+        if ready is not None:
+            self.destroy_lifecycle_publisher(ready.labels)
+            self.destroy_lifecycle_publisher(ready.boundaries)
+            if ready.plan_progress is not None:
+                self.destroy_lifecycle_publisher(ready.plan_progress)
+            self.destroy_publisher(ready.vocabulary)
+
+    def _make_answer_publisher(self, kind: Any, topic: str) -> Any:
+        profile = QoSProfile(depth=ANSWER_QOS.depth)
+        options = QoSOverridingOptions.with_default_policies()
+        return self.create_lifecycle_publisher(kind, topic, profile, qos_overriding_options=options)
+
+    def _why_locked(self) -> str:
+        return "" if self._configured is None else "parameters are read at configure: clean the node up first"
+
+    # --- failures and reset -------------------------------------------------------------------------------------------
+
+    def _on_worker_error(self, error: Exception) -> None:
+        """Called in the worker's thread, which ends after it; the executor does the rest."""
+        self._worker_error = error
+        self._worker_failed.trigger()
+
+    def _on_worker_failed(self) -> None:
+        error = self._worker_error
+        if error is None or self._session is None:
+            return
+        self.trigger_deactivate()
+        self._failure = f"deactivated, the model failed: {type(error).__name__}: {error}"
+        trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        self.get_logger().error(f"{self._failure}\n{trace}")
+        self._report()
+        may_mend = isinstance(error, BackendError)
+        del error  # its traceback holds on to the backend
+        if may_mend and self.state == "inactive" and not self._reopened:
+            self._reopen()
+
+    def _reopen(self) -> None:
+        """Open the backend again and become active again, once: a GPU may come back, or auto may find another way.
+
+        The next failure leaves the node inactive, unless somebody else has activated it in the meantime.
+        """
+        assert self._configured is not None
+        # The old backend ends here: a small board has no memory for two.
+        self._configured = ready = replace(self._configured, opened=None)
+        # Nothing is built now: a robot at work does not wait for minutes.
+        options = replace(self._options(ready.parameters), build_on_start=False)
+        try:
+            opened = self._open(ready.bundle, ready.parameters, options)
+        except Exception as error:  # noqa: BLE001  # whatever a broken driver makes of it, the node stays
+            self._configured = replace(ready, why_closed=str(error))
+            self._failure += f"; it can't be opened again: {error}"
+            self.get_logger().error(self._failure)
+            self._report()
+            return
+        self._configured = replace(ready, opened=opened)
+        self.get_logger().warning(f"the backend was opened again: {opened.words}")
+        self._reopening = True
+        try:
+            self.trigger_activate()
+        finally:
+            self._reopening = False
+
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if self._session is None:
+            response.message = f"{self.state}: nothing to reset"
+            return response
+        response.success = self._session.reset()
+        response.message = "fresh state" if response.success else "the model gives no answer"
+        return response
+
+    # --- diagnostics --------------------------------------------------------------------------------------------------
+
+    def _make_report_timer(self) -> Any:
+        # The steady clock: simulated time that stands still must not silence the report that would say so.
+        period_s = params.read(self, SegmenterParameters).diagnostics_period_s
+        return self.create_timer(period_s, self._report, clock=self._steady_clock)
+
+    def _look_once(self) -> None:
+        """Look at the inputs for the first time, image_timeout_s after activation."""
+        if self._first_look is not None:
+            self._first_look.cancel()
+            self._report()
+
+    def _report(self) -> None:
+        parameters = params.read(self, SegmenterParameters)
+        self._reporter.publish(self.state, self._failure, parameters, self._configured, self._session)

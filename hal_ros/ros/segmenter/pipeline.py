@@ -1,0 +1,199 @@
+"""The worker's half of a frame's walk: pixels, step, publish. It owns the model's state: one thread at a time."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hal_ros.bags.answers import boundary_message, label_message, plan_message
+from hal_ros.bags.messages import serialise
+from hal_ros.core import image
+from hal_ros.core.errors import ImageError
+from hal_ros.core.intake import Due
+from hal_ros.core.known_plan import PlanTracker
+from hal_ros.core.segmenter import Segmenter
+from hal_ros.core.types import (
+    ActionEstimate,
+    Backend,
+    BoundaryEstimate,
+    ByteArray,
+    FloatArray,
+    Observation,
+    StepInput,
+    StepOutput,
+)
+from hal_ros.ros.convert import ImageMessage, ToRgb
+from hal_ros.ros.segmenter.inputs import Frame
+
+WINDOW = 600
+"""Newest durations of each stage that percentiles are taken over: a minute at 10 Hz."""
+
+COUNTERS = ("labels", "boundaries", "held_ticks", "unreadable", "overruns")
+
+STAGES = ("wait", "convert", "encode", "step", "publish", "total")
+"""Waiting for the worker; pixels; encoder; step graph, each held tick alone; messages; reception to published."""
+
+
+class Outputs(NamedTuple):
+    """Where serialised answers go."""
+
+    publish_label: Callable[[bytes], None]
+    publish_boundary: Callable[[bytes], None]
+    publish_plan: Callable[[bytes], None] = lambda _: None
+
+
+class Stopwatch:
+    """Durations in ms by stage, over a window; `latency` is from a frame's stamp to its label, on the ROS clock."""
+
+    def __init__(self) -> None:
+        self._windows = {stage: deque[float](maxlen=WINDOW) for stage in (*STAGES, "latency")}
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        """Time the body of a with statement."""
+        start_ns = time.perf_counter_ns()
+        yield
+        self.add(stage, time.perf_counter_ns() - start_ns)
+
+    def add(self, stage: str, duration_ns: int) -> None:
+        """Add one duration."""
+        self._windows[stage].append(duration_ns / 1e6)
+
+    def percentiles(self) -> dict[str, tuple[float, float, float]]:
+        """Return p50, p95 and p99 in ms of each stage that has durations."""
+        copies = {stage: list(window) for stage, window in self._windows.items() if window}
+        return {stage: tuple(np.percentile(values, (50, 95, 99)).tolist()) for stage, values in copies.items()}
+
+
+class TimedBackend:
+    """A backend that tells a stopwatch what its two graphs cost."""
+
+    def __init__(self, backend: Backend, stopwatch: Stopwatch) -> None:
+        self.name = backend.name
+        self._backend = backend
+        self._stopwatch = stopwatch
+
+    def encode(self, image: ByteArray) -> FloatArray:
+        """Return the feature (D,) of one picture."""
+        with self._stopwatch.measure("encode"):
+            return self._backend.encode(image)
+
+    def initial_state(self) -> Any:
+        """Return the state of a stream that has seen nothing."""
+        return self._backend.initial_state()
+
+    def step(self, inputs: StepInput, state: Any) -> tuple[StepOutput, Any]:
+        """Advance the stream by one tick."""
+        with self._stopwatch.measure("step"):
+            return self._backend.step(inputs, state)
+
+
+class Pipeline:
+    """Turns frames into published answers.
+
+    Counters: labels, boundaries (published), held_ticks (stepped without an image), unreadable (images that can't be
+    converted; their ticks are held or lost), overruns (fresh states on a running grid, because more due ticks were lost
+    on the way to the model than can be held). `last_error` is the newest unreadable one's, '' after a good image.
+    """
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        to_rgb: ToRgb,
+        outputs: Outputs,
+        clock_ns: Callable[[], int],
+        tracker: PlanTracker | None = None,
+        segments: int = 0,
+    ) -> None:
+        """Take the parts; with a tracker, each confirmed answer is also placed in the plan.
+
+        Segment ids go on after `segments`.
+        """
+        # All keys from the start: the executor reads these counters while the worker adds to them.
+        self.counters = Counter(dict.fromkeys(COUNTERS, 0))
+        self.stopwatch = Stopwatch()
+        self.last_error = ""
+        self.image_size: tuple[int, int] | None = None  # width, height of the newest image
+        self._card = segmenter.card
+        self._segmenter = Segmenter(segmenter.card, TimedBackend(segmenter.backend, self.stopwatch))
+        self._to_rgb = to_rgb
+        self._outputs = outputs
+        self._clock_ns = clock_ns
+        self._state = self._segmenter.start(segments)
+        self._tracker = tracker
+        self._plan = None if tracker is None else tracker.start()
+        self._newest: Due | None = None
+        self._frame_id = ""
+
+    @property
+    def segments(self) -> int:
+        """How many segments were opened so far: the newest segment_id."""
+        return self._state.segments
+
+    def handle(self, frame: Frame) -> None:
+        """Take one frame all the way to its published label. Raises what the backend raises."""
+        self.stopwatch.add("wait", time.perf_counter_ns() - frame.received_ns)
+        try:
+            with self.stopwatch.measure("convert"):
+                picture = None if frame.message is None else self._picture(frame.message)
+        except ImageError as error:
+            self.counters["unreadable"] += 1
+            self.last_error = str(error)
+            return
+        self.last_error = ""
+        due = frame.due
+        self._count_overrun(due)
+        self._newest, self._frame_id = due, frame.frame_id
+        observation = Observation(due.stamp_ns, due.tick, due.origin_ns, picture, due.joints)
+        estimate, boundaries, self._state = self._segmenter.step(observation, self._state)
+        self.counters["held_ticks"] += estimate.held_ticks
+        with self.stopwatch.measure("publish"):
+            label = label_message(estimate, due, self._card.vocabulary, frame.frame_id)
+            self._outputs.publish_label(serialise(label))
+            self.counters["labels"] += 1
+            self._publish(boundaries)
+            self._follow_plan(estimate, due.origin_ns)
+        self.stopwatch.add("total", time.perf_counter_ns() - frame.received_ns)
+        self.stopwatch.add("latency", self._clock_ns() - due.stamp_ns)
+
+    def finish(self) -> None:
+        """Close the open segment and start a fresh stream; segment ids go on."""
+        self.close()
+        self._state = self._segmenter.start(self._state.segments)
+        self._plan = None if self._tracker is None else self._tracker.start()
+
+    def close(self) -> None:
+        """Close the open segment: the last that a pipeline does, also when its backend is gone."""
+        newest_ns = 0 if self._newest is None else self._newest.stamp_ns
+        self._publish(self._segmenter.close(self._state, newest_ns))
+
+    def _follow_plan(self, estimate: ActionEstimate, origin_ns: int) -> None:
+        if self._tracker is None or self._plan is None:
+            return
+        progress, self._plan = self._tracker.follow(estimate, origin_ns, self._plan)
+        if progress is not None:
+            self._outputs.publish_plan(serialise(plan_message(progress, self._card.vocabulary, self._frame_id)))
+
+    def _count_overrun(self, due: Due) -> None:
+        before = self._newest
+        if before is not None and before.origin_ns == due.origin_ns:
+            self.counters["overruns"] += due.tick - before.tick - 1 > self._card.max_held_ticks
+
+    def _picture(self, message: ImageMessage) -> ByteArray:
+        spec = self._card.image
+        assert spec is not None  # the intake lets no image through without it
+        rgb = self._to_rgb(message)
+        height, width = rgb.shape[:2]
+        self.image_size = (width, height)
+        return image.to_input(rgb, spec)
+
+    def _publish(self, boundaries: tuple[BoundaryEstimate, ...]) -> None:
+        for boundary in boundaries:
+            message = boundary_message(boundary, self._card.vocabulary, self._frame_id)
+            self._outputs.publish_boundary(serialise(message))
+            self.counters["boundaries"] += 1

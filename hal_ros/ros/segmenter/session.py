@@ -1,0 +1,131 @@
+"""What lives while the segmenter is active: subscriptions, worker and pipeline, joined."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.lifecycle import LifecycleNode
+
+from hal_ros.core.errors import BackendError
+from hal_ros.core.known_plan import PlanTracker
+from hal_ros.core.segmenter import Segmenter
+from hal_ros.ros.convert import ToRgb
+from hal_ros.ros.params import SegmenterParameters
+from hal_ros.ros.segmenter.inputs import Frame, Inputs
+from hal_ros.ros.segmenter.pipeline import Outputs, Pipeline
+from hal_ros.ros.segmenter.subscriptions import Subscriptions
+from hal_ros.runtime.card import Bundle
+from hal_ros.runtime.worker import Worker
+
+STOP_TIMEOUT_S = 5.0
+RESET_TIMEOUT_S = 1.0
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A backend at work."""
+
+    segmenter: Segmenter
+    reason: str  # why this backend
+    about: Mapping[str, str]  # what the backend says of itself
+
+    @property
+    def words(self) -> str:
+        """Which backend, and why."""
+        return f"{self.segmenter.backend.name} ({self.reason})"
+
+
+@dataclass(frozen=True)
+class Configured:
+    """What lives from configure to cleanup."""
+
+    parameters: SegmenterParameters
+    bundle: Bundle
+    opened: Opened | None  # None: it failed at work, and has not been opened again
+    to_rgb: ToRgb
+    labels: Any  # lifecycle publishers
+    boundaries: Any
+    tracker: PlanTracker | None
+    plan_progress: Any  # None without a plan
+    vocabulary: Any  # plain publisher: what it latched holds while the node is inactive, too
+    why_closed: str = ""  # why there is no backend
+
+
+class Alarm:
+    """Hands the worker's error on, until it is switched off.
+
+    The worker holds this instead of the session, which holds the worker: in a circle both would wait for the garbage
+    collector, and with them the state on the device.
+    """
+
+    def __init__(self, on_error: Callable[[Exception], None]) -> None:
+        self.off = False
+        self._on_error = on_error
+
+    def __call__(self, error: Exception) -> None:
+        """Called in the worker's thread."""
+        if not self.off:
+            self._on_error(error)
+
+
+class Session:
+    """One activation. All methods are for the executor's thread; `on_error` is called in the worker's."""
+
+    def __init__(
+        self, node: LifecycleNode, ready: Configured, segments: int, on_error: Callable[[Exception], None]
+    ) -> None:
+        """Subscribe and start; segment ids go on after `segments`.
+
+        Raises ConfigError, and BackendError when there is no backend.
+        """
+        if ready.opened is None:
+            advice = "when that is mended, clean the node up and configure it again"
+            raise BackendError(f"there is no backend: {ready.why_closed}; {advice}")
+        card = ready.bundle.card
+        outputs = Outputs(ready.labels.publish, ready.boundaries.publish)
+        if ready.plan_progress is not None:
+            outputs = outputs._replace(publish_plan=ready.plan_progress.publish)
+        self.since_ns = time.perf_counter_ns()
+        segmenter, clock = ready.opened.segmenter, node.get_clock()
+        self.pipeline = Pipeline(
+            segmenter, ready.to_rgb, outputs, lambda: int(clock.now().nanoseconds), ready.tracker, segments
+        )
+        self._alarm = Alarm(on_error)
+        self._worker = Worker[Frame](self.pipeline.handle, self._alarm, "segmenter")
+        self.inputs = Inputs(card, self._worker.put)
+        self.subscriptions = Subscriptions(node, card, ready.parameters, self.inputs)
+        self._worker.start()
+
+    def counters(self) -> Counter[str]:
+        """Return all counters since activation."""
+        merged = Counter(self.inputs.counters)
+        merged.update(self.pipeline.counters)
+        merged["overwritten"] = self._worker.overwritten
+        return merged
+
+    def reset(self) -> bool:
+        """Close the open segment and start afresh with the next image; false when the model gives no answer."""
+        self.inputs.reset()
+        self.inputs.counters["discarded"] += self._worker.discard()
+        return self._worker.call(self.pipeline.finish, RESET_TIMEOUT_S)
+
+    @property
+    def segments(self) -> int:
+        """How many segments were opened so far."""
+        return self.pipeline.segments
+
+    def end(self, publish: bool) -> None:
+        """Unsubscribe, end the worker and, with `publish`, close the open segment.
+
+        Raises BackendError when the backend does not return.
+        """
+        self._alarm.off = True  # a backend that hangs and fails later must not end the next session
+        self.subscriptions.destroy()
+        if not self._worker.stop(STOP_TIMEOUT_S):
+            raise BackendError(f"the backend did not return within {STOP_TIMEOUT_S} s")
+        if publish:
+            self.pipeline.close()

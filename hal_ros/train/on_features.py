@@ -1,0 +1,180 @@
+"""`hal train` on a folder of feature vectors in one of the field's layouts: labels, student, scores on its test clips.
+
+There is no robot behind such vectors, so there is no bundle for the node: what comes out are the checkpoint, the
+aligned labels and the predictions, one file a clip and one label a frame, as the layouts themselves have it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hal_ros.core.errors import DatasetError
+
+if TYPE_CHECKING:
+    from hal_ros.core.types import DecoderSpec
+    from hal_ros.datasets.clips import Clip
+    from hal_ros.datasets.formats.layouts import Dataset
+    from hal_ros.labels.files import Labels
+    from hal_ros.metrics.answer_files import ClipAnswers
+    from hal_ros.nn.hal import CausalHal
+    from hal_ros.train.config import TrainConfig
+
+TRAIN, VALIDATION, TEST = "train", "val", "test"
+ALIGNED, PREDICTIONS = "aligned", "predictions"
+TABLE_WIDTH = 100
+
+
+@dataclass(frozen=True)
+class Course:
+    """One run: what was read, and where its results go."""
+
+    config: TrainConfig
+    dataset: Dataset
+    training: list[Clip]
+    validation: list[Clip]
+    folder: Path
+
+
+def run(config: TrainConfig, folder: Path | None) -> int:
+    """Train on the split's training clips, choose on held-out ones, and score the test clips where there are some."""
+    from hal_ros.labels.files import load_labels
+    from hal_ros.train.chain import train_on_clips
+    from hal_ros.train.clips import Columns, SeenClips
+
+    course = _read(config, folder)
+    width, actions = course.training[0].inputs.shape[1], len(course.dataset.vocabulary)
+    print(
+        f"run {course.folder}: {len(course.training)} training, {len(course.validation)} held-out clips, {width} values"
+    )
+    taught, held_out = SeenClips(course.training, {}), SeenClips(course.validation, {})
+    trained = train_on_clips(config, actions, Columns(0, width), taught, held_out, course.folder)
+    print(f"best epoch {trained.epoch + 1}: {trained.accuracy:.4f} of held-out ticks right (lagged head)")
+    labels = load_labels(course.folder)
+    _write_labels(course, ALIGNED, TRAIN, {**labels.training, **labels.validation})
+    if test := [_at_rate(clip, config) for clip in course.dataset.subsets.get(TEST, ())]:
+        decoder, temperatures = _decoder(course, trained.model, labels)
+        _score(course, [_answers(trained.model, clip, temperatures) for clip in test], decoder)
+    return 0
+
+
+# --- what is read -----------------------------------------------------------------------------------------------------
+
+
+def _read(config: TrainConfig, folder: Path | None) -> Course:
+    from hal_ros.datasets.formats.layouts import read_dataset
+    from hal_ros.train.config import TRANSCRIPTS
+
+    data = config.data
+    weak = config.supervision == TRANSCRIPTS
+    dataset = read_dataset(Path(data.folder), data.split, data.layout, data.orientation, derive_transcripts=weak)
+    for note in dataset.notes:
+        print(note)
+    if weak and (bare := sum(not clip.transcript for clip in dataset.subsets[TRAIN])):
+        print(f"{bare} training clips without a transcript are left out")
+    training = [_at_rate(clip, config) for clip in dataset.subsets[TRAIN] if clip.transcript or not weak]
+    validation = [_at_rate(clip, config) for clip in dataset.subsets.get(VALIDATION, ()) if clip.transcript or not weak]
+    if not validation:
+        training, validation = _held_out(training, data.validation)
+    return Course(config, dataset, training, validation, folder or _run_folder(config, [*training, *validation]))
+
+
+def _at_rate(clip: Clip, config: TrainConfig) -> Clip:
+    from hal_ros.datasets.formats.layouts import subsample
+
+    return subsample(clip, config.data.stride)
+
+
+def _held_out(clips: list[Clip], share: float) -> tuple[list[Clip], list[Clip]]:
+    """Return training clips and every n-th of them, one at least, to choose epoch and decoder by."""
+    if len(clips) < 2:
+        raise DatasetError(f"{len(clips)} training clips can be used; expected two or more, one of them to be held out")
+    every = max(2, round(1 / share))
+    chosen = set(range(every - 1, len(clips), every)) or {len(clips) - 1}
+    kept = [clip for index, clip in enumerate(clips) if index not in chosen]
+    return kept, [clips[index] for index in sorted(chosen)]
+
+
+def _run_folder(config: TrainConfig, clips: Sequence[Clip]) -> Path:
+    """Return runs/<name>-<hash>, of the settings and of every clip's length, first and last values."""
+    from hal_ros.train.stages import settings_sha256
+
+    digest = hashlib.sha256(settings_sha256(config).encode())
+    for clip in clips:
+        digest.update(f"{clip.name} {clip.inputs.shape} {clip.transcript}".encode())
+        digest.update(clip.inputs[:1].tobytes() + clip.inputs[-1:].tobytes())
+    return Path("runs") / f"{config.name}-{digest.hexdigest()[:8]}"
+
+
+# --- what is said -----------------------------------------------------------------------------------------------------
+
+
+def _decoder(course: Course, model: CausalHal, labels: Labels) -> tuple[DecoderSpec, tuple[float, float]]:
+    """Return the decoder and the temperatures that the held-out clips choose."""
+    from hal_ros.train.decoding import best_of_each_kind, calibrated, fit_both_temperatures
+    from hal_ros.train.loop import answer
+    from hal_ros.train.priors import fit_priors
+
+    lag_ticks, held_out = course.config.data.lag_ticks, course.validation
+    answers = [answer(model, clip) for clip in held_out]
+    right = [labels.validation[clip.name] for clip in held_out]
+    temperatures = fit_both_temperatures(answers, right, lag_ticks)
+    taught, orders = [labels.training[c.name] for c in course.training], [c.transcript for c in course.training]
+    priors = fit_priors(taught, orders, model.config.actions)
+    answers = [calibrated(one, temperatures) for one in answers]
+    kind, orders = course.config.decoder, [clip.transcript for clip in held_out]
+    chosen = best_of_each_kind(answers, right, orders, lag_ticks, (kind,), priors)[kind]
+    print(f"on the held-out clips: {chosen}")
+    return chosen.decoder, temperatures
+
+
+def _answers(model: CausalHal, clip: Clip, temperatures: tuple[float, float]) -> ClipAnswers:
+    import numpy as np
+
+    from hal_ros.metrics.answer_files import ClipAnswers
+    from hal_ros.train.decoding import calibrated
+    from hal_ros.train.loop import answer
+
+    said = calibrated(answer(model, clip), temperatures)
+    nothing = np.zeros(0, np.int64)
+    return ClipAnswers(clip.name, clip.actions, nothing, clip.transcript, *said)
+
+
+def _score(course: Course, clips: Sequence[ClipAnswers], decoder: DecoderSpec) -> None:
+    """Print the test clips' scores and write what was said of them."""
+    from rich.console import Console
+
+    from hal_ros.experiments.rows import results_table
+    from hal_ros.metrics.decoded import score_clips, streams
+    from hal_ros.metrics.predictions import CONFIRMED
+    from hal_ros.metrics.scores import Row
+
+    data = course.config.data
+    period_ns = round(1e9 / data.rate_hz)
+    said = [streams(clip, {CONFIRMED: decoder}, data.lag_ticks, period_ns) for clip in clips]
+    rows = [
+        Row(course.config.name, course.config.supervision, TEST, output, metric, value, None, 1)
+        for output, metrics in score_clips(clips, said, period_ns).items()
+        for metric, value in metrics.items()
+    ]
+    Console(width=TABLE_WIDTH).print(results_table(TEST, rows))
+    confirmed = {clip.name: one[CONFIRMED].labels for clip, one in zip(clips, said, strict=True)}
+    _write_labels(course, PREDICTIONS, TEST, confirmed)
+
+
+def _write_labels(course: Course, kind: str, subset: str, labels: Mapping[str, Any]) -> None:
+    """Write <run>/<kind>/<clip>.txt, one action's name a frame."""
+    from hal_ros.datasets.formats.layouts import to_full_length
+
+    folder, vocabulary, stride = course.folder / kind, course.dataset.vocabulary, course.config.data.stride
+    folder.mkdir(parents=True, exist_ok=True)
+    subsets = (subset, VALIDATION) if subset == TRAIN else (subset,)
+    for clip in (clip for name in subsets for clip in course.dataset.subsets.get(name, ())):
+        if clip.name in labels:
+            full = to_full_length(labels[clip.name], clip.ticks, stride, take="previous")
+            text = "".join(f"{vocabulary[action]}\n" for action in full)
+            (folder / f"{clip.name}.txt").write_text(text, encoding="utf-8")
+    print(f"{folder}: {len(labels)} clips, one label a frame")

@@ -1,0 +1,69 @@
+"""Laws of the gripper-and-speed rule."""
+
+import numpy as np
+import pytest
+
+from hal_ros.baselines import gripper_rule
+from hal_ros.core.errors import DatasetError
+from hal_ros.core.types import NO_ACTION
+
+JOINTS = 3  # two of the arm, then the gripper
+REACH, CARRY, RETREAT = 0, 1, 2
+
+
+def recording(seed, ticks=60):
+    """Reach with the gripper open, close it and carry, open it and retreat; rests are seen as speed minima."""
+    random = np.random.default_rng(seed)
+    labels = np.repeat([REACH, CARRY, RETREAT], ticks // 3)
+    joints = np.zeros((ticks, 3 * JOINTS), np.float32)
+    joints[:, 2] = np.where(labels == CARRY, 0.0, 1.0)  # gripper position
+    joints[:, 3:5] = 1.0 + 0.05 * random.normal(size=(ticks, 2))  # arm velocity
+    return joints, np.ones_like(joints), labels
+
+
+def test_it_learns_what_the_gripper_tells():
+    rule = gripper_rule.train([recording(seed) for seed in range(3)], gripper=2)
+    joints, valid, labels = recording(9)
+    assert np.array_equal(rule.predict(joints, valid), labels)
+
+
+def test_what_comes_later_changes_nothing_before():
+    rule = gripper_rule.train([recording(seed) for seed in range(3)], gripper=2)
+    joints, valid, _ = recording(9)
+    changed = joints.copy()
+    changed[30:, 2] = 1 - changed[30:, 2]
+    assert np.array_equal(rule.predict(changed, valid)[:30], rule.predict(joints, valid)[:30])
+    assert not np.array_equal(rule.predict(changed, valid)[30:], rule.predict(joints, valid)[30:])
+
+
+def test_a_rest_begins_a_new_piece():
+    thresholds = gripper_rule.Thresholds(open_above=0.6, closed_below=0.4, rest_below=0.2, moving_above=0.5)
+    joints, valid, _ = recording(0)
+    joints[10:13, 3:5] = 0
+    found = gripper_rule.contexts(joints, valid, 2, thresholds)
+    assert found[9] == gripper_rule.Context(False, "start", 0, True)
+    assert found[10] == gripper_rule.Context(False, "rest", 1, False)
+    assert found[13] == gripper_rule.Context(False, "rest", 1, True)
+    assert found[20] == gripper_rule.Context(True, "close", 0, True)
+    assert found[40].began_by == "open"
+
+
+def test_missing_joints_keep_their_last_value():
+    rule = gripper_rule.train([recording(seed) for seed in range(3)], gripper=2)
+    joints, valid, labels = recording(9)
+    joints[25:30], valid[25:30] = 0, 0
+    assert np.array_equal(rule.predict(joints, valid), labels)
+
+
+def test_without_annotation_it_refuses():
+    joints, valid, labels = recording(0)
+    with pytest.raises(DatasetError, match="annotated"):
+        gripper_rule.train([(joints, valid, np.full_like(labels, NO_ACTION))], 2)
+    with pytest.raises(DatasetError, match="annotated"):
+        gripper_rule.train([], 2)
+
+
+def test_the_gripper_is_found_by_name():
+    assert gripper_rule.gripper_index(["finger_joint", "a", "b"]) == 0
+    assert gripper_rule.gripper_index(["a", "b", "Gripper"]) == 2
+    assert gripper_rule.gripper_index(["a", "b"]) == 1

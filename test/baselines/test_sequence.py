@@ -1,0 +1,161 @@
+"""Laws of the sequence baselines: causality, step parity, receptive fields, missing values."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+
+from hal_ros.baselines.causal_asformer import CausalAsFormer
+from hal_ros.baselines.causal_tcn import CausalTcn
+from hal_ros.baselines.gru import GruModel
+from hal_ros.baselines.ms_tcn import MsTcn
+from hal_ros.baselines.sequence import LAGGED, NOW
+
+F, K, LAG = 5, 3, 2
+CAUSAL = {
+    "gru": lambda: GruModel(F, K, width=8),
+    "causal_tcn": lambda: CausalTcn(F, K, width=8, layers=3, stages=2),
+    "causal_asformer": lambda: CausalAsFormer(F, K, width=8, layers=3, stages=3),
+}
+ALL = {**CAUSAL, "ms_tcn": lambda: MsTcn(F, K, LAG, width=8, layers=3, stages=2)}
+
+
+def make(kind):
+    torch.manual_seed(3)
+    return ALL[kind]().eval()
+
+
+def clips(batch, ticks, seed=0):
+    return torch.randn(batch, ticks, F, generator=torch.Generator().manual_seed(seed))
+
+
+def answers(model, inputs):
+    with torch.no_grad():
+        return model(inputs, torch.ones(inputs.shape[:2]))
+
+
+def change_by_the_future(model, ticks=70, now=40):
+    """How much answers up to `now` change when everything behind it does."""
+    before = clips(2, ticks)
+    after = before.clone()
+    after[:, now + 1 :] = clips(2, ticks, seed=1)[:, now + 1 :]
+    moved = answers(model, before) - answers(model, after)
+    return float(moved[:, :, : now + 1].abs().max())
+
+
+@pytest.mark.parametrize("kind", CAUSAL)
+def test_what_comes_later_changes_nothing(kind):
+    assert change_by_the_future(make(kind)) == 0
+
+
+def test_what_comes_later_changes_the_offline_answers():
+    assert change_by_the_future(make("ms_tcn")) > 1e-3
+
+
+def streamed(model, inputs, chunk, forget=False):
+    parts, state = [], model.initial_state(len(inputs))
+    with torch.no_grad():
+        for start in range(0, inputs.shape[1], chunk):
+            logits, after = model.advance(inputs[:, start : start + chunk], state)
+            state = state if forget else after
+            parts.append(logits)
+    return torch.cat(parts, 2)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 50])
+@pytest.mark.parametrize("kind", CAUSAL)
+def test_steps_and_chunks_equal_the_sequence(kind, chunk):
+    model, inputs = make(kind), clips(2, 150)
+    assert torch.allclose(streamed(model, inputs, chunk), answers(model, inputs), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", CAUSAL)
+def test_steps_without_the_state_differ(kind):
+    model, inputs = make(kind), clips(2, 150)
+    assert not torch.allclose(streamed(model, inputs, 1, forget=True), answers(model, inputs), atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", CAUSAL)
+def test_the_state_does_not_grow(kind):
+    model = make(kind)
+    shapes = [tensor.shape for tensor in model.initial_state()]
+    state = model.initial_state()
+    for ticks in (1, 3, 200):
+        state = model.advance(clips(1, ticks), state)[1]
+        assert [tensor.shape for tensor in state] == shapes
+
+
+@pytest.mark.parametrize("kind", ["causal_tcn", "causal_asformer"])
+def test_an_answer_depends_on_its_receptive_field_and_on_nothing_before(kind):
+    model = make(kind)
+    field = model.receptive_field_ticks
+    inputs = clips(1, field + 10).requires_grad_()
+    model(inputs, torch.ones(1, field + 10))[-1, 0, -1].sum().backward()
+    felt = inputs.grad[0].abs().sum(1) > 0
+    assert felt[-field:].any()
+    assert felt[-field]  # the oldest tick of the field counts
+    assert not felt[:-field].any()
+
+
+def test_the_offline_field_is_centred():
+    model = make("ms_tcn")
+    reach = model.reach_ticks
+    inputs = clips(1, 2 * reach + 21).requires_grad_()
+    now = reach + 10
+    model(inputs, torch.ones(inputs.shape[:2]))[-1, 0, now, NOW].sum().backward()
+    felt = torch.nonzero(inputs.grad[0].abs().sum(1))[:, 0]
+    assert (int(felt[0]), int(felt[-1])) == (now - reach, now + reach)
+    assert model.receptive_field_ticks == 2 * reach + 1
+
+
+def test_the_gru_promises_no_field():
+    assert make("gru").receptive_field_ticks is None
+
+
+def test_the_offline_lagged_head_repeats_what_was_said_of_that_tick():
+    said = answers(make("ms_tcn"), clips(1, 20))
+    assert torch.equal(said[:, :, LAG:, LAGGED], said[:, :, :-LAG, NOW])
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_padding_behind_the_end_changes_nothing(kind):
+    model, inputs = make(kind), clips(1, 30)
+    padded = torch.cat([inputs, 100 * torch.ones(1, 25, F)], 1)
+    mask = torch.cat([torch.ones(1, 30), torch.zeros(1, 25)], 1)
+    with torch.no_grad():
+        assert torch.allclose(model(padded, mask)[:, :, :30], answers(model, inputs), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_missing_value_counts_as_the_mean(kind):
+    model, inputs = make(kind), clips(1, 20)
+    model.standardise_by(torch.arange(F).float().numpy(), torch.full((F,), 2.0).numpy())
+    inputs[0, 4, 1], inputs[0, 9, 2] = float("nan"), float("inf")
+    filled = inputs.clone()
+    filled[0, 4, 1], filled[0, 9, 2] = 1.0, 2.0
+    said = answers(model, inputs)
+    assert torch.isfinite(said).all()
+    assert torch.equal(said, answers(model, filled))
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_shapes_parameters_and_one_tick(kind):
+    model = make(kind)
+    said = answers(model, clips(2, 1))
+    assert said.shape[1:] == (2, 1, 2, K)
+    assert torch.isfinite(said).all()
+    assert model.parameter_count == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_input_dropout_takes_whole_columns_away_in_training_alone(kind):
+    model = make(kind)
+    model.drop_inputs.p = 0.5
+    inputs = clips(1, 20)
+    assert torch.equal(answers(model, inputs), answers(model, inputs))
+    shown = model.train().standard(inputs)[0]
+    away = (shown == 0).all(0)
+    assert ((shown == 0).any(0) == away).all()

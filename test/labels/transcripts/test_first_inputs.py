@@ -1,0 +1,87 @@
+"""What the first labels are found on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from synthetic_tracks import ACTIONS, SETTINGS, make_tracks
+from synthetic_tracks import GRID as SYNTHETIC
+
+from hal_ros.datasets.tracks import Track
+from hal_ros.experiments import stages as table_chain
+from hal_ros.labels.transcripts.first_inputs import first_look_clips
+from hal_ros.train import chain
+from hal_ros.train.config import config_from_mapping
+
+GRID = (6, 5, 3)
+
+
+def make_track(name: str, joints_known: float) -> Track:
+    random = np.random.default_rng(len(name))
+    feature = random.normal(size=(9, 90)).astype(np.float16)
+    valid = np.full((9, 6), joints_known, np.float32)
+    lit = np.array([1, 1, 0, 1, 1, 1, 1, 1, 1], np.float32)
+    return Track(name, feature, lit, np.ones((9, 6), np.float32), valid, np.zeros(9, np.int64), (0,))
+
+
+def test_joints_are_enough_and_unknown_ones_are_missing():
+    clips = first_look_clips([make_track("a", 1.0), make_track("bb", 0.0)], GRID)
+    assert clips[0].inputs.shape == (9, 6)
+    assert (clips[0].inputs == 1).all()
+    assert np.isnan(clips[1].inputs).all()
+    assert clips[0].transcript == (0,)
+
+
+@pytest.mark.parametrize(("known", "width"), [((1.0, 0.0), 6), ((0.0, 1.0), 4 * 4 * 3)])
+def test_what_the_training_tracks_have_decides_for_all_splits(known, width):
+    training, validation = [make_track("a", known[0])], [make_track("bb", known[1])]
+    for part in (training, validation):
+        (clip,) = first_look_clips(part, GRID, training=training)
+        assert clip.inputs.shape == (9, width)
+
+
+class StopError(Exception):
+    """What the test wanted to see was there."""
+
+
+@pytest.mark.parametrize("blind", ["training", "validation"])
+def test_both_callers_let_the_training_tracks_decide(monkeypatch, tmp_path, blind):
+    def first_labels(clips, _):
+        widths.append([clip.inputs.shape[1] for clip in clips])
+        raise StopError
+
+    widths: list[list[int]] = []
+    monkeypatch.setattr(chain.first, "first_labels", first_labels)
+    monkeypatch.setattr(table_chain, "first_labels", first_labels)
+    splits = {"train": make_tracks(1, 0), "validation": make_tracks(1, 1)}
+    name = "train" if blind == "training" else blind
+    splits[name] = [track._replace(joints_valid=np.zeros_like(track.joints_valid)) for track in splits[name]]
+    monkeypatch.setattr(table_chain, "_tracks", lambda *_: splits)
+    for module in (chain, table_chain):
+        monkeypatch.setattr(module, "grid_of", lambda _: SYNTHETIC)
+    config = config_from_mapping({**SETTINGS, "supervision": "transcripts"})
+    with pytest.raises(StopError):
+        chain.train_on_tracks(config, ACTIONS, splits["train"], splits["validation"], tmp_path, lambda _: None)
+    with pytest.raises(StopError):
+        table_chain.first({"vocabulary": "abcd", "config": SETTINGS}, {}, {}, tmp_path)
+    assert widths == [[16, 16] if blind == "training" else [6, 6]] * 2
+
+
+def test_without_joints_pictures_are_pooled_once(tmp_path):
+    tracks = [make_track("a", 0.0), make_track("bb", 0.0)]
+    clips = first_look_clips(tracks, GRID, tmp_path)
+    assert clips[0].inputs.shape == (9, 4 * 4 * 3)
+    assert np.isnan(clips[0].inputs[2]).all()
+    whole = tracks[0].feature[0].astype(np.float32).reshape(6, 5, 3)
+    np.testing.assert_allclose(clips[0].inputs[0][:3], whole[:1, :1].mean((0, 1)), atol=1e-6)
+    np.testing.assert_allclose(clips[0].inputs[0][-3:], whole[4:, 3:].mean((0, 1)), atol=1e-6)
+    (kept,) = tmp_path.iterdir()
+    again = first_look_clips(tracks, GRID, tmp_path)
+    np.testing.assert_array_equal(again[1].inputs, clips[1].inputs)
+    changed = [tracks[0]._replace(feature=tracks[0].feature + 1), tracks[1]]
+    first_look_clips(changed, GRID, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    assert kept.exists()

@@ -1,0 +1,116 @@
+"""The first labels: found from transcripts alone, better than equal shares, and defined where data are odd."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from synthetic_clips import ACTIONS, FEATURES, accuracy, make_clips
+
+from hal_ros.core.errors import DatasetError
+from hal_ros.datasets.clips import Clip
+from hal_ros.labels.transcripts import first_labels as module
+from hal_ros.labels.transcripts.durations import place
+from hal_ros.labels.transcripts.first_labels import first_labels
+
+
+def equal_shares(clips):
+    return {c.name: np.array(c.transcript)[np.arange(c.ticks) * len(c.transcript) // c.ticks] for c in clips}
+
+
+def test_transcripts_alone_find_the_changes():
+    clips = make_clips(30)
+    found = first_labels(clips, ACTIONS)
+    assert accuracy(found.hard, clips) > 0.92 > 0.88 > accuracy(equal_shares(clips), clips)
+    assert found.durations.mean == pytest.approx(18, rel=0.15)
+    for clip in clips:
+        assert found.soft[clip.name].shape == (clip.ticks, ACTIONS)
+        np.testing.assert_allclose(found.soft[clip.name].sum(1), 1, atol=1e-5)
+        assert found.hard[clip.name][[0, -1]].tolist() == [clip.transcript[0], clip.transcript[-1]]
+
+
+def test_annotations_are_not_looked_at():
+    clips = make_clips(6)
+    blind = [clip._replace(actions=np.full(clip.ticks, 3)) for clip in clips]
+    for name, labels in first_labels(clips, ACTIONS).hard.items():
+        np.testing.assert_array_equal(labels, first_labels(blind, ACTIONS).hard[name])
+
+
+def test_odd_data_have_odd_labels_and_no_failure():
+    clips = make_clips(4)
+    broken = clips[0].inputs.copy()
+    broken[:, 0], broken[:, 1], broken[5] = np.nan, 7.0, np.inf
+    one = Clip("one frame", clips[0].inputs[:1], clips[0].actions[:1], (2,))
+    crowded = Clip("more actions than ticks", clips[0].inputs[:3], clips[0].actions[:3], (0, 1, 2, 3, 0))
+    repeated = clips[1]._replace(name="repeated", transcript=tuple(np.repeat(clips[1].transcript, 2).tolist()))
+    everything = [clips[0]._replace(inputs=broken), *clips[1:], one, crowded, repeated]
+    found = first_labels(everything, ACTIONS + 2)  # and two actions that never occur
+    for clip in everything:
+        assert np.isfinite(found.soft[clip.name]).all()
+        assert len(found.hard[clip.name]) == clip.ticks
+    assert found.hard["one frame"].tolist() == [2]
+    for width in (FEATURES, 70):
+        constant = [clip._replace(inputs=np.ones((clip.ticks, width))) for clip in clips]
+        assert all(np.isfinite(soft).all() for soft in first_labels(constant, ACTIONS).soft.values())
+
+
+@pytest.mark.parametrize(
+    ("clip", "message"),
+    [
+        (Clip("a", np.zeros((5, 2)), np.zeros(5, np.int64), ()), "clip a has an empty transcript"),
+        (Clip("a", np.zeros((5, 2)), np.zeros(5, np.int64), (0, 9)), "clip a: transcript holds action 9"),
+        (Clip("a", np.zeros((0, 2)), np.zeros(0, np.int64), (0,)), "clip a has no ticks"),
+    ],
+)
+def test_what_can_not_be_laid_is_refused_by_name(clip, message):
+    with pytest.raises(DatasetError, match=message):
+        first_labels([clip], ACTIONS)
+
+
+def test_a_short_clip_beside_long_ones_keeps_all_its_actions(monkeypatch):
+    (short,) = make_clips(1, segments=6)
+    short = short._replace(inputs=short.inputs[::3], actions=short.actions[::3])  # about 40 ticks
+    long = [
+        clip._replace(inputs=np.repeat(clip.inputs, 37, 0), actions=np.repeat(clip.actions, 37))
+        for clip in make_clips(6, seed=1, segments=6)  # about 4000 ticks each
+    ]
+    sizes = []
+
+    def watched(scores, *more):
+        sizes.append(len(scores))
+        return place(scores, *more)
+
+    monkeypatch.setattr(module, "place", watched)
+    found = first_labels([short, *long], ACTIONS)
+    assert [action for action, _ in itertools.groupby(found.hard[short.name])] == list(short.transcript)
+    assert accuracy({short.name: found.hard[short.name]}, [short]) > 0.8
+    assert 2 * len(short.transcript) <= sizes[0] <= short.ticks
+    assert max(sizes) < 2 * module.STEPS * len(short.transcript)  # it makes nobody else's grid finer
+
+
+def test_ticks_of_a_finer_grid_count_as_much_as_others():
+    """Durations come out in ticks whatever the grid of a clip: here one half of the clips has a finer one."""
+    slow = make_clips(10)
+    slow = [
+        clip._replace(
+            name=f"slow-{clip.name}", inputs=np.repeat(clip.inputs, 12, 0), actions=np.repeat(clip.actions, 12)
+        )
+        for clip in slow
+    ]
+    quick = make_clips(10, seed=1)
+    found = first_labels([*slow, *quick], ACTIONS)
+    lengths = [len(list(ticks)) for hard in found.hard.values() for _, ticks in itertools.groupby(hard)]
+    assert found.durations.mean.mean() == pytest.approx(np.mean(lengths), rel=0.1)
+
+
+@pytest.mark.parametrize("width", [FEATURES, 70])
+def test_one_tick_alone_is_labelled(width):
+    one = Clip("one frame", np.ones((1, width)), np.zeros(1, np.int64), (2,))
+    found = first_labels([one], ACTIONS)
+    assert found.hard["one frame"].tolist() == [2]
+    assert found.soft["one frame"].tolist() == [[0, 0, 1, 0]]
+    assert np.isfinite(found.durations).all()

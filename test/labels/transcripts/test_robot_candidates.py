@@ -1,0 +1,89 @@
+"""Which ticks of a robot's joints are offered as boundaries."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hal_ros.core.errors import DatasetError
+from hal_ros.labels.transcripts.robot_candidates import gripper_events, robot_candidates, speed_minima
+
+
+def recording(ticks=60):
+    """Return joints and flags (T, 9) of two arm joints and a gripper: rest around tick 20, closed from 25 to 44."""
+    joints = np.zeros((ticks, 9))
+    time = np.arange(ticks)
+    joints[:, 3] = np.clip(np.abs(time - 20) / 4.0, 0.0, 1.0)  # speed of the first joint
+    joints[:, 2] = np.where((time >= 25) & (time < 45), 0.0, 0.08)
+    return joints, np.ones_like(joints)
+
+
+def test_events_and_rests_are_offered():
+    joints, there = recording()
+    assert robot_candidates(joints, there, 2).tolist() == [20, 25, 45]
+    assert robot_candidates(joints, there, -1).tolist() == [20, 25, 45]
+    assert robot_candidates(joints.astype(np.float32), there, 2).dtype == np.int64
+
+
+@given(scale=st.floats(1e-3, 1e3), offset=st.floats(-5, 5))
+def test_units_do_not_matter(scale, offset):
+    joints, there = recording()
+    changed = joints * scale
+    changed[:, :3] += offset
+    assert robot_candidates(changed, there, 2).tolist() == [20, 25, 45]
+
+
+@pytest.mark.parametrize("as_nan", [True, False])
+def test_missing_values_keep_the_last_one(as_nan):
+    joints, there = recording()
+    for ticks in (slice(0, 3), slice(30, 35)):
+        if as_nan:
+            joints[ticks] = np.nan
+        else:
+            joints[ticks], there[ticks] = 99.0, 0.0
+    assert robot_candidates(joints, there, 2).tolist() == [20, 25, 45]
+
+
+def test_a_clip_without_values_or_movement_offers_nothing():
+    joints, there = recording()
+    assert robot_candidates(joints, np.zeros_like(there), 2).size == 0
+    assert robot_candidates(np.zeros_like(joints), there, 2).size == 0
+    for ticks in (0, 1, 2):
+        assert robot_candidates(joints[:ticks], there[:ticks], 2).size == 0
+
+
+def test_jitter_is_no_event():
+    jitter = np.random.default_rng(0).normal(size=200)
+    assert gripper_events(jitter).size == 0
+    assert gripper_events(jitter * 0.01 + (np.arange(200) > 90)).tolist() == [91]
+
+
+def test_between_open_and_closed_nothing_changes():
+    opening = np.concatenate([np.ones(20), np.full(5, 0.5), np.ones(20), np.full(5, 0.5), np.zeros(20)])
+    assert gripper_events(opening).tolist() == [50]
+
+
+def test_rest_at_the_ends_separates_nothing():
+    speed = np.ones(60)
+    speed[:10] = speed[50:] = 0.0
+    assert speed_minima(speed).size == 0
+    speed[30:33] = [0.1, 0.0, 0.1]
+    assert speed_minima(speed).tolist() == [31]
+
+
+def test_other_shapes_are_refused():
+    joints, there = recording()
+    for arguments in (
+        (joints[:, :8], there[:, :8], 0),
+        (joints, there[:5], 0),
+        (joints, there, 3),
+        (joints[0], there[0], 0),
+    ):
+        with pytest.raises(DatasetError, match=r"expected \(T, 3J\) twice"):
+            robot_candidates(*arguments)
+
+
+def test_a_dip_counts_by_its_depth():
+    speed = np.ones(60)
+    speed[20:23], speed[40:43] = 0.7, 0.3
+    assert speed_minima(speed).tolist() == [41]

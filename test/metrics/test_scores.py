@@ -1,0 +1,115 @@
+"""Scores of whole systems, rows and tables."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from hal_ros.core.errors import DatasetError
+from hal_ros.core.types import NO_ACTION
+from hal_ros.experiments.rows import read_rows, results_table, write_rows
+from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, Prediction, Stream
+from hal_ros.metrics.scores import Row, Truth, rows, score
+
+PERIOD_NS = 100_000_000
+LABELS = np.repeat([0, 1, 2, 1], 10)
+STAMPS = np.arange(40) * PERIOD_NS
+TRUTH = [Truth("one", STAMPS, LABELS)]
+
+
+def stream(labels, lag=0, log_probs=None):
+    return Stream(np.asarray(labels), STAMPS + lag * PERIOD_NS, log_probs)
+
+
+def test_a_perfect_stream_scores_best_and_its_lag_is_its_latency():
+    found = score(TRUTH, [stream(LABELS, lag=4)], PERIOD_NS)
+    assert all(found[name] == 100 for name in ("MoF", "Edit", "F1@10", "F1@50", "boundary F1@0.25s"))
+    assert found["segment ratio"] == 1
+    assert found["latency median s"] == found["stable latency p90 s"] == pytest.approx(0.4)
+    assert found["latency missed"] == 0
+
+
+def test_a_shift_costs_boundaries_by_tolerance():
+    found = score(TRUTH, [stream(np.repeat([0, 1, 2, 1], [14, 10, 10, 6]))], PERIOD_NS)
+    assert found["boundary F1@0.25s"] == 0 < found["boundary F1@0.5s"] == 100
+    assert found["latency median s"] == pytest.approx(0.4)
+
+
+def test_a_flash_counts_as_first_detection_but_not_as_a_stable_one():
+    labels = LABELS.copy()
+    labels[12:14] = 0
+    found = score(TRUTH, [stream(labels)], PERIOD_NS)
+    assert found["latency p90 s"] == 0
+    assert found["stable latency p90 s"] > 0.3
+
+
+def test_probabilities_are_calibrated_only_where_there_are_some():
+    assert "ECE" not in score(TRUTH, [stream(LABELS)], PERIOD_NS)
+    log_probs = np.log(np.full((40, 3), 0.05) + 0.85 * np.eye(3)[LABELS])
+    log_probs[30:] = np.nan
+    found = score(TRUTH, [stream(LABELS, log_probs=log_probs)], PERIOD_NS)
+    assert found["ECE"] == pytest.approx(0.1)
+    assert found["NLL"] == pytest.approx(-math.log(0.9))
+
+
+def test_the_order_of_episodes_is_irrelevant():
+    truths = [*TRUTH, Truth("two", STAMPS, LABELS[::-1].copy())]
+    streams = [stream(np.roll(LABELS, 3)), stream(LABELS)]
+    assert score(truths, streams, PERIOD_NS) == pytest.approx(score(truths[::-1], streams[::-1], PERIOD_NS))
+
+
+def prediction(provisional, confirmed, system="ours"):
+    return Prediction(system, "annotations", {PROVISIONAL: stream(provisional), CONFIRMED: stream(confirmed)})
+
+
+def find(table, output, metric):
+    (row,) = [row for row in table if (row.output, row.metric) == (output, metric)]
+    return row
+
+
+def test_rows_give_mean_and_standard_deviation_over_seeds():
+    half = np.where(np.arange(40) < 20, LABELS, NO_ACTION)
+    table = rows("test", TRUTH, [[prediction(LABELS, LABELS)], [prediction(half, LABELS)]], PERIOD_NS)
+    row = find(table, PROVISIONAL, "MoF")
+    assert (row.mean, row.seeds) == (75, 2)
+    assert row.std == pytest.approx(np.std([100, 50], ddof=1))
+    assert find(table, CONFIRMED, "MoF").std == 0
+
+
+def test_one_seed_has_no_standard_deviation_and_churn_needs_two_outputs():
+    table = rows("test", TRUTH, [[prediction(np.roll(LABELS, 1), LABELS)]], PERIOD_NS)
+    assert find(table, CONFIRMED, "churn").mean == pytest.approx(10)
+    assert find(table, CONFIRMED, "churn").std is None
+    alone = Prediction("rule", "annotations", {PROVISIONAL: stream(LABELS)})
+    assert all(row.metric != "churn" for row in rows("test", TRUTH, [[alone]], PERIOD_NS))
+
+
+def test_rows_survive_their_file_and_hold_the_agreed_keys(tmp_path):
+    table = [
+        Row("ours", "annotations", "test", CONFIRMED, "MoF", 81.23456, 1.5, 3),
+        Row("ours", "annotations", "test", CONFIRMED, "NLL", math.inf, None, 1),
+    ]
+    path = tmp_path / "results" / "tabletop.json"
+    write_rows(path, table)
+    raw = json.loads(path.read_text())
+    assert list(raw[0]) == ["system", "supervision", "split", "output", "metric", "mean", "std", "seeds"]
+    assert [row.mean for row in read_rows(path)] == [81.2346, None]
+    path.write_text("[{]")
+    with pytest.raises(DatasetError, match=r"tabletop\.json"):
+        read_rows(path)
+
+
+def test_the_table_has_a_line_for_each_system_and_output():
+    table = rows("test", TRUTH, [[prediction(LABELS, np.roll(LABELS, 2))]], PERIOD_NS)
+    table += rows("unseen", TRUTH, [[prediction(LABELS, LABELS, "elsewhere")]], PERIOD_NS)
+    console = Console(width=200, record=True, file=None, quiet=False, force_terminal=False)
+    with console.capture() as capture:
+        console.print(results_table("test", table))
+    text = capture.get()
+    assert text.count("ours") == 2
+    assert "elsewhere" not in text
+    assert "100.0" in text

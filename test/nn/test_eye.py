@@ -1,0 +1,71 @@
+"""What the eye sees depends on its own tick alone, and on where the joints point."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from hal_ros.nn.eye import Eye, EyeConfig  # noqa: E402
+
+CONFIG = EyeConfig(actions=5, joints=3, grid=(3, 2, 6), width=12, cell_width=8, gazes=2, keypoints=3)
+
+
+@pytest.fixture
+def eye() -> Eye:
+    torch.manual_seed(0)
+    eye = Eye(CONFIG).eval()
+    with torch.no_grad():
+        for parameter in eye.parameters():
+            parameter += 0.2 * torch.randn_like(parameter)
+    return eye
+
+
+def ticks(count: int, seed: int = 0):
+    random = torch.Generator().manual_seed(seed)
+    feature = torch.randn(1, count, CONFIG.feature_dim, generator=random)
+    joints = torch.randn(1, count, 9, generator=random)
+    return feature, joints, (torch.rand(1, count, 9, generator=random) < 0.8).float()
+
+
+@torch.no_grad()
+def test_ticks_are_seen_one_by_one(eye):
+    inputs = ticks(7)
+    together = eye(*inputs)
+    assert together.shape == (1, 7, CONFIG.width)
+    for tick in range(7):
+        alone = eye(*(tensor[:, tick : tick + 1] for tensor in inputs))
+        torch.testing.assert_close(alone[:, 0], together[:, tick])
+    assert float((together[:, 0] - together[:, 1]).abs().max()) > 1e-2
+
+
+@torch.no_grad()
+def test_joints_say_where_to_look_and_unknown_ones_say_nothing(eye):
+    feature, joints, valid = ticks(4)
+    other = torch.where(valid > 0, joints, torch.full_like(joints, 50.0))
+    assert torch.equal(eye(feature, joints, valid), eye(feature, other, valid))
+    assert float((eye(feature, joints, valid) - eye(feature, joints + 1, valid)).abs().max()) > 1e-2
+
+
+@torch.no_grad()
+def test_standardising_inside_the_eye_is_standardising_before_it(eye):
+    feature, joints, valid = ticks(4)
+    before = eye(feature, joints, valid)
+    channels = CONFIG.grid[2]
+    mean, spread = torch.randn(channels), torch.rand(channels) + 0.5
+    eye.mean.copy_(mean)
+    eye.spread.copy_(spread)
+    raw = (feature.reshape(4, -1, channels) * spread + mean).reshape(1, 4, -1)
+    torch.testing.assert_close(eye(raw, joints, valid), before, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_a_guess_is_a_probability(eye):
+    guess = eye.guess(eye(*ticks(6)))
+    torch.testing.assert_close(guess.exp().sum(-1), torch.ones(1, 6))
+
+
+def test_config_survives_json():
+    assert EyeConfig.from_json(json.loads(json.dumps(CONFIG.to_json()))) == CONFIG

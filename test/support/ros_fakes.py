@@ -1,0 +1,180 @@
+"""Messages of a small robot that shows colours to a camera, and a rig that runs the segmenter in the test's process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from fakes import FakeBackend, make_card, picture
+from hal_msgs.msg import ActionLabel, BoundaryEvent, Vocabulary
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile
+from sensor_msgs.msg import Image, JointState
+
+from hal_ros.core.types import Backend, ModelCard
+from hal_ros.ros.convert import to_ns, to_stamp
+from hal_ros.ros.segmenter.node import SegmenterNode
+from hal_ros.runtime.card import save_card
+
+DEADLINE_S = 60.0
+START_NS = 5_000_000_000
+PERIOD_NS = 100_000_000
+
+
+def image_message(colour: str, stamp_ns: int, size_px: int = 16) -> Image:
+    """An rgb8 picture of one colour."""
+    message = Image(encoding="rgb8", height=size_px, width=size_px, step=3 * size_px)
+    message.data = picture(colour, size_px).tobytes()
+    message.header.frame_id = "camera"
+    message.header.stamp = to_stamp(stamp_ns)
+    return message
+
+
+def joint_message(stamp_ns: int, names: tuple[str, ...] = ("a", "b"), value: float = 1.0) -> JointState:
+    """Joint values that are all `value`, without velocity and effort."""
+    message = JointState(name=list(names), position=[value] * len(names))
+    message.header.stamp = to_stamp(stamp_ns)
+    return message
+
+
+class Rig:
+    """A context with one executor: the segmenter and, beside it, a robot that talks and listens."""
+
+    def __init__(self, folder: Path, domain_id: int) -> None:
+        self.folder = folder / "bundle"
+        self.context = Context()
+        rclpy.init(args=[], context=self.context, domain_id=domain_id)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.robot = rclpy.create_node("robot", context=self.context)
+        self.executor.add_node(self.robot)
+        self.images = self.robot.create_publisher(Image, "camera/color/image_raw", 10)
+        self.joints = self.robot.create_publisher(JointState, "joint_states", 10)
+        self.labels: list[ActionLabel] = []
+        self.boundaries: list[BoundaryEvent] = []
+        self.diagnostics: list[DiagnosticArray] = []
+        self.robot.create_subscription(ActionLabel, "action_label", self.labels.append, 200)
+        self.robot.create_subscription(BoundaryEvent, "action_boundary", self.boundaries.append, 200)
+        self.robot.create_subscription(DiagnosticArray, "/diagnostics", self.diagnostics.append, 50)
+        self.nodes: list[SegmenterNode] = []
+        self.backend: Backend | None = None
+        self.restarts = 0
+
+    def segmenter(
+        self, card: ModelCard | None = None, backend: Backend | None = None, **parameters: Any
+    ) -> SegmenterNode:
+        """A node with a bundle of `card` and a fake backend, not yet configured."""
+        card = card or make_card()
+        self.folder.mkdir(exist_ok=True)
+        save_card(card, self.folder)
+        self.backend = backend or FakeBackend(card)
+        chosen = self.backend
+        return self.bare_segmenter(lambda *_: (chosen, "by the test"), **parameters)
+
+    def bare_segmenter(self, *opener: Any, **parameters: Any) -> SegmenterNode:
+        """A node whose backend is opened by `opener`, by default the real one."""
+        # On a machine that is busy with other things, seconds pass between two images of a test.
+        patient = {"image_timeout_s": 3600.0, "joint_timeout_s": 3600.0}
+        values = {"model": str(self.folder), "diagnostics_period_s": 0.05} | patient | parameters
+        overrides = [Parameter(name, value=value) for name, value in values.items()]
+        node = SegmenterNode(*opener, context=self.context, parameter_overrides=overrides)
+        self.nodes.append(node)
+        self.executor.add_node(node)
+        return node
+
+    def active(self, **arguments: Any) -> SegmenterNode:
+        """A node that is active and matched with the robot's publishers and subscriptions."""
+        node = self.segmenter(**arguments)
+        node.trigger_configure()
+        node.trigger_activate()
+        assert node.state == "active"
+        self.until(self.matched)
+        return node
+
+    def matched(self) -> bool:
+        """Whether discovery is done, in both directions."""
+        topics = ("action_label", "action_boundary")
+        answers = all(self.robot.count_publishers(topic) for topic in topics)
+        return answers and all(p.get_subscription_count() for p in (self.images, self.joints))
+
+    def until(self, holds: Callable[[], Any]) -> None:
+        """Spin until a condition holds."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not holds():
+            assert time.monotonic() < deadline, "the condition did not become true in time"
+            self.executor.spin_once(timeout_sec=0.02)
+
+    def show(self, colour: str, tick: float, wait: bool = True) -> None:
+        """Publish a picture at a tick; by default, until its label has come back."""
+        self.show_message(image_message(colour, START_NS + round(tick * PERIOD_NS)), wait)
+
+    def show_message(self, message: Image, wait: bool = True) -> None:
+        """Publish an image; by default, until its label has come back."""
+        count = len(self.labels)
+        self.images.publish(message)
+        if wait:
+            self.until(lambda: len(self.labels) > count)
+
+    def count(self, node: SegmenterNode, name: str, value: int) -> None:
+        """Spin until a counter of the node has reached a value; never more."""
+        self.until(lambda: node.counters[name] >= value)
+        assert node.counters[name] == value
+
+    def status(self, part: str, level: bytes, text: str = "") -> DiagnosticStatus:
+        """Spin until a fresh report has this level, and this text in it, for a part; returns that status."""
+        self.diagnostics.clear()
+        found: list[DiagnosticStatus] = []
+
+        def seen() -> bool:
+            statuses = (status for report in self.diagnostics for status in report.status)
+            found[:] = [s for s in statuses if s.name.endswith(part) and s.level == level and text in s.message]
+            return bool(found)
+
+        self.until(seen)
+        return found[-1]
+
+    def late_vocabulary(self) -> Vocabulary:
+        """What a listener that comes late hears."""
+        heard: list[Vocabulary] = []
+        qos = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+        subscription = self.robot.create_subscription(Vocabulary, "segmenter/vocabulary", heard.append, qos)
+        self.until(lambda: heard)
+        self.robot.destroy_subscription(subscription)
+        return heard[-1]
+
+    def close(self) -> None:
+        """Take all apart."""
+        for node in self.nodes:
+            node.stop()
+            self.executor.remove_node(node)
+            node.destroy_node()
+        self.executor.shutdown()
+        self.robot.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+
+def values(status: DiagnosticStatus) -> dict[str, str]:
+    """The key-value pairs of a status."""
+    return {pair.key: pair.value for pair in status.values}
+
+
+def runs(labels: list[ActionLabel]) -> list[tuple[str, int, int]]:
+    """Run-length changes of the confirmed labels: (action, first stamp, segment id)."""
+    changes: list[tuple[str, int, int]] = []
+    for label in labels:
+        if not label.confirmed_valid:
+            continue
+        if not changes or changes[-1][::2] != (label.confirmed_label, label.segment_id):
+            changes.append((label.confirmed_label, to_ns(label.confirmed_stamp), label.segment_id))
+    return changes
+
+
+def random_pixels(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """Pixels that no two conversions agree on by chance."""
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
