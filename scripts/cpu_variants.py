@@ -18,8 +18,8 @@ import onnx
 import onnxruntime as ort
 from onnx import numpy_helper
 
+from hal_ros.core.arrays import ByteArray, FloatArray
 from hal_ros.core.errors import BackendError
-from hal_ros.core.types import ByteArray, FloatArray
 
 NORMALISATION = ("mean", "scale")  # the encoder's constants; each holds one value, however often
 

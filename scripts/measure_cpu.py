@@ -25,9 +25,10 @@ import onnx
 import onnxruntime as ort
 from cpu_variants import Encode, Variant, variants
 
+from hal_ros.core.arrays import ByteArray
 from hal_ros.core.errors import BackendError, ConfigError, DatasetError, HalError
 from hal_ros.core.segmenter import Segmenter
-from hal_ros.core.types import Backend, ByteArray, StepInput, StepOutput
+from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.datasets import episodes
 from hal_ros.datasets.episodes import USUAL_TOPICS, Episode
 from hal_ros.export.operators import check_graph
@@ -36,7 +37,7 @@ from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, Prediction
 from hal_ros.metrics.scores import Truth
 from hal_ros.offline.episodes import run_segmenter
 from hal_ros.runtime.backend import open_backend
-from hal_ros.runtime.card import ENCODER, Bundle, load_bundle
+from hal_ros.runtime.bundle import ENCODER, Bundle, load_bundle
 
 SHOWN = ("MoF", "Edit", "F1@50")
 TARGET = "10"  # of TensorRT: 8.6 takes no uint8, which has nothing to do with quantising

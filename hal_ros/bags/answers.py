@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from hal_ros.bags.messages import duration_message, header_message, known_class, serialise, time_message
+from hal_ros.core.answers import NO_ACTION, ActionEstimate, Answer, BoundaryEstimate
+from hal_ros.core.card import ModelCard
 from hal_ros.core.intake import Due
 from hal_ros.core.known_plan import PlanEstimate
-from hal_ros.core.types import NO_ACTION, ActionEstimate, Answer, BoundaryEstimate, ModelCard
 
 LABEL_TYPE = "hal_msgs/msg/ActionLabel"
 BOUNDARY_TYPE = "hal_msgs/msg/BoundaryEvent"

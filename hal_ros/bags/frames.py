@@ -13,9 +13,11 @@ from hal_ros.bags.messages import deserialise, to_ns
 from hal_ros.bags.reader import BagMessage
 from hal_ros.bags.sensors import SensorTopics, joint_sample, joints_first, pixels
 from hal_ros.core import image
+from hal_ros.core.arrays import ByteArray
+from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BagError, ImageError
 from hal_ros.core.intake import Due, Intake
-from hal_ros.core.types import ByteArray, JointSample, ModelCard
+from hal_ros.core.observations import JointSample
 
 
 class Frame(NamedTuple):

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 from hal_ros.bags.messages import to_ns
 from hal_ros.bags.reader import BagMessage
 from hal_ros.core import image, proprio
+from hal_ros.core.arrays import ByteArray
+from hal_ros.core.card import JointSpec, ModelCard
 from hal_ros.core.errors import BagError
-from hal_ros.core.types import ByteArray, JointSample, JointSpec, ModelCard
+from hal_ros.core.observations import JointSample
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"

@@ -15,9 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hal_ros.core.answers import NO_ACTION
+from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.segments import Labels
-from hal_ros.core.types import NO_ACTION, FloatArray
 
 MOST_PIECES = 4
 """Pieces since the last gripper event are counted up to here; later ones are one kind."""

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hal_ros.core.answers import NO_ACTION
+from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.segments import Labels
-from hal_ros.core.types import NO_ACTION, FloatArray
 
 SMALLEST_SPREAD = 1e-3
 """Inputs that hardly vary in training are not blown up by standardising."""

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from hal_ros.core.types import FloatArray
+from hal_ros.core.arrays import FloatArray
 
 NOW, LAGGED = 0, 1
 """The two heads: of this tick, and of the one that lies lag ticks back."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hal_ros.baselines.ms_tcn import MsTcn
 from hal_ros.baselines.sequence import LAGGED, NOW, CausalModel, SequenceModel
-from hal_ros.core.types import FloatArray
+from hal_ros.core.arrays import FloatArray
 from hal_ros.datasets.clips import Clip
 from hal_ros.train.answers import Answers
 

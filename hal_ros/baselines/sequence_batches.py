@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hal_ros.core.answers import NO_ACTION
+from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.types import NO_ACTION, FloatArray
 from hal_ros.datasets.clips import Clip
 from hal_ros.train.clips import Supervised, probabilities
 

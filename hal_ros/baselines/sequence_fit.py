@@ -21,8 +21,8 @@ from hal_ros.baselines.ms_tcn import MsTcn
 from hal_ros.baselines.sequence import SequenceModel
 from hal_ros.baselines.sequence_answers import FittedSequence
 from hal_ros.baselines.sequence_batches import Batch, Sampling, assemble, check, measure, plan
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import ConfigError
-from hal_ros.core.types import NO_ACTION
 from hal_ros.fit import checkpoint
 from hal_ros.fit.checkpoint import Checkpoint
 from hal_ros.fit.schedule import set_learning_rate

@@ -17,8 +17,8 @@ from hal_ros.baselines.gripper_rule import Context, GripperRule
 from hal_ros.baselines.logistic import LogisticRegression
 from hal_ros.baselines.sequence_answers import change, processor_ms
 from hal_ros.baselines.sequence_batches import check, measure
+from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.types import FloatArray
 from hal_ros.datasets.clips import Clip
 from hal_ros.train.answers import Answers
 from hal_ros.train.clips import Columns, Supervised, probabilities

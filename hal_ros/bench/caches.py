@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from hal_ros.core.card import JointSpec, ModelCard
 from hal_ros.core.errors import BackendError
-from hal_ros.core.types import Backend, JointSpec, ModelCard, StepInput, StepOutput
+from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.live.system import shared_file
-from hal_ros.runtime.card import CACHES, STEP, load_bundle, save_card
+from hal_ros.runtime.bundle import CACHES, STEP, load_bundle, save_card
 
 if TYPE_CHECKING:
     from hal_ros.bench.rows import Row

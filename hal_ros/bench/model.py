@@ -11,21 +11,13 @@ from hal_ros.bags.answers import label_message
 from hal_ros.bench.rows import Row, at_most, baseline
 from hal_ros.bench.timing import in_turns, median_ms, ratio
 from hal_ros.core import decode, image
+from hal_ros.core.answers import ActionEstimate, Answer
+from hal_ros.core.card import DecoderSpec, ImageSpec, ModelCard, Priors
 from hal_ros.core.intake import Due
 from hal_ros.core.known_plan import PlanTracker
-from hal_ros.core.types import (
-    ActionEstimate,
-    Answer,
-    Backend,
-    DecoderSpec,
-    ImageSpec,
-    ModelCard,
-    Priors,
-    StepInput,
-    StepOutput,
-)
+from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.runtime.backend import open_backend
-from hal_ros.runtime.card import load_bundle
+from hal_ros.runtime.bundle import load_bundle
 
 LIVE_HEIGHT_PX, LIVE_WIDTH_PX = 480, 640
 STEP_LIMIT_MS = 1.5

@@ -23,7 +23,7 @@ from hal_ros.bench.rows import Row, at_most, baseline
 from hal_ros.bench.timing import in_turns, ratio
 from hal_ros.core.errors import BackendError, HalError
 from hal_ros.runtime.backend import open_backend
-from hal_ros.runtime.card import STEP, load_bundle
+from hal_ros.runtime.bundle import STEP, load_bundle
 
 NAME, LIMIT = "step in ONNX Runtime against its bare matrix products", 1.5
 EXPECTED = [(NAME, "times", f"<= {LIMIT:g}")]

@@ -55,7 +55,7 @@ def start(folder: Path) -> dict[str, float]:
     began = time.perf_counter()
     import hal_ros.runtime.onnx_backend  # noqa: F401  # the choice would import it, and its time is not that of opening
     from hal_ros.runtime.backend import open_backend
-    from hal_ros.runtime.card import load_bundle
+    from hal_ros.runtime.bundle import load_bundle
 
     imported = time.perf_counter()
     bundle = load_bundle(folder)

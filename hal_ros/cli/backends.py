@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare --model and the back end's arguments, which are called as the node's parameters are."""
-    from hal_ros.runtime.card import PRECISIONS
+    from hal_ros.runtime.bundle import PRECISIONS
 
     parser.add_argument("--model", type=Path, default=Path("models/tabletop"), help="bundle (default: %(default)s)")
     parser.add_argument("--backend", default="auto", help="what runs the model (default: %(default)s)")

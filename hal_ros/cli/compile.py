@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Build, judge, report."""
     from hal_ros.core.errors import ConfigError
-    from hal_ros.runtime.card import load_bundle
+    from hal_ros.runtime.bundle import load_bundle
     from hal_ros.tensorrt.compile import BuildOptions, compile_bundle
     from hal_ros.tensorrt.engine_cache import EngineCache
 

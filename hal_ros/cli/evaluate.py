@@ -15,9 +15,9 @@ from rich.progress import track
 
 from hal_ros.bags.sensors import SensorTopics
 from hal_ros.baselines import gripper_rule
+from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.core.segmenter import Segmenter
-from hal_ros.core.types import ModelCard
 from hal_ros.datasets import episodes, features
 from hal_ros.datasets.episodes import Episode
 from hal_ros.experiments import rows as table
@@ -28,7 +28,7 @@ from hal_ros.offline.episodes import CachedEncoder, features_by_picture, run_seg
 from hal_ros.report import pictures
 from hal_ros.report.timeline import Timeline, standalone_svg
 from hal_ros.runtime.backend import open_backend
-from hal_ros.runtime.card import ENCODER, Bundle, load_bundle
+from hal_ros.runtime.bundle import ENCODER, Bundle, load_bundle
 
 RULE, LOGISTIC = "rule", "logistic"
 TRAINING_SPLIT = "train"

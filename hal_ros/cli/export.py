@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hal_ros.runtime.card import CACHES, TARGETS
+from hal_ros.runtime.bundle import CACHES, TARGETS
 
 if TYPE_CHECKING:
-    from hal_ros.core.types import DecoderSpec
+    from hal_ros.core.card import DecoderSpec
     from hal_ros.export.bundle import Golden
-    from hal_ros.runtime.card import Bundle
+    from hal_ros.runtime.bundle import Bundle
     from hal_ros.train.stages import Material, Run
 
 GOLDEN_TICKS = 48
@@ -51,7 +51,7 @@ def export_run(
     Temperatures and decoder are chosen by the labels that lie in the run's folder, or else by the annotations.
     """
     from hal_ros.cli.ingest import ingest
-    from hal_ros.core.types import ImageSpec
+    from hal_ros.core.card import ImageSpec
     from hal_ros.export.bundle import Encoders, write_bundle
     from hal_ros.export.to_onnx import StepGraph
     from hal_ros.nn.encoder import build_encoder

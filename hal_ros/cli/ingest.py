@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hal_ros.core.types import ModelCard
+    from hal_ros.core.card import ModelCard
     from hal_ros.datasets.config import DataConfig
     from hal_ros.train.config import TrainConfig
     from hal_ros.train.stages import Material

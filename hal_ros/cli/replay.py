@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hal_ros.core.known_plan import PlanTracker
     from hal_ros.core.segmenter import Segmenter
     from hal_ros.offline.replay import Comparison
-    from hal_ros.runtime.card import Bundle
+    from hal_ros.runtime.bundle import Bundle
 
 FAULTS = (
     "skipped",
@@ -82,7 +82,7 @@ def open_segmenter(args: argparse.Namespace) -> tuple[Bundle, Segmenter]:
     """
     from hal_ros.core.segmenter import Segmenter
     from hal_ros.runtime.backend import open_backend
-    from hal_ros.runtime.card import load_bundle
+    from hal_ros.runtime.bundle import load_bundle
     from hal_ros.runtime.golden import check_golden
 
     bundle = load_bundle(args.model)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from hal_ros.cli import backends
 
 if TYPE_CHECKING:
-    from hal_ros.core.types import Backend
-    from hal_ros.runtime.card import Bundle
+    from hal_ros.core.step import Backend
+    from hal_ros.runtime.bundle import Bundle
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
 
     from hal_ros.core.errors import ConfigError
     from hal_ros.runtime.backend import open_backend
-    from hal_ros.runtime.card import load_bundle
+    from hal_ros.runtime.bundle import load_bundle
 
     if args.ticks < 1:
         raise ConfigError(f"--ticks is {args.ticks}; expected 1 or more")

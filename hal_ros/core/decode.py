@@ -17,9 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hal_ros.core.answers import NO_ACTION
+from hal_ros.core.arrays import FloatArray
+from hal_ros.core.card import DecoderSpec
 from hal_ros.core.duration_filter import DurationFilter, marginals
 from hal_ros.core.errors import ConfigError
-from hal_ros.core.types import NO_ACTION, DecoderSpec, FloatArray
 
 KINDS = ("argmax", "hysteresis", "duration")
 NO_EVIDENCE = float("nan")

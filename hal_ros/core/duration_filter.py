@@ -20,7 +20,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hal_ros.core.types import DecoderSpec, FloatArray, Priors
+from hal_ros.core.arrays import FloatArray
+from hal_ros.core.card import DecoderSpec, Priors
 
 Belief = NDArray[np.float64]
 """(K, A), sums to 1: probability of each action at each age; column d - 1 is age d."""

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from hal_ros.core.arrays import ByteArray
+from hal_ros.core.card import ImageSpec
 from hal_ros.core.errors import ImageError
-from hal_ros.core.types import ByteArray, ImageSpec
 
 
 class _Layout(NamedTuple):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import NamedTuple
 
+from hal_ros.core.card import ModelCard
+from hal_ros.core.observations import JointSample
 from hal_ros.core.ticks import BACKWARD_JUMP_NS, Grid, newest_before, place
-from hal_ros.core.types import JointSample, ModelCard
 
 JOINT_BUFFER = 1024
 """Joint samples kept for alignment: two seconds at 500 Hz, far more than any max_age_s."""

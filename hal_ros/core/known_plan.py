@@ -18,11 +18,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hal_ros.core.answers import NO_ACTION, ActionEstimate
+from hal_ros.core.arrays import FloatArray
+from hal_ros.core.card import DecoderSpec, ModelCard, Priors
 from hal_ros.core.decode import commit
 from hal_ros.core.duration_filter import TINY, Belief, DurationFilter, emission, hazards, remaining_ticks
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.segmenter import NO_GRID
-from hal_ros.core.types import NO_ACTION, ActionEstimate, DecoderSpec, FloatArray, ModelCard, Priors
 
 TEMPER = 0.25
 """Frames next to each other err together; the tracker would take their agreement for proof.

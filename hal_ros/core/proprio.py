@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hal_ros.core.types import FloatArray, JointSample, JointSpec
+from hal_ros.core.arrays import FloatArray
+from hal_ros.core.card import JointSpec
+from hal_ros.core.observations import JointSample
 
 
 def select(

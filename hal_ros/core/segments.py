@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hal_ros.core.answers import NO_ACTION, Segment
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.types import NO_ACTION, Segment
 
 Labels = NDArray[np.integer]
 """(T,) action ids."""

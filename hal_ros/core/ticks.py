@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from hal_ros.core.types import JointSample
+from hal_ros.core.observations import JointSample
 
 BACKWARD_JUMP_NS = 1_000_000_000
 """A stamp further back than this is a new stream (a looped bag, a reset simulation), not a late frame."""

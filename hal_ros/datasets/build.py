@@ -18,7 +18,7 @@ from typing import NamedTuple
 import yaml
 
 from hal_ros.core.errors import ConfigError, HalError
-from hal_ros.core.types import DecoderSpec, ImageSpec, JointSpec, ModelCard
+from hal_ros.core.card import DecoderSpec, ImageSpec, JointSpec, ModelCard
 from hal_ros.datasets import folder as dataset_folder
 from hal_ros.datasets import episodes
 from hal_ros.datasets import user_bags

@@ -24,7 +24,9 @@ from hal_ros.core import proprio
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.intake import Due
 from hal_ros.core.segments import sample_segments
-from hal_ros.core.types import NO_ACTION, ByteArray, FloatArray, ModelCard, Segment
+from hal_ros.core.answers import NO_ACTION, Segment
+from hal_ros.core.arrays import ByteArray, FloatArray
+from hal_ros.core.card import ModelCard
 from hal_ros.bags.reader import METADATA, BagNotes, read_messages, topic_types
 from hal_ros.bags.frames import Frame, due_frames
 from hal_ros.bags.sensors import SensorTopics, find_topics

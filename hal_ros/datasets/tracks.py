@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.types import NO_ACTION, FloatArray
+from hal_ros.core.answers import NO_ACTION
+from hal_ros.core.arrays import FloatArray
 from hal_ros.datasets import episodes
 from hal_ros.datasets import features
 

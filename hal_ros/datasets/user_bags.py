@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hal_ros.core.errors import HalError
-from hal_ros.core.types import ModelCard
+from hal_ros.core.card import ModelCard
 from hal_ros.bags.reader import METADATA, bag_files, read_messages, topic_types
 from hal_ros.datasets.episodes import read_actions
 from hal_ros.bags.messages import deserialise

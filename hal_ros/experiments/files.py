@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hal_ros.core.types import NO_ACTION
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.datasets.clips import Clip
 from hal_ros.labels.files import Labels, load_labels, of_annotations
 from hal_ros.train.clips import Columns, SeenClips, Supervised

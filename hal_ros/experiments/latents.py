@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.segments import runs
-from hal_ros.core.types import NO_ACTION
 from hal_ros.metrics.answer_files import Latents
 from hal_ros.report import plots
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hal_ros.core.card import DecoderSpec, Priors
 from hal_ros.core.errors import ConfigError
-from hal_ros.core.types import DecoderSpec, Priors
 from hal_ros.experiments.graph import Task
 from hal_ros.experiments.markdown import ALL_SPLITS, MODEL, MS_PER_TICK, PARAMETERS, TRAINING_S
 from hal_ros.labels.files import load_labels

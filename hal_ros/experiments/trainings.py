@@ -20,7 +20,7 @@ from hal_ros.baselines import gripper_rule
 from hal_ros.baselines.sequence_answers import processor_ms
 from hal_ros.baselines.sequence_fit import SequenceConfig, fit_sequence
 from hal_ros.baselines.simple_fit import Fitted, fit_logistic, fit_rule
-from hal_ros.core.types import FloatArray
+from hal_ros.core.arrays import FloatArray
 from hal_ros.datasets.clips import Clip
 from hal_ros.experiments.files import TRAINING, VALIDATION, Lesson, load_lesson
 from hal_ros.labels.files import save_labels

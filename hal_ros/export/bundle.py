@@ -11,14 +11,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 
+from hal_ros.core.arrays import ByteArray, FloatArray
+from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BackendError
-from hal_ros.core.types import ByteArray, FloatArray, ModelCard, StepOutput
+from hal_ros.core.step import StepOutput
 from hal_ros.export.half import halved
 from hal_ros.export.operators import check_graph
 from hal_ros.export.parity import Parity, prove, prove_encoder
 from hal_ros.export.to_onnx import StepGraph, export_step
 from hal_ros.runtime.backend import open_backend
-from hal_ros.runtime.card import (
+from hal_ros.runtime.bundle import (
     CARD,
     ENCODER,
     ENCODER_FP16,

@@ -11,8 +11,8 @@ import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
+from hal_ros.core.arrays import ByteArray
 from hal_ros.core.errors import BackendError
-from hal_ros.core.types import ByteArray
 from hal_ros.export.to_onnx import StepGraph, tensor_names
 from hal_ros.nn.hal import flatten_state
 from hal_ros.runtime.golden import LIMITS, WINDOWS, Limits, margin_of

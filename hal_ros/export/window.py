@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hal_ros.core.types import FloatArray, StepInput
+from hal_ros.core.arrays import FloatArray
+from hal_ros.core.step import StepInput
 from hal_ros.export.to_onnx import StepGraph, to_proto
 from hal_ros.nn.hal import Inputs
 from hal_ros.runtime.streams import INPUTS, OUTPUTS

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from hal_ros.core.errors import ConfigError
 from hal_ros.live.processes import Child, Processes, choose_domain
-from hal_ros.runtime.card import load_bundle
+from hal_ros.runtime.bundle import load_bundle
 
 REPOSITORY = Path(__file__).parents[2]
 IMAGE_TOPIC = "camera/color/image_raw"

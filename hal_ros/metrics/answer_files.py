@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.types import FloatArray
 
 
 class ClipAnswers(NamedTuple):

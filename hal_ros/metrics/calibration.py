@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.segments import Labels
-from hal_ros.core.types import NO_ACTION
 
 LogProbs = NDArray[np.floating]
 """(T, K) natural logarithms of probabilities."""

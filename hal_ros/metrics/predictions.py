@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal_ros.core import decode
+from hal_ros.core.arrays import FloatArray
+from hal_ros.core.card import DecoderSpec
 from hal_ros.core.segments import Labels
-from hal_ros.core.types import DecoderSpec, FloatArray
 
 PROVISIONAL = "provisional"
 CONFIRMED = "confirmed"

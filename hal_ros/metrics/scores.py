@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.segments import Labels
-from hal_ros.core.types import NO_ACTION
 from hal_ros.metrics import calibration, timing
 from hal_ros.metrics import segmentation as metrics
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, Prediction, Stream

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.segments import Labels, Run, runs, without
-from hal_ros.core.types import NO_ACTION
 from hal_ros.metrics.segmentation import Counts, Pair, Scores, annotated, pooled, scores_of
 
 Times = NDArray[np.int64]

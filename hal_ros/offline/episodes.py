@@ -9,18 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hal_ros.core.answers import NO_ACTION
+from hal_ros.core.arrays import ByteArray, FloatArray
+from hal_ros.core.observations import JointSample, Observation
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.segments import Labels
-from hal_ros.core.types import (
-    NO_ACTION,
-    Backend,
-    ByteArray,
-    FloatArray,
-    JointSample,
-    Observation,
-    StepInput,
-    StepOutput,
-)
+from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.datasets.episodes import Episode
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, Prediction, Stream
 

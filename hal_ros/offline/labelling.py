@@ -30,7 +30,7 @@ from hal_ros.bags.sensors import SensorTopics, find_topics
 from hal_ros.core.errors import BagError
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC, PLAN_TOPIC, VOCABULARY_TOPIC, replay
-from hal_ros.runtime.card import CARD, Bundle
+from hal_ros.runtime.bundle import CARD, Bundle
 
 ANSWER_TOPICS = (LABEL_TOPIC, BOUNDARY_TOPIC, VOCABULARY_TOPIC, PLAN_TOPIC)
 UNFINISHED = ".unfinished-"

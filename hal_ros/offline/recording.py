@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from hal_ros.bags.messages import deserialise, to_ns
 from hal_ros.bags.reader import BagMessage, BagNotes, read_messages, topic_types
 from hal_ros.core import image
+from hal_ros.core.arrays import ByteArray
 from hal_ros.core.errors import BagError, ImageError
-from hal_ros.core.types import ByteArray
 
 LABEL = "hal_msgs/msg/ActionLabel"
 BOUNDARY = "hal_msgs/msg/BoundaryEvent"

@@ -23,12 +23,14 @@ from hal_ros.bags.frames import Frame, content_of, sample_of, with_picture
 from hal_ros.bags.messages import deserialise, serialise, to_ns
 from hal_ros.bags.reader import BagMessage
 from hal_ros.bags.sensors import SensorTopics, joints_first
+from hal_ros.core.answers import BoundaryEstimate
+from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BagError
 from hal_ros.core.intake import Due
 from hal_ros.core.known_plan import PlanTracker
+from hal_ros.core.observations import JointSample, Observation
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.ticks import Grid, place
-from hal_ros.core.types import BoundaryEstimate, JointSample, ModelCard, Observation
 
 LABEL_TOPIC = "/action_label"
 BOUNDARY_TOPIC = "/action_boundary"

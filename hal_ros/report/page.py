@@ -17,8 +17,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hal_ros.core.answers import NO_ACTION
+from hal_ros.core.arrays import ByteArray
 from hal_ros.core.segments import Labels
-from hal_ros.core.types import NO_ACTION, ByteArray
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, Stream
 from hal_ros.metrics.scores import Truth, score
 from hal_ros.metrics.timing import label_churn

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.segments import Labels, runs
-from hal_ros.core.types import NO_ACTION
 from hal_ros.metrics.predictions import Prediction
 from hal_ros.metrics.scores import Truth, frame_accuracy
 from hal_ros.report.timeline import Bar, Timeline, Track

@@ -11,8 +11,10 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CompressedImage, JointState
 
 from hal_ros.core import image, proprio
+from hal_ros.core.arrays import ByteArray
+from hal_ros.core.card import JointSpec
 from hal_ros.core.errors import ConfigError, ImageError
-from hal_ros.core.types import ByteArray, JointSample, JointSpec
+from hal_ros.core.observations import JointSample
 
 ImageMessage: TypeAlias = Any
 """sensor_msgs/Image or sensor_msgs/CompressedImage."""

@@ -14,7 +14,7 @@ from rclpy.parameter import Parameter
 
 from hal_ros.core.errors import ConfigError
 from hal_ros.runtime.backend import CHOICES
-from hal_ros.runtime.card import PRECISIONS
+from hal_ros.runtime.bundle import PRECISIONS
 
 Parameters = TypeVar("Parameters")
 

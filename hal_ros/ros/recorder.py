@@ -27,7 +27,7 @@ from hal_ros.bags.reader import qos_profile, qos_text
 from hal_ros.core.errors import BagError
 from hal_ros.ros.params import declare, parameter, read
 from hal_ros.ros.process import can_run, run
-from hal_ros.runtime.card import CARD, load_bundle
+from hal_ros.runtime.bundle import CARD, load_bundle
 
 DISCOVERY_PERIOD_S = 0.1
 DEPTHS = {"sensor_msgs/msg/Image": 30, "sensor_msgs/msg/PointCloud2": 30}

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hal_ros.core.errors import BackendError, ConfigError, HalError
-from hal_ros.core.types import Backend
-from hal_ros.runtime.card import PRECISIONS, Bundle
+from hal_ros.core.step import Backend
+from hal_ros.runtime.bundle import PRECISIONS, Bundle
 from hal_ros.runtime.golden import check_golden
 
 CHOICES = ("auto", "onnxruntime", "tensorrt", "torch")

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hal_ros.core.arrays import ByteArray, FloatArray
 from hal_ros.core.errors import BackendError, CardError
-from hal_ros.core.types import Backend, ByteArray, FloatArray, StepInput, StepOutput
-from hal_ros.runtime.card import GOLDEN, Bundle
+from hal_ros.core.step import Backend, StepInput, StepOutput
+from hal_ros.runtime.bundle import GOLDEN, Bundle
 
 TOLERANCE = {"fp32": 1e-3, "fp16": 3e-2}
 """Largest difference of a probability from the stored one; another CPU's instruction set moves it by about 1e-6.

@@ -12,9 +12,11 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from hal_ros.core.arrays import ByteArray, FloatArray
+from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BackendError, ConfigError
-from hal_ros.core.types import ByteArray, FloatArray, ModelCard, StepInput, StepOutput
-from hal_ros.runtime.card import ENCODER, STEP, Bundle
+from hal_ros.core.step import StepInput, StepOutput
+from hal_ros.runtime.bundle import ENCODER, STEP, Bundle
 from hal_ros.runtime.streams import INPUTS, OUTPUTS, Layout, Shape, Turn, layout, ring_order, ring_slot
 
 CPU = "CPUExecutionProvider"

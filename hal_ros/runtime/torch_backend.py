@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BackendError, CardError
-from hal_ros.core.types import ModelCard, StepInput, StepOutput
+from hal_ros.core.step import StepInput, StepOutput
 from hal_ros.nn.eye import Eye, EyeConfig
 from hal_ros.nn.hal import CausalHal, HalConfig, Inputs, State
-from hal_ros.runtime.card import WEIGHTS, Bundle
+from hal_ros.runtime.bundle import WEIGHTS, Bundle
 from hal_ros.runtime.onnx_backend import OnnxEncoder
 from hal_ros.runtime.streams import Turn
 

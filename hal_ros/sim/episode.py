@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from hal_ros.core.types import JointSample, Segment
+from hal_ros.core.answers import Segment
+from hal_ros.core.observations import JointSample
 from hal_ros.sim.arm import Vector
 from hal_ros.sim.benchmark import RECIPES, EpisodeSpec
 from hal_ros.sim.checks import Claim, Monitor

@@ -10,8 +10,8 @@ import cv2
 import mujoco
 import numpy as np
 
+from hal_ros.core.arrays import ByteArray
 from hal_ros.core.errors import HalError
-from hal_ros.core.types import ByteArray
 from hal_ros.sim.episode import Simulation, Snapshot
 from hal_ros.sim.streams import stream
 

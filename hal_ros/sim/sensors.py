@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hal_ros.core.types import JointSample
+from hal_ros.core.observations import JointSample
 from hal_ros.sim.arm import Vector
 from hal_ros.sim.benchmark import JOINT_NAMES
 

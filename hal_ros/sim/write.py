@@ -16,8 +16,9 @@ import numpy as np
 
 from hal_ros.bags.messages import header_message, known_class, serialise, time_message
 from hal_ros.bags.reader import BagWriter
+from hal_ros.core.arrays import ByteArray
 from hal_ros.core.errors import BagError
-from hal_ros.core.types import ByteArray, JointSample
+from hal_ros.core.observations import JointSample
 from hal_ros.sim.benchmark import JOINT_NAMES, VERSION, EpisodeSpec
 
 START_NS = 1_000_000_000

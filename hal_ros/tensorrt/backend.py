@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hal_ros.core.arrays import ByteArray, FloatArray
+from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BackendError
-from hal_ros.core.types import ByteArray, FloatArray, ModelCard, StepInput, StepOutput
+from hal_ros.core.step import StepInput, StepOutput
 from hal_ros.runtime.streams import INPUTS, OUTPUTS, Layout, Shape, Turn, layout, ring_order, ring_slot
 from hal_ros.tensorrt import api as tensorrt_api
 from hal_ros.tensorrt.cudart import DEVICE_TO_DEVICE, Cudart, load_cudart
@@ -22,7 +24,7 @@ from hal_ros.tensorrt.device_buffers import DeviceBlock, Resources, StagedBlock,
 from hal_ros.tensorrt.engine import Engine, Program, capture_if_equal
 
 if TYPE_CHECKING:
-    from hal_ros.runtime.card import Bundle
+    from hal_ros.runtime.bundle import Bundle
     from hal_ros.tensorrt.engine_cache import Engines
 
 READY = 2

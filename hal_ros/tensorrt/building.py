@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import IO
 
 from hal_ros.core.errors import BackendError
-from hal_ros.runtime.card import Bundle
+from hal_ros.runtime.bundle import Bundle
 
 PATIENCE_S = 0.2  # between two looks at whether to give up
 GRACE_S = 5.0  # for a builder to end by itself

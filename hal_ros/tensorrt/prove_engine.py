@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hal_ros.runtime.backend import about, open_backend
-from hal_ros.runtime.card import Bundle, load_bundle
+from hal_ros.runtime.bundle import Bundle, load_bundle
 from hal_ros.runtime.golden import LIMITS, gate, golden_fault
 from hal_ros.tensorrt.backend import TensorRtBackend
 from hal_ros.tensorrt.child import run_here

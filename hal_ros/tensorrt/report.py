@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hal_ros.core.types import Backend, StepInput
-from hal_ros.runtime.card import Bundle
+from hal_ros.core.step import Backend, StepInput
+from hal_ros.runtime.bundle import Bundle
 from hal_ros.runtime.golden import read_golden
 from hal_ros.tensorrt.cudart import Device
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hal_ros.core.types import FloatArray
+from hal_ros.core.arrays import FloatArray
 
 
 class Answers(NamedTuple):

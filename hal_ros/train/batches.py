@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hal_ros.core.types import NO_ACTION, FloatArray
+from hal_ros.core.answers import NO_ACTION
+from hal_ros.core.arrays import FloatArray
 from hal_ros.nn.hal import Inputs
 from hal_ros.nn.losses import Targets
 from hal_ros.train.clips import Columns, Rows, Supervised, probabilities

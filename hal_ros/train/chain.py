@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from hal_ros.core.answers import NO_ACTION
+from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.types import NO_ACTION, FloatArray
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.tracks import Track, measure
 from hal_ros.labels import files as label_files

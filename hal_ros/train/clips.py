@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hal_ros.core.answers import NO_ACTION
+from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.types import NO_ACTION, FloatArray
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.tracks import Track
 from hal_ros.nn.eye import Eye

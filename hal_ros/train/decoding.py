@@ -17,10 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal_ros.core import decode
+from hal_ros.core.answers import NO_ACTION
+from hal_ros.core.arrays import FloatArray
+from hal_ros.core.card import DecoderSpec, Priors
 from hal_ros.core.duration_filter import DurationFilter, log_odds, marginals
 from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.core.segments import Labels
-from hal_ros.core.types import NO_ACTION, DecoderSpec, FloatArray, Priors
 from hal_ros.metrics.segmentation import Pair, edit_score, f1_pooled, mean_over_frames, segment_ratio
 from hal_ros.train.answers import Answers
 from hal_ros.train.priors import fit_priors

@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.types import FloatArray
 from hal_ros.datasets.tracks import Standard, Track
 from hal_ros.fit import checkpoint
 from hal_ros.fit.checkpoint import Checkpoint

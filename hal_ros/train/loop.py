@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.types import NO_ACTION
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.tracks import measure_values
 from hal_ros.fit import checkpoint

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hal_ros.core.errors import DatasetError
 
 if TYPE_CHECKING:
-    from hal_ros.core.types import DecoderSpec
+    from hal_ros.core.card import DecoderSpec
     from hal_ros.datasets.clips import Clip
     from hal_ros.datasets.formats.layouts import Dataset
     from hal_ros.labels.files import Labels

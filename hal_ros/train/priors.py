@@ -12,9 +12,10 @@ from itertools import groupby, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from hal_ros.core.answers import NO_ACTION
+from hal_ros.core.card import Priors
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.segments import Labels, runs
-from hal_ros.core.types import NO_ACTION, Priors
 
 DURATION_WEIGHT = 4.0
 """The pooled duration counts like so many segments of each action."""

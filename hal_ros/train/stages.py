@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hal_ros.bags.sensors import SensorTopics
+from hal_ros.core.card import DecoderSpec, ImageSpec, JointSpec, ModelCard
 from hal_ros.core.errors import ConfigError
-from hal_ros.core.types import DecoderSpec, ImageSpec, JointSpec, ModelCard
 from hal_ros.datasets import episodes, features
 from hal_ros.datasets.config import DataConfig
 from hal_ros.datasets.tracks import Track, load_tracks

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from hal_ros.baselines import gripper_rule
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.types import NO_ACTION
 
 JOINTS = 3  # two of the arm, then the gripper
 REACH, CARRY, RETREAT = 0, 1, 2

@@ -6,8 +6,8 @@ import pytest
 pytest.importorskip("torch")
 
 from hal_ros.baselines import logistic
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.types import NO_ACTION
 
 
 def blobs(seed, ticks=90):

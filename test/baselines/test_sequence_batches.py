@@ -8,8 +8,8 @@ import pytest
 pytest.importorskip("torch")
 
 from hal_ros.baselines.sequence_batches import Piece, Sampling, assemble, check, measure, plan
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.types import NO_ACTION
 from hal_ros.datasets.clips import Clip
 from hal_ros.train.clips import Supervised
 

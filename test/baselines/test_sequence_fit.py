@@ -21,8 +21,8 @@ from hal_ros.baselines.sequence_fit import (
     confirmed_accuracy,
     fit_sequence,
 )
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import ConfigError
-from hal_ros.core.types import NO_ACTION
 from hal_ros.datasets.clips import Clip
 from hal_ros.train.answers import Answers, confirmed_actions
 from hal_ros.train.clips import Supervised

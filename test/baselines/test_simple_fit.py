@@ -8,8 +8,8 @@ import pytest
 pytest.importorskip("torch")
 
 from hal_ros.baselines.simple_fit import fit_logistic, fit_rule
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.types import NO_ACTION
 from hal_ros.datasets.clips import Clip
 from hal_ros.train.answers import confirmed_actions
 from hal_ros.train.clips import Columns, Supervised

@@ -8,7 +8,8 @@ import pytest
 from fakes import FakeBackend, FakeState, make_card
 
 from hal_ros.bench import model as bench_model
-from hal_ros.core.types import DecoderSpec, ModelCard, Priors, StepInput, StepOutput
+from hal_ros.core.card import DecoderSpec, ModelCard, Priors
+from hal_ros.core.step import StepInput, StepOutput
 
 THIRDS = (1 / 3,) * 3
 HALVES = ((0.0, 0.5, 0.5), (0.5, 0.0, 0.5), (0.5, 0.5, 0.0))

@@ -13,7 +13,7 @@ from hal_ros.cli import main
 from hal_ros.core.errors import BackendError
 from hal_ros.runtime import backend
 from hal_ros.runtime.backend import BackendOptions
-from hal_ros.runtime.card import save_card
+from hal_ros.runtime.bundle import save_card
 
 COMMANDS = [("replay", True), ("label", True), ("verify", False)]
 

@@ -18,7 +18,7 @@ from hal_ros.core.segmenter import Segmenter
 from hal_ros.offline import labelling
 from hal_ros.offline.replay import LABEL_TOPIC, PLAN_TOPIC, replay
 from hal_ros.runtime import backend, golden
-from hal_ros.runtime.card import save_card
+from hal_ros.runtime.bundle import save_card
 
 CAMERA, JOINTS = "/camera/color/image_raw", "/joint_states"
 START_NS, PERIOD_NS = 5_000_000_000, 100_000_000

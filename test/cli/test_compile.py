@@ -16,7 +16,7 @@ import fake_tensorrt
 from colour_bundle import write_bundle
 
 from hal_ros.cli import main, verify
-from hal_ros.runtime.card import GOLDEN, load_bundle, save_card
+from hal_ros.runtime.bundle import GOLDEN, load_bundle, save_card
 from hal_ros.tensorrt import cudart
 from hal_ros.tensorrt.engine_cache import EngineCache
 

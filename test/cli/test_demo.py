@@ -22,7 +22,7 @@ from fakes import COLOURS, picture
 from hal_ros.bags import messages
 from hal_ros.bags.reader import BagWriter, read_messages
 from hal_ros.live import shared_memory
-from hal_ros.runtime.card import GOLDEN, load_bundle, save_card
+from hal_ros.runtime.bundle import GOLDEN, load_bundle, save_card
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 DEADLINE_S = 100

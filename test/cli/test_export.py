@@ -26,7 +26,7 @@ from hal_ros.labels import files as label_files  # noqa: E402
 from hal_ros.nn.eye import Eye  # noqa: E402
 from hal_ros.nn.hal import CausalHal  # noqa: E402
 from hal_ros.runtime.backend import open_backend  # noqa: E402
-from hal_ros.runtime.card import ENCODER, ENCODER_FP16, FILES, STEP, STEP_FP16, load_bundle  # noqa: E402
+from hal_ros.runtime.bundle import ENCODER, ENCODER_FP16, FILES, STEP, STEP_FP16, load_bundle  # noqa: E402
 from hal_ros.runtime.golden import check_golden  # noqa: E402
 from hal_ros.train import stages  # noqa: E402
 from hal_ros.train.config import load_config  # noqa: E402

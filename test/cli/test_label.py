@@ -24,7 +24,7 @@ from hal_ros.offline import labelling
 from hal_ros.offline.labelling import ANSWER_TOPICS
 from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC, PLAN_TOPIC, VOCABULARY_TOPIC
 from hal_ros.runtime import backend, golden
-from hal_ros.runtime.card import save_card
+from hal_ros.runtime.bundle import save_card
 
 CAMERA, JOINTS, CLOCK = "/camera/color/image_raw", "/joint_states", "/clock"
 START_NS, PERIOD_NS = 5_000_000_000, 100_000_000

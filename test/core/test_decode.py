@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from hal_ros.core import decode
+from hal_ros.core.answers import NO_ACTION
+from hal_ros.core.card import DecoderSpec, Priors
 from hal_ros.core.decode import Decoder
 from hal_ros.core.errors import ConfigError
-from hal_ros.core.types import NO_ACTION, DecoderSpec, Priors
 
 
 def decode_all(tops: list[int], spec: DecoderSpec, probability: float = 0.9) -> list[int]:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hal_ros.core import decode
+from hal_ros.core.card import DecoderSpec, Priors
 from hal_ros.core.decode import Decoder
 from hal_ros.core.duration_filter import (
     DurationFilter,
@@ -21,7 +22,6 @@ from hal_ros.core.duration_filter import (
     marginals,
     priors_fault,
 )
-from hal_ros.core.types import DecoderSpec, Priors
 
 ACTIONS = 3
 PRIORS = Priors(

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from hal_ros.core.card import ImageSpec
 from hal_ros.core.errors import ImageError
 from hal_ros.core.image import ENCODINGS, compressed_to_rgb, to_input, to_rgb
-from hal_ros.core.types import ImageSpec
 
 HEIGHT, WIDTH = 24, 32
 RNG = np.random.default_rng(0)

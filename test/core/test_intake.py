@@ -6,7 +6,7 @@ import numpy as np
 from fakes import make_card
 
 from hal_ros.core.intake import Intake
-from hal_ros.core.types import JointSample
+from hal_ros.core.observations import JointSample
 
 PERIOD = 100_000_000
 START = 2_000_000_000

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hal_ros.core import proprio
-from hal_ros.core.types import JointSpec
+from hal_ros.core.card import JointSpec
 
 SPEC = JointSpec(("shoulder", "elbow", "gripper"), max_age_s=0.1)
 

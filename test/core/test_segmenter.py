@@ -13,21 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hal_ros.core import decode
+from hal_ros.core.answers import NO_ACTION, ActionEstimate, BoundaryEstimate
+from hal_ros.core.card import DecoderSpec, ModelCard, Priors
 from hal_ros.core.errors import BackendError
 from hal_ros.core.intake import Intake
+from hal_ros.core.observations import JointSample, Observation
 from hal_ros.core.segmenter import Segmenter
-from hal_ros.core.types import (
-    NO_ACTION,
-    ActionEstimate,
-    BoundaryEstimate,
-    DecoderSpec,
-    JointSample,
-    ModelCard,
-    Observation,
-    Priors,
-    StepInput,
-    StepOutput,
-)
+from hal_ros.core.step import StepInput, StepOutput
 from hal_ros.runtime.streams import Turn
 
 PERIOD = 100_000_000

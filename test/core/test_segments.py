@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hal_ros.core.answers import NO_ACTION, Segment
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.segments import (
     Run,
@@ -17,7 +18,6 @@ from hal_ros.core.segments import (
     transcript,
     without,
 )
-from hal_ros.core.types import NO_ACTION, Segment
 
 labels_strategy = st.lists(st.sampled_from([0, 1, 2, NO_ACTION]), max_size=40).map(lambda x: np.array(x, np.int64))
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hal_ros.core.observations import JointSample
 from hal_ros.core.ticks import Grid, Placement, newest_before, place
-from hal_ros.core.types import JointSample
 
 PERIOD = 100_000_000
 MAX_HELD = 5

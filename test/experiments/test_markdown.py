@@ -7,8 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from hal_ros.core.answers import NO_ACTION
+from hal_ros.core.card import DecoderSpec
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.types import NO_ACTION, DecoderSpec
 from hal_ros.experiments import curves, latents
 from hal_ros.experiments.markdown import (
     ALL_SPLITS,

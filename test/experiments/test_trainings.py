@@ -14,8 +14,8 @@ pytestmark = pytest.mark.torch
 
 from synthetic_tracks import GRID, SETTINGS, make_tracks  # noqa: E402
 
+from hal_ros.core.answers import NO_ACTION  # noqa: E402
 from hal_ros.core.errors import ConfigError, DatasetError  # noqa: E402
-from hal_ros.core.types import NO_ACTION  # noqa: E402
 from hal_ros.datasets.clips import Clip  # noqa: E402
 from hal_ros.experiments import stages as table_chain  # noqa: E402
 from hal_ros.experiments import trainings as table_jobs  # noqa: E402

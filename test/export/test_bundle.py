@@ -20,7 +20,7 @@ from step_graphs import CONFIG, EYE, make_card, make_encoders, make_golden, make
 
 from hal_ros.cli import main  # noqa: E402
 from hal_ros.core.errors import BackendError, CardError  # noqa: E402
-from hal_ros.core.types import StepInput  # noqa: E402
+from hal_ros.core.step import StepInput  # noqa: E402
 from hal_ros.datasets import features  # noqa: E402
 from hal_ros.export import bundle as bundles  # noqa: E402
 from hal_ros.export.half import halved  # noqa: E402
@@ -29,7 +29,7 @@ from hal_ros.export.to_onnx import StepGraph, export_step  # noqa: E402
 from hal_ros.nn.eye import Eye, EyeConfig  # noqa: E402
 from hal_ros.nn.hal import CausalHal, HalConfig  # noqa: E402
 from hal_ros.runtime.backend import open_backend  # noqa: E402
-from hal_ros.runtime.card import (  # noqa: E402
+from hal_ros.runtime.bundle import (  # noqa: E402
     ENCODER,
     ENCODER_FP16,
     FILES,

@@ -14,7 +14,7 @@ pytest.importorskip("onnxscript")
 import onnxruntime as ort  # noqa: E402
 from step_graphs import make_graph  # noqa: E402
 
-from hal_ros.core.types import StepInput  # noqa: E402
+from hal_ros.core.step import StepInput  # noqa: E402
 from hal_ros.export import window  # noqa: E402
 from hal_ros.nn.hal import HalConfig, flatten_state  # noqa: E402
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.types import NO_ACTION
 from hal_ros.metrics.calibration import expected_calibration_error, negative_log_likelihood
 
 

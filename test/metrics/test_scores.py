@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.types import NO_ACTION
 from hal_ros.experiments.rows import read_rows, results_table, write_rows
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, Prediction, Stream
 from hal_ros.metrics.scores import Row, Truth, rows, score

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.types import NO_ACTION
 from hal_ros.metrics import segmentation as metrics
 from hal_ros.metrics.segmentation import Counts, Pair
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.segments import Run
-from hal_ros.core.types import NO_ACTION
 from hal_ros.metrics.segmentation import Counts, Pair
 from hal_ros.metrics.timing import (
     Answers,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from fakes import COLOURS, SIZE_PX, FakeBackend, make_card, picture
 
+from hal_ros.core.answers import NO_ACTION
+from hal_ros.core.card import DecoderSpec
+from hal_ros.core.observations import Observation
 from hal_ros.core.segmenter import Segmenter
-from hal_ros.core.types import NO_ACTION, DecoderSpec, Observation
 from hal_ros.datasets.episodes import Episode
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, from_labels, from_log_probs
 from hal_ros.offline.episodes import CachedEncoder, features_by_picture, run_segmenter

@@ -15,9 +15,10 @@ from hal_ros.bags.frames import Frame, due_frames
 from hal_ros.bags.messages import deserialise, header_message, known_class, serialise, to_ns
 from hal_ros.bags.reader import BagMessage
 from hal_ros.bags.sensors import COMPRESSED, IMAGE, JOINT_STATE, SensorTopics, find_topics
+from hal_ros.core.arrays import ByteArray, FloatArray
+from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BagError
 from hal_ros.core.segmenter import Segmenter
-from hal_ros.core.types import ByteArray, FloatArray, ModelCard
 from hal_ros.offline.replay import (
     BOUNDARY_TOPIC,
     LABEL_TOPIC,

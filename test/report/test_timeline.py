@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from hal_ros.core.types import NO_ACTION
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.metrics.predictions import PROVISIONAL, from_labels
 from hal_ros.metrics.scores import Truth
 from hal_ros.report.pictures import episode_timeline, label_bars, median_and_worst

@@ -16,8 +16,10 @@ from hal_ros.bags.messages import deserialise, serialise
 from hal_ros.bags.reader import BagMessage, BagWriter, read_messages, topic_types
 from hal_ros.bags.sensors import COMPRESSED, IMAGE, JOINT_STATE, find_topics, joints_first
 from hal_ros.cli.demo import DEMO_RECORDING
+from hal_ros.core.arrays import ByteArray
+from hal_ros.core.card import ImageSpec, JointSpec
 from hal_ros.core.segmenter import Segmenter
-from hal_ros.core.types import ByteArray, ImageSpec, JointSpec, StepInput, StepOutput
+from hal_ros.core.step import StepInput, StepOutput
 from hal_ros.datasets import episodes, user_bags
 from hal_ros.datasets import folder as dataset_folder
 from hal_ros.ros.convert import rgb_converter

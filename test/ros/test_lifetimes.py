@@ -14,8 +14,8 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from ros_fakes import START_NS, Rig, image_message
 
 from hal_ros.core.errors import BackendError, ConfigError
-from hal_ros.core.types import StepInput, StepOutput
-from hal_ros.runtime.card import save_card
+from hal_ros.core.step import StepInput, StepOutput
+from hal_ros.runtime.bundle import save_card
 
 pytestmark = pytest.mark.ros
 

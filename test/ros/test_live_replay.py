@@ -28,7 +28,7 @@ from hal_ros.offline.replay import (
     replay,
 )
 from hal_ros.ros.recorder import Recorder
-from hal_ros.runtime.card import Bundle
+from hal_ros.runtime.bundle import Bundle
 
 pytestmark = pytest.mark.ros
 

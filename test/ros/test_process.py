@@ -57,7 +57,7 @@ def test_signals_end_an_active_node_in_order(
 ) -> None:
     from fakes import make_card
 
-    from hal_ros.runtime.card import save_card
+    from hal_ros.runtime.bundle import save_card
 
     save_card(make_card(), tmp_path)
     arguments = ["--ros-args", "-p", f"model:={tmp_path}", "-p", "autostart:=true"]
@@ -79,7 +79,7 @@ def test_signals_end_a_node_that_builds_engines(
 ) -> None:
     from fakes import make_card
 
-    from hal_ros.runtime.card import save_card
+    from hal_ros.runtime.bundle import save_card
 
     save_card(make_card(), tmp_path)
     arguments = ["--ros-args", "-p", f"model:={tmp_path}", "-p", "autostart:=true"]

@@ -31,7 +31,7 @@ from hal_ros.bags.messages import header_message, known_class, serialise
 from hal_ros.bags.reader import METADATA, BagNotes, read_messages
 from hal_ros.bags.recover import recover
 from hal_ros.ros.recorder import message_class
-from hal_ros.runtime.card import save_card
+from hal_ros.runtime.bundle import save_card
 
 pytestmark = pytest.mark.ros
 

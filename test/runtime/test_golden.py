@@ -16,9 +16,9 @@ pytest.importorskip("onnx", reason="onnx is not installed")
 from colour_bundle import write_bundle
 
 from hal_ros.core.errors import BackendError, CardError
-from hal_ros.core.types import Backend, StepInput, StepOutput
+from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.runtime.backend import open_backend
-from hal_ros.runtime.card import GOLDEN, Bundle
+from hal_ros.runtime.bundle import GOLDEN, Bundle
 from hal_ros.runtime.golden import LIMITS, TOLERANCE, Limits, check_golden, gate, read_golden
 
 FP32, FP16 = LIMITS["fp32"], LIMITS["fp16"]

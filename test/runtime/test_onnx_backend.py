@@ -16,10 +16,11 @@ from colour_bundle import write_bundle
 from fakes import COLOURS, picture
 from memory_bundle import SLOTS, answers, assert_same, random_inputs, write_memory_bundle
 
+from hal_ros.core.card import ImageSpec, JointSpec, ModelCard
 from hal_ros.core.errors import BackendError, CardError, ConfigError
-from hal_ros.core.types import ImageSpec, JointSpec, ModelCard, StepInput
+from hal_ros.core.step import StepInput
 from hal_ros.runtime.backend import open_backend
-from hal_ros.runtime.card import CACHES, GOLDEN, IMAGE_DTYPES, STEP, Bundle
+from hal_ros.runtime.bundle import CACHES, GOLDEN, IMAGE_DTYPES, STEP, Bundle
 from hal_ros.runtime.golden import check_golden
 from hal_ros.runtime.onnx_backend import CPU, OnnxBackend
 

@@ -17,13 +17,14 @@ pytest.importorskip("onnx", reason="onnx is not installed")
 
 from fakes import make_card  # noqa: E402
 
+from hal_ros.core.card import JointSpec  # noqa: E402
 from hal_ros.core.errors import BackendError, CardError  # noqa: E402
-from hal_ros.core.types import JointSpec, StepInput  # noqa: E402
+from hal_ros.core.step import StepInput  # noqa: E402
 from hal_ros.export.to_onnx import StepGraph, export_step  # noqa: E402
 from hal_ros.nn.eye import Eye, EyeConfig  # noqa: E402
 from hal_ros.nn.hal import CausalHal, HalConfig  # noqa: E402
 from hal_ros.runtime.backend import about, open_backend  # noqa: E402
-from hal_ros.runtime.card import STEP, WEIGHTS, Bundle, save_card  # noqa: E402
+from hal_ros.runtime.bundle import STEP, WEIGHTS, Bundle, save_card  # noqa: E402
 
 pytestmark = pytest.mark.torch
 EYE = EyeConfig(actions=3, joints=2, grid=(2, 2, 5), width=12, cell_width=8, gazes=2, keypoints=3)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pytest
 
-from hal_ros.core.types import Segment
+from hal_ros.core.answers import Segment
 from hal_ros.sim.benchmark import EpisodeSpec, episode
 from hal_ros.sim.checks import Claim
 from hal_ros.sim.episode import Simulation

@@ -15,8 +15,8 @@ from hal_ros.bags.messages import deserialise, to_ns
 from hal_ros.bags.reader import BagMessage, read_messages
 from hal_ros.bags.sensors import COMPRESSED, IMAGE, pixels
 from hal_ros.cli import main
+from hal_ros.core.card import ImageSpec
 from hal_ros.core.errors import BagError
-from hal_ros.core.types import ImageSpec
 from hal_ros.sim import write
 from hal_ros.sim.benchmark import JOINT_NAMES, SPLITS, EpisodeSpec, episodes
 from hal_ros.sim.write import START_NS, TRAINING_PICTURES, Pictures, is_written, write_episode

@@ -9,9 +9,10 @@ import onnx
 from fakes import COLOURS, make_card, picture
 from onnx import TensorProto, helper, numpy_helper
 
-from hal_ros.core.types import ModelCard, StepInput
+from hal_ros.core.card import ModelCard
+from hal_ros.core.step import StepInput
 from hal_ros.runtime.backend import open_backend
-from hal_ros.runtime.card import ENCODER, GOLDEN, STEP, Bundle, save_card
+from hal_ros.runtime.bundle import ENCODER, GOLDEN, STEP, Bundle, save_card
 
 FLOAT, UINT8 = TensorProto.FLOAT, TensorProto.UINT8
 OPSET, IR_VERSION = 17, 8

@@ -6,16 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hal_ros.core.types import (
-    ByteArray,
-    DecoderSpec,
-    FloatArray,
-    ImageSpec,
-    JointSpec,
-    ModelCard,
-    StepInput,
-    StepOutput,
-)
+from hal_ros.core.arrays import ByteArray, FloatArray
+from hal_ros.core.card import DecoderSpec, ImageSpec, JointSpec, ModelCard
+from hal_ros.core.step import StepInput, StepOutput
 
 SIZE_PX = 16
 COLOURS = ("red", "green", "blue")

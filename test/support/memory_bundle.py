@@ -12,8 +12,9 @@ from colour_bundle import IR_VERSION, OPSET, write_bundle
 from fakes import make_card
 from onnx import TensorProto, helper, numpy_helper
 
-from hal_ros.core.types import Backend, ModelCard, StepInput, StepOutput
-from hal_ros.runtime.card import ENCODER, STEP, Bundle, save_card
+from hal_ros.core.card import ModelCard
+from hal_ros.core.step import Backend, StepInput, StepOutput
+from hal_ros.runtime.bundle import ENCODER, STEP, Bundle, save_card
 
 SLOTS, WIDTH = 4, 3
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from hal_ros.bags.messages import duration_message, header_message, known_class, serialise, time_message
 from hal_ros.bags.reader import BagWriter
-from hal_ros.core.types import NO_ACTION
+from hal_ros.core.answers import NO_ACTION
 
 PERIOD_NS = 100_000_000
 START_NS = 1_700_000_000_000_000_000

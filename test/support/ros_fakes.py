@@ -18,10 +18,11 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, JointState
 
-from hal_ros.core.types import Backend, ModelCard
+from hal_ros.core.card import ModelCard
+from hal_ros.core.step import Backend
 from hal_ros.ros.convert import to_ns, to_stamp
 from hal_ros.ros.segmenter.node import SegmenterNode
-from hal_ros.runtime.card import save_card
+from hal_ros.runtime.bundle import save_card
 
 DEADLINE_S = 60.0
 START_NS = 5_000_000_000

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hal_ros.core.types import DecoderSpec, ImageSpec, JointSpec, ModelCard
+from hal_ros.core.card import DecoderSpec, ImageSpec, JointSpec, ModelCard
 from hal_ros.export.bundle import Encoders, Golden
 from hal_ros.export.to_onnx import StepGraph
 from hal_ros.nn.encoder import build_encoder

@@ -16,7 +16,7 @@ from fake_tensorrt import VERSIONS, Severity
 from memory_bundle import write_memory_bundle
 
 from hal_ros.core.errors import BackendError
-from hal_ros.runtime.card import STEP
+from hal_ros.runtime.bundle import STEP
 from hal_ros.tensorrt import api as tensorrt_api
 
 TYPED_BY_SPEED = VERSIONS[0]

@@ -25,9 +25,10 @@ from fakes import COLOURS, picture
 from memory_bundle import SLOTS, answers, assert_same, random_inputs, write_memory_bundle
 from onnx import TensorProto, helper
 
+from hal_ros.core.card import ImageSpec, JointSpec
 from hal_ros.core.errors import BackendError
-from hal_ros.core.types import ImageSpec, JointSpec, StepOutput
-from hal_ros.runtime.card import CACHES, ENCODER, STEP, Bundle, save_card
+from hal_ros.core.step import StepOutput
+from hal_ros.runtime.bundle import CACHES, ENCODER, STEP, Bundle, save_card
 from hal_ros.runtime.onnx_backend import OnnxBackend
 from hal_ros.tensorrt import api as tensorrt_api
 from hal_ros.tensorrt.backend import READY, REHEARSED, TensorRtBackend

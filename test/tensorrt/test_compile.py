@@ -24,9 +24,9 @@ from fake_cudart import FakeDevice  # noqa: E402
 from onnx import TensorProto, helper  # noqa: E402
 
 from hal_ros.core.errors import BackendError, CardError  # noqa: E402
-from hal_ros.core.types import StepOutput  # noqa: E402
+from hal_ros.core.step import StepOutput  # noqa: E402
 from hal_ros.runtime.backend import open_backend  # noqa: E402
-from hal_ros.runtime.card import (  # noqa: E402
+from hal_ros.runtime.bundle import (  # noqa: E402
     ENCODER,
     ENCODER_FP16,
     GOLDEN,

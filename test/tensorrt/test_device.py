@@ -15,8 +15,8 @@ from fakes import COLOURS, picture
 from memory_bundle import SLOTS, random_inputs, write_memory_bundle
 
 from hal_ros.core.errors import BackendError
-from hal_ros.core.types import Backend, StepInput
-from hal_ros.runtime.card import CACHES, ENCODER, STEP, Bundle
+from hal_ros.core.step import Backend, StepInput
+from hal_ros.runtime.bundle import CACHES, ENCODER, STEP, Bundle
 from hal_ros.runtime.golden import LIMITS
 from hal_ros.runtime.onnx_backend import OnnxBackend
 from hal_ros.tensorrt import api as tensorrt_api

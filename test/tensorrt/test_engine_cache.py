@@ -18,7 +18,7 @@ import pytest
 from fakes import make_card
 
 from hal_ros.core.errors import BackendError, CardError
-from hal_ros.runtime.card import ENCODER, GOLDEN, STEP, STEP_FP16, Bundle, save_card
+from hal_ros.runtime.bundle import ENCODER, GOLDEN, STEP, STEP_FP16, Bundle, save_card
 from hal_ros.tensorrt.cudart import Device
 from hal_ros.tensorrt.engine_cache import (
     ENCODER_PLAN,

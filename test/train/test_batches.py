@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 from synthetic_tracks import ACTIONS, COLUMNS, random_clips  # noqa: E402
 
-from hal_ros.core.types import NO_ACTION  # noqa: E402
+from hal_ros.core.answers import NO_ACTION  # noqa: E402
 from hal_ros.datasets.clips import Clip  # noqa: E402
 from hal_ros.train.batches import Stream, batches, changes, lessons, plan  # noqa: E402
 from hal_ros.train.clips import Columns, Supervised  # noqa: E402

@@ -12,9 +12,9 @@ pytest.importorskip("torch")
 
 from synthetic_tracks import ACTIONS, SETTINGS, make_tracks
 
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.segments import transcript
-from hal_ros.core.types import NO_ACTION
 from hal_ros.labels.files import load_labels
 from hal_ros.train import chain
 from hal_ros.train.config import TrainConfig, config_from_mapping

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from hal_ros.core import decode
+from hal_ros.core.answers import NO_ACTION
+from hal_ros.core.card import DecoderSpec
 from hal_ros.core.errors import ConfigError, DatasetError
-from hal_ros.core.types import NO_ACTION, DecoderSpec
 from hal_ros.train.answers import Answers
 from hal_ros.train.decoding import (
     best_of_each_kind,

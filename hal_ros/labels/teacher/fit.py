@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hal_ros.core.types import FloatArray
+from hal_ros.core.arrays import FloatArray
 from hal_ros.datasets.clips import Clip
 from hal_ros.fit import checkpoint
 from hal_ros.fit.checkpoint import Checkpoint

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from hal_ros.core.types import ModelCard
+from hal_ros.core.card import ModelCard
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 DROPS = ("not_due", "repeated", "backwards", "zero", "overwritten", "unreadable", "lost", "unpaired", "discarded")

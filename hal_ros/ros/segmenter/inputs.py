@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from sensor_msgs.msg import JointState
 
+from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.intake import Due, Intake
-from hal_ros.core.types import JointSample, ModelCard
+from hal_ros.core.observations import JointSample
 from hal_ros.ros.convert import ImageMessage, to_joint_sample, to_ns
 
 

@@ -23,7 +23,7 @@ from hal_ros.bags.messages import serialise
 from hal_ros.core.errors import BackendError, ConfigError, HalError
 from hal_ros.core.known_plan import PlanTracker, plan_ids, plan_names
 from hal_ros.core.segmenter import Segmenter
-from hal_ros.core.types import Backend
+from hal_ros.core.step import Backend
 from hal_ros.ros import params
 from hal_ros.ros.convert import rgb_converter
 from hal_ros.ros.params import SegmenterParameters
@@ -31,7 +31,7 @@ from hal_ros.ros.segmenter.inputs import message_filters
 from hal_ros.ros.segmenter.reporter import Reporter
 from hal_ros.ros.segmenter.session import Configured, Opened, Session
 from hal_ros.runtime.backend import BackendOptions, about, open_backend, provider_names
-from hal_ros.runtime.card import Bundle, load_bundle
+from hal_ros.runtime.bundle import Bundle, load_bundle
 from hal_ros.runtime.golden import check_golden
 
 ANSWER_QOS = QoSProfile(depth=50)

@@ -13,20 +13,14 @@ import numpy as np
 from hal_ros.bags.answers import boundary_message, label_message, plan_message
 from hal_ros.bags.messages import serialise
 from hal_ros.core import image
+from hal_ros.core.answers import ActionEstimate, BoundaryEstimate
+from hal_ros.core.arrays import ByteArray, FloatArray
 from hal_ros.core.errors import ImageError
 from hal_ros.core.intake import Due
 from hal_ros.core.known_plan import PlanTracker
+from hal_ros.core.observations import Observation
 from hal_ros.core.segmenter import Segmenter
-from hal_ros.core.types import (
-    ActionEstimate,
-    Backend,
-    BoundaryEstimate,
-    ByteArray,
-    FloatArray,
-    Observation,
-    StepInput,
-    StepOutput,
-)
+from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.ros.convert import ImageMessage, ToRgb
 from hal_ros.ros.segmenter.inputs import Frame
 

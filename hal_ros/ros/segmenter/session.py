@@ -18,7 +18,7 @@ from hal_ros.ros.params import SegmenterParameters
 from hal_ros.ros.segmenter.inputs import Frame, Inputs
 from hal_ros.ros.segmenter.pipeline import Outputs, Pipeline
 from hal_ros.ros.segmenter.subscriptions import Subscriptions
-from hal_ros.runtime.card import Bundle
+from hal_ros.runtime.bundle import Bundle
 from hal_ros.runtime.worker import Worker
 
 STOP_TIMEOUT_S = 5.0

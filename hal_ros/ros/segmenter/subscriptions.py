@@ -9,7 +9,7 @@ from rclpy.qos import QoSProfile, QoSReliabilityPolicy, qos_policy_name_from_kin
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image, JointState
 
-from hal_ros.core.types import ModelCard
+from hal_ros.core.card import ModelCard
 from hal_ros.ros.params import SegmenterParameters
 from hal_ros.ros.segmenter.inputs import Inputs, Synchroniser
 

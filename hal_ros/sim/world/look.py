@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hal_ros.core.types import ByteArray
+from hal_ros.core.arrays import ByteArray
 
 Vector = NDArray[np.float64]
 Colour = tuple[float, float, float]

@@ -19,8 +19,9 @@ from std_srvs.srv import Trigger
 from hal_ros.bags.answers import label_message
 from hal_ros.bags.messages import serialise
 from hal_ros.core.intake import Intake
+from hal_ros.core.observations import Observation
 from hal_ros.core.segmenter import Segmenter
-from hal_ros.core.types import Observation, StepInput, StepOutput
+from hal_ros.core.step import StepInput, StepOutput
 from hal_ros.ros.convert import to_joint_sample, to_ns, to_stamp
 
 pytestmark = pytest.mark.ros

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+from hal_ros.core.card import ModelCard
 from hal_ros.core.decode import KINDS
 from hal_ros.core.duration_filter import priors_fault
 from hal_ros.core.errors import CardError
-from hal_ros.core.types import ModelCard
 
 CARD = "card.json"
 ENCODER = "encoder.onnx"

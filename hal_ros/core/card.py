@@ -1,0 +1,94 @@
+"""What a bundle says of itself: what it takes, in which rhythm, and how its answers are decoded.
+
+Dims: K actions, D feature, S image side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """The picture that the encoder takes: the centre square of the camera image, resized to (S, S, 3) uint8 RGB.
+
+    `dtype` is what the encoder's graph takes, "uint8" or "float32": TensorRT 8.6 has no uint8 input, so that the host
+    casts. The values stay 0..255 either way, and callers of a back end always give uint8.
+    """
+
+    size_px: int
+    dtype: str = "uint8"
+
+
+@dataclass(frozen=True)
+class JointSpec:
+    """The joints that the model takes, in the order of its inputs; a sample older than max_age_s is not used."""
+
+    names: tuple[str, ...]
+    max_age_s: float
+
+
+@dataclass(frozen=True)
+class Priors:
+    """What is known of a task before it is watched: how long actions last and which follows which. K actions.
+
+    Durations are gamma distributions in ticks. `transitions[i][j]` is P(next is j | i ended); rows sum to 1, an action
+    never follows itself, and nothing else is impossible: an order never seen has a small probability, never none.
+    """
+
+    initial: tuple[float, ...]  # (K,) of the first action
+    transitions: tuple[tuple[float, ...], ...]  # (K, K)
+    duration_mean_ticks: tuple[float, ...]  # (K,)
+    duration_shape: tuple[float, ...]  # (K,) gamma shape: 1 / (squared coefficient of variation)
+    max_age_ticks: int = 160  # A, ages that are told apart; an action may last longer
+    min_age_ticks: int = 1  # no action ends sooner, but for a small probability
+
+
+@dataclass(frozen=True)
+class DecoderSpec:
+    """How confirmed log-probabilities become one action per tick; see `core.decode`.
+
+    The first group of fields is read by `hysteresis`, the second by `duration`; `argmax` reads none.
+    """
+
+    kind: str = "hysteresis"
+
+    enter_probability: float = 0.5
+    hold_ticks: int = 2
+    smoothing: float = 0.5
+
+    temper: float = (
+        0.25  # exponent of each tick's probabilities: noise is correlated, ticks are no independent witnesses
+    )
+    commit_probability: float = 0.6  # the answer changes only to an action that is at least so probable
+    boundary_gain: float = 0.0  # log-odds of a change per log-odds of the boundary head; 0 ignores it
+    boundary_offset: float = 0.0  # log-odds of a change when the boundary head says 0.5
+    boundary_delay_ticks: int = 0  # the boundary head speaks so many ticks after the change; at most the card's lag
+    priors: Priors | None = None
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is true of one bundle's weights. `files` maps each file's name to its SHA-256 in hexadecimal."""
+
+    name: str
+    vocabulary: tuple[str, ...]  # K actions in id order
+    image: ImageSpec | None
+    joints: JointSpec | None
+    rate_hz: float  # ticks per second of the model's time grid
+    lag_ticks: int  # the confirmed answer at tick t speaks of tick t - lag_ticks
+    max_held_ticks: int  # missing ticks that are bridged by holding the last input; a larger gap starts afresh
+    feature_dim: int  # D, the encoder's output
+    window_ticks: int  # what attention sees at most
+    decoder: DecoderSpec
+    supervision: str  # "annotations" or "transcripts"
+    caches: str = "shift"  # or "delta": how the step graph takes its caches; see docs/adr/0005-caches.md
+    target: str = "10"  # the oldest TensorRT whose parser the graphs were checked for
+    trained_from: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def period_ns(self) -> int:
+        """Nanoseconds between two ticks."""
+        return round(1e9 / self.rate_hz)
