@@ -35,10 +35,10 @@ ROOT = Path(__file__).parents[2]
 SOURCES = [
     ROOT / "hal_ros" / name
     for name in (
-        "runtime/tensorrt_api.py",
-        "runtime/tensorrt_engine.py",
-        "runtime/tensorrt_backend.py",
-        "compile/build_engine.py",
+        "tensorrt/api.py",
+        "tensorrt/engine.py",
+        "tensorrt/backend.py",
+        "tensorrt/build_engine.py",
     )
 ]
 V8, V10_3, V10_13, V10_16, V11 = VERSIONS
