@@ -157,9 +157,9 @@ def _bundle_ready_s(model: Path) -> dict[str, float]:
     program = """
 import json, pathlib, sys, time
 start = time.perf_counter()
-from hal_ros.runtime import backend, card, onnx_backend
+from hal_ros.runtime import backend, bundle, onnx_backend
 imported = time.perf_counter()
-backend.open_backend(card.load_bundle(pathlib.Path(sys.argv[1])), "onnxruntime")
+backend.open_backend(bundle.load_bundle(pathlib.Path(sys.argv[1])), "onnxruntime")
 print(json.dumps({"imports": imported - start, "sessions": time.perf_counter() - imported}))
 """
     command = [sys.executable, "-c", program, str(model)]

@@ -159,18 +159,14 @@ def stream(card: ModelCard, ticks: int) -> list[StepInput]:
 
 def recomputing(model: Model, ticks: int, folder: Path, remembered: bool = False) -> Recompute:
     """Return the function that answers for the last tick of `stream` by one run over all of them, on one thread."""
-    import onnxruntime as ort
-
     from hal_ros.export.window import export_window, window_feeds
+    from hal_ros.runtime.sessions import open_session
     from hal_ros.runtime.streams import OUTPUTS
 
     path = folder / f"window-{ticks}-{remembered}.onnx"
     export_window(model.graph, ticks, path, remembered)
     feeds = window_feeds(model.graph, stream(model.card, ticks), remembered)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = open_session(path, optimised="window")
 
     def recompute() -> StepOutput:
         log_probs, lagged, boundary = session.run(list(OUTPUTS), feeds)

@@ -21,7 +21,7 @@ from hal_ros.core.step import StepInput, StepOutput
 from hal_ros.nn.eye import Eye, EyeConfig
 from hal_ros.nn.hal import CausalHal, HalConfig, Inputs, State
 from hal_ros.runtime.bundle import WEIGHTS, Bundle
-from hal_ros.runtime.onnx_backend import OnnxEncoder
+from hal_ros.runtime.encode import BundleEncoder
 from hal_ros.runtime.streams import Turn
 
 FORMAT = 1
@@ -38,7 +38,7 @@ class TorchBackend:
         Raises CardError for a bundle without weights or with damaged ones, BackendError for those of another model.
         """
         torch.set_num_threads(threads)
-        self.encode = OnnxEncoder(bundle, threads).encode
+        self.encode = BundleEncoder(bundle, threads).encode
         path = bundle.path(WEIGHTS)
         about, tensors = _read(path)
         try:

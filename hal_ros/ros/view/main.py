@@ -1,6 +1,6 @@
 """The live view: listens to a running segmenter (and, where there is one, to the simulated robot) and shows it.
 
-`view_state` gathers, `view_render` draws; here is only what touches ROS and the terminal.
+`state` gathers, `render` draws; here is only what touches ROS and the terminal.
 """
 
 from __future__ import annotations
