@@ -224,7 +224,7 @@ def describe(version: str, folder: Path) -> Real:
     # The wheels look for their libraries beside themselves, and the loader first where it is told to.
     paths = {"PYTHONPATH": os.pathsep.join(map(str, (site, ROOT))), "LD_LIBRARY_PATH": str(site)}
     told = site / "described.json"
-    command = [sys.executable, "-W", "ignore", str(ROOT / "test" / "describe_tensorrt.py"), str(told)]
+    command = [sys.executable, "-W", "ignore", str(ROOT / "test" / "fakes" / "describe_tensorrt.py"), str(told)]
     done = subprocess.run(command, env={**os.environ, **paths}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return Real(version, **json.loads(told.read_text()))
