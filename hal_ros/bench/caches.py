@@ -161,7 +161,7 @@ def recomputing(model: Model, ticks: int, folder: Path, remembered: bool = False
     """Return the function that answers for the last tick of `stream` by one run over all of them, on one thread."""
     from hal_ros.export.window import export_window, window_feeds
     from hal_ros.runtime.sessions import open_session
-    from hal_ros.runtime.streams import OUTPUTS
+    from hal_ros.runtime.step_state import OUTPUTS
 
     path = folder / f"window-{ticks}-{remembered}.onnx"
     export_window(model.graph, ticks, path, remembered)

@@ -17,7 +17,7 @@ from hal_ros.nn.hal import flatten_state
 from hal_ros.runtime.encode import PictureEncoder
 from hal_ros.runtime.golden import LIMITS, WINDOWS, Limits, margin_of
 from hal_ros.runtime.sessions import TYPES, open_session
-from hal_ros.runtime.streams import INPUTS, OUTPUTS, ring_order, ring_slot
+from hal_ros.runtime.step_state import INPUTS, OUTPUTS, ring_order, ring_slot
 
 TOLERANCE = 1e-4
 """Of everything in fp32, where no label may differ."""

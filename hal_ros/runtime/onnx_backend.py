@@ -18,7 +18,7 @@ from hal_ros.core.step import StepInput, StepOutput
 from hal_ros.runtime.bundle import STEP, Bundle
 from hal_ros.runtime.encode import BundleEncoder
 from hal_ros.runtime.sessions import CPU, TYPES, first_line, open_session
-from hal_ros.runtime.streams import INPUTS, OUTPUTS, Layout, Shape, Turn, layout, ring_order, ring_slot
+from hal_ros.runtime.step_state import INPUTS, OUTPUTS, Layout, Shape, Turn, layout, ring_order, ring_slot
 
 
 class OnnxBackend:

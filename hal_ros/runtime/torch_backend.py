@@ -22,7 +22,7 @@ from hal_ros.nn.eye import Eye, EyeConfig
 from hal_ros.nn.hal import CausalHal, HalConfig, Inputs, State
 from hal_ros.runtime.bundle import WEIGHTS, Bundle
 from hal_ros.runtime.encode import BundleEncoder
-from hal_ros.runtime.streams import Turn
+from hal_ros.runtime.step_state import Turn
 
 FORMAT = 1
 

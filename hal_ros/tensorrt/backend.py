@@ -17,7 +17,7 @@ from hal_ros.core.arrays import ByteArray, FloatArray
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BackendError
 from hal_ros.core.step import StepInput, StepOutput
-from hal_ros.runtime.streams import INPUTS, OUTPUTS, Layout, Shape, Turn, layout, ring_order, ring_slot
+from hal_ros.runtime.step_state import INPUTS, OUTPUTS, Layout, Shape, Turn, layout, ring_order, ring_slot
 from hal_ros.tensorrt import api as tensorrt_api
 from hal_ros.tensorrt.cudart import DEVICE_TO_DEVICE, Cudart, load_cudart
 from hal_ros.tensorrt.device_buffers import DeviceBlock, Resources, StagedBlock, TensorSpec, read_back
