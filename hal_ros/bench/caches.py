@@ -21,7 +21,7 @@ from hal_ros.live.system import shared_file
 from hal_ros.runtime.bundle import CACHES, STEP, load_bundle, save_card
 
 if TYPE_CHECKING:
-    from hal_ros.bench.rows import Row
+    from hal_ros.bench.rows import BenchRow
     from hal_ros.bench.timing import Times
     from hal_ros.export.to_onnx import StepGraph
     from hal_ros.train.config import TrainConfig
@@ -34,7 +34,7 @@ RATIO_NAME = f"recomputing {TICKS} ticks in one run against a cached step"
 Recompute = Callable[[], StepOutput]
 
 
-class Model(NamedTuple):
+class UntrainedModel(NamedTuple):
     """An untrained model, and the card of a bundle without camera that would hold it."""
 
     graph: StepGraph
@@ -54,7 +54,7 @@ def expected_at(window: int) -> list[tuple[str, str, str]]:
     return [(_step_name(caches, window), "ms", "") for caches in CACHES]
 
 
-def rows(folder: Path, rounds: int = 0) -> list[Row]:
+def rows(folder: Path, rounds: int = 0) -> list[BenchRow]:
     """Compare at the shipped window. Raises HalError without torch, and where the graphs disagree."""
     from hal_ros.bench.model import random_inputs, uptime_row
     from hal_ros.bench.rows import at_least, baseline
@@ -82,7 +82,7 @@ def rows(folder: Path, rounds: int = 0) -> list[Row]:
     ]
 
 
-def window_rows(folder: Path, window: int, rounds: int = 0) -> list[Row]:
+def window_rows(folder: Path, window: int, rounds: int = 0) -> list[BenchRow]:
     """Compare both kinds of caches at one window. Raises as `rows` does."""
     from hal_ros.bench.rows import baseline
     from hal_ros.bench.timing import ratio
@@ -105,7 +105,7 @@ def window_rows(folder: Path, window: int, rounds: int = 0) -> list[Row]:
     return [*steps, baseline(f"recomputing window {window}", float(np.median(times["whole"])), "ms"), *ratios]
 
 
-def untrained(card: ModelCard, window: int = 0) -> Model:
+def untrained(card: ModelCard, window: int = 0) -> UntrainedModel:
     """Return a model of the size in config/train.yaml for a card's actions; 0 leaves the look-backs there.
 
     Raises BackendError where torch or the exporter is not installed.
@@ -128,7 +128,7 @@ def untrained(card: ModelCard, window: int = 0) -> Model:
     eye = new_eye(config, actions, grid, Standard(zeros[0], ones[0], zeros[1], ones[1]))
     settings = replace(config.model, lookback=lookbacks(window)) if window else config.model
     graph = StepGraph(eye, CausalHal(HalConfig(actions, values, config.eye.width, **vars(settings))))
-    return Model(graph.eval(), card_of(graph, card, config.data.joints))
+    return UntrainedModel(graph.eval(), card_of(graph, card, config.data.joints))
 
 
 def card_of(graph: StepGraph, card: ModelCard, joints: Sequence[str]) -> ModelCard:
@@ -137,7 +137,7 @@ def card_of(graph: StepGraph, card: ModelCard, joints: Sequence[str]) -> ModelCa
     return replace(card, image=None, joints=JointSpec(tuple(joints), 0.1), feature_dim=dim, window_ticks=window)
 
 
-def open_steps(model: Model, folder: Path) -> dict[str, Backend]:
+def open_steps(model: UntrainedModel, folder: Path) -> dict[str, Backend]:
     """Export the step with each kind of caches and open it in the runtime that robots use."""
     from hal_ros.export.to_onnx import StepGraph, export_step
     from hal_ros.runtime.onnx_backend import OnnxBackend
@@ -157,7 +157,7 @@ def stream(card: ModelCard, ticks: int) -> list[StepInput]:
     return [random_inputs(card, seed) for seed in range(ticks)]
 
 
-def recomputing(model: Model, ticks: int, folder: Path, remembered: bool = False) -> Recompute:
+def recomputing(model: UntrainedModel, ticks: int, folder: Path, remembered: bool = False) -> Recompute:
     """Return the function that answers for the last tick of `stream` by one run over all of them, on one thread."""
     from hal_ros.export.window import export_window, window_feeds
     from hal_ros.runtime.sessions import open_session
@@ -176,7 +176,7 @@ def recomputing(model: Model, ticks: int, folder: Path, remembered: bool = False
 
 
 def timed(
-    model: Model, backends: Mapping[str, Backend], recomputes: Mapping[str, Recompute], ticks: int, rounds: int
+    model: UntrainedModel, backends: Mapping[str, Backend], recomputes: Mapping[str, Recompute], ticks: int, rounds: int
 ) -> dict[str, Times]:
     """Return each one's processor times in milliseconds, in turns. Raises BackendError when their answers differ."""
     from hal_ros.bench.model import Stepper, random_inputs

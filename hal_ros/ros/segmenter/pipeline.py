@@ -22,7 +22,7 @@ from hal_ros.core.observations import Observation
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.ros.convert import ImageMessage, ToRgb
-from hal_ros.ros.segmenter.inputs import Frame
+from hal_ros.ros.segmenter.inputs import ReceivedFrame
 
 WINDOW = 600
 """Newest durations of each stage that percentiles are taken over: a minute at 10 Hz."""
@@ -33,7 +33,7 @@ STAGES = ("wait", "convert", "encode", "step", "publish", "total")
 """Waiting for the worker; pixels; encoder; step graph, each held tick alone; messages; reception to published."""
 
 
-class Outputs(NamedTuple):
+class AnswerPublishers(NamedTuple):
     """Where serialised answers go."""
 
     publish_label: Callable[[bytes], None]
@@ -99,7 +99,7 @@ class Pipeline:
         self,
         segmenter: Segmenter,
         to_rgb: ToRgb,
-        outputs: Outputs,
+        outputs: AnswerPublishers,
         clock_ns: Callable[[], int],
         tracker: PlanTracker | None = None,
         segments: int = 0,
@@ -129,7 +129,7 @@ class Pipeline:
         """How many segments were opened so far: the newest segment_id."""
         return self._state.segments
 
-    def handle(self, frame: Frame) -> None:
+    def handle(self, frame: ReceivedFrame) -> None:
         """Take one frame all the way to its published label. Raises what the backend raises."""
         self.stopwatch.add("wait", time.perf_counter_ns() - frame.received_ns)
         try:

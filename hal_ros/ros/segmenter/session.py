@@ -15,8 +15,8 @@ from hal_ros.core.known_plan import PlanTracker
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.ros.convert import ToRgb
 from hal_ros.ros.params import SegmenterParameters
-from hal_ros.ros.segmenter.inputs import Frame, Inputs
-from hal_ros.ros.segmenter.pipeline import Outputs, Pipeline
+from hal_ros.ros.segmenter.inputs import MessageInputs, ReceivedFrame
+from hal_ros.ros.segmenter.pipeline import AnswerPublishers, Pipeline
 from hal_ros.ros.segmenter.subscriptions import Subscriptions
 from hal_ros.runtime.bundle import Bundle
 from hal_ros.runtime.worker import Worker
@@ -86,7 +86,7 @@ class Session:
             advice = "when that is mended, clean the node up and configure it again"
             raise BackendError(f"there is no backend: {ready.why_closed}; {advice}")
         card = ready.bundle.card
-        outputs = Outputs(ready.labels.publish, ready.boundaries.publish)
+        outputs = AnswerPublishers(ready.labels.publish, ready.boundaries.publish)
         if ready.plan_progress is not None:
             outputs = outputs._replace(publish_plan=ready.plan_progress.publish)
         self.since_ns = time.perf_counter_ns()
@@ -95,8 +95,8 @@ class Session:
             segmenter, ready.to_rgb, outputs, lambda: int(clock.now().nanoseconds), ready.tracker, segments
         )
         self._alarm = Alarm(on_error)
-        self._worker = Worker[Frame](self.pipeline.handle, self._alarm, "segmenter")
-        self.inputs = Inputs(card, self._worker.put)
+        self._worker = Worker[ReceivedFrame](self.pipeline.handle, self._alarm, "segmenter")
+        self.inputs = MessageInputs(card, self._worker.put)
         self.subscriptions = Subscriptions(node, card, ready.parameters, self.inputs)
         self._worker.start()
 
