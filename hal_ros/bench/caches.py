@@ -16,6 +16,7 @@ import numpy as np
 
 from hal_ros.core.card import JointSpec, ModelCard
 from hal_ros.core.errors import BackendError
+from hal_ros.core.proprio import VALUES_PER_JOINT
 from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.live.system import shared_file
 from hal_ros.runtime.bundle import CACHES, STEP, load_bundle, save_card
@@ -123,7 +124,7 @@ def untrained(card: ModelCard, window: int = 0) -> UntrainedModel:
             f"untrained models need torch and onnx ({error}); expected what `make train` installs"
         ) from error
     config: TrainConfig = load_config(shared_file("config/train.yaml"))
-    grid, actions, values = grid_of(config.data), len(card.vocabulary), 3 * len(config.data.joints)
+    grid, actions, values = grid_of(config.data), len(card.vocabulary), VALUES_PER_JOINT * len(config.data.joints)
     zeros, ones = ([make(size, np.float32) for size in (values, grid[2])] for make in (np.zeros, np.ones))
     eye = new_eye(config, actions, grid, Standard(zeros[0], ones[0], zeros[1], ones[1]))
     settings = replace(config.model, lookback=lookbacks(window)) if window else config.model

@@ -15,6 +15,7 @@ from hal_ros.core.answers import ActionEstimate, Answer
 from hal_ros.core.card import DecoderSpec, ImageSpec, ModelCard, Priors
 from hal_ros.core.intake import Due
 from hal_ros.core.known_plan import PlanTracker
+from hal_ros.core.proprio import value_count
 from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.runtime.backend import open_backend
 from hal_ros.runtime.bundle import load_bundle
@@ -70,7 +71,7 @@ class Stepper:
 
 def random_inputs(card: ModelCard, seed: int = 0) -> StepInput:
     """Return one tick's inputs with everything there."""
-    random, joints = np.random.default_rng(seed), 3 * len(card.joints.names) if card.joints else 0
+    random, joints = np.random.default_rng(seed), value_count(card.joints)
     feature, values = (random.normal(size=size).astype(np.float32) for size in (card.feature_dim, joints))
     return StepInput(feature, 1.0, values, np.ones(joints, np.float32))
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BackendError
+from hal_ros.core.proprio import value_count
 from hal_ros.core.step import StepInput, StepOutput
 from hal_ros.runtime.bundle import STEP, Bundle
 from hal_ros.runtime.encode import BundleEncoder
@@ -41,7 +42,7 @@ class OnnxBackend:
 
     def _check(self, card: ModelCard, path: Path, shapes: dict[str, Shape]) -> None:
         """Refuse graphs of other shapes than the card's: golden.npz brings its own, so it would not notice."""
-        joints = 3 * len(card.joints.names) if card.joints else 0
+        joints = value_count(card.joints)
         expected = {"feature": (1, card.feature_dim), "joints": (1, joints), "log_probs": (1, len(card.vocabulary))}
         for name, shape in expected.items():
             actual = list(shapes[name]) if name in shapes else None

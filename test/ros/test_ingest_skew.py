@@ -24,7 +24,7 @@ from hal_ros.datasets import folder as dataset_folder
 from hal_ros.live.demo import DEMO_RECORDING
 from hal_ros.ros.convert import rgb_converter
 from hal_ros.ros.segmenter.inputs import MessageInputs
-from hal_ros.ros.segmenter.pipeline import AnswerPublishers, Pipeline
+from hal_ros.ros.segmenter.pipeline import Pipeline, PipelinePorts
 
 pytestmark = pytest.mark.ros
 
@@ -81,8 +81,8 @@ def recording() -> Iterator[BagMessage]:
 def node_rows(messages: list[BagMessage], bag: Path) -> list[Row]:
     """Give each message to the node's callbacks and each due frame to its pipeline."""
     backend = Recorder()
-    outputs = AnswerPublishers(lambda _: None, lambda _: None)
-    pipeline = Pipeline(Segmenter(CARD, backend), rgb_converter("native"), outputs, lambda: 0)
+    ports = PipelinePorts(rgb_converter("native"), lambda: 0, lambda _: None, lambda _: None)
+    pipeline = Pipeline(Segmenter(CARD, backend), ports)
     inputs = MessageInputs(CARD, pipeline.handle)
     topics = find_topics(topic_types(bag), CARD)
     for message in joints_first(messages, topics):  # as they reach a node that sees no joint state late
