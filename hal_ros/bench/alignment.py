@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from hal_ros.bench.alignment_by_cells import align_by_cells, made_clip, match_by_cells
-
-if TYPE_CHECKING:
-    from hal_ros.bench.rows import BenchRow
+from hal_ros.bench.rows import BenchRow, at_least, at_most, baseline
+from hal_ros.bench.timing import median_ms
+from hal_ros.labels.transcripts.align import AlignConfig, align, drop_allowed_dp, posterior
 
 TICKS, ACTIONS = 2000, 20
 ALIGN_LIMIT_MS, LEAST_RATIO = 20.0, 10.0
@@ -31,10 +29,6 @@ def expected() -> list[tuple[str, str, str]]:
 
 def rows(repeats: int = 50) -> list[BenchRow]:
     """Measure on one thread; the cell-by-cell forms run a tenth of the repeats, three times at least."""
-    from hal_ros.bench.rows import at_least, at_most, baseline
-    from hal_ros.bench.timing import median_ms
-    from hal_ros.labels.transcripts.align import AlignConfig, align, drop_allowed_dp, posterior
-
     few = max(repeats // 10, 3)
     log_probs, transcript = made_clip(TICKS, ACTIONS)
     config = AlignConfig()

@@ -7,13 +7,12 @@ transition, a table of states for each candidate.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from hal_ros.labels.transcripts.align import AlignConfig
+from hal_ros.labels.transcripts.align import AlignConfig
+from hal_ros.labels.transcripts.align_scores import SCORE_DECIMALS, candidates
 
 FloatArray = NDArray[np.float64]
 
@@ -30,8 +29,6 @@ def align_by_cells(
     log_probs: FloatArray, transcript: Sequence[int], config: AlignConfig
 ) -> tuple[NDArray[np.int64], float]:
     """Return boundaries (M - 1,) and score of a transcript without repeats, two actions or more, all by definition."""
-    from hal_ros.labels.transcripts.align_scores import candidates
-
     probs = np.exp(log_probs)
     boundary = boundary_scores_by_cells(probs, config.boundary_window)
     transitions = len(transcript) - 1
@@ -47,8 +44,6 @@ def align_by_cells(
 
 def boundary_scores_by_cells(probs: FloatArray, window: int) -> FloatArray:
     """Return the class-agnostic scores (T,), one window of similarities at a time."""
-    from hal_ros.labels.transcripts.align_scores import SCORE_DECIMALS
-
     half = window // 2
     side = np.where(np.arange(window) < half, -1.0, 1.0)
     template = np.outer(side, side)

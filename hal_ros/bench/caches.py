@@ -14,16 +14,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from hal_ros.bench.model import UPTIME_LIMIT, Stepper, random_inputs, uptime_name, uptime_row
+from hal_ros.bench.rows import BenchRow, at_least, baseline
+from hal_ros.bench.timing import Times, in_turns, ratio
 from hal_ros.core.card import JointSpec, ModelCard
 from hal_ros.core.errors import BackendError
 from hal_ros.core.proprio import VALUES_PER_JOINT
 from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.live.system import shared_file
 from hal_ros.runtime.bundle import CACHES, STEP, load_bundle, save_card
+from hal_ros.runtime.onnx_backend import OnnxBackend
+from hal_ros.runtime.sessions import open_session
+from hal_ros.runtime.step_state import OUTPUTS
 
 if TYPE_CHECKING:
-    from hal_ros.bench.rows import BenchRow
-    from hal_ros.bench.timing import Times
     from hal_ros.export.to_onnx import StepGraph
     from hal_ros.train.config import TrainConfig
 
@@ -44,8 +48,6 @@ class UntrainedModel(NamedTuple):
 
 def expected() -> list[tuple[str, str, str]]:
     """Return name, unit and target of the rows that have a target."""
-    from hal_ros.bench.model import UPTIME_LIMIT, uptime_name
-
     uptimes = [(uptime_name(_caches(caches)), "times", f"<= {UPTIME_LIMIT:g}") for caches in CACHES]
     return [(RATIO_NAME, "times", f">= {LEAST_RATIO:g}"), *uptimes]
 
@@ -57,10 +59,6 @@ def expected_at(window: int) -> list[tuple[str, str, str]]:
 
 def rows(folder: Path, rounds: int = 0) -> list[BenchRow]:
     """Compare at the shipped window. Raises HalError without torch, and where the graphs disagree."""
-    from hal_ros.bench.model import random_inputs, uptime_row
-    from hal_ros.bench.rows import at_least, baseline
-    from hal_ros.bench.timing import ratio
-
     model = untrained(load_bundle(folder).card)
     rounds = rounds or _rounds(TICKS)
     with tempfile.TemporaryDirectory(prefix="hal-bench-") as temporary:
@@ -85,9 +83,6 @@ def rows(folder: Path, rounds: int = 0) -> list[BenchRow]:
 
 def window_rows(folder: Path, window: int, rounds: int = 0) -> list[BenchRow]:
     """Compare both kinds of caches at one window. Raises as `rows` does."""
-    from hal_ros.bench.rows import baseline
-    from hal_ros.bench.timing import ratio
-
     model = untrained(load_bundle(folder).card, window)
     with tempfile.TemporaryDirectory(prefix="hal-bench-") as temporary:
         backends = open_steps(model, Path(temporary))
@@ -141,7 +136,6 @@ def card_of(graph: StepGraph, card: ModelCard, joints: Sequence[str]) -> ModelCa
 def open_steps(model: UntrainedModel, folder: Path) -> dict[str, Backend]:
     """Export the step with each kind of caches and open it in the runtime that robots use."""
     from hal_ros.export.to_onnx import StepGraph, export_step
-    from hal_ros.runtime.onnx_backend import OnnxBackend
 
     backends: dict[str, Backend] = {}
     for caches in CACHES:
@@ -153,16 +147,12 @@ def open_steps(model: UntrainedModel, folder: Path) -> dict[str, Backend]:
 
 def stream(card: ModelCard, ticks: int) -> list[StepInput]:
     """Return inputs that differ from tick to tick."""
-    from hal_ros.bench.model import random_inputs
-
     return [random_inputs(card, seed) for seed in range(ticks)]
 
 
 def recomputing(model: UntrainedModel, ticks: int, folder: Path, remembered: bool = False) -> Recompute:
     """Return the function that answers for the last tick of `stream` by one run over all of them, on one thread."""
     from hal_ros.export.window import export_window, window_feeds
-    from hal_ros.runtime.sessions import open_session
-    from hal_ros.runtime.step_state import OUTPUTS
 
     path = folder / f"window-{ticks}-{remembered}.onnx"
     export_window(model.graph, ticks, path, remembered)
@@ -180,9 +170,6 @@ def timed(
     model: UntrainedModel, backends: Mapping[str, Backend], recomputes: Mapping[str, Recompute], ticks: int, rounds: int
 ) -> dict[str, Times]:
     """Return each one's processor times in milliseconds, in turns. Raises BackendError when their answers differ."""
-    from hal_ros.bench.model import Stepper, random_inputs
-    from hal_ros.bench.timing import in_turns
-
     answers = {name: stepped(backend, stream(model.card, ticks)) for name, backend in backends.items()}
     answers |= {name: recompute() for name, recompute in recomputes.items()}
     check_agreement(answers)
