@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from hal_ros.bags.reader import read_messages
-from hal_ros.bench.rows import Row, at_least
+from hal_ros.bench.rows import BenchRow, at_least
 from hal_ros.core.errors import HalError
 from hal_ros.live.system import Live
 from hal_ros.offline.recording import read_recording
@@ -21,7 +21,7 @@ REPLAY_EXPECTED = [(REPLAY_NAME, UNIT, ">= 5")]
 SIMULATION_EXPECTED = [(SIMULATION_NAME, UNIT, ">= 5")]
 
 
-def replay_row(live: Live) -> Row:
+def replay_row(live: Live) -> BenchRow:
     """Replay the recording of a live run. Raises BagError when there is none, HalError when the command fails."""
     recording = read_recording(live.recording)
     recorded_s = (recording.labels[-1].stamp_ns - recording.start_ns) * 1e-9
@@ -30,7 +30,7 @@ def replay_row(live: Live) -> Row:
     return at_least(REPLAY_NAME, recorded_s / taken_s, UNIT, REAL_TIME_FACTOR_LIMIT, note)
 
 
-def simulation_row(folder: Path) -> Row:
+def simulation_row(folder: Path) -> BenchRow:
     """Simulate a few episodes into `folder`. Raises HalError when the command fails."""
     out = folder / "episodes"
     limit = str(SIMULATED_EPISODES)

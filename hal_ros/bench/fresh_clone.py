@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from hal_ros.bench.rows import Row, at_most
+from hal_ros.bench.rows import BenchRow, at_most
 from hal_ros.core.errors import HalError
 from hal_ros.live.processes import Child, Interrupts, Processes
 from hal_ros.live.system import REPOSITORY
@@ -17,7 +17,7 @@ EXPECTED = [(NAME, "s", f"<= {LIMIT_S:g}")]
 TIMEOUT_S = 900.0
 
 
-def row(folder: Path) -> Row:
+def row(folder: Path) -> BenchRow:
     """Clone this repository, run `make demo` there without pip's cache, and time it until the first label.
 
     The clone goes into `folder`. Raises HalError when it can't be made, or the demo fails or shows no label.

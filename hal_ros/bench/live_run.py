@@ -7,8 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from hal_ros.bench.live import Sample, Sampler, rows, settled, slope_row
-from hal_ros.bench.rows import Row
+from hal_ros.bench.live import ProcessSample, Sampler, rows, settled, slope_row
+from hal_ros.bench.rows import BenchRow
 from hal_ros.core.errors import HalError
 from hal_ros.live.processes import Interrupts, Processes
 from hal_ros.live.system import LAST_REPORT_S, Live, start_all
@@ -29,20 +29,20 @@ SOAK_NAME = "memory of segmenter, growth over ten minutes"
 SOAK_EXPECTED = [(SOAK_NAME, "MB/min", "<= 0.2")]
 
 
-def live_rows(live: Live) -> list[Row]:
+def live_rows(live: Live) -> list[BenchRow]:
     """Return the rows of a minute. Raises HalError when a process ends by itself, or no label comes."""
     samples, first_label_s = _run(live, LIVE_S)
     return rows(read_recording(live.recording), samples, first_label_s)
 
 
-def soak_rows(live: Live) -> list[Row]:
+def soak_rows(live: Live) -> list[BenchRow]:
     """Return how memory grows over ten minutes. Raises as `live_rows` does."""
     samples, _ = _run(live, SOAK_S)
     shutil.rmtree(live.recording)  # ten minutes of pictures
     return [replace(slope_row("segmenter", settled(samples["segmenter"])), name=SOAK_NAME)]
 
 
-def _run(live: Live, duration_s: float) -> tuple[Mapping[str, Sequence[Sample]], float]:
+def _run(live: Live, duration_s: float) -> tuple[Mapping[str, Sequence[ProcessSample]], float]:
     """Run robot, segmenter and recorder; return samples of each by name, and seconds from start to first label.
 
     Raises HalError when one of them ends by itself, or no label comes.

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal_ros.bench.model import Stepper, random_inputs
-from hal_ros.bench.rows import Row, at_most, baseline
+from hal_ros.bench.rows import BenchRow, at_most, baseline
 from hal_ros.bench.timing import in_turns, ratio
 from hal_ros.core.errors import BackendError, HalError
 from hal_ros.runtime.backend import open_backend
@@ -42,7 +42,7 @@ class Product(NamedTuple):
     out: Array  # (..., m, n)
 
 
-def rows(folder: Path, rounds: int = 100) -> list[Row]:
+def rows(folder: Path, rounds: int = 100) -> list[BenchRow]:
     """Measure a bundle on one thread. Raises BackendError when the process that measures fails."""
     command = [sys.executable, "-m", __name__, str(folder), str(rounds)]
     environment = {**os.environ, **ONE_THREAD}

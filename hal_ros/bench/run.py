@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hal_ros.bench import alignment, caches, commands, fresh_clone, live_run, products, start
 from hal_ros.bench.model import measure as measure_model
-from hal_ros.bench.rows import Row, unmeasured
+from hal_ros.bench.rows import BenchRow, unmeasured
 from hal_ros.core.errors import HalError
 from hal_ros.live.system import Live, prepare_environment
 
@@ -17,7 +17,7 @@ Expected = list[tuple[str, str, str]]
 """Name, unit and target of the rows that a part gives; '' where a row has no target."""
 
 
-def measure(model: Path, folder: Path, full: bool) -> list[Row]:
+def measure(model: Path, folder: Path, full: bool) -> list[BenchRow]:
     """Return the rows of a bundle on this machine; recordings and logs go into `folder`.
 
     With `full`, also those of a ten-minute run and of a fresh installation.
@@ -39,7 +39,7 @@ def measure(model: Path, folder: Path, full: bool) -> list[Row]:
     return rows
 
 
-def cache_rows(model: Path) -> list[Row]:
+def cache_rows(model: Path) -> list[BenchRow]:
     """Return the rows of both kinds of caches at the shipped window and at others, a part for each window."""
     rows = part("caches", lambda: caches.rows(model), caches.expected())
     for window in caches.WINDOWS:
@@ -48,7 +48,7 @@ def cache_rows(model: Path) -> list[Row]:
     return rows
 
 
-def part(what: str, measure_part: Callable[[], list[Row]], expected: Expected) -> list[Row]:
+def part(what: str, measure_part: Callable[[], list[BenchRow]], expected: Expected) -> list[BenchRow]:
     """Measure one part; when it fails, return its expected rows with the reason instead."""
     print(f"measuring: {what}", file=sys.stderr, flush=True)
     try:

@@ -15,13 +15,13 @@ from hal_ros.core.errors import BackendError
 from hal_ros.export.to_onnx import StepGraph, tensor_names
 from hal_ros.nn.hal import flatten_state
 from hal_ros.runtime.encode import PictureEncoder
-from hal_ros.runtime.golden import LIMITS, WINDOWS, Limits, margin_of
+from hal_ros.runtime.golden import LIMITS, WINDOWS, GateLimits, margin_of
 from hal_ros.runtime.sessions import TYPES, open_session
-from hal_ros.runtime.streams import INPUTS, OUTPUTS, ring_order, ring_slot
+from hal_ros.runtime.step_state import INPUTS, OUTPUTS, ring_order, ring_slot
 
 TOLERANCE = 1e-4
 """Of everything in fp32, where no label may differ."""
-STEP_LIMITS = {"fp32": Limits(TOLERANCE, TOLERANCE, agreement=1.0), "fp16": LIMITS["fp16"]}
+STEP_LIMITS = {"fp32": GateLimits(TOLERANCE, TOLERANCE, agreement=1.0), "fp16": LIMITS["fp16"]}
 STATE_LIMITS = {"fp32": TOLERANCE, "fp16": 5e-2}
 FEATURE_LIMITS = {"fp32": 1e-5, "fp16": 5e-2}
 """Of the encoder, in standard deviations of the feature."""

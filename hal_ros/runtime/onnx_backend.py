@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BackendError
+from hal_ros.core.proprio import value_count
 from hal_ros.core.step import StepInput, StepOutput
 from hal_ros.runtime.bundle import STEP, Bundle
 from hal_ros.runtime.encode import BundleEncoder
 from hal_ros.runtime.sessions import CPU, TYPES, first_line, open_session
-from hal_ros.runtime.streams import INPUTS, OUTPUTS, Layout, Shape, Turn, layout, ring_order, ring_slot
+from hal_ros.runtime.step_state import INPUTS, OUTPUTS, Shape, StateLayout, Turn, layout, ring_order, ring_slot
 
 
 class OnnxBackend:
@@ -41,7 +42,7 @@ class OnnxBackend:
 
     def _check(self, card: ModelCard, path: Path, shapes: dict[str, Shape]) -> None:
         """Refuse graphs of other shapes than the card's: golden.npz brings its own, so it would not notice."""
-        joints = 3 * len(card.joints.names) if card.joints else 0
+        joints = value_count(card.joints)
         expected = {"feature": (1, card.feature_dim), "joints": (1, joints), "log_probs": (1, len(card.vocabulary))}
         for name, shape in expected.items():
             actual = list(shapes[name]) if name in shapes else None
@@ -59,11 +60,11 @@ class OnnxBackend:
         sessions = [session for session in (self._encoder.session, self._step) if session is not None]
         return {"onnxruntime": ort.__version__, "providers": _who_runs(sessions)}
 
-    def initial_state(self) -> Turn[Stream]:
+    def initial_state(self) -> Turn[StreamBuffers]:
         """Return all zeros: the validity of what is cached is itself part of the state."""
-        return Turn(self, Stream(self._step, self._layout))
+        return Turn(self, StreamBuffers(self._step, self._layout))
 
-    def step(self, inputs: StepInput, state: Turn[Stream]) -> tuple[StepOutput, Turn[Stream]]:
+    def step(self, inputs: StepInput, state: Turn[StreamBuffers]) -> tuple[StepOutput, Turn[StreamBuffers]]:
         """Advance the stream by one tick, which uses `state` up. Raises BackendError for one that is used up."""
         stream = state.take(self)
         try:
@@ -73,14 +74,14 @@ class OnnxBackend:
         return output, state.following(stream)
 
 
-class Stream:
+class StreamBuffers:
     """The buffers of one stream. Carried states alternate between two sets, rings are overwritten slot by slot.
 
     On the CPU both directions are bound to the session once. Elsewhere a bound input is copied to the device when it
     is bound, not when it is run, so that what is written later would never arrive: there, each run takes the arrays.
     """
 
-    def __init__(self, session: ort.InferenceSession, states: Layout) -> None:
+    def __init__(self, session: ort.InferenceSession, states: StateLayout) -> None:
         """Allocate zeros for all inputs, states and outputs, each of the type that the graph has."""
         self._session, self._layout = session, states
         entries = {entry.name: entry for entry in (*session.get_inputs(), *session.get_outputs())}

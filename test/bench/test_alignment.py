@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from hal_ros.bench import alignment as bench_offline
+from hal_ros.bench import alignment
 
 
 def test_rows_come_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_offline, "TICKS", 60)
-    monkeypatch.setattr(bench_offline, "ACTIONS", 3)
-    rows = bench_offline.rows(repeats=3)
+    monkeypatch.setattr(alignment, "TICKS", 60)
+    monkeypatch.setattr(alignment, "ACTIONS", 3)
+    rows = alignment.rows(repeats=3)
     assert all(isinstance(row.value, float) and row.value > 0 for row in rows)
-    assert [(row.name, row.unit, row.target) for row in rows if row.target] == bench_offline.expected()
+    assert [(row.name, row.unit, row.target) for row in rows if row.target] == alignment.expected()

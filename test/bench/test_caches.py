@@ -17,7 +17,7 @@ from hal_ros.runtime.bundle import CACHES
 
 MODEL = Path(__file__).parents[2] / "models" / "tabletop"
 TICKS = 20  # longer than the small model's window
-Opened = tuple[bench_caches.Model, dict[str, Backend], bench_caches.Recompute]
+Opened = tuple[bench_caches.UntrainedModel, dict[str, Backend], bench_caches.Recompute]
 ANSWER = StepOutput(np.zeros(2, np.float32), np.ones(2, np.float32), 0.5)
 
 
@@ -29,7 +29,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Opened:
     from step_graphs import CONFIG, make_card, make_graph
 
     graph, folder = make_graph(replace(CONFIG, lookback=(5,))), tmp_path_factory.mktemp("graphs")
-    model = bench_caches.Model(graph, bench_caches.card_of(graph, make_card(), ("one", "two")))
+    model = bench_caches.UntrainedModel(graph, bench_caches.card_of(graph, make_card(), ("one", "two")))
     return model, bench_caches.open_steps(model, folder), bench_caches.recomputing(model, TICKS, folder)
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from hal_ros.bench import alignment, caches, commands, fresh_clone, live_run, products, run, start
-from hal_ros.bench.rows import Row, baseline
+from hal_ros.bench.rows import BenchRow, baseline
 from hal_ros.core.errors import HalError
 
 MODEL = Path(__file__).parents[2] / "models" / "tabletop"
 
 
 def test_a_part_that_fails_gives_its_rows_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    def fail() -> list[Row]:
+    def fail() -> list[BenchRow]:
         raise HalError("no robot here")
 
     rows = run.part("live system", fail, [("latency", "ms", "<= 25"), ("loss", "images", "<= 0")])
@@ -34,7 +34,7 @@ def test_every_part_is_measured_with_the_rows_it_would_give(
 ) -> None:
     parts: dict[str, list[tuple[str, str, str]]] = {}
 
-    def note(what: str, _: Callable[[], list[Row]], expected: list[tuple[str, str, str]]) -> list[Row]:
+    def note(what: str, _: Callable[[], list[BenchRow]], expected: list[tuple[str, str, str]]) -> list[BenchRow]:
         parts[what] = expected
         return []
 

@@ -17,7 +17,7 @@ def test_rows_are_printed_and_written(
 ) -> None:
     asked: list[tuple[Path, bool]] = []
 
-    def measure(model: Path, folder: Path, full: bool) -> list[bench_rows.Row]:
+    def measure(model: Path, folder: Path, full: bool) -> list[bench_rows.BenchRow]:
         assert folder.parent.exists()
         asked.append((model, full))
         return [baseline("full" if full else "short", 1.5, "ms")]
