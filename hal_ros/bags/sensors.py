@@ -1,18 +1,20 @@
-"""Sensor messages without ROS: pixels and joint samples of deserialised messages, and which topics carry them."""
+"""Sensor messages: their pixels and joint samples, whichever library read them, and which topics carry them."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hal_ros.bags.messages import header_stamp_ns, to_ns
-from hal_ros.bags.reader import BagMessage
 from hal_ros.core import image, proprio
 from hal_ros.core.arrays import ByteArray
 from hal_ros.core.card import JointSpec, ModelCard
 from hal_ros.core.errors import BagError
 from hal_ros.core.observations import JointSample
+
+if TYPE_CHECKING:
+    from hal_ros.bags.reader import BagMessage  # a live node reads no bag
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
