@@ -156,9 +156,10 @@ def _replay(
 
 def _write(path: Path, bundle: Bundle, answers: list[BagMessage]) -> None:
     from hal_ros.bags.reader import BagWriter
-    from hal_ros.offline.labelling import bundle_record, whole, write_vocabulary
+    from hal_ros.offline.labelling import whole, write_vocabulary
+    from hal_ros.runtime.bundle import bundle_metadata
 
-    with whole(path) as unfinished, BagWriter(unfinished, bundle_record(bundle)) as bag:
+    with whole(path) as unfinished, BagWriter(unfinished, bundle_metadata(bundle)) as bag:
         write_vocabulary(bag, bundle, answers[0].receive_ns if answers else 0)
         for topic, type_name, receive_ns, data in answers:
             bag.write(topic, type_name, data, receive_ns)

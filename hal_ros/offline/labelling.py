@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -30,7 +30,7 @@ from hal_ros.bags.sensors import SensorTopics, find_topics
 from hal_ros.core.errors import BagError
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC, PLAN_TOPIC, VOCABULARY_TOPIC, replay
-from hal_ros.runtime.bundle import CARD, Bundle
+from hal_ros.runtime.bundle import Bundle, bundle_metadata
 
 ANSWER_TOPICS = (LABEL_TOPIC, BOUNDARY_TOPIC, VOCABULARY_TOPIC, PLAN_TOPIC)
 UNFINISHED = ".unfinished-"
@@ -69,12 +69,6 @@ def label(bag: Path, out: Path, bundle: Bundle, segmenter: Segmenter, asked: Sen
     return Labelled(topics, answers, counters, notes, copied)
 
 
-def bundle_record(bundle: Bundle) -> dict[str, Mapping[str, str]]:
-    """Return the metadata record that says which bundle made the answers in a bag."""
-    card = (bundle.folder / CARD).read_text(encoding="utf-8")
-    return {"bundle": {"name": bundle.card.name, "sha256": bundle.sha256, "card": card}}
-
-
 def write_vocabulary(bag: BagWriter, bundle: Bundle, receive_ns: int) -> None:
     """Write the vocabulary as the node publishes it: once, kept for those who come later."""
     bag.add_topic(VOCABULARY_TOPIC, VOCABULARY_TYPE, qos_text([qos_profile(durability=1, depth=1)]))
@@ -87,7 +81,7 @@ def _write(bag: Path, out: Path, bundle: Bundle, answers: Iterable[BagMessage], 
     said = (RawMessage(topic, type_name, data, at_ns, None, None) for topic, type_name, at_ns, data in answers)
     kept = (message for message in raw_messages(bag, notes) if message.topic not in ANSWER_TOPICS)
     copied, started = 0, False
-    with BagWriter(out, {**raw_metadata(bag), **bundle_record(bundle)}) as writer:
+    with BagWriter(out, {**raw_metadata(bag), **bundle_metadata(bundle)}) as writer:
         for topic, form in raw_topics(bag).items():
             if topic not in ANSWER_TOPICS:
                 writer.copy_topic(topic, form)
