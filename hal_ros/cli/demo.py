@@ -40,6 +40,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write_report(recording: Path, page: Path) -> None:
-    from hal_ros.cli.report import write_and_print
+    from hal_ros.report.write import write_and_print
 
     write_and_print(recording, page)

@@ -20,10 +20,9 @@ from hal_ros.bags.reader import METADATA, BagMessage, BagNotes, BagWriter, raw_m
 from hal_ros.bags.sensors import IMAGE, JOINT_STATE
 from hal_ros.cli import label
 from hal_ros.core.errors import BagError
-from hal_ros.offline import labelling
+from hal_ros.offline import bundle, labelling
 from hal_ros.offline.labelling import ANSWER_TOPICS
 from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC, PLAN_TOPIC, VOCABULARY_TOPIC
-from hal_ros.runtime import backend, golden
 from hal_ros.runtime.bundle import save_card
 
 CAMERA, JOINTS, CLOCK = "/camera/color/image_raw", "/joint_states", "/clock"
@@ -34,8 +33,8 @@ STORY = ["red"] * 5 + ["blue"] * 6 + ["green"] * 4
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bundle that the fake backend runs."""
-    monkeypatch.setattr(backend, "open_backend", lambda bundle, *_: (FakeBackend(bundle.card), "by the test"))
-    monkeypatch.setattr(golden, "check_golden", lambda *_: None)
+    monkeypatch.setattr(bundle, "open_backend", lambda opened, *_: (FakeBackend(opened.card), "by the test"))
+    monkeypatch.setattr(bundle, "check_golden", lambda *_: None)
     (tmp_path / "model").mkdir()
     return save_card(make_card(), tmp_path / "model").folder
 

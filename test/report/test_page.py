@@ -13,12 +13,12 @@ import pytest
 from recordings import PERIOD_NS, START_NS, Story, draw, put_image, write_story
 
 from hal_ros.bags.reader import BagWriter
-from hal_ros.cli.report import write_and_print
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import BagError
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL
 from hal_ros.offline.recording import read_pictures, read_recording
 from hal_ros.report.page import RECEIPT, STAMP, render, summarise
+from hal_ros.report.write import write_and_print
 
 WORDS = ("reach", "grasp", "lift")
 TRUE = "A" * 10 + "B" * 10 + "C" * 10

@@ -15,11 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from sensor_msgs.msg import JointState
 
+from hal_ros.bags.messages import to_ns
+from hal_ros.bags.sensors import joint_sample
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.intake import Due, Intake
 from hal_ros.core.observations import JointSample
-from hal_ros.ros.convert import ImageMessage, to_joint_sample, to_ns
+from hal_ros.ros.convert import ImageMessage
 
 
 class ReceivedFrame(NamedTuple):
@@ -69,7 +71,7 @@ class MessageInputs:
         spec = self._card.joints
         if spec is None:
             return
-        sample = to_joint_sample(message, spec)
+        sample = joint_sample(message, spec)
         if sample is None:
             self.counters["joints_unnamed"] += 1
             self.joint_names_seen = frozenset(message.name)

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.live import Live
 from sensor_msgs.msg import CameraInfo
 
-from hal_ros.ros.convert import to_ns
+from hal_ros.bags.messages import to_ns
 from hal_ros.ros.view.render import plain_line, render
 from hal_ros.ros.view.state import LabelSeen, ViewState, ViewTracker
 
