@@ -120,8 +120,6 @@ def _plan(args: argparse.Namespace, problems: list[str]) -> Plan:
 
 def _settings(args: argparse.Namespace) -> tuple[Path, Path, DataConfig]:
     """Return the dataset's folder, the settings' file, and what it says or will say of data; ConfigError."""
-    from hal_ros.sim.benchmark import VERSION
-
     config = args.config or (args.out or USUAL_OUT) / CONFIG_NAME
     if args.config is None and not config.exists():
         out = args.out or USUAL_OUT
@@ -140,7 +138,7 @@ def _settings(args: argparse.Namespace) -> tuple[Path, Path, DataConfig]:
             asked_for = getattr(args, key)
             if asked_for and asked_for != getattr(data, key):
                 raise ConfigError(f"data.{key} in {config} is {getattr(data, key)!r}; expected {asked_for!r}, as asked")
-    if out.name == VERSION:
+    if out.name == dataset_folder.BENCHMARK:
         raise ConfigError(f"{out}: is the benchmark's own folder; expected another one")
     if args.split is not None:
         _check_split(args.split, out, Path(data.cache))

@@ -19,6 +19,8 @@ from hal_ros.bags.reader import METADATA
 from hal_ros.datasets.episodes import ANNOTATION, TRANSCRIPT, read_transcript
 from hal_ros.datasets.user_bags import UserBag
 
+BENCHMARK = "tabletop-v1"
+"""The folder's name of the project's own benchmark, which is simulated and not made of anybody's bags."""
 UNFINISHED, REPLACED = ".unfinished-", ".replaced-"
 BESIDE = (METADATA, ANNOTATION, TRANSCRIPT)
 
