@@ -17,14 +17,13 @@ from typing import NamedTuple
 
 import yaml
 
-from hal_ros.core.errors import ConfigError, HalError
-from hal_ros.core.card import DecoderSpec, ImageSpec, JointSpec, ModelCard
-from hal_ros.datasets import folder as dataset_folder
-from hal_ros.datasets import episodes
-from hal_ros.datasets import user_bags
 from hal_ros.bags.sensors import SensorTopics
-from hal_ros.datasets.user_bags import Contents, UserBag
+from hal_ros.core.card import DecoderSpec, ImageSpec, JointSpec, ModelCard
+from hal_ros.core.errors import ConfigError, HalError
+from hal_ros.datasets import episodes, user_bags
+from hal_ros.datasets import folder as dataset_folder
 from hal_ros.datasets.config import DataConfig
+from hal_ros.datasets.user_bags import Contents, UserBag
 from hal_ros.train.config import load_config
 
 TRAINING, VALIDATION, CACHE = "train", "validation", "cache"

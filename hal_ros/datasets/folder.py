@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from hal_ros.core.errors import DatasetError
 from hal_ros.bags.reader import METADATA
+from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.episodes import ANNOTATION, TRANSCRIPT, read_transcript
 from hal_ros.datasets.user_bags import UserBag
 

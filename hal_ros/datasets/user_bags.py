@@ -14,12 +14,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hal_ros.core.errors import HalError
-from hal_ros.core.card import ModelCard
-from hal_ros.bags.reader import METADATA, bag_files, read_messages, topic_types
-from hal_ros.datasets.episodes import read_actions
 from hal_ros.bags.messages import deserialise
+from hal_ros.bags.reader import METADATA, bag_files, read_messages, topic_types
 from hal_ros.bags.sensors import JOINT_STATE, SensorTopics, find_topics
+from hal_ros.core.card import ModelCard
+from hal_ros.core.errors import HalError
+from hal_ros.datasets.episodes import read_actions
 
 STORAGES = (".mcap", ".db3")
 JOINT_MESSAGES = 100

@@ -29,8 +29,8 @@ from user_folder import (
 from hal_ros.bags.messages import deserialise, serialise, typestore
 from hal_ros.bags.reader import METADATA, BagMessage
 from hal_ros.bags.sensors import IMAGE, JOINT_STATE
-from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.core.answers import NO_ACTION
+from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.datasets import build as own_bags
 from hal_ros.datasets import episodes, user_bags
 from hal_ros.train.config import config_from_mapping, load_config
