@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hal_ros.core.card import ModelCard
-    from hal_ros.datasets.config import DataConfig
     from hal_ros.train.config import TrainConfig
     from hal_ros.train.stages import Material
 
@@ -70,20 +69,6 @@ def _ingest_config(config_file: Path, splits: Sequence[str]) -> int:
         ticks = sum(track.ticks for track in material.tracks)
         print(f"{split}: {len(material.folders)} episodes, {ticks} ticks, {material.sha256[:12]}")
     return 0
-
-
-def ensure_episodes(data: DataConfig, splits: Sequence[str]) -> None:
-    """Simulate the benchmark's episodes that are missing; a folder of another name is the user's own data."""
-    from hal_ros.sim.benchmark import VERSION
-
-    if Path(data.folder).name != VERSION:
-        return
-    from hal_ros.cli import sim
-
-    parser = argparse.ArgumentParser()
-    sim.add_arguments(parser)
-    jobs = min(data.processes, sim.MAX_JOBS)
-    sim.run(parser.parse_args(["--out", data.folder, "--jobs", str(jobs), "--splits", *splits]))
 
 
 def ingest(config: TrainConfig, splits: Sequence[str]) -> tuple[ModelCard, Path, list[Material]]:
