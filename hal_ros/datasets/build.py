@@ -9,9 +9,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +21,7 @@ from hal_ros.core.errors import ConfigError, HalError
 from hal_ros.datasets import episodes, user_bags
 from hal_ros.datasets import folder as dataset_folder
 from hal_ros.datasets.config import DataConfig
+from hal_ros.datasets.pool import in_order
 from hal_ros.datasets.user_bags import Contents, UserBag
 from hal_ros.train.config import load_config
 
@@ -72,7 +71,7 @@ def ingest(args: argparse.Namespace) -> int:
             for name, bag in plan.bags.items()
         }
         job = partial(_ingest_one, card=card, topics=plan.topics, cache=Path(plan.data.cache))
-        done = list(_with_progress(_in_processes(job, made.values(), plan.data.processes), len(made)))
+        done = list(_with_progress(in_order(job, list(made.values()), plan.data.processes), len(made)))
         problems += [result.problem for result in done if result.problem]
         if problems:
             return _refuse(problems, plan.out)
@@ -259,19 +258,6 @@ def _ingest_one(episode: Path, card: ModelCard, topics: SensorTopics, cache: Pat
     except HalError as error:
         return Ingested(episode.name, None, str(error).replace(str(episode), f"bag {episode.name}"))
     return Ingested(episode.name, cached, "")
-
-
-def _in_processes(job: partial[Ingested], made: Iterable[Path], processes: int) -> Iterator[Ingested]:
-    made = list(made)
-    if min(processes, len(made)) == 1:
-        yield from map(job, made)
-        return
-    with ProcessPoolExecutor(min(processes, len(made)), mp_context=get_context("spawn")) as pool:
-        try:
-            yield from pool.map(job, made)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def _with_progress(results: Iterable[Ingested], count: int) -> Iterator[Ingested]:

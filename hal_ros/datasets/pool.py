@@ -15,6 +15,19 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def in_order(job: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Iterator[Result]:
+    """Yield each item's result in the items' order; with one process or item in this one, which is easier to debug.
+
+    Raises what the job raises.
+    """
+    processes = min(processes, len(items))
+    if processes <= 1:
+        yield from map(job, items)
+        return
+    with _pool(processes) as pool:
+        yield from pool.map(job, items)
+
+
 def as_done(job: Callable[[Item], Result], items: Sequence[Item], processes: int, when_killed: str) -> Iterator[Result]:
     """Yield each item's result as soon as it is there; with one process in this one, and in the items' order.
 

@@ -7,10 +7,8 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +17,7 @@ from hal_ros.core.card import DecoderSpec, ImageSpec, JointSpec, ModelCard
 from hal_ros.core.errors import ConfigError
 from hal_ros.datasets import episodes, features
 from hal_ros.datasets.config import DataConfig
+from hal_ros.datasets.pool import in_order
 from hal_ros.datasets.tracks import Track, load_tracks
 from hal_ros.fit import checkpoint
 from hal_ros.labels.files import LABELS
@@ -95,7 +94,7 @@ def prepare(
     topics = SensorTopics(config.camera_topic or None, config.joint_topic or None)
     job = partial(_prepare_one, card=card, topics=topics, cache=Path(config.cache) / split, encoder=encoder)
     folders = []
-    for count, (folder, fresh) in enumerate(_in_processes(job, bags, config.processes), 1):
+    for count, (folder, fresh) in enumerate(in_order(job, bags, config.processes), 1):
         folders.append(folder)
         if (fresh and count % 20 == 0) or count == len(bags):
             report(f"{split}: {count}/{len(bags)} episodes ingested")
@@ -111,21 +110,6 @@ def _prepare_one(bag: Path, card: ModelCard, topics: SensorTopics, cache: Path, 
     fresh = not path.exists()
     features.cached(folder, encoder)
     return folder, fresh
-
-
-def _in_processes(
-    job: Callable[[Path], tuple[Path, bool]], bags: Sequence[Path], processes: int
-) -> Iterator[tuple[Path, bool]]:
-    """Work through the bags in order; with one process in this one, which is easier to debug."""
-    if processes == 1:
-        yield from map(job, bags)
-        return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        try:
-            yield from pool.map(job, bags)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 # --- runs on disk -----------------------------------------------------------------------------------------------------

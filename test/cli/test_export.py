@@ -38,7 +38,7 @@ SPLITS = (stages.TRAINING, stages.VALIDATION)
 @pytest.fixture
 def trained(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run's folder as training leaves it, after no epoch at all, beside the bags that it was trained on."""
-    monkeypatch.setattr(own_bags, "_in_processes", lambda job, made, _: map(job, made))
+    monkeypatch.setattr(own_bags, "in_order", lambda job, made, _: map(job, made))
     work = Workplace(tmp_path, capsys)
     for index in range(5):
         work.add(f"demo_{index}")

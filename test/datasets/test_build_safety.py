@@ -18,7 +18,7 @@ from hal_ros.datasets import folder as dataset_folder
 @pytest.fixture
 def work(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Workplace:
     """A user's folder; bags are read in this process, which is quicker."""
-    monkeypatch.setattr(own_bags, "_in_processes", lambda job, made, _: map(job, made))
+    monkeypatch.setattr(own_bags, "in_order", lambda job, made, _: map(job, made))
     return Workplace(tmp_path, capsys)
 
 

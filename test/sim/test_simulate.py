@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pool_jobs import die
 from short_episodes import shortened
 
 from hal_ros.core.errors import BagError, HalError
@@ -59,13 +59,9 @@ def test_what_goes_wrong_is_told_with_the_episode(tmp_path: Path, monkeypatch: p
         simulate(Wanted(tmp_path, ("test",), limit=1))
 
 
-def die(*_: object) -> Written:
-    os._exit(1)
-
-
 def test_a_killed_process_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simulating, "_write", die)
-    with pytest.raises(HalError, match=f"^{KILLED}$"):
+    with pytest.raises(HalError, match=KILLED):
         simulate(Wanted(tmp_path, ("test",), jobs=2, limit=2))
 
 
