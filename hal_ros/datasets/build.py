@@ -16,10 +16,11 @@ from typing import NamedTuple
 import yaml
 
 from hal_ros.bags.sensors import SensorTopics
-from hal_ros.core.card import DecoderSpec, ImageSpec, JointSpec, ModelCard
+from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import ConfigError, HalError
 from hal_ros.datasets import episodes, user_bags
 from hal_ros.datasets import folder as dataset_folder
+from hal_ros.datasets.card import draft_card
 from hal_ros.datasets.config import DataConfig
 from hal_ros.datasets.pool import in_order
 from hal_ros.datasets.user_bags import Contents, UserBag
@@ -64,7 +65,7 @@ def ingest(args: argparse.Namespace) -> int:
     plan = _plan(args, problems)
     if problems:
         return _refuse(problems, plan.out)
-    card = _card(plan.data, _vocabulary(plan))
+    card = draft_card(plan.data, _vocabulary(plan))
     with dataset_folder.staging(plan.out) as place:
         made = {
             name: dataset_folder.lay(bag, plan.transcripts[name], place / plan.splits[name], args.copy)
@@ -107,7 +108,7 @@ def _plan(args: argparse.Namespace, problems: list[str]) -> Plan:
     splits = _splits(args, bags, transcripts, present, known, problems)
     _check_places(out, bags, splits, present, args.replace, problems)
     _check_vocabulary(data, transcripts, splits, known, problems)
-    card = _card(data, ())
+    card = draft_card(data)
     asked = SensorTopics(data.camera_topic or None, data.joint_topic or None)
     looked = {name: user_bags.look_into(bag, card, asked, problems) for name, bag in bags.items()}
     contents = {name: found for name, found in looked.items() if found is not None}
@@ -230,23 +231,6 @@ def _vocabulary(plan: Plan) -> tuple[str, ...]:
     told += [(plan.splits[name], actions) for name, actions in plan.transcripts.items()]
     training = {action for split, actions in told if split == TRAINING for action in actions}
     return plan.data.actions or tuple(sorted(training or {action for _, actions in told for action in actions}))
-
-
-def _card(data: DataConfig, vocabulary: tuple[str, ...]) -> ModelCard:
-    """Return a card that says how bags become ticks, as the one does that `hal train` drafts; no model reads it."""
-    return ModelCard(
-        name="the dataset",
-        vocabulary=vocabulary,
-        image=ImageSpec(data.image_size_px),
-        joints=JointSpec(data.joints, data.joints_max_age_s),
-        rate_hz=data.rate_hz,
-        lag_ticks=data.lag_ticks,
-        max_held_ticks=data.max_held_ticks,
-        feature_dim=1,
-        window_ticks=1,
-        decoder=DecoderSpec(),
-        supervision="transcripts",
-    )
 
 
 # --- work -------------------------------------------------------------------------------------------------------------

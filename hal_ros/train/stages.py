@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hal_ros.bags.sensors import SensorTopics
-from hal_ros.core.card import DecoderSpec, ImageSpec, JointSpec, ModelCard
+from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import ConfigError
+from hal_ros.datasets import card as dataset_card
 from hal_ros.datasets import episodes, features
 from hal_ros.datasets.config import DataConfig
 from hal_ros.datasets.pool import in_order
@@ -53,20 +54,13 @@ def vocabulary_of(config: DataConfig) -> tuple[str, ...]:
 
 def draft_card(config: TrainConfig) -> ModelCard:
     """Return the card as far as it is known before training; ingest already needs it."""
-    data, model = config.data, config.model
-    if not data.joints:
+    if not config.data.joints:
         raise ConfigError("data.joints is empty; expected the joints' names in the model's order")
-    return ModelCard(
+    return dataclasses.replace(
+        dataset_card.draft_card(config.data, vocabulary_of(config.data)),
         name=config.name,
-        vocabulary=vocabulary_of(data),
-        image=ImageSpec(data.image_size_px),
-        joints=JointSpec(data.joints, data.joints_max_age_s),
-        rate_hz=data.rate_hz,
-        lag_ticks=data.lag_ticks,
-        max_held_ticks=data.max_held_ticks,
-        feature_dim=math.prod(grid_of(data)),
-        window_ticks=sum(ticks - 1 for ticks in model.lookback) + 1,
-        decoder=DecoderSpec(),
+        feature_dim=math.prod(grid_of(config.data)),
+        window_ticks=sum(ticks - 1 for ticks in config.model.lookback) + 1,
         supervision=config.supervision,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -33,6 +32,7 @@ from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.datasets import build as own_bags
 from hal_ros.datasets import episodes, user_bags
+from hal_ros.datasets.card import draft_card
 from hal_ros.train.config import config_from_mapping, load_config
 
 
@@ -73,26 +73,9 @@ def test_episodes_are_in_the_cache_that_training_looks_into(work: Workplace, mon
     for split in ("train", "validation"):
         (bag,) = episodes.find_bags(work.out, split)
         for vocabulary in (("grasp", "lift", "reach"), ("grasp", "lift", "push", "reach")):
-            card = own_bags._card(data, vocabulary)
+            card = draft_card(data, vocabulary)
             cached = episodes.cached(bag, card, episodes.USUAL_TOPICS, Path(data.cache) / split)
             assert (episodes.load(cached).transcript, episodes.load(cached).actions) == (ACTIONS, None)
-
-
-@pytest.mark.torch
-def test_training_ingests_by_the_same_card(work: Workplace) -> None:
-    """The card of this command says of pictures, joints and ticks what the one says that `hal train` drafts."""
-    from hal_ros.train import stages
-
-    work.add("demo")
-    work.ingest()
-    settings = yaml.safe_load((work.out / "train.yaml").read_text())
-    config = config_from_mapping({"data": {**settings["data"], "rate_hz": 5.0, "max_held_ticks": 2}})
-    (bag,) = episodes.find_bags(work.out, "train")
-    drafted, ours = stages.draft_card(config), own_bags._card(config.data, stages.vocabulary_of(config.data))
-    keys = [episodes.episode_key(bag, card, episodes.USUAL_TOPICS) for card in (drafted, ours)]
-    assert keys[0] == keys[1]
-    other = own_bags._card(dataclasses.replace(config.data, image_size_px=64), ours.vocabulary)
-    assert episodes.episode_key(bag, other, episodes.USUAL_TOPICS) != keys[0]
 
 
 def test_every_kind_of_bag_is_taken(work: Workplace) -> None:
@@ -160,7 +143,7 @@ def test_a_bag_that_moves_is_missed_by_name_and_found_again(work: Workplace) -> 
     assert work.ingest("--config", config) == 0
     (episode,) = episodes.find_bags(work.out, "train")
     moved = work.bags.rename(work.bags.with_name("moved"))
-    card = own_bags._card(config_from_mapping({}).data, ACTIONS)
+    card = draft_card(config_from_mapping({}).data, ACTIONS)
     with pytest.raises(DatasetError, match=f"leads to {bag}/demo_0.mcap, which is gone; expected the bag there"):
         episodes.cached(episode, card, episodes.USUAL_TOPICS, work.out / "cache")
     assert work.ingest("--config", config, sources=(moved,)) == 0
@@ -174,7 +157,7 @@ def test_copies_need_no_original(work: Workplace) -> None:
     shutil.rmtree(work.bags)
     (episode,) = episodes.find_bags(work.out, "train")
     assert not (episode / "demo_0.mcap").is_symlink()
-    assert len(episodes.ingest(episode, own_bags._card(config_from_mapping({}).data, ACTIONS)).stamp_ns) == TICKS
+    assert len(episodes.ingest(episode, draft_card(config_from_mapping({}).data, ACTIONS)).stamp_ns) == TICKS
 
 
 def test_annotations_come_along(work: Workplace) -> None:
