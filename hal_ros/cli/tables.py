@@ -141,8 +141,8 @@ def _tabletop(declared: Mapping[str, Any], quick: Mapping[str, Any] | None) -> B
     splits = (stages.TRAINING, stages.VALIDATION, *declared["score"])
     limits = quick["limits"] if quick else {}
     write_missing(Path(config.data.folder), splits, config.data.processes, limits)
-    card, encoder = stages.draft_card(config), stages.ensure_encoder(config.data)
-    by_split = {split: stages.prepare(config.data, card, split, encoder, limit=limits.get(split)) for split in splits}
+    card, encoder, materials = stages.ingest(config, splits, limits)
+    by_split = dict(zip(splits, materials, strict=True))
     fold = {
         "episodes": {split: material.sha256 for split, material in by_split.items()},
         "vocabulary": list(card.vocabulary),

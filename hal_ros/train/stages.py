@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,6 +39,24 @@ class Material(NamedTuple):
     tracks: list[Track]
     folders: list[Path]
     sha256: str
+
+
+class Ingested(NamedTuple):
+    """What a training starts from: the drafted card, the encoder, and each split's material."""
+
+    card: ModelCard
+    encoder: Path
+    materials: list[Material]
+
+
+def ingest(config: TrainConfig, splits: Sequence[str], limits: Mapping[str, int] | None = None) -> Ingested:
+    """Ingest and encode splits, or the first bags of those that `limits` names.
+
+    Raises ConfigError for settings without joints or with too few actions, DatasetError for a split without episodes.
+    """
+    card, encoder = draft_card(config), ensure_encoder(config.data)
+    limit = (limits or {}).get
+    return Ingested(card, encoder, [prepare(config.data, card, s, encoder, limit=limit(s)) for s in splits])
 
 
 def vocabulary_of(config: DataConfig) -> tuple[str, ...]:
