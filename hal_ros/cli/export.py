@@ -50,7 +50,6 @@ def export_run(
 
     Temperatures and decoder are chosen by the labels that lie in the run's folder, or else by the annotations.
     """
-    from hal_ros.cli.ingest import ingest
     from hal_ros.core.card import ImageSpec
     from hal_ros.export.bundle import Encoders, write_bundle
     from hal_ros.export.to_onnx import StepGraph
@@ -59,7 +58,7 @@ def export_run(
 
     run = stages.load_run(folder)
     graph = StepGraph(run.eye, run.model, caches)  # refuses at once what could not be exported in the end
-    card, trained_on, (training, validation) = ingest(run.config, (stages.TRAINING, stages.VALIDATION))
+    card, trained_on, (training, validation) = stages.ingest(run.config, (stages.TRAINING, stages.VALIDATION))
     decoder = _choose(run, folder, training, validation)
     origin = stages.trained_from(run, folder, training, validation)
     size, stage = run.config.data.image_size_px, run.config.data.encoder_stage

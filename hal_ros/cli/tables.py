@@ -133,15 +133,16 @@ def _declaration(path: Path) -> dict[str, Any]:
 
 
 def _tabletop(declared: Mapping[str, Any], quick: Mapping[str, Any] | None) -> Bench:
+    from hal_ros.sim.simulate import write_missing
     from hal_ros.train import stages
 
     settings = _run_settings(declared["run"], quick)
     config = _config(settings)
     splits = (stages.TRAINING, stages.VALIDATION, *declared["score"])
     limits = quick["limits"] if quick else {}
-    _ensure_episodes(config, splits, limits)
-    card, encoder = stages.draft_card(config), stages.ensure_encoder(config.data)
-    by_split = {split: stages.prepare(config.data, card, split, encoder, limit=limits.get(split)) for split in splits}
+    write_missing(Path(config.data.folder), splits, config.data.processes, limits)
+    card, encoder, materials = stages.ingest(config, splits, limits)
+    by_split = dict(zip(splits, materials, strict=True))
     fold = {
         "episodes": {split: material.sha256 for split, material in by_split.items()},
         "vocabulary": list(card.vocabulary),
@@ -154,22 +155,6 @@ def _tabletop(declared: Mapping[str, Any], quick: Mapping[str, Any] | None) -> B
         declared = table_plan.quickened(declared, quick)
     plan = table_plan.Builder(TABLETOP, declared, settings, {"": fold}, _presets()).build()
     return Bench(TABLETOP, plan, places, card.vocabulary, card.period_ns, declared["aims"])
-
-
-def _ensure_episodes(config: TrainConfig, splits: Sequence[str], limits: Mapping[str, int]) -> None:
-    """Simulate what is missing; with limits, of the first episodes of each split alone."""
-    from hal_ros.cli import ingest, sim
-
-    if not limits:
-        ingest.ensure_episodes(config.data, splits)
-        return
-    parser = argparse.ArgumentParser()
-    sim.add_arguments(parser)
-    jobs = str(min(config.data.processes, sim.MAX_JOBS))
-    for split in splits:
-        if len(list((Path(config.data.folder) / split).glob("*/metadata.yaml"))) < limits[split]:
-            options = ["--out", config.data.folder, "--jobs", jobs, "--splits", split, "--limit", str(limits[split])]
-            sim.run(parser.parse_args(options))
 
 
 def _gesture_phase(declared: Mapping[str, Any], folder: Path, quick: Mapping[str, Any] | None) -> Bench:

@@ -40,13 +40,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _train_on_episodes(config: TrainConfig, folder: Path | None) -> Path:
     """Simulate the benchmark if it is missing, ingest, train; returns the run's folder."""
-    from hal_ros.cli import ingest
+    from hal_ros.sim.simulate import write_missing
     from hal_ros.train import stages
     from hal_ros.train.chain import train_on_tracks
 
     splits = (stages.TRAINING, stages.VALIDATION)
-    ingest.ensure_episodes(config.data, splits)
-    card, _, (training, validation) = ingest.ingest(config, splits)
+    write_missing(Path(config.data.folder), splits, config.data.processes)
+    card, _, (training, validation) = stages.ingest(config, splits)
     folder = folder or stages.run_folder(config, training, validation)
     ticks, actions = sum(track.ticks for track in training.tracks), len(card.vocabulary)
     print(f"run {folder}: {ticks} training ticks, {actions} actions, from {config.supervision}")

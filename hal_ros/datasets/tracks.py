@@ -5,16 +5,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hal_ros.core.errors import DatasetError
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.arrays import FloatArray
-from hal_ros.datasets import episodes
-from hal_ros.datasets import features
+from hal_ros.core.errors import DatasetError
+from hal_ros.datasets import episodes, features
 
 SPREAD_FLOOR = 1e-3
 """Joints and channels that hardly vary in training are not blown up by standardising."""

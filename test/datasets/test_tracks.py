@@ -11,8 +11,8 @@ pytest.importorskip("torch")
 
 from synthetic_tracks import make_tracks
 
-from hal_ros.core.errors import DatasetError
 from hal_ros.core.answers import NO_ACTION
+from hal_ros.core.errors import DatasetError
 from hal_ros.datasets import features
 from hal_ros.datasets.episodes import Episode, save
 from hal_ros.datasets.tracks import load_tracks, measure, measure_values, restrict

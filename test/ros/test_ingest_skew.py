@@ -94,8 +94,8 @@ def node_rows(messages: list[BagMessage], bag: Path) -> list[Row]:
 
 
 def ingested_rows(bag: Path, tmp_path: Path) -> list[Row]:
-    problems: list[str] = []
-    (own,) = user_bags.find_user_bags([bag], problems).values()
+    found, problems = user_bags.find_user_bags([bag])
+    (own,) = found.values()
     episode_folder = dataset_folder.lay(own, ("reach", "grasp"), tmp_path / "mine" / "train", copy=False)
     cached = episodes.cached(episode_folder, CARD, episodes.USUAL_TOPICS, tmp_path / "cache")
     episode = episodes.load(cached)
