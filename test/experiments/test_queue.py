@@ -118,7 +118,7 @@ def test_a_job_that_is_killed_again_counts_as_failed(store, lines):
 def test_a_call_that_was_killed_with_its_jobs_is_continued_by_the_next_one(store, lines):
     graph, kind = fake_jobs.chain("takes_all_down_once"), "takes_all_down_once"
     here = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": f"{here}:{here / 'test'}"}
+    environment = {**os.environ, "PYTHONPATH": f"{here}:{here / 'test' / 'support'}"}
     call = [sys.executable, "-m", "fake_jobs", str(store.root), kind]
     killed = subprocess.run(call, env=environment, check=False, capture_output=True)
     assert killed.returncode == -signal.SIGKILL
