@@ -29,7 +29,7 @@ BACK_OFF = 10.0
 """Ticks' worth of trust in the coarser table, where the finer one has seen little."""
 
 
-class Fitted(Protocol):
+class FittedBaseline(Protocol):
     """What every baseline offers after training."""
 
     @property
@@ -46,7 +46,7 @@ class Fitted(Protocol):
 # --- the rule ---------------------------------------------------------------------------------------------------------
 
 
-class Table:
+class VoteTable:
     """How often each action was right under each key."""
 
     def __init__(self, actions: int) -> None:
@@ -76,7 +76,7 @@ class FittedRule:
 
     def __init__(self, rule: GripperRule, columns: Columns, lag_ticks: int, actions: int) -> None:
         self.rule, self.columns, self.lag_ticks = rule, columns, lag_ticks
-        self.by_gripper, self.now, self.lagged = Table(actions), Table(actions), Table(actions)
+        self.by_gripper, self.now, self.lagged = VoteTable(actions), VoteTable(actions), VoteTable(actions)
 
     @property
     def parameter_count(self) -> int:

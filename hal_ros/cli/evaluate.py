@@ -20,12 +20,13 @@ from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.datasets import episodes, features
 from hal_ros.datasets.episodes import Episode
-from hal_ros.experiments import rows as table
+from hal_ros.experiments.rows import write_rows
 from hal_ros.metrics import scores
 from hal_ros.metrics.predictions import CONFIRMED, Prediction, from_labels, from_log_probs
 from hal_ros.metrics.scores import Truth
 from hal_ros.offline.episodes import CachedEncoder, features_by_picture, run_segmenter
 from hal_ros.report import pictures
+from hal_ros.report.table import results_table
 from hal_ros.report.timeline import Timeline, standalone_svg
 from hal_ros.runtime.backend import open_backend
 from hal_ros.runtime.bundle import ENCODER, Bundle, load_bundle
@@ -94,9 +95,9 @@ def run(args: argparse.Namespace) -> int:
         split_rows, split_timelines = _score(split, samples, systems, bundle.card)
         rows += split_rows
         timelines += split_timelines
-        console.print(table.results_table(split, split_rows))
+        console.print(results_table(split, split_rows))
     results = args.results or Path("docs/results") / f"bundle-{bundle.card.name}.json"
-    table.write_rows(results, rows)
+    write_rows(results, rows)
     picture = results.with_suffix(".svg")
     picture.write_text(standalone_svg(timelines, bundle.card.vocabulary), encoding="utf-8")
     console.print(f"rows: {results}   timelines: {picture}", soft_wrap=True)

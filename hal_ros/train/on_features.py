@@ -147,10 +147,10 @@ def _score(course: Course, clips: Sequence[ClipAnswers], decoder: DecoderSpec) -
     """Print the test clips' scores and write what was said of them."""
     from rich.console import Console
 
-    from hal_ros.experiments.rows import results_table
     from hal_ros.metrics.decoded import score_clips, streams
     from hal_ros.metrics.predictions import CONFIRMED
     from hal_ros.metrics.scores import Row
+    from hal_ros.report.table import results_table
 
     data = course.config.data
     period_ns = round(1e9 / data.rate_hz)

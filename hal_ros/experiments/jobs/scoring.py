@@ -1,4 +1,4 @@
-"""What each kind of the tables' jobs does. Runs in the job's own process: torch is imported by those that need it."""
+"""The job that scores a system: decoders chosen on the validation targets, then every metric of every output."""
 
 from __future__ import annotations
 
@@ -9,110 +9,72 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hal_ros.core.card import DecoderSpec, Priors
-from hal_ros.core.errors import ConfigError
+from hal_ros.experiments.files import ABOUT, ALIGNED_TARGETS, DECODERS, SCORES, TRAINING, VALIDATION, split_file
 from hal_ros.experiments.graph import Task
+from hal_ros.experiments.kinds import Places
 from hal_ros.experiments.markdown import ALL_SPLITS, MODEL, MS_PER_TICK, PARAMETERS, TRAINING_S
 from hal_ros.labels.files import load_labels
 from hal_ros.metrics import answer_files
-from hal_ros.metrics.answer_files import ALIGNED, ClipAnswers
+from hal_ros.metrics.answer_files import ClipAnswers
 from hal_ros.metrics.decoded import CONFIRMED_ARGMAX, score_clips, score_targets, streams
 from hal_ros.metrics.predictions import CONFIRMED
 
 if TYPE_CHECKING:
     from hal_ros.train.decoding import Decoded
 
-VALIDATION = "validation"
-SCORES, DECODERS = "scores.json", "decoders.json"
 
-
-@dataclasses.dataclass(frozen=True)
-class Runner:
-    """Does any job; `places` tells where the data lie, which is no part of what a job is."""
-
-    places: Mapping[str, str]
-
-    def __call__(self, task: Task) -> None:
-        """Do one job. Raises ConfigError for a kind that is not known."""
-        if task.job.kind == "score":
-            score(task.job.settings, task.inputs, task.folder)
-            return
-        from hal_ros.experiments import stages as table_chain
-        from hal_ros.experiments import trainings as table_jobs
-
-        settings, inputs, folder = task.job.settings, task.inputs, task.folder
-        match task.job.kind:
-            case "columns":
-                table_chain.columns(settings, self.places, folder)
-            case "first":
-                table_chain.first(settings, inputs, self.places, folder)
-            case "eye":
-                table_chain.eye(settings, inputs, self.places, folder)
-            case "teacher":
-                table_chain.teacher(settings, inputs, folder)
-            case "realign":
-                table_chain.realign(settings, inputs, folder)
-            case "student":
-                table_jobs.student(settings, inputs, folder)
-            case "baseline":
-                table_jobs.baseline(settings, inputs, folder)
-            case kind:
-                raise ConfigError(f"job {task.job.name!r} is of kind {kind!r}, which nothing does")
-
-
-# --- scoring ----------------------------------------------------------------------------------------------------------
-
-
-def score(settings: Mapping[str, Any], inputs: Mapping[str, Path], folder: Path) -> None:
+def score(task: Task, _: Places) -> None:
     """Choose each decoder on the validation targets, decode, score; folds are scored together, as one split.
 
     Writes scores.json (split -> output -> metric) and decoders.json (one mapping a fold).
     """
-    folds = [inputs[role] for role in sorted(inputs)]
-    abouts = [json.loads((fold / "about.json").read_text()) for fold in folds]
+    settings = task.job.settings
+    folds = [task.inputs[role] for role in sorted(task.inputs)]
+    abouts = [json.loads((fold / ABOUT).read_text()) for fold in folds]
     decoders = [_decoders(settings, fold) for fold in folds]
     period_ns, lag_ticks = round(1e9 / abouts[0]["rate_hz"]), settings["lag_ticks"]
     found: dict[str, Any] = {}
     for split in settings["splits"]:
-        clips, said = [], []
+        clips, outputs = [], []
         for fold, specs in zip(folds, decoders, strict=True):
-            for clip in load_calibrated(fold / f"{split}.npz", specs):
+            for clip in load_calibrated(fold / split_file(split), specs):
                 clips.append(clip)
-                said.append(streams(clip, specs.specs, lag_ticks, period_ns))
-        found[split] = score_clips(clips, said, period_ns)
+                outputs.append(streams(clip, specs.specs, lag_ticks, period_ns))
+        found[split] = score_clips(clips, outputs, period_ns)
     found |= _aligned(folds, period_ns)
     network = {name: sum(about[name] for about in abouts) / len(abouts) for name in (PARAMETERS, MS_PER_TICK)}
     found[ALL_SPLITS] = {MODEL: {**network, TRAINING_S: abouts[0][TRAINING_S]}}
-    (folder / SCORES).write_text(json.dumps(found, indent=1))
-    (folder / DECODERS).write_text(json.dumps([dataclasses.asdict(specs) for specs in decoders]))
+    (task.folder / SCORES).write_text(json.dumps(found, indent=1))
+    (task.folder / DECODERS).write_text(json.dumps([dataclasses.asdict(specs) for specs in decoders]))
 
 
 @dataclasses.dataclass(frozen=True)
-class Fitted:
+class FittedDecoders:
     """What was fitted on a fold's validation targets: temperatures, and the decoder behind each output."""
 
     temperatures: tuple[float, float]
     specs: Mapping[str, DecoderSpec]
 
 
-def _decoders(settings: Mapping[str, Any], fold: Path) -> Fitted:
+def _decoders(settings: Mapping[str, Any], fold: Path) -> FittedDecoders:
     from hal_ros.train import decoding
     from hal_ros.train.answers import Answers
     from hal_ros.train.priors import fit_priors
 
-    clips = answer_files.load(fold / f"{VALIDATION}.npz")
+    clips = answer_files.load(fold / split_file(VALIDATION))
     labels = [clip.targets for clip in clips]
     if clips[0].offline:
-        return Fitted((decoding.fit_temperature([clip.log_probs for clip in clips], labels), 1.0), {})
+        return FittedDecoders((decoding.fit_temperature([clip.log_probs for clip in clips], labels), 1.0), {})
     answers = [Answers(clip.log_probs, clip.lagged_log_probs, clip.boundary) for clip in clips]
     temperatures = decoding.fit_both_temperatures(answers, labels, settings["lag_ticks"])
     answers = [decoding.calibrated(one, temperatures) for one in answers]
-    about = json.loads((fold / "about.json").read_text())
+    about = json.loads((fold / ABOUT).read_text())
     training = load_labels(fold).training
     order = [about["transcripts"].get(name, ()) for name in training]
     priors = fit_priors(list(training.values()), order, about["actions"])
     transcripts = [clip.transcript for clip in clips]
     best = decoding.best_of_each_kind(answers, labels, transcripts, settings["lag_ticks"], settings["kinds"], priors)
-    return Fitted(temperatures, _outputs(best, settings))
+    return FittedDecoders(temperatures, _outputs(best, settings))
 
 
 def _outputs(best: Mapping[str, Decoded], settings: Mapping[str, Any]) -> dict[str, DecoderSpec]:
@@ -135,7 +97,7 @@ def commit_output(threshold: float) -> str:
     return f"{CONFIRMED}, commit {threshold:g}"
 
 
-def load_calibrated(path: Path, fitted: Fitted) -> list[ClipAnswers]:
+def load_calibrated(path: Path, fitted: FittedDecoders) -> list[ClipAnswers]:
     """Return stored answers with their probabilities calibrated."""
     from hal_ros.train import decoding
     from hal_ros.train.answers import Answers
@@ -143,17 +105,17 @@ def load_calibrated(path: Path, fitted: Fitted) -> list[ClipAnswers]:
     found = []
     for clip in answer_files.load(path):
         answers = Answers(clip.log_probs, clip.lagged_log_probs, clip.boundary)
-        warm = decoding.calibrated(answers, fitted.temperatures)
-        found.append(clip._replace(log_probs=warm.log_probs, lagged_log_probs=warm.lagged_log_probs))
+        calibrated = decoding.calibrated(answers, fitted.temperatures)
+        found.append(clip._replace(log_probs=calibrated.log_probs, lagged_log_probs=calibrated.lagged_log_probs))
     return found
 
 
-def load_fitted(folder: Path) -> list[Fitted]:
+def load_fitted(folder: Path) -> list[FittedDecoders]:
     """Read decoders.json, one for each fold."""
     found = []
     for fields in json.loads((folder / DECODERS).read_text()):
         specs = {output: _spec(spec) for output, spec in fields["specs"].items()}
-        found.append(Fitted(tuple(fields["temperatures"]), specs))
+        found.append(FittedDecoders(tuple(fields["temperatures"]), specs))
     return found
 
 
@@ -164,7 +126,7 @@ def _spec(fields: Mapping[str, Any]) -> DecoderSpec:
 
 def _aligned(folds: Sequence[Path], period_ns: int) -> dict[str, Any]:
     """Score what a teacher made of the training transcripts, where it says so."""
-    if not all((fold / ALIGNED).exists() for fold in folds):
+    if not all((fold / ALIGNED_TARGETS).exists() for fold in folds):
         return {}
-    clips = [clip for fold in folds for clip in answer_files.load(fold / ALIGNED)]
-    return {"train": score_targets(clips, period_ns)}
+    clips = [clip for fold in folds for clip in answer_files.load(fold / ALIGNED_TARGETS)]
+    return {TRAINING: score_targets(clips, period_ns)}

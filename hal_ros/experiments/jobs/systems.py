@@ -1,7 +1,6 @@
-"""The trainings of the tables, one function each: from the folders of earlier jobs to stored answers.
+"""Jobs that train one system of the tables, and what is kept of it: its answers, from which all scores are made.
 
-All take the job's settings, the folders of its inputs by role, and the folder to write into, which may hold what an
-earlier attempt left. `settings["config"]` is a part of a training configuration: what this job depends on, and no more.
+`settings["config"]` is a part of a training configuration: what this job depends on, and no more.
 """
 
 from __future__ import annotations
@@ -19,23 +18,22 @@ import torch
 from hal_ros.baselines import gripper_rule
 from hal_ros.baselines.sequence_answers import processor_ms
 from hal_ros.baselines.sequence_fit import SequenceConfig, fit_sequence
-from hal_ros.baselines.simple_fit import Fitted, fit_logistic, fit_rule
+from hal_ros.baselines.simple_fit import FittedBaseline, fit_logistic, fit_rule
 from hal_ros.core.arrays import FloatArray
 from hal_ros.datasets.clips import Clip
-from hal_ros.experiments.files import TRAINING, VALIDATION, Lesson, load_lesson
+from hal_ros.experiments.files import ABOUT, CHECKPOINTS, TRAINING, VALIDATION, latents_file, split_file
+from hal_ros.experiments.graph import Task
+from hal_ros.experiments.kinds import Places, say
+from hal_ros.experiments.latents import Latents, save_latents
+from hal_ros.experiments.training_data import TrainingData, load_training_data
 from hal_ros.labels.files import save_labels
 from hal_ros.metrics import answer_files
-from hal_ros.metrics.answer_files import ClipAnswers, Latents
+from hal_ros.metrics.answer_files import ClipAnswers
 from hal_ros.nn.hal import CausalHal
 from hal_ros.train import chain, loop
 from hal_ros.train.answers import Answers
 from hal_ros.train.config import config_from_mapping
 
-Settings = Mapping[str, Any]
-Folders = Mapping[str, Path]
-RUN = "run"
-"""Checkpoints, below a job's folder; gone when it is done."""
-ABOUT = "about.json"
 LATENT_CLIPS = 8
 
 
@@ -49,78 +47,80 @@ class System(NamedTuple):
     offline: bool = False
 
 
-def student(settings: Settings, inputs: Folders, folder: Path) -> None:
+def student(task: Task, _: Places) -> None:
     """Train the causal student; its latents of some clips are kept for the pictures."""
     started = time.monotonic()
-    lesson = load_lesson(inputs["clips"], inputs.get("labels"), settings.get("modalities", "both"))
+    settings, inputs, folder = task.job.settings, task.inputs, task.folder
+    data = load_training_data(inputs["clips"], inputs.get("labels"), settings.get("modalities", "both"))
     config = config_from_mapping(dict(settings["config"]))
-    about, clips = lesson.about, lesson.clips
+    about, clips = data.about, data.clips
     model = chain.student(
-        config, about.actions, about.columns, clips[TRAINING], clips[VALIDATION], lesson.labels, folder / RUN, say
+        config, about.actions, about.columns, clips[TRAINING], clips[VALIDATION], data.labels, folder / CHECKPOINTS, say
     ).model
     count = sum(parameter.numel() for parameter in model.parameters())
 
     def answer(clip: Clip) -> Answers:
         return loop.answer(model, clip)
 
-    some = lesson.clips[VALIDATION].clips[0]
+    some = data.clips[VALIDATION].clips[0]
     system = System(answer, count, _student_ms(model, some), config.data.lag_ticks)
-    _keep_latents(model, lesson, folder)
-    finish(system, lesson, folder, started)
+    _keep_latents(model, data, folder)
+    keep_answers(system, data, folder, started)
 
 
-def baseline(settings: Settings, inputs: Folders, folder: Path) -> None:
+def baseline(task: Task, _: Places) -> None:
     """Train one of the systems that people would pick instead."""
     started = time.monotonic()
-    lesson = load_lesson(inputs["clips"], inputs.get("labels"))
-    fitted = _fit_baseline(settings, lesson, folder / RUN)
+    settings, inputs = task.job.settings, task.inputs
+    data = load_training_data(inputs["clips"], inputs.get("labels"))
+    fitted = _fit_baseline(settings, data, task.folder / CHECKPOINTS)
     lag_ticks, offline = settings["lag_ticks"], settings["system"] == "ms_tcn"
     system = System(fitted.answer, fitted.parameter_count, fitted.ms_per_tick(), lag_ticks, offline)
-    finish(system, lesson, folder, started)
+    keep_answers(system, data, task.folder, started)
 
 
-def _fit_baseline(settings: Settings, lesson: Lesson, run: Path) -> Fitted:
-    actions, lag_ticks, training = lesson.about.actions, settings["lag_ticks"], lesson.training
+def _fit_baseline(settings: Mapping[str, Any], data: TrainingData, run: Path) -> FittedBaseline:
+    actions, lag_ticks, training = data.about.actions, settings["lag_ticks"], data.training
     match settings["system"]:
         case "rule":
             gripper = gripper_rule.gripper_index(settings["joints"])
-            return fit_rule(training, actions, lag_ticks, lesson.about.columns, gripper)
+            return fit_rule(training, actions, lag_ticks, data.about.columns, gripper)
         case "logistic":
             return fit_logistic(training, actions, lag_ticks)
         case _:
             config = SequenceConfig(**settings["preset"])
-            return fit_sequence(config, actions, training, lesson.validation, lag_ticks, settings["seed"], run, say)
+            return fit_sequence(config, actions, training, data.validation, lag_ticks, settings["seed"], run, say)
 
 
 # --- what is kept -----------------------------------------------------------------------------------------------------
 
 
-def finish(system: System, lesson: Lesson, folder: Path, started: float) -> None:
+def keep_answers(system: System, data: TrainingData, folder: Path, started: float) -> None:
     """Write the answers of all splits but the training one, the training labels, and what is known of the system."""
-    for split, seen in lesson.clips.items():
+    for split, seen in data.clips.items():
         if split != TRAINING:
-            targets = lesson.labels.validation if split == VALIDATION else {}
-            answer_files.save(folder / f"{split}.npz", [_answered(system, clip, targets) for clip in seen.clips])
-    save_labels(folder, lesson.labels)
-    transcripts = {clip.name: clip.transcript for clip in lesson.clips[TRAINING].clips}
+            targets = data.labels.validation if split == VALIDATION else {}
+            answer_files.save(folder / split_file(split), [_answered(system, clip, targets) for clip in seen.clips])
+    save_labels(folder, data.labels)
+    transcripts = {clip.name: clip.transcript for clip in data.clips[TRAINING].clips}
     about = {
         "parameters": system.parameters,
         "ms per tick": system.ms_per_tick,
         "training s": time.monotonic() - started,
         "lag_ticks": system.lag_ticks,
-        "rate_hz": lesson.about.rate_hz,
-        "actions": lesson.about.actions,
+        "rate_hz": data.about.rate_hz,
+        "actions": data.about.actions,
         "transcripts": transcripts,
     }
     (folder / ABOUT).write_text(json.dumps(about))
-    shutil.rmtree(folder / RUN, ignore_errors=True)
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 
 def _answered(system: System, clip: Clip, targets: Mapping[str, Any]) -> ClipAnswers:
-    said = system.answer(clip)
-    lagged = said.lagged_log_probs[:0] if system.offline else said.lagged_log_probs
+    found = system.answer(clip)
+    lagged = found.lagged_log_probs[:0] if system.offline else found.lagged_log_probs
     target = np.asarray(targets.get(clip.name, np.zeros(0, np.int64)))
-    return ClipAnswers(clip.name, clip.actions, target, clip.transcript, said.log_probs, lagged, said.boundary)
+    return ClipAnswers(clip.name, clip.actions, target, clip.transcript, found.log_probs, lagged, found.boundary)
 
 
 @torch.no_grad()
@@ -131,15 +131,15 @@ def _student_ms(model: CausalHal, clip: Clip, ticks: int = 200) -> float:
 
 
 @torch.no_grad()
-def _keep_latents(model: CausalHal, lesson: Lesson, folder: Path) -> None:
+def _keep_latents(model: CausalHal, data: TrainingData, folder: Path) -> None:
     """Write v and c of some clips of every scored split, from all over it."""
-    for split in lesson.about.splits:
+    for split in data.about.splits:
         if split in (TRAINING, VALIDATION):
             continue
-        clips = lesson.clips[split].clips
+        clips = data.clips[split].clips
         some = clips[:: -(-len(clips) // LATENT_CLIPS)]
         found = [Latents(clip.name, clip.actions, *_latents(model, clip)) for clip in some]
-        answer_files.save_latents(folder / f"latents-{split}.npz", found)
+        save_latents(folder / latents_file(split), found)
 
 
 def _latents(model: CausalHal, clip: Clip) -> list[FloatArray]:
@@ -149,8 +149,3 @@ def _latents(model: CausalHal, clip: Clip) -> list[FloatArray]:
         outputs, state = model(loop.stream_inputs(clip, columns, start, start + loop.ANSWER_TICKS), state)
         pieces.append((outputs.visual[0], outputs.context[0]))
     return [torch.cat(column).numpy() for column in zip(*pieces, strict=True)]
-
-
-def say(line: str) -> None:
-    """Write a line of progress into the job's log."""
-    print(line, flush=True)
