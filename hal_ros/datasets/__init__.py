@@ -1,0 +1,1 @@
+"""Episodes and clips: what bags and published datasets become before anything is trained on them."""
