@@ -131,8 +131,6 @@ def assemble(pieces: Sequence[Piece], material: Supervised, actions: int, lag_ti
         inputs[row, :ticks] = clip.inputs[start:stop]
         mask[row, :ticks] = 1
         chances, known = probabilities(material.targets[clip.name][start:stop], actions)
-        if clip.name in material.confidence:
-            known = known * material.confidence[clip.name][start:stop]
         for head, lag in enumerate((0, lag_ticks)):
             told = max(ticks - lag, 0)  # a piece shorter than the lag says nothing of the past
             targets[row, ticks - told : ticks, head] = chances[:told]

@@ -20,8 +20,9 @@ from hal_ros.datasets.formats.layouts import read_dataset
 from hal_ros.datasets.tracks import Track, load_tracks, measure
 from hal_ros.experiments.files import TRAINING, VALIDATION, About, load_about, load_clips, load_lesson, save_clips
 from hal_ros.experiments.trainings import ABOUT, RUN, Folders, Settings, System, finish, say
+from hal_ros.fit.loop import Session
 from hal_ros.labels.files import LABELS, load_labels, save_labels
-from hal_ros.labels.teacher.fit import align_clips, train_teacher
+from hal_ros.labels.teacher.fit import Transcribed, align_clips, train_teacher
 from hal_ros.labels.transcripts.align import AlignConfig, align
 from hal_ros.labels.transcripts.durations import Durations
 from hal_ros.labels.transcripts.first_inputs import first_look_clips
@@ -134,7 +135,8 @@ def teacher(settings: Settings, inputs: Folders, folder: Path) -> None:
     training, validation = (lesson.clips[split].clips for split in (TRAINING, VALIDATION))
     start = _start(inputs["first"]) if config.teacher.start == "durations" else None
     actions = lesson.about.actions
-    made = train_teacher(config.teacher, actions, training, validation, config.seed, folder / RUN, say, start)
+    material = Transcribed(actions, training, validation, start)
+    made = train_teacher(config.teacher, material, config.seed, Session(folder / RUN, say))
     labels = chain.split_labels(align_clips(made, [*training, *validation]), training, validation)
 
     def answer(clip: Clip) -> Answers:

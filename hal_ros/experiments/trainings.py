@@ -18,11 +18,12 @@ import torch
 
 from hal_ros.baselines import gripper_rule
 from hal_ros.baselines.sequence_answers import processor_ms
-from hal_ros.baselines.sequence_fit import SequenceConfig, fit_sequence
+from hal_ros.baselines.sequence_fit import Question, SequenceConfig, fit_sequence
 from hal_ros.baselines.simple_fit import Fitted, fit_logistic, fit_rule
 from hal_ros.core.arrays import FloatArray
 from hal_ros.datasets.clips import Clip
 from hal_ros.experiments.files import TRAINING, VALIDATION, Lesson, load_lesson
+from hal_ros.fit.loop import Session
 from hal_ros.labels.files import save_labels
 from hal_ros.metrics import answer_files
 from hal_ros.metrics.answer_files import ClipAnswers, Latents
@@ -89,7 +90,8 @@ def _fit_baseline(settings: Settings, lesson: Lesson, run: Path) -> Fitted:
             return fit_logistic(training, actions, lag_ticks)
         case _:
             config = SequenceConfig(**settings["preset"])
-            return fit_sequence(config, actions, training, lesson.validation, lag_ticks, settings["seed"], run, say)
+            question = Question(actions, lag_ticks, settings["seed"])
+            return fit_sequence(config, question, training, lesson.validation, Session(run, say))
 
 
 # --- what is kept -----------------------------------------------------------------------------------------------------
