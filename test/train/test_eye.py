@@ -9,11 +9,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from synthetic_tracks import ACTIONS, COLUMNS, GRID, SETTINGS, make_tracks  # noqa: E402
+from synthetic_tracks import ACTIONS, COLUMNS, GRID, SETTINGS, make_tracks, restrict  # noqa: E402
 
 from hal_ros.core.answers import NO_ACTION  # noqa: E402
 from hal_ros.core.errors import DatasetError  # noqa: E402
-from hal_ros.datasets.tracks import measure, restrict  # noqa: E402
+from hal_ros.datasets.tracks import measure  # noqa: E402
 from hal_ros.train import clips, eye  # noqa: E402
 from hal_ros.train.clips import columns_of, seen_clips  # noqa: E402
 from hal_ros.train.config import config_from_mapping  # noqa: E402

@@ -9,11 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from synthetic_tracks import ACTIONS, COLUMNS, SETTINGS, look_at, make_tracks, random_clips  # noqa: E402
+from synthetic_tracks import ACTIONS, COLUMNS, SETTINGS, look_at, make_tracks, random_clips, restrict  # noqa: E402
 
 from hal_ros.core.errors import DatasetError  # noqa: E402
 from hal_ros.datasets.clips import Clip  # noqa: E402
-from hal_ros.datasets.tracks import restrict  # noqa: E402
 from hal_ros.fit import checkpoint  # noqa: E402
 from hal_ros.fit.loop import Session  # noqa: E402
 from hal_ros.train import loop  # noqa: E402

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from hal_ros.core.arrays import FloatArray
 from hal_ros.datasets.clips import Clip
+from hal_ros.datasets.standardising import measure_columns
 from hal_ros.fit.loop import UNSAVED, Epoch, Finished, Loop, Seeds, Session, Terms, Training
 from hal_ros.fit.progress import Scalars, open_scalars
 from hal_ros.fit.schedule import warm_cosine
@@ -249,10 +250,7 @@ def _standardise(model: PyramidTeacher, clips: Sequence[Clip]) -> None:
     """Put means and spreads of the known values into the buffers; a constant feature gets spread 1."""
     stride = max(1, sum(clip.ticks for clip in clips) // STANDARD_ROWS)
     rows = np.concatenate([np.asarray(clip.inputs[::stride], np.float64) for clip in clips])
-    known = np.isfinite(rows)
-    count = np.maximum(known.sum(0), 1)
-    mean = np.where(known, rows, 0).sum(0) / count
-    spread = np.sqrt(np.where(known, np.square(rows - mean), 0).sum(0) / count)
+    _, mean, spread = measure_columns(rows, np.isfinite(rows))
     spread = np.where(spread > 1e-6 * (1 + np.abs(mean)), np.maximum(spread, SPREAD_FLOOR), 1.0)
     model.mean.copy_(torch.from_numpy(mean))
     model.spread.copy_(torch.from_numpy(spread))
