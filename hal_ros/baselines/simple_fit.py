@@ -193,4 +193,4 @@ def frames(clip: Clip, standard: tuple[FloatArray, FloatArray]) -> FloatArray:
 def weighted(material: Supervised, clip: Clip, actions: int) -> tuple[FloatArray, FloatArray]:
     """Return a clip's target as probabilities (T, K), and how much each tick counts (T,)."""
     chances, known = probabilities(material.targets[clip.name], actions)
-    return chances, known * material.confidence.get(clip.name, np.float32(1))
+    return chances, known
