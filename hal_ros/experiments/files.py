@@ -16,7 +16,7 @@ SCORES = "scores.json"
 DECODERS = "decoders.json"
 """The temperatures and decoders behind the scores, one mapping a fold."""
 CHECKPOINTS = "run"
-"""The folder of a training's checkpoints, below its job's; gone when the job is done."""
+"""The folder of a training's checkpoints, below its job's; a system's are removed when it is trained."""
 
 
 def split_file(split: str) -> str:
