@@ -20,6 +20,7 @@ from onnx import numpy_helper
 
 from hal_ros.core.arrays import ByteArray, FloatArray
 from hal_ros.core.errors import BackendError
+from hal_ros.runtime.sessions import open_session
 
 NORMALISATION = ("mean", "scale")  # the encoder's constants; each holds one value, however often
 
@@ -211,16 +212,8 @@ def _saved(folder: Path, name: str, model: onnx.ModelProto) -> Path:
 
 
 def _session(path: Path, optimise: bool = True, **settings: Any) -> ort.InferenceSession:
-    """Open a graph as the node does: one thread, no spinning."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if not optimise:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    for name, value in settings.items():
-        setattr(options, name, value)
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    """Open a graph as the node does, but for the settings."""
+    return open_session(path, optimised="tick" if optimise else "off", **settings)
 
 
 def _runner(path: Path, optimise: bool = True, **settings: Any) -> Callable[[], Encode]:

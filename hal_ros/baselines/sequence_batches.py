@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
+from hal_ros.datasets.standardising import Part, measure_parts
 from hal_ros.train.clips import Supervised, probabilities
 
 SMALLEST_SPREAD = 1e-3
@@ -52,24 +52,17 @@ class Batch(NamedTuple):
 
 def measure(clips: Sequence[Clip]) -> tuple[FloatArray, FloatArray]:
     """Return means and standard deviations (F,) of what is not missing; a column without values has 0 and 1."""
-    width = clips[0].inputs.shape[1]
-    total, squares, count = np.zeros(width), np.zeros(width), np.zeros(width)
-    for rows in _rows(clips):
-        total += np.nansum(rows, 0)
-        count += np.isfinite(rows).sum(0)
-    mean = total / np.maximum(count, 1)
-    for rows in _rows(clips):
-        squares += np.nansum(np.square(rows - mean), 0)
-    spread = np.sqrt(squares / np.maximum(count, 1))
-    return mean.astype(np.float32), np.where(spread < SMALLEST_SPREAD, 1.0, spread).astype(np.float32)
+    found = measure_parts(lambda: _parts(clips))
+    spread = np.where(found.spread < SMALLEST_SPREAD, 1.0, found.spread)
+    return found.mean.astype(np.float32), spread.astype(np.float32)
 
 
-def _rows(clips: Sequence[Clip]) -> Iterator[NDArray[np.float64]]:
+def _parts(clips: Sequence[Clip]) -> Iterator[Part]:
     """Yield a few rows at a time: a memory-mapped clip may be longer than memory."""
     for clip in clips:
         for start in range(0, clip.ticks, ROWS_AT_ONCE):
             rows = np.asarray(clip.inputs[start : start + ROWS_AT_ONCE], np.float64)
-            yield np.where(np.isfinite(rows), rows, np.nan)
+            yield rows, np.isfinite(rows)
 
 
 def check(material: Supervised, actions: int) -> Supervised:
@@ -131,8 +124,6 @@ def assemble(pieces: Sequence[Piece], material: Supervised, actions: int, lag_ti
         inputs[row, :ticks] = clip.inputs[start:stop]
         mask[row, :ticks] = 1
         chances, known = probabilities(material.targets[clip.name][start:stop], actions)
-        if clip.name in material.confidence:
-            known = known * material.confidence[clip.name][start:stop]
         for head, lag in enumerate((0, lag_ticks)):
             told = max(ticks - lag, 0)  # a piece shorter than the lag says nothing of the past
             targets[row, ticks - told : ticks, head] = chances[:told]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,17 +18,15 @@ from hal_ros.baselines.gru import GruModel
 from hal_ros.baselines.ms_tcn import MsTcn
 from hal_ros.baselines.sequence import SequenceModel
 from hal_ros.baselines.sequence_answers import FittedSequence
-from hal_ros.baselines.sequence_batches import Batch, Sampling, assemble, check, measure, plan
+from hal_ros.baselines.sequence_batches import Batch, Piece, Sampling, assemble, check, measure, plan
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import ConfigError
-from hal_ros.fit import checkpoint
-from hal_ros.fit.checkpoint import Checkpoint
-from hal_ros.fit.schedule import set_learning_rate
+from hal_ros.fit.loop import UNSAVED, Epoch, Finished, Loop, Seeds, Session, Terms, Training, mean_terms
+from hal_ros.fit.schedule import warm_cosine
 from hal_ros.nn.losses import JUMP_CAP
 from hal_ros.train.answers import confirmed_actions
 from hal_ros.train.clips import Supervised
 
-Report = Callable[[str], None]
 KINDS = ("gru", "causal_tcn", "causal_asformer", "ms_tcn")
 
 
@@ -104,36 +100,77 @@ PRESETS = {
 """Found on the validation clips of the tabletop benchmark, about 70 s of one processor each."""
 
 
+@dataclass(frozen=True)
+class Question:
+    """What every baseline is to answer: which of K actions, now and `lag_ticks` earlier; and its random numbers."""
+
+    actions: int  # K
+    lag_ticks: int
+    seed: int = 0
+
+
 def fit_sequence(
     config: SequenceConfig,
-    actions: int,
+    question: Question,
     training: Supervised,
     validation: Supervised,
-    lag_ticks: int,
-    seed: int = 0,
-    folder: Path | None = None,
-    report: Report = print,
+    session: Session = UNSAVED,
 ) -> FittedSequence:
     """Train and return the epoch whose confirmed answers agree best with the validation targets.
 
-    Continues from the checkpoint in `folder`, if any; an epoch's randomness comes from (seed, epoch) alone, so a run
+    Continues from the session's checkpoint, if any; an epoch's randomness comes from (seed, epoch) alone, so a run
     that was cut off ends as the uninterrupted one. Without a validation tick with a target the last epoch is taken.
     Raises DatasetError for targets that don't fit, and ConfigError for a checkpoint of other settings.
     """
     torch.set_num_threads(config.threads)
-    training = check(training, actions)
-    run = _Run(config, actions, training, lag_ticks, seed, folder)
-    for epoch in range(run.next_epoch, run.epochs):
-        started = time.monotonic()
-        loss = run.train_epoch(epoch, training)
-        accuracy = confirmed_accuracy(run.fitted(), validation)
-        run.finish_epoch(epoch, accuracy)
-        report(
-            f"{config.kind} epoch {epoch + 1}/{run.epochs}: loss {loss:.3f} | validation accuracy {accuracy:.4f}"
-            f" lagged | {time.monotonic() - started:.1f} s"
-        )
-    run.model.load_state_dict(run.best)
-    return FittedSequence(run.model, lag_ticks, run.best_epoch, run.best_accuracy)
+    training = check(training, question.actions)
+    torch.manual_seed(question.seed)
+    model = build(config, training.clips[0].inputs.shape[1], question.actions, question.lag_ticks)
+    model.standardise_by(*measure(training.clips))
+    loop = Loop(
+        f"{config.kind} epoch",
+        config.epochs_for([clip.ticks for clip in training.clips]),
+        Seeds(question.seed),
+        {"model": model},
+        torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay),
+        lambda progress: warm_cosine(config.learning_rate, config.warmup, progress),
+        config.gradient_clip,
+        session,
+        {"config": dataclasses.asdict(config), "inputs": model.inputs, **dataclasses.asdict(question)},
+    )
+    best = loop.run(_SequenceTraining(config, question, model, training, validation))
+    return FittedSequence(model, question.lag_ticks, best.epoch, best.accuracy)
+
+
+class _SequenceTraining(Training[list[Piece]]):
+    """Batches are pieces of the training clips."""
+
+    def __init__(
+        self,
+        config: SequenceConfig,
+        question: Question,
+        model: SequenceModel,
+        training: Supervised,
+        validation: Supervised,
+    ) -> None:
+        self.config, self.question, self.model = config, question, model
+        self.training, self.validation = training, validation
+
+    def batches(self, epoch: Epoch) -> Iterator[tuple[float, list[Piece]]]:
+        """Cut the clips anew."""
+        made = plan([clip.ticks for clip in self.training.clips], self.config.sampling, epoch.random)
+        return ((index / len(made), pieces) for index, pieces in enumerate(made))
+
+    def losses(self, batch: list[Piece]) -> dict[str, Tensor]:
+        """Return the loss of both heads and all stages."""
+        read = assemble(batch, self.training, self.question.actions, self.question.lag_ticks)
+        return {"loss": sequence_loss(self.model(read.inputs, read.mask), read, self.config)}
+
+    def finish_epoch(self, history: Sequence[Terms]) -> Finished:
+        """Validate by the confirmed answers."""
+        accuracy = confirmed_accuracy(FittedSequence(self.model, self.question.lag_ticks, 0, 0.0), self.validation)
+        summary = f"loss {mean_terms(history)['loss']:.3f} | validation accuracy {accuracy:.4f} lagged"
+        return Finished(summary, accuracy=accuracy)
 
 
 def build(config: SequenceConfig, inputs: int, actions: int, lag_ticks: int) -> SequenceModel:
@@ -178,91 +215,3 @@ def sequence_loss(logits: Tensor, batch: Batch, config: SequenceConfig) -> Tenso
 def _mean(loss: Tensor, weight: Tensor) -> Tensor:
     """Return (S,) means of loss (S, B, T, 2) with weight (B, T, 2)."""
     return (loss * weight).sum((1, 2, 3)) / weight.sum().clamp(min=1.0)
-
-
-class _Run:
-    """What changes during training, and its checkpoint."""
-
-    def __init__(
-        self,
-        config: SequenceConfig,
-        actions: int,
-        training: Supervised,
-        lag_ticks: int,
-        seed: int,
-        folder: Path | None,
-    ) -> None:
-        self.config, self.actions, self.lag_ticks, self.seed, self.folder = config, actions, lag_ticks, seed, folder
-        torch.manual_seed(seed)
-        self.model = build(config, training.clips[0].inputs.shape[1], actions, lag_ticks)
-        self.model.standardise_by(*measure(training.clips))
-        self.epochs = config.epochs_for([clip.ticks for clip in training.clips])
-        self.optimiser = torch.optim.AdamW(
-            self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
-        self.next_epoch, self.best_epoch, self.best_accuracy = 0, -1, -1.0
-        self.best: dict[str, Tensor] = {}
-        if folder is not None and checkpoint.exists(folder):
-            self._restore(checkpoint.load(folder))
-
-    def fitted(self) -> FittedSequence:
-        """Return the model as it is now."""
-        return FittedSequence(self.model, self.lag_ticks, self.next_epoch, 0.0)
-
-    def train_epoch(self, epoch: int, material: Supervised) -> float:
-        """Return the epoch's mean loss."""
-        config = self.config
-        random = np.random.default_rng([self.seed, epoch])
-        torch.manual_seed(self.seed * 1_000_003 + epoch)  # dropout
-        batches = plan([clip.ticks for clip in material.clips], config.sampling, random)
-        self.model.train()
-        losses = []
-        for index, pieces in enumerate(batches):
-            progress = (epoch + index / len(batches)) / self.epochs
-            set_learning_rate(self.optimiser, self.config.learning_rate, self.config.warmup, progress)
-            batch = assemble(pieces, material, self.actions, self.lag_ticks)
-            loss = sequence_loss(self.model(batch.inputs, batch.mask), batch, config)
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip)
-            self.optimiser.step()
-            losses.append(float(loss.detach()))
-        return float(np.mean(losses))
-
-    def finish_epoch(self, epoch: int, accuracy: float) -> None:
-        """Remember the best weights, the last of equals; save."""
-        if accuracy >= self.best_accuracy:
-            self.best_epoch, self.best_accuracy = epoch, accuracy
-            self.best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        if self.folder is not None:
-            self._save(epoch + 1)
-
-    def _save(self, next_epoch: int) -> None:
-        assert self.folder is not None
-        tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
-        tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
-        moments = checkpoint.optimiser_tensors(self.optimiser)
-        tensors |= {f"optimiser/{name}": tensor for name, tensor in moments.items()}
-        about = {"next_epoch": next_epoch, "best_epoch": self.best_epoch, "best_accuracy": self.best_accuracy}
-        checkpoint.save(self.folder, Checkpoint(tensors, about | self._settings()))
-
-    def _settings(self) -> dict[str, Any]:
-        """What a checkpoint must share with the run that continues it."""
-        return {
-            "config": dataclasses.asdict(self.config),
-            "inputs": self.model.inputs,
-            "actions": self.actions,
-            "lag_ticks": self.lag_ticks,
-            "seed": self.seed,
-        }
-
-    def _restore(self, saved: Checkpoint) -> None:
-        for name, value in self._settings().items():
-            if saved.about.get(name) != value:
-                stored = saved.about.get(name)
-                raise ConfigError(f"checkpoint {self.folder}: its {name} is {stored!r}; expected {value!r}")
-        self.model.load_state_dict(saved.part("model"))
-        self.best = saved.part("best")
-        checkpoint.restore_optimiser(self.optimiser, saved.part("optimiser"))
-        self.next_epoch = saved.about["next_epoch"]
-        self.best_epoch, self.best_accuracy = saved.about["best_epoch"], saved.about["best_accuracy"]

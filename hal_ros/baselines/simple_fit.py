@@ -196,4 +196,4 @@ def frames(clip: Clip, standard: tuple[FloatArray, FloatArray]) -> FloatArray:
 def weighted(training: Supervised, clip: Clip, actions: int) -> tuple[FloatArray, FloatArray]:
     """Return a clip's target as probabilities (T, K), and how much each tick counts (T,)."""
     chances, known = probabilities(training.targets[clip.name], actions)
-    return chances, known * training.confidence.get(clip.name, np.float32(1))
+    return chances, known

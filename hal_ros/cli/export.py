@@ -3,19 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hal_ros.runtime.bundle import CACHES, TARGETS
-
-if TYPE_CHECKING:
-    from hal_ros.core.card import DecoderSpec
-    from hal_ros.export.bundle import Golden
-    from hal_ros.runtime.bundle import Bundle
-    from hal_ros.train.stages import Material, Run
-
-GOLDEN_TICKS = 48
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,88 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export."""
-    export_run(args.run_folder, args.out, args.target, args.caches, args.reference)
+    from hal_ros.export.run import ExportOptions, export_run
+
+    export_run(args.run_folder, ExportOptions(args.out, args.target, args.caches, args.reference))
     return 0
-
-
-def export_run(
-    folder: Path, out: Path | None = None, target: str = "10", caches: str = "shift", reference: bool = False
-) -> Bundle:
-    """Write the bundle of a run's best epoch. Raises BackendError when an ONNX graph differs from the model.
-
-    Temperatures and decoder are chosen by the labels that lie in the run's folder, or else by the annotations.
-    """
-    from hal_ros.cli.ingest import ingest
-    from hal_ros.core.card import ImageSpec
-    from hal_ros.export.bundle import Encoders, write_bundle
-    from hal_ros.export.to_onnx import StepGraph
-    from hal_ros.nn.encoder import build_encoder
-    from hal_ros.train import stages
-
-    run = stages.load_run(folder)
-    graph = StepGraph(run.eye, run.model, caches)  # refuses at once what could not be exported in the end
-    card, trained_on, (training, validation) = ingest(run.config, (stages.TRAINING, stages.VALIDATION))
-    decoder = _choose(run, folder, training, validation)
-    origin = stages.trained_from(run, folder, training, validation)
-    size, stage = run.config.data.image_size_px, run.config.data.encoder_stage
-    image = ImageSpec(size, "float32" if target == "8.6" else "uint8")
-    encoders = Encoders(*(build_encoder(size, stage, image.dtype, half) for half in (False, True)))
-    card = replace(card, image=image, target=target, decoder=decoder, trained_from=origin)
-    out = out or Path("models") / run.config.name
-    bundle, proof = write_bundle(graph, card, encoders, _golden(validation), out, trained_on, reference)
-    size_mb = sum(path.stat().st_size for path in out.iterdir()) / 1e6
-    print(f"{out}: {size_mb:.1f} MB, {bundle.sha256[:12]}, caches {caches}, for TensorRT {target} and later")
-    for precision, parity in proof.steps.items():
-        print(
-            f"{precision}: over {parity.ticks} ticks outputs differ from torch by at most {parity.output_error:.1e}, "
-            f"state by {parity.state_error:.1e}, equal labels {parity.label_agreement:.1%}; features differ by "
-            f"{proof.features[precision]:.1e} standard deviations"
-        )
-    if proof.half_fault:
-        print(f"WARNING: without half-precision graphs, {proof.half_fault}; hal compile needs --precision fp32")
-    return bundle
-
-
-def _choose(run: Run, folder: Path, training: Material, validation: Material) -> DecoderSpec:
-    """Fit the model's temperatures, in place, and return the best decoder of the validation clips."""
-    from hal_ros.labels import files as label_files
-    from hal_ros.train.clips import seen_clips
-    from hal_ros.train.decoding import best_of_each_kind, fit_temperatures
-    from hal_ros.train.loop import answer
-    from hal_ros.train.priors import fit_priors
-
-    clips = seen_clips(run.eye, validation.tracks, Path(run.config.data.cache)).clips
-    if (folder / label_files.LABELS).exists():
-        labels = label_files.load_labels(folder)
-    else:
-        taught, held_out = ({t.name: t.actions for t in part.tracks} for part in (training, validation))
-        labels = label_files.Labels(taught, held_out, {})
-    clips = [clip._replace(actions=labels.validation[clip.name]) for clip in clips if clip.name in labels.validation]
-    tracks = [track for track in training.tracks if track.name in labels.training]
-    found, orders = [labels.training[track.name] for track in tracks], [track.transcript for track in tracks]
-    priors, lag_ticks = fit_priors(found, orders, run.model.config.actions), run.config.data.lag_ticks
-    temperatures = fit_temperatures(run.model, clips, lag_ticks)
-    answers = [answer(run.model, clip) for clip in clips]
-    chosen = best_of_each_kind(
-        answers, [c.actions for c in clips], [c.transcript for c in clips], lag_ticks, (run.config.decoder,), priors
-    )[run.config.decoder]
-    print(f"temperatures {temperatures[0]:.2f} and {temperatures[1]:.2f}; {chosen}")
-    return chosen.decoder
-
-
-def _golden(validation: Material) -> Golden:
-    """Take ticks of the first validation episode from its start, one without image and one without joints."""
-    from hal_ros.datasets.episodes import load
-    from hal_ros.export.bundle import Golden
-
-    episode = load(validation.folders[0])
-    golden = Golden(
-        images=episode.images[:GOLDEN_TICKS].copy(),
-        image_valid=episode.image_valid[:GOLDEN_TICKS],
-        joints=episode.joints[:GOLDEN_TICKS],
-        joints_valid=episode.joints_valid[:GOLDEN_TICKS],
-    )
-    ticks = len(golden.images)  # a short episode has fewer
-    golden.image_valid[ticks // 3] = 0
-    golden.joints[ticks // 2] = golden.joints_valid[ticks // 2] = 0
-    return golden

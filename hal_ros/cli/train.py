@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hal_ros.train.config import TrainConfig
 
+TABLE_WIDTH = 100
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -27,29 +29,36 @@ def run(args: argparse.Namespace) -> int:
 
     config = load_config(args.config)
     if config.data.layout != EPISODES:
-        from hal_ros.train import on_features as train_features
-
-        return train_features.run(config, args.checkpoint)
+        _train_on_features(config, args.checkpoint)
+        return 0
     folder = _train_on_episodes(config, args.checkpoint)
     if not args.no_export:
-        from hal_ros.cli import export
+        from hal_ros.export.run import ExportOptions, export_run
 
-        export.export_run(folder, args.out)
+        export_run(folder, ExportOptions(args.out))
     return 0
 
 
 def _train_on_episodes(config: TrainConfig, folder: Path | None) -> Path:
     """Simulate the benchmark if it is missing, ingest, train; returns the run's folder."""
-    from hal_ros.cli import ingest
+    from hal_ros.sim.simulate import write_missing
     from hal_ros.train import stages
-    from hal_ros.train.chain import train_on_tracks
+    from hal_ros.train.run import train_on_episodes
 
     splits = (stages.TRAINING, stages.VALIDATION)
-    ingest.ensure_episodes(config.data, splits)
-    card, _, (training, validation) = ingest.ingest(config, splits)
-    folder = folder or stages.run_folder(config, training, validation)
-    ticks, actions = sum(track.ticks for track in training.tracks), len(card.vocabulary)
-    print(f"run {folder}: {ticks} training ticks, {actions} actions, from {config.supervision}")
-    trained = train_on_tracks(config, actions, training.tracks, validation.tracks, folder)
-    print(f"best epoch {trained.epoch + 1}: {trained.accuracy:.4f} of validation ticks right (lagged head)")
-    return folder
+    write_missing(Path(config.data.folder), splits, config.data.processes)
+    card, _, (training, validation) = stages.ingest(config, splits)
+    return train_on_episodes(config, card, training, validation, folder)
+
+
+def _train_on_features(config: TrainConfig, folder: Path | None) -> None:
+    """Train, and print the scores of the test clips where there are some."""
+    from rich.console import Console
+
+    from hal_ros.report.table import results_table
+    from hal_ros.train.on_features import TEST, train_on_features
+
+    said = train_on_features(config, folder)
+    if said is not None:
+        Console(width=TABLE_WIDTH).print(results_table(TEST, said.rows))
+        said.write_labels()

@@ -5,16 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hal_ros.core.errors import DatasetError
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.arrays import FloatArray
-from hal_ros.datasets import episodes
-from hal_ros.datasets import features
+from hal_ros.core.errors import DatasetError
+from hal_ros.datasets import episodes, features
+from hal_ros.datasets.standardising import measure_columns
 
 SPREAD_FLOOR = 1e-3
 """Joints and channels that hardly vary in training are not blown up by standardising."""
@@ -80,17 +80,6 @@ def _ids(transcript: Sequence[str], vocabulary: Sequence[str], name: str) -> tup
     return tuple(vocabulary.index(action) for action in transcript)
 
 
-def restrict(tracks: Sequence[Track], modalities: str) -> list[Track]:
-    """Return the tracks as a robot without camera ("joints"), without joints ("camera") or with "both" gives them."""
-    return [
-        track._replace(
-            image_valid=track.image_valid * np.float32(modalities != "joints"),
-            joints_valid=track.joints_valid * np.float32(modalities != "camera"),
-        )
-        for track in tracks
-    ]
-
-
 def measure(tracks: Sequence[Track], channels: int) -> Standard:
     """Return means and standard deviations over all valid values; a joint that is never valid has mean 0, spread 1."""
     joint_mean, joint_spread = measure_values(
@@ -107,16 +96,13 @@ def measure(tracks: Sequence[Track], channels: int) -> Standard:
 
 def measure_values(values: NDArray[np.float32], valid: NDArray[np.float32]) -> tuple[FloatArray, FloatArray]:
     """Return mean and spread (P,) of values (T, P) where valid (T, P) or (T, 1); 0 and 1 of what never is."""
-    values, valid = values.astype(np.float64), np.broadcast_to(valid, values.shape)
-    count = np.maximum(valid.sum(0), 1)
-    mean = (values * valid).sum(0) / count
-    spread = np.sqrt((np.square(values - mean) * valid).sum(0) / count)
-    spread[valid.sum(0) == 0] = 1
-    return mean.astype(np.float32), np.maximum(spread, SPREAD_FLOOR).astype(np.float32)
+    found = measure_columns(values, valid)
+    spread = np.where(found.known, np.maximum(found.spread, SPREAD_FLOOR), 1)
+    return found.mean.astype(np.float32), spread.astype(np.float32)
 
 
 def _measure_channels(tracks: Sequence[Track], channels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Over every tenth tick: neighbours look alike, and the whole would not fit into memory."""
+    """Over every tenth tick: neighbours look alike. In one pass, since features are read from disk."""
     total, squares, count = np.zeros(channels), np.zeros(channels), 0
     for track in tracks:
         rows = track.feature[::10][track.image_valid[::10] > 0].reshape(-1, channels).astype(np.float64)

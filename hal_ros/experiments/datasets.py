@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,10 @@ import yaml
 
 from hal_ros.baselines.sequence_fit import PRESETS
 from hal_ros.core.errors import ConfigError
-from hal_ros.datasets.config import DataConfig
 from hal_ros.datasets.formats.layouts import read_dataset
 from hal_ros.experiments.files import TRAINING, VALIDATION
 from hal_ros.experiments.plan import GESTURE_PHASE, TABLETOP, Builder, Experiment, Plan, merged, quickened
+from hal_ros.sim.simulate import write_missing
 from hal_ros.train import stages
 from hal_ros.train.config import config_from_mapping, load_config
 
@@ -72,9 +71,9 @@ def _tabletop(declared: Declaration, quick: Declaration | None) -> Experiment:
     config = config_from_mapping(dict(settings))
     splits = (TRAINING, VALIDATION, *declared["score"])
     limits = quick["limits"] if quick else {}
-    _write_missing_episodes(config.data, splits, limits)
-    card, encoder = stages.draft_card(config), stages.ensure_encoder(config.data)
-    by_split = {split: stages.prepare(config.data, card, split, encoder, limit=limits.get(split)) for split in splits}
+    write_missing(Path(config.data.folder), splits, config.data.processes, limits)
+    card, encoder, materials = stages.ingest(config, splits, limits)
+    by_split = dict(zip(splits, materials, strict=True))
     fold = {
         "episodes": {split: material.sha256 for split, material in by_split.items()},
         "vocabulary": list(card.vocabulary),
@@ -85,22 +84,6 @@ def _tabletop(declared: Declaration, quick: Declaration | None) -> Experiment:
     }
     plan = _plan(TABLETOP, declared, settings, {"": fold}, quick)
     return Experiment(plan, places, card.vocabulary, card.period_ns, declared["aims"])
-
-
-def _write_missing_episodes(data: DataConfig, splits: Sequence[str], limits: Mapping[str, int]) -> None:
-    """Simulate what is missing; with limits, of the first episodes of each split alone."""
-    from hal_ros.cli import ingest, sim
-
-    if not limits:
-        ingest.ensure_episodes(data, splits)
-        return
-    parser = argparse.ArgumentParser()
-    sim.add_arguments(parser)
-    jobs = str(min(data.processes, sim.MAX_JOBS))
-    for split in splits:
-        if len(list((Path(data.folder) / split).glob("*/metadata.yaml"))) < limits[split]:
-            options = ["--out", data.folder, "--jobs", jobs, "--splits", split, "--limit", str(limits[split])]
-            sim.run(parser.parse_args(options))
 
 
 # --- gesture phases: feature vectors of other people's recordings -----------------------------------------------------

@@ -1,1 +1,1 @@
-"""What every training shares: checkpoints, schedule, progress, processes."""
+"""What every training shares: the loop, checkpoints, schedule, progress."""

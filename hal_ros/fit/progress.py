@@ -48,15 +48,15 @@ def open_scalars(folder: Path | None, report: Callable[[str], None] = print) -> 
         scalars.close()
 
 
-def rounds(first: int, last: int, shown: bool = True) -> Iterator[int]:
-    """Yield `first` to `last` - 1, with a progress bar if this is a terminal."""
-    if not (shown and sys.stdout.isatty()):
+def rounds(first: int, last: int, label: str = "") -> Iterator[int]:
+    """Yield `first` to `last` - 1, with a progress bar of this label, if there is one and this is a terminal."""
+    if not (label and sys.stdout.isatty()):
         yield from range(first, last)
         return
     from rich.progress import Progress
 
     with Progress(transient=True) as bar:
-        task = bar.add_task("teacher", total=last, completed=first)
+        task = bar.add_task(label, total=last, completed=first)
         for number in range(first, last):
             yield number
             bar.advance(task)

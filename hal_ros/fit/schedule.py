@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 
-import torch
-
 LEAST = 0.01
 """Of the learning rate, what is left at the end."""
 
 
-def set_learning_rate(optimiser: torch.optim.Optimizer, highest: float, warm_up: float, progress: float) -> None:
+def warm_cosine(highest: float, warm_up: float, progress: float) -> float:
     """Linear warm-up over the share `warm_up` of the training, then a cosine to 1 %; `progress` is the share done."""
     warm = min(1.0, (progress + 1e-3) / max(warm_up, 1e-9))
-    for group in optimiser.param_groups:
-        group["lr"] = highest * warm * cosine(progress)
+    return highest * warm * cosine(progress)
 
 
 def cosine(progress: float) -> float:

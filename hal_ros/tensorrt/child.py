@@ -19,9 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hal_ros.core.errors import BackendError, HalError
-
-Report = Callable[[str], None]
-"""Told one line at a time what is going on."""
+from hal_ros.core.reporting import Report
 
 EVERY_S = 10.0  # between two lines about one child
 FAILED = "failed: "

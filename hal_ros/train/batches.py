@@ -31,7 +31,6 @@ class Lesson(NamedTuple):
     inputs: NDArray[Any]  # (T, F)
     numb: FloatArray | None  # (T, E) what is seen when no joint is known
     target: NDArray[Any]  # (T,) ids or (T, K) probabilities
-    confidence: FloatArray  # (T,)
     change: FloatArray  # (T,) how surely an action begins at this tick
 
     @property
@@ -64,7 +63,6 @@ def lessons(material: Supervised) -> list[Lesson]:
             clip.inputs,
             material.numb.get(clip.name),
             material.targets[clip.name],
-            np.broadcast_to(np.asarray(material.confidence.get(clip.name, 1.0), np.float32), clip.ticks),
             changes(material.targets[clip.name]),
         )
         for clip in material.clips
@@ -152,7 +150,7 @@ def _row(chunk: Chunk, config: BatchConfig, stream: Stream, random: Random) -> _
 def _target(lesson: Lesson, ticks: np.ndarray, counts: np.ndarray, stream: Stream) -> tuple[FloatArray, FloatArray]:
     """Return probabilities (C, K) and weights (C,)."""
     target, known = probabilities(lesson.target[ticks], stream.actions)
-    return target, known * lesson.confidence[ticks] * counts
+    return target, known * counts
 
 
 def _with_holds(now: np.ndarray, share: float, longest: int, random: Random) -> np.ndarray:

@@ -14,26 +14,22 @@ from pathlib import Path
 import numpy as np
 
 from hal_ros.core.answers import NO_ACTION
-from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.tracks import Track, measure
+from hal_ros.fit.loop import Session
 from hal_ros.labels import files as label_files
 from hal_ros.labels.files import Labels
-from hal_ros.labels.teacher.alignment import Knowledge, Laid, lay
-from hal_ros.labels.teacher.fit import Teacher, align_clips, train_teacher
+from hal_ros.labels.teacher.fit import Transcribed, align_clips, train_teacher
 from hal_ros.labels.transcripts import first_labels as first
 from hal_ros.labels.transcripts.first_inputs import first_look_clips
-from hal_ros.nn.hal import CausalHal
-from hal_ros.train.answers import confirmed_log_probs
 from hal_ros.train.clips import Columns, SeenClips, Supervised, columns_of, seen_clips
 from hal_ros.train.config import TRANSCRIPTS, TrainConfig
 from hal_ros.train.eye import fit_eye, gather, new_eye
-from hal_ros.train.loop import Trained, answer, fit, new_model
+from hal_ros.train.loop import Trained, fit, new_model
 from hal_ros.train.stages import EYE, grid_of, settings_sha256
 
-TEACHER, BEFORE = "teacher", "before"
-"""Folders of the teacher, and of the student that the realigning of another one needs."""
+TEACHER = "teacher"  # folder of the teacher's checkpoint in a run's
 ORIGIN = "origin.txt"
 DIGEST_TICKS = 50
 Report = Callable[[str], None]
@@ -85,18 +81,14 @@ def train_on_clips(
 
     `labels` are those known so far, or else the annotations; `start` the first labels, or else found here.
     """
-    teacher = None
     if start is None and labels is None:  # the run begins here
         _claim(folder, config, actions, [*training.clips, *validation.clips])
     if config.supervision == TRANSCRIPTS:
         if start is None:
             start = first.first_labels([*training.clips, *validation.clips], actions)
-        teacher, labels = teacher_labels(config, actions, training.clips, validation.clips, start, folder, report)
+        labels = teacher_labels(config, actions, training.clips, validation.clips, start, folder, report)
     elif labels is None:
         labels = label_files.of_annotations(training.clips, validation.clips)
-    if teacher is not None and config.realign:
-        before = student(config, actions, columns, training, validation, labels, folder / BEFORE, report)
-        labels = realigned(teacher, before.model, training.clips, validation.clips, config.data.lag_ticks)
     return student(config, actions, columns, training, validation, labels, folder, report)
 
 
@@ -108,12 +100,11 @@ def teacher_labels(
     start: first.Labels,
     folder: Path,
     report: Report = print,
-) -> tuple[Teacher, Labels]:
+) -> Labels:
     """Train the teacher from the first labels and lay all transcripts over what it says."""
-    teacher = train_teacher(
-        config.teacher, actions, training, validation, config.seed, folder / TEACHER, report, start=start
-    )
-    return teacher, split_labels(align_clips(teacher, [*training, *validation]), training, validation)
+    material = Transcribed(actions, training, validation, start)
+    teacher = train_teacher(config.teacher, material, config.seed, Session(folder / TEACHER, report))
+    return split_labels(align_clips(teacher, [*training, *validation]), training, validation)
 
 
 def student(
@@ -132,31 +123,7 @@ def student(
     model = new_model(config, actions, columns, training.clips)
     lesson = Supervised(training.clips, taught(labels), numb=training.numb)
     held_out = Supervised(validation.clips, labels.validation, numb=validation.numb)
-    return fit(config, model, lesson, held_out, folder, report)
-
-
-def realigned(
-    teacher: Teacher, model: CausalHal, training: Sequence[Clip], validation: Sequence[Clip], lag_ticks: int
-) -> Labels:
-    """Lay the transcripts over the mean of what teacher and student say, the student's lagged answers."""
-    durations = teacher.knowledge.durations.scaled(teacher.config.stride_ticks)
-    knowledge = Knowledge(teacher.knowledge.frequency, durations)
-
-    def laid(clip: Clip) -> Laid:
-        said = confirmed_log_probs(answer(model, clip), lag_ticks)
-        return lay(teacher.config, mean_log_probs(teacher.log_probs(clip), said), clip.transcript, knowledge)
-
-    taught_, held_out = ({clip.name: laid(clip) for clip in part} for part in (training, validation))
-    return Labels(
-        {name: found.hard for name, found in taught_.items()},
-        {name: found.hard for name, found in held_out.items()},
-        {name: found.soft for name, found in taught_.items()},
-    )
-
-
-def mean_log_probs(first_said: FloatArray, second_said: FloatArray) -> FloatArray:
-    """Return the log of the mean of two distributions (T, K)."""
-    return np.asarray(np.logaddexp(first_said, second_said) - np.log(2), np.float32)
+    return fit(config, model, lesson, held_out, Session(folder, report))
 
 
 def _claim(folder: Path, config: TrainConfig, actions: int, material: Sequence[Track] | Sequence[Clip]) -> None:

@@ -69,7 +69,6 @@ class Supervised(NamedTuple):
 
     clips: Sequence[Clip]
     targets: Mapping[str, NDArray[Any]]  # (T,) action ids, NO_ACTION where unknown, or (T, K) probabilities
-    confidence: Mapping[str, NDArray[Any]] = NOTHING  # (T,) how much each tick counts; 1 where a clip is not named
     numb: Mapping[str, NDArray[Any]] = NOTHING  # (T, E) what is seen when no joint is known
 
     def labels(self, clip: Clip) -> NDArray[np.int64]:

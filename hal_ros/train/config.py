@@ -19,6 +19,8 @@ from hal_ros.labels.teacher.config import TeacherConfig
 
 ANNOTATIONS, TRANSCRIPTS = "annotations", "transcripts"
 """What a run learns from: frame labels, or the ordered actions alone."""
+RETIRED = {"realign": False}
+"""Settings that there are no longer, with the values under which older checkpoints stay readable."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,6 @@ class TrainConfig:
     threads: int = 1
     supervision: str = ANNOTATIONS
     decoder: str = "hysteresis"  # of the confirmed answers; its numbers are fitted on validation
-    realign: bool = False  # lay the transcripts over teacher and student together once more, and train again
     data: DataConfig = field(default_factory=DataConfig)
     eye: EyeConfig = field(default_factory=EyeConfig)
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
@@ -172,6 +173,8 @@ def _merged(base: Any, own: Any) -> Any:
 
 def config_from_mapping(mapping: dict[str, Any]) -> TrainConfig:
     """Build the configuration from nested mappings (of YAML, or of a checkpoint's JSON)."""
+    if isinstance(mapping, dict):
+        mapping = {key: value for key, value in mapping.items() if (key, value) not in RETIRED.items()}
     config = _build(TrainConfig, mapping, "")
     assert isinstance(config, TrainConfig)
     return config

@@ -8,8 +8,7 @@ missing at random, one by one and all together, so that it copes with a robot wh
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,11 +21,11 @@ from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.tracks import Standard, Track
 from hal_ros.fit import checkpoint
-from hal_ros.fit.checkpoint import Checkpoint
+from hal_ros.fit.loop import Epoch, Finished, Loop, Seeds, Session, Terms, Training, mean_terms
 from hal_ros.fit.schedule import cosine
 from hal_ros.nn.eye import Eye
 from hal_ros.nn.eye import EyeConfig as EyeShape
-from hal_ros.train.clips import NOTHING, probabilities
+from hal_ros.train.clips import probabilities
 from hal_ros.train.config import EyeConfig, TrainConfig
 
 Report = Callable[[str], None]
@@ -61,13 +60,8 @@ class Ticks(NamedTuple):
     weight: FloatArray  # (N,)
 
 
-def gather(
-    tracks: Sequence[Track],
-    targets: Mapping[str, NDArray[Any]],
-    actions: int,
-    confidence: Mapping[str, NDArray[Any]] = NOTHING,
-) -> Ticks:
-    """Return all ticks that have a picture and a target; see `train.clips.Supervised` for the mappings.
+def gather(tracks: Sequence[Track], targets: Mapping[str, NDArray[Any]], actions: int) -> Ticks:
+    """Return all ticks that have a picture and a target; see `train.clips.Supervised` for the targets.
 
     Raises DatasetError where there is none.
     """
@@ -76,7 +70,6 @@ def gather(
         if track.name not in targets:
             continue
         target, weight = probabilities(targets[track.name], actions)
-        weight = weight * np.float32(confidence.get(track.name, 1.0))
         ticks = np.flatnonzero((weight > 0) & (track.image_valid > 0))
         columns.append((np.full(len(ticks), index), ticks, target[ticks], weight[ticks]))
     if not sum(len(column[1]) for column in columns):
@@ -94,54 +87,52 @@ def fit_eye(config: TrainConfig, eye: Eye, ticks: Ticks, folder: Path | None = N
     optimiser = torch.optim.AdamW(
         eye.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
-    for epoch in range(_restore(folder, eye, optimiser), settings.epochs):
-        started = time.monotonic()
-        random = np.random.default_rng([config.seed, STAGE + epoch])
-        torch.manual_seed(config.seed * 1_000_003 + STAGE + epoch)
-        loss = _epoch(eye, optimiser, ticks, settings, epoch, random)
-        if folder is not None:
-            _save(folder, eye, optimiser, epoch + 1, config)
-        report(f"eye {epoch + 1}/{settings.epochs}: {loss:.3f} | {time.monotonic() - started:.1f} s")
+    loop = Loop(
+        "eye",
+        settings.epochs,
+        Seeds(config.seed, offset=STAGE),
+        {"eye": eye},
+        optimiser,
+        lambda progress: settings.learning_rate * min(1.0, 0.02 + 20 * progress) * cosine(progress),
+        session=Session(folder, report),
+    )
+    loop.run(_EyeTraining(config, eye, ticks))
     return eye.eval()
 
 
-def _epoch(
-    eye: Eye,
-    optimiser: torch.optim.Optimizer,
-    ticks: Ticks,
-    settings: EyeConfig,
-    epoch: int,
-    random: np.random.Generator,
-) -> float:
-    """Return the mean loss of one epoch."""
-    order = random.permutation(len(ticks.tick))[: max(1, int(settings.share * len(ticks.tick)))]
-    losses = []
-    eye.train()
-    for start in range(0, len(order), settings.batch_ticks):
-        progress = (epoch + start / len(order)) / settings.epochs
-        for group in optimiser.param_groups:
-            group["lr"] = settings.learning_rate * min(1.0, 0.02 + 20 * progress) * cosine(progress)
-        loss = _loss(eye, ticks, order[start : start + settings.batch_ticks], settings, random)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        losses.append(float(loss.detach()))
-    return float(np.mean(losses))
+class _EyeTraining(Training[NDArray[np.int64]]):
+    """Batches are indices (B,) of single ticks."""
 
+    def __init__(self, config: TrainConfig, eye: Eye, ticks: Ticks) -> None:
+        self.config, self.eye, self.ticks = config, eye, ticks
+        self.random = np.random.default_rng()  # each epoch's own, once it has begun
 
-def _loss(
-    eye: Eye, ticks: Ticks, chosen: NDArray[np.int64], settings: EyeConfig, random: np.random.Generator
-) -> Tensor:
-    rows = [(ticks.tracks[ticks.track[index]], int(ticks.tick[index])) for index in chosen]
-    feature = np.stack([track.feature[tick] for track, tick in rows])
-    joints = np.stack([track.joints[tick] for track, tick in rows])
-    valid = _with_losses(np.stack([track.joints_valid[tick] for track, tick in rows]), settings, random)
-    inputs = (torch.from_numpy(feature).float(), torch.from_numpy(joints), torch.from_numpy(valid))
-    guess = eye.guess(eye(*(tensor[:, None] for tensor in inputs)))[:, 0]
-    target, smoothing = torch.from_numpy(ticks.target[chosen]), settings.label_smoothing
-    loss = -((1 - smoothing) * (target * guess).sum(-1) + smoothing * guess.mean(-1))
-    weight = torch.from_numpy(ticks.weight[chosen])
-    return (loss * weight).sum() / weight.sum()
+    def batches(self, epoch: Epoch) -> Iterator[tuple[float, NDArray[np.int64]]]:
+        """Shuffle the ticks, and show a share of them."""
+        settings, self.random = self.config.eye, epoch.random
+        count = len(self.ticks.tick)
+        order = self.random.permutation(count)[: max(1, int(settings.share * count))]
+        starts = range(0, len(order), settings.batch_ticks)
+        return ((start / len(order), order[start : start + settings.batch_ticks]) for start in starts)
+
+    def losses(self, batch: NDArray[np.int64]) -> dict[str, Tensor]:
+        """Return the weighted cross-entropy of the chosen ticks."""
+        ticks, settings = self.ticks, self.config.eye
+        rows = [(ticks.tracks[ticks.track[index]], int(ticks.tick[index])) for index in batch]
+        feature = np.stack([track.feature[tick] for track, tick in rows])
+        joints = np.stack([track.joints[tick] for track, tick in rows])
+        valid = _with_losses(np.stack([track.joints_valid[tick] for track, tick in rows]), settings, self.random)
+        inputs = (torch.from_numpy(feature).float(), torch.from_numpy(joints), torch.from_numpy(valid))
+        guess = self.eye.guess(self.eye(*(tensor[:, None] for tensor in inputs)))[:, 0]
+        target, smoothing = torch.from_numpy(ticks.target[batch]), settings.label_smoothing
+        loss = -((1 - smoothing) * (target * guess).sum(-1) + smoothing * guess.mean(-1))
+        weight = torch.from_numpy(ticks.weight[batch])
+        return {"frame": (loss * weight).sum() / weight.sum()}
+
+    def finish_epoch(self, history: Sequence[Terms]) -> Finished:
+        """Tell the mean loss; nothing is chosen by it."""
+        about = {"eye": self.eye.config.to_json(), "config": dataclasses.asdict(self.config)}
+        return Finished(f"{mean_terms(history)['frame']:.3f}", about)
 
 
 def _with_losses(valid: FloatArray, settings: EyeConfig, random: np.random.Generator) -> FloatArray:
@@ -152,30 +143,9 @@ def _with_losses(valid: FloatArray, settings: EyeConfig, random: np.random.Gener
     return valid * np.tile(kept, 3).astype(np.float32)
 
 
-# --- on disk ----------------------------------------------------------------------------------------------------------
-
-
 def load_eye(folder: Path) -> Eye:
     """Return the eye that `fit_eye` left in a folder, in evaluation mode."""
     saved = checkpoint.load(folder)
     eye = Eye(EyeShape.from_json(saved.about["eye"]))
     eye.load_state_dict(saved.part("eye"))
     return eye.eval()
-
-
-def _save(folder: Path, eye: Eye, optimiser: torch.optim.Optimizer, next_epoch: int, config: TrainConfig) -> None:
-    moments = checkpoint.optimiser_tensors(optimiser)
-    tensors = {f"eye/{name}": tensor for name, tensor in eye.state_dict().items()}
-    tensors |= {f"optimiser/{name}": tensor for name, tensor in moments.items()}
-    about = {"next_epoch": next_epoch, "eye": eye.config.to_json(), "config": dataclasses.asdict(config)}
-    checkpoint.save(folder, Checkpoint(tensors, about))
-
-
-def _restore(folder: Path | None, eye: Eye, optimiser: torch.optim.Optimizer) -> int:
-    """Return the epoch to go on with."""
-    if folder is None or not checkpoint.exists(folder):
-        return 0
-    saved = checkpoint.load(folder)
-    eye.load_state_dict(saved.part("eye"))
-    checkpoint.restore_optimiser(optimiser, saved.part("optimiser"))
-    return int(saved.about["next_epoch"])

@@ -1,12 +1,10 @@
-"""The training loop: epochs over the clips, selection on validation, checkpoints that resume to the same result."""
+"""The student: how it is trained on clips, chosen on validation, and asked about whole clips."""
 
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,9 +14,8 @@ from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.tracks import measure_values
-from hal_ros.fit import checkpoint
-from hal_ros.fit.checkpoint import Checkpoint
-from hal_ros.fit.schedule import set_learning_rate
+from hal_ros.fit.loop import UNSAVED, Epoch, Finished, Loop, Seeds, Session, Terms, Training, mean_terms
+from hal_ros.fit.schedule import warm_cosine
 from hal_ros.nn.hal import CausalHal, HalConfig, Inputs, State
 from hal_ros.nn.losses import Hierarchy, LossWeights, training_loss
 from hal_ros.train.answers import Answers
@@ -30,7 +27,6 @@ ANSWER_TICKS = 128
 """A clip is answered in pieces of so many ticks, the state carried: its length costs no memory."""
 MEASURED_VALUES = 30_000_000
 """Means and spreads are taken over so many values at most."""
-Report = Callable[[str], None]
 
 
 class Trained(NamedTuple):
@@ -70,14 +66,9 @@ def columns_of(model: CausalHal) -> Columns:
 
 
 def fit(
-    config: TrainConfig,
-    model: CausalHal,
-    training: Supervised,
-    validation: Supervised,
-    folder: Path | None = None,
-    report: Report = print,
+    config: TrainConfig, model: CausalHal, training: Supervised, validation: Supervised, session: Session = UNSAVED
 ) -> Trained:
-    """Train `model` in place and return the best epoch's weights; continues from the checkpoint in `folder`, if any.
+    """Train `model` in place and return the best epoch's weights; continues from the session's checkpoint, if any.
 
     One epoch's randomness comes from (seed, epoch) alone, so a run that was cut off ends as the uninterrupted one.
     """
@@ -85,100 +76,63 @@ def fit(
     material = lessons(training)
     if not material:
         raise DatasetError("no training clip has a target; expected one by the name of a clip at least")
-    run = _Run(config, model, folder)
-    for epoch in range(run.next_epoch, config.optimiser.epochs):
-        started = time.monotonic()
-        terms = run.train_epoch(epoch, material)
-        accuracy, lagged = validate(model, validation, config.data.lag_ticks)
-        run.finish_epoch(epoch, lagged)
-        losses = " ".join(f"{name} {value:.3f}" for name, value in terms.items())
-        report(
-            f"epoch {epoch + 1}/{config.optimiser.epochs}: {losses} | validation accuracy {accuracy:.4f} now,"
-            f" {lagged:.4f} lagged | {time.monotonic() - started:.1f} s"
-        )
-    model.load_state_dict(run.best)
-    model.eval()
-    return Trained(model, run.best_epoch, run.best_accuracy)
+    hierarchy = _hierarchy(config, model)
+    parts = {"model": model} if hierarchy is None else {"model": model, "hierarchy": hierarchy}
+    settings = config.optimiser
+    loop = Loop(
+        "epoch",
+        settings.epochs,
+        Seeds(config.seed),
+        parts,
+        _optimiser(list(parts.values()), settings),
+        lambda progress: warm_cosine(settings.learning_rate, settings.warmup, progress),
+        settings.gradient_clip,
+        session,
+    )
+    best = loop.run(_StudentTraining(config, model, hierarchy, material, validation))
+    return Trained(model.eval(), best.epoch, best.accuracy)
 
 
-class _Run:
-    """What changes during training, and its checkpoint."""
+class _StudentTraining(Training[Batch]):
+    """Streams that carry their state from batch to batch."""
 
-    def __init__(self, config: TrainConfig, model: CausalHal, folder: Path | None) -> None:
-        self.config, self.model, self.folder = config, model, folder
-        self.hierarchy = _hierarchy(config, model)
-        self.optimiser = _optimiser(self._modules(), config.optimiser)
-        self.next_epoch, self.best_epoch, self.best_accuracy = 0, -1, -1.0
-        self.best: dict[str, Tensor] = {}
-        if folder is not None and checkpoint.exists(folder):
-            self._restore(checkpoint.load(folder))
+    def __init__(
+        self,
+        config: TrainConfig,
+        model: CausalHal,
+        hierarchy: Hierarchy | None,
+        material: Sequence[Lesson],
+        validation: Supervised,
+    ) -> None:
+        self.config, self.model, self.hierarchy = config, model, hierarchy
+        self.material, self.validation = material, validation
+        self.weights = _weights(config.losses)
+        self.state: State | None = None
 
-    def _modules(self) -> list[nn.Module]:
-        return [self.model] if self.hierarchy is None else [self.model, self.hierarchy]
-
-    def train_epoch(self, epoch: int, material: Sequence[Lesson]) -> dict[str, float]:
-        """Return the mean of every loss term over the epoch."""
-        config, model = self.config, self.model
-        random = np.random.default_rng([config.seed, epoch])
-        torch.manual_seed(config.seed * 1_000_003 + epoch)  # dropout and the latents' samples
-        weights = _weights(config.losses)
-        streams = plan(material, config.batches, random)
+    def batches(self, epoch: Epoch) -> Iterator[tuple[float, Batch]]:
+        """Deal the lessons to streams, which all begin anew."""
+        config, self.state = self.config, None
+        streams = plan(self.material, config.batches, epoch.random)
         count = max(map(len, streams))
-        like = Stream(columns_of(model), model.config.actions, config.data.lag_ticks, config.data.max_held_ticks)
-        model.train()
-        state: State | None = None
-        history: list[dict[str, float]] = []
-        for index, batch in enumerate(batches(streams, config.batches, like, random)):
-            rate, progress = config.optimiser, (epoch + index / count) / config.optimiser.epochs
-            set_learning_rate(self.optimiser, rate.learning_rate, rate.warmup, progress)
-            state = state or model.initial_state(len(batch.carried))
-            terms, state = self._update(batch, state.where_kept(batch.carried), weights)
-            history.append(terms)
-        return {name: float(np.mean([terms[name] for terms in history])) for name in history[0]}
+        like = Stream(
+            columns_of(self.model), self.model.config.actions, config.data.lag_ticks, config.data.max_held_ticks
+        )
+        made = batches(streams, config.batches, like, epoch.random)
+        return ((index / count, batch) for index, batch in enumerate(made))
 
-    def _update(self, batch: Batch, state: State, weights: LossWeights) -> tuple[dict[str, float], State]:
-        outputs, state = self.model(batch.inputs, state)
-        terms = training_loss(outputs, batch.targets, weights, self.hierarchy)
-        self.optimiser.zero_grad(set_to_none=True)
-        torch.stack(list(terms.values())).sum().backward()
-        parameters = [parameter for module in self._modules() for parameter in module.parameters()]
-        nn.utils.clip_grad_norm_(parameters, self.config.optimiser.gradient_clip)
-        self.optimiser.step()
-        return {name: float(term.detach()) for name, term in terms.items()}, state.detached()
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the terms of the next chunk of every stream."""
+        state = self.state or self.model.initial_state(len(batch.carried))
+        outputs, state = self.model(batch.inputs, state.where_kept(batch.carried))
+        self.state = state.detached()
+        return training_loss(outputs, batch.targets, self.weights, self.hierarchy)
 
-    def finish_epoch(self, epoch: int, accuracy: float) -> None:
-        """Remember the best weights, of equals the later ones; save."""
-        if accuracy >= self.best_accuracy:
-            self.best_epoch, self.best_accuracy = epoch, accuracy
-            self.best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        if self.folder is not None:
-            self._save(epoch + 1)
-
-    def _save(self, next_epoch: int) -> None:
-        assert self.folder is not None
-        tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
-        tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
-        if self.hierarchy is not None:
-            tensors |= {f"hierarchy/{name}": tensor for name, tensor in self.hierarchy.state_dict().items()}
-        moments = checkpoint.optimiser_tensors(self.optimiser)
-        tensors |= {f"optimiser/{name}": tensor for name, tensor in moments.items()}
-        about: dict[str, Any] = {
-            "next_epoch": next_epoch,
-            "best_epoch": self.best_epoch,
-            "best_accuracy": self.best_accuracy,
-            "hal": self.model.config.to_json(),
-            "config": dataclasses.asdict(self.config),
-        }
-        checkpoint.save(self.folder, Checkpoint(tensors, about))
-
-    def _restore(self, saved: Checkpoint) -> None:
-        self.model.load_state_dict(saved.part("model"))
-        self.best = saved.part("best")
-        if self.hierarchy is not None:
-            self.hierarchy.load_state_dict(saved.part("hierarchy"))
-        checkpoint.restore_optimiser(self.optimiser, saved.part("optimiser"))
-        self.next_epoch = saved.about["next_epoch"]
-        self.best_epoch, self.best_accuracy = saved.about["best_epoch"], saved.about["best_accuracy"]
+    def finish_epoch(self, history: Sequence[Terms]) -> Finished:
+        """Validate; epochs are chosen by the lagged head."""
+        accuracy, lagged = validate(self.model, self.validation, self.config.data.lag_ticks)
+        losses = " ".join(f"{name} {value:.3f}" for name, value in mean_terms(history).items())
+        about = {"hal": self.model.config.to_json(), "config": dataclasses.asdict(self.config)}
+        return Finished(f"{losses} | validation accuracy {accuracy:.4f} now, {lagged:.4f} lagged", about, lagged)
 
 
 def _hierarchy(config: TrainConfig, model: CausalHal) -> Hierarchy | None:

@@ -1,4 +1,4 @@
-"""`hal train` on a folder of feature vectors in one of the field's layouts: labels, student, scores on its test clips.
+"""Training on a folder of feature vectors in one of the field's layouts: labels, student, scores on its test clips.
 
 There is no robot behind such vectors, so there is no bundle for the node: what comes out are the checkpoint, the
 aligned labels and the predictions, one file a clip and one label a frame, as the layouts themselves have it.
@@ -10,22 +10,30 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+
+from hal_ros.core.card import DecoderSpec
 from hal_ros.core.errors import DatasetError
-
-if TYPE_CHECKING:
-    from hal_ros.core.card import DecoderSpec
-    from hal_ros.datasets.clips import Clip
-    from hal_ros.datasets.formats.layouts import Dataset
-    from hal_ros.labels.files import Labels
-    from hal_ros.metrics.answer_files import ClipAnswers
-    from hal_ros.nn.hal import CausalHal
-    from hal_ros.train.config import TrainConfig
+from hal_ros.datasets.clips import Clip
+from hal_ros.datasets.formats.layouts import Dataset, read_dataset, subsample, to_full_length
+from hal_ros.labels.files import Labels, load_labels
+from hal_ros.metrics.answer_files import ClipAnswers
+from hal_ros.metrics.decoded import score_clips, streams
+from hal_ros.metrics.predictions import CONFIRMED
+from hal_ros.metrics.scores import Row
+from hal_ros.nn.hal import CausalHal
+from hal_ros.train.chain import train_on_clips
+from hal_ros.train.clips import Columns, SeenClips
+from hal_ros.train.config import TRANSCRIPTS, TrainConfig
+from hal_ros.train.decoding import best_of_each_kind, calibrated, fit_both_temperatures
+from hal_ros.train.loop import answer
+from hal_ros.train.priors import fit_priors
+from hal_ros.train.stages import settings_sha256
 
 TRAIN, VALIDATION, TEST = "train", "val", "test"
 ALIGNED, PREDICTIONS = "aligned", "predictions"
-TABLE_WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -39,12 +47,21 @@ class Course:
     folder: Path
 
 
-def run(config: TrainConfig, folder: Path | None) -> int:
-    """Train on the split's training clips, choose on held-out ones, and score the test clips where there are some."""
-    from hal_ros.labels.files import load_labels
-    from hal_ros.train.chain import train_on_clips
-    from hal_ros.train.clips import Columns, SeenClips
+@dataclass(frozen=True)
+class Said:
+    """What a trained student says of the test clips."""
 
+    course: Course
+    rows: list[Row]  # its scores
+    labels: Mapping[str, Any]  # (T,) confirmed actions by clip
+
+    def write_labels(self) -> None:
+        """Write <run>/predictions/<clip>.txt, one action's name a frame."""
+        _write_labels(self.course, PREDICTIONS, TEST, self.labels)
+
+
+def train_on_features(config: TrainConfig, folder: Path | None = None) -> Said | None:
+    """Train on the split's training clips, choose on held-out ones; returns what is said of test clips, if any."""
     course = _read(config, folder)
     width, actions = course.training[0].inputs.shape[1], len(course.dataset.vocabulary)
     print(
@@ -55,19 +72,17 @@ def run(config: TrainConfig, folder: Path | None) -> int:
     print(f"best epoch {trained.epoch + 1}: {trained.accuracy:.4f} of held-out ticks right (lagged head)")
     labels = load_labels(course.folder)
     _write_labels(course, ALIGNED, TRAIN, {**labels.training, **labels.validation})
-    if test := [_at_rate(clip, config) for clip in course.dataset.subsets.get(TEST, ())]:
-        decoder, temperatures = _decoder(course, trained.model, labels)
-        _score(course, [_answers(trained.model, clip, temperatures) for clip in test], decoder)
-    return 0
+    test = [_at_rate(clip, config) for clip in course.dataset.subsets.get(TEST, ())]
+    if not test:
+        return None
+    decoder, temperatures = _decoder(course, trained.model, labels)
+    return _scored(course, [_answers(trained.model, clip, temperatures) for clip in test], decoder)
 
 
 # --- what is read -----------------------------------------------------------------------------------------------------
 
 
 def _read(config: TrainConfig, folder: Path | None) -> Course:
-    from hal_ros.datasets.formats.layouts import read_dataset
-    from hal_ros.train.config import TRANSCRIPTS
-
     data = config.data
     weak = config.supervision == TRANSCRIPTS
     dataset = read_dataset(Path(data.folder), data.split, data.layout, data.orientation, derive_transcripts=weak)
@@ -83,8 +98,6 @@ def _read(config: TrainConfig, folder: Path | None) -> Course:
 
 
 def _at_rate(clip: Clip, config: TrainConfig) -> Clip:
-    from hal_ros.datasets.formats.layouts import subsample
-
     return subsample(clip, config.data.stride)
 
 
@@ -100,8 +113,6 @@ def _held_out(clips: list[Clip], share: float) -> tuple[list[Clip], list[Clip]]:
 
 def _run_folder(config: TrainConfig, clips: Sequence[Clip]) -> Path:
     """Return runs/<name>-<hash>, of the settings and of every clip's length, first and last values."""
-    from hal_ros.train.stages import settings_sha256
-
     digest = hashlib.sha256(settings_sha256(config).encode())
     for clip in clips:
         digest.update(f"{clip.name} {clip.inputs.shape} {clip.transcript}".encode())
@@ -114,10 +125,6 @@ def _run_folder(config: TrainConfig, clips: Sequence[Clip]) -> Path:
 
 def _decoder(course: Course, model: CausalHal, labels: Labels) -> tuple[DecoderSpec, tuple[float, float]]:
     """Return the decoder and the temperatures that the held-out clips choose."""
-    from hal_ros.train.decoding import best_of_each_kind, calibrated, fit_both_temperatures
-    from hal_ros.train.loop import answer
-    from hal_ros.train.priors import fit_priors
-
     lag_ticks, held_out = course.config.data.lag_ticks, course.validation
     answers = [answer(model, clip) for clip in held_out]
     right = [labels.validation[clip.name] for clip in held_out]
@@ -132,26 +139,13 @@ def _decoder(course: Course, model: CausalHal, labels: Labels) -> tuple[DecoderS
 
 
 def _answers(model: CausalHal, clip: Clip, temperatures: tuple[float, float]) -> ClipAnswers:
-    import numpy as np
-
-    from hal_ros.metrics.answer_files import ClipAnswers
-    from hal_ros.train.decoding import calibrated
-    from hal_ros.train.loop import answer
-
     said = calibrated(answer(model, clip), temperatures)
     nothing = np.zeros(0, np.int64)
     return ClipAnswers(clip.name, clip.actions, nothing, clip.transcript, *said)
 
 
-def _score(course: Course, clips: Sequence[ClipAnswers], decoder: DecoderSpec) -> None:
-    """Print the test clips' scores and write what was said of them."""
-    from rich.console import Console
-
-    from hal_ros.metrics.decoded import score_clips, streams
-    from hal_ros.metrics.predictions import CONFIRMED
-    from hal_ros.metrics.scores import Row
-    from hal_ros.report.table import results_table
-
+def _scored(course: Course, clips: Sequence[ClipAnswers], decoder: DecoderSpec) -> Said:
+    """Decode the test clips' answers, and score them."""
     data = course.config.data
     period_ns = round(1e9 / data.rate_hz)
     said = [streams(clip, {CONFIRMED: decoder}, data.lag_ticks, period_ns) for clip in clips]
@@ -160,15 +154,11 @@ def _score(course: Course, clips: Sequence[ClipAnswers], decoder: DecoderSpec) -
         for output, metrics in score_clips(clips, said, period_ns).items()
         for metric, value in metrics.items()
     ]
-    Console(width=TABLE_WIDTH).print(results_table(TEST, rows))
-    confirmed = {clip.name: one[CONFIRMED].labels for clip, one in zip(clips, said, strict=True)}
-    _write_labels(course, PREDICTIONS, TEST, confirmed)
+    return Said(course, rows, {clip.name: one[CONFIRMED].labels for clip, one in zip(clips, said, strict=True)})
 
 
 def _write_labels(course: Course, kind: str, subset: str, labels: Mapping[str, Any]) -> None:
     """Write <run>/<kind>/<clip>.txt, one action's name a frame."""
-    from hal_ros.datasets.formats.layouts import to_full_length
-
     folder, vocabulary, stride = course.folder / kind, course.dataset.vocabulary, course.config.data.stride
     folder.mkdir(parents=True, exist_ok=True)
     subsets = (subset, VALIDATION) if subset == TRAIN else (subset,)

@@ -65,17 +65,16 @@ def test_batches_hold_similar_lengths_in_an_order_that_the_seed_decides():
 def test_targets_of_both_heads_weights_and_padding():
     clips = [clip("a", 6), clip("b", 4)]
     clips[1].actions[1] = NO_ACTION
-    sure = {"a": np.array([1, 0.5, 1, 1, 1, 1], np.float32)}
-    batch = assemble([Piece(0, 0, 6, 4), Piece(1, 0, 4, 0)], material(*clips, confidence=sure), actions=3, lag_ticks=2)
+    batch = assemble([Piece(0, 0, 6, 4), Piece(1, 0, 4, 0)], material(*clips), actions=3, lag_ticks=2)
     assert batch.mask.tolist() == [[1] * 6, [1, 1, 1, 1, 0, 0]]
     assert batch.weight[0, :, 0].tolist() == [0, 0, 0, 0, 1, 1]
     assert batch.weight[0, :, 1].tolist() == [0, 0, 0, 0, 1, 1]
     assert batch.weight[1, :, 0].tolist() == [1, 0, 1, 1, 0, 0]
     assert batch.weight[1, :, 1].tolist() == [0, 0, 1, 0, 0, 0]  # of ticks 0 and 1
     assert batch.targets[0, 5].argmax(-1).tolist() == [5 % 3, 3 % 3]
-    whole = assemble([Piece(0, 0, 6, 0)], material(*clips, confidence=sure), actions=3, lag_ticks=2)
-    assert whole.weight[0, :, 0].tolist() == [1, 0.5, 1, 1, 1, 1]
-    assert whole.weight[0, :, 1].tolist() == [0, 0, 1, 0.5, 1, 1]
+    whole = assemble([Piece(0, 0, 6, 0)], material(*clips), actions=3, lag_ticks=2)
+    assert whole.weight[0, :, 0].tolist() == [1] * 6
+    assert whole.weight[0, :, 1].tolist() == [0, 0, 1, 1, 1, 1]
 
 
 def test_a_piece_shorter_than_the_lag_says_nothing_of_the_past():

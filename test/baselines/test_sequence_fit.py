@@ -16,6 +16,7 @@ from hal_ros.baselines.sequence_answers import FittedSequence, change
 from hal_ros.baselines.sequence_fit import (
     KINDS,
     PRESETS,
+    Question,
     SequenceConfig,
     build,
     confirmed_accuracy,
@@ -24,6 +25,7 @@ from hal_ros.baselines.sequence_fit import (
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import ConfigError
 from hal_ros.datasets.clips import Clip
+from hal_ros.fit.loop import Session
 from hal_ros.train.answers import Answers, confirmed_actions
 from hal_ros.train.clips import Supervised
 
@@ -67,8 +69,8 @@ def annotated(clips):
 TRAINING, VALIDATION = annotated(pulses(16, 0)), annotated(pulses(4, 1))
 
 
-def fit(settings, training=TRAINING, validation=VALIDATION, **more):
-    return fit_sequence(settings, K, training, validation, LAG, report=[].append, **more)
+def fit(settings, training=TRAINING, validation=VALIDATION, seed=0, folder=None, report=[].append):
+    return fit_sequence(settings, Question(K, LAG, seed), training, validation, Session(folder, report))
 
 
 def weights(fitted):
@@ -109,9 +111,9 @@ def test_an_interrupted_run_ends_as_the_uninterrupted_one(tmp_path):
             raise CutError
 
     with pytest.raises(CutError):
-        fit_sequence(settings, K, TRAINING, VALIDATION, LAG, folder=tmp_path / "cut", report=cut)
+        fit(settings, folder=tmp_path / "cut", report=cut)
     epochs = []
-    resumed = fit_sequence(settings, K, TRAINING, VALIDATION, LAG, folder=tmp_path / "cut", report=epochs.append)
+    resumed = fit(settings, folder=tmp_path / "cut", report=epochs.append)
     assert len(epochs) == 1  # the third
     assert torch.equal(weights(resumed), weights(whole))
     assert (resumed.epoch, resumed.accuracy) == (whole.epoch, whole.accuracy)
@@ -142,7 +144,7 @@ def test_few_clips_are_gone_through_oftener():
     assert settings.epochs_for([30] * 400) == 2
     lines = []
     few = Supervised(TRAINING.clips[:4], TRAINING.targets)
-    fit_sequence(dataclasses.replace(settings, least_batches=3), K, few, VALIDATION, LAG, report=lines.append)
+    fit(dataclasses.replace(settings, least_batches=3), few, report=lines.append)
     assert len(lines) == 3
 
 

@@ -94,11 +94,11 @@ def test_probabilities_of_0_and_1_teach_what_ids_teach(fit):
 
 
 @BOTH
-def test_ticks_without_confidence_teach_nothing(fit):
+def test_ticks_without_target_teach_nothing(fit):
     right, wrong = episode("a"), episode("b", 1)
     lies = wrong._replace(actions=np.full(wrong.ticks, 2))
-    doubted = annotated(right, lies)._replace(confidence={"b": np.zeros(wrong.ticks, np.float32)})
-    assert (fit(doubted).answer(wrong).log_probs.argmax(1) == wrong.actions).mean() > 0.9
+    unknown = wrong._replace(actions=np.full(wrong.ticks, NO_ACTION))
+    assert (fit(annotated(right, unknown)).answer(wrong).log_probs.argmax(1) == wrong.actions).mean() > 0.9
     assert (fit(annotated(right, lies)).answer(wrong).log_probs.argmax(1) == wrong.actions).mean() < 0.9
 
 

@@ -11,11 +11,11 @@ pytest.importorskip("torch")
 
 from synthetic_tracks import make_tracks
 
-from hal_ros.core.errors import DatasetError
 from hal_ros.core.answers import NO_ACTION
+from hal_ros.core.errors import DatasetError
 from hal_ros.datasets import features
 from hal_ros.datasets.episodes import Episode, save
-from hal_ros.datasets.tracks import load_tracks, measure, measure_values, restrict
+from hal_ros.datasets.tracks import load_tracks, measure, measure_values
 
 TICKS = 8
 EPISODE = Episode(
@@ -72,15 +72,6 @@ def test_a_transcript_with_an_unknown_action_is_refused(load):
     with pytest.raises(DatasetError, match="names reach; expected grasp"):
         load(EPISODE, ("grasp",))
     assert load(EPISODE, ())[0].transcript == ()  # nobody asked
-
-
-def test_a_missing_modality_has_zero_flags_and_nothing_else_changes():
-    tracks = make_tracks(2, seed=0)
-    for modalities, image, joints in (("joints", 0, 1), ("camera", 1, 0), ("both", 1, 1)):
-        for before, after in zip(tracks, restrict(tracks, modalities), strict=True):
-            assert (after.image_valid.max(), after.joints_valid.max()) == (image, joints)
-            assert after.joints is before.joints
-            assert after.name == before.name
 
 
 def test_means_and_spreads_are_those_of_valid_values():

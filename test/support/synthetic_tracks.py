@@ -61,6 +61,17 @@ def make_tracks(count: int, seed: int, ticks: int = 60) -> list[Track]:
     return tracks
 
 
+def restrict(tracks: list[Track], modalities: str) -> list[Track]:
+    """Return the tracks as a robot without camera ("joints") or without joints ("camera") gives them."""
+    return [
+        track._replace(
+            image_valid=track.image_valid * np.float32(modalities != "joints"),
+            joints_valid=track.joints_valid * np.float32(modalities != "camera"),
+        )
+        for track in tracks
+    ]
+
+
 def look_at(config: TrainConfig, *groups: list[Track]) -> list[SeenClips]:
     """Train an eye on the annotations of the first group, and show it all groups."""
     eye = new_eye(config, ACTIONS, GRID, measure(groups[0], GRID[2]))

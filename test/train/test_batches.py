@@ -61,14 +61,14 @@ def test_lagged_targets_are_the_actions_of_lag_ticks_before():
     np.testing.assert_array_equal(weight, [0] * LAG + [1] * (40 - LAG))
 
 
-def test_soft_targets_and_confidence_arrive_as_they_were_given():
+def test_soft_targets_arrive_as_they_were_given():
     material = random_clips(1, seed=0, ticks=16)
     soft = np.random.default_rng(1).dirichlet(np.ones(ACTIONS), 16)
-    confidence = np.linspace(0, 1, 16)
-    (batch,) = all_batches(material._replace(targets={"clip-0": soft}, confidence={"clip-0": confidence}), PLAIN)
+    (batch,) = all_batches(material._replace(targets={"clip-0": soft}), PLAIN)
     np.testing.assert_allclose(batch.targets.actions[0], soft, rtol=1e-6)
-    np.testing.assert_allclose(batch.targets.weight[0], confidence, rtol=1e-6)
-    np.testing.assert_allclose(batch.targets.lagged_weight[0, LAG:], confidence[:-LAG], rtol=1e-6)
+    assert batch.targets.weight[0].tolist() == [1] * 16
+    np.testing.assert_allclose(batch.targets.lagged_actions[0, LAG:], soft[:-LAG], rtol=1e-6)
+    assert batch.targets.lagged_weight[0].tolist() == [0] * LAG + [1] * (16 - LAG)
 
 
 def test_targets_count_and_not_the_clips_own_actions():

@@ -88,18 +88,6 @@ def test_a_run_is_taken_up_again(tmp_path: Path) -> None:
     assert not [line for line in lines if line.startswith(("eye", "teacher", "epoch"))], "nothing was trained twice"
 
 
-def test_a_realigned_student_learns_other_labels_than_the_one_before(tmp_path: Path) -> None:
-    _, trained = run(settings(tmp_path / "cache", supervision="transcripts", realign=True), tmp_path / "a")
-    labels = load_labels(tmp_path / "a")
-    before = load_labels(tmp_path / "a" / chain.BEFORE)
-    assert any(not np.array_equal(labels.soft[name], before.soft[name]) for name in before.soft)
-    assert set(labels.soft) == {track.name for track in tracks(4, 0)}
-    for track in tracks(4, 0):
-        assert tuple(transcript(labels.training[track.name])) == track.transcript
-        np.testing.assert_allclose(labels.soft[track.name].sum(1), 1, atol=1e-4)
-    assert trained.epoch >= 0
-
-
 def test_other_settings_or_data_do_not_continue_a_run(tmp_path: Path) -> None:
     config = settings(tmp_path / "cache", supervision="annotations")
     run(config, tmp_path / "a")
@@ -108,14 +96,6 @@ def test_other_settings_or_data_do_not_continue_a_run(tmp_path: Path) -> None:
             run(other, tmp_path / "a")
     with pytest.raises(DatasetError, match="holds a run with other settings or data"):
         chain.train_on_tracks(config, ACTIONS, tracks(3, 0), tracks(2, 1), tmp_path / "a", lambda _: None)
-
-
-def test_the_mean_of_two_distributions_is_one() -> None:
-    random = np.random.default_rng(0)
-    first, second = (np.log(random.dirichlet(np.ones(3), 5)).astype(np.float32) for _ in range(2))
-    mean = np.exp(chain.mean_log_probs(first, second))
-    np.testing.assert_allclose(mean.sum(1), 1, atol=1e-6)
-    np.testing.assert_allclose(mean, (np.exp(first) + np.exp(second)) / 2, atol=1e-6)
 
 
 def test_episodes_without_transcripts_are_left_out_and_said_so(tmp_path: Path) -> None:

@@ -86,3 +86,9 @@ def test_a_broken_file_is_refused(tmp_path, text):
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"absent\.yaml"):
         load_config(tmp_path / "absent.yaml")
+
+
+def test_an_older_checkpoint_stays_readable_unless_it_asked_for_what_is_gone():
+    assert config_from_mapping({"realign": False, "seed": 4}) == TrainConfig(seed=4)
+    with pytest.raises(ConfigError, match="realign is not a setting"):
+        config_from_mapping({"realign": True})

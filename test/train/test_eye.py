@@ -9,11 +9,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from synthetic_tracks import ACTIONS, COLUMNS, GRID, SETTINGS, make_tracks  # noqa: E402
+from synthetic_tracks import ACTIONS, COLUMNS, GRID, SETTINGS, make_tracks, restrict  # noqa: E402
 
 from hal_ros.core.answers import NO_ACTION  # noqa: E402
 from hal_ros.core.errors import DatasetError  # noqa: E402
-from hal_ros.datasets.tracks import measure, restrict  # noqa: E402
+from hal_ros.datasets.tracks import measure  # noqa: E402
 from hal_ros.train import clips, eye  # noqa: E402
 from hal_ros.train.clips import columns_of, seen_clips  # noqa: E402
 from hal_ros.train.config import config_from_mapping  # noqa: E402
@@ -26,11 +26,11 @@ def actions_of(tracks):
     return {track.name: track.actions for track in tracks}
 
 
-def trained(epochs: int, folder=None, targets=None, seed=0):
+def trained(epochs: int, folder=None, targets=None, seed=0, report=lambda _: None):
     config = replace(CONFIG, seed=seed, eye=replace(CONFIG.eye, epochs=epochs))
     model = eye.new_eye(config, ACTIONS, GRID, measure(TRACKS, GRID[2]))
     ticks = eye.gather(TRACKS, targets or actions_of(TRACKS), ACTIONS)
-    return eye.fit_eye(config, model, ticks, folder, report=lambda _: None)
+    return eye.fit_eye(config, model, ticks, folder, report)
 
 
 @torch.no_grad()
@@ -74,18 +74,14 @@ def test_material_without_a_single_labelled_picture_is_refused():
         eye.gather(TRACKS, {}, ACTIONS)
 
 
-def test_a_resumed_eye_ends_as_the_uninterrupted_one_and_loads_again(tmp_path, monkeypatch):
+def test_a_resumed_eye_ends_as_the_uninterrupted_one_and_loads_again(tmp_path):
     whole = trained(4)
-    save = eye._save
 
-    def save_and_stop(*arguments):
-        save(*arguments)
+    def stop(_):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(eye, "_save", save_and_stop)
-        with pytest.raises(KeyboardInterrupt):
-            trained(4, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        trained(4, tmp_path, report=stop)
     resumed = trained(4, tmp_path)
     assert same(whole, resumed)
     assert same(whole, eye.load_eye(tmp_path))

@@ -1,4 +1,4 @@
-"""`hal train` on a folder of feature vectors and transcripts: from the files to labels, predictions and scores."""
+"""Training on a folder of feature vectors and transcripts: from the files to labels, predictions and scores."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import yaml
 
 pytest.importorskip("torch")
 
-from hal_ros import cli
+from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.formats.layout_files import write_clip_files, write_dataset_files
+from hal_ros.train.config import load_config
+from hal_ros.train.on_features import Said, train_on_features
 
 pytestmark = pytest.mark.torch
 
@@ -47,31 +49,32 @@ def write_dataset(folder: Path, training: int = 8) -> None:
     write_dataset_files(folder, ACTIONS, names, "1")
 
 
-def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **data: object) -> tuple[int, Path]:
-    """Run the command in tmp_path; returns its exit code and the only run's folder."""
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Said | None, Path]:
+    """Train in tmp_path; returns what was said of the test clips and the only run's folder."""
     monkeypatch.chdir(tmp_path)
-    own = {"layout": "atba", "folder": "data", "rate_hz": RATE_HZ / STRIDE, "stride": STRIDE, "lag_ticks": 2, **data}
+    own = {"layout": "atba", "folder": "data", "rate_hz": RATE_HZ / STRIDE, "stride": STRIDE, "lag_ticks": 2}
     Path("mine.yaml").write_text(yaml.safe_dump({**SETTINGS, "data": own}))
-    code = cli.main(["train", "mine.yaml"])
-    return code, next(iter(Path("runs").glob("mine-*")), Path("none"))
+    said = train_on_features(load_config(Path("mine.yaml")))
+    return said, next(iter(Path("runs").glob("mine-*")), Path("none"))
 
 
 def test_features_and_transcripts_become_labels_and_predictions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_dataset(tmp_path / "data")
-    code, folder = train(tmp_path, monkeypatch)
-    printed = capsys.readouterr().out
-    assert code == 0, printed
-    assert "7 training, 1 held-out clips, 4 values" in printed
-    assert "MoF" in printed
+    said, folder = train(tmp_path, monkeypatch)
+    assert "7 training, 1 held-out clips, 4 values" in capsys.readouterr().out
+    assert said is not None
+    assert {row.metric for row in said.rows} >= {"MoF", "Edit", "F1@50"}
     assert len(list((folder / "aligned").glob("*.txt"))) == 8
+    assert not (folder / "predictions").exists()
+    said.write_labels()
     right = []
     for name in ("z0", "z1"):
-        said = (folder / "predictions" / f"{name}.txt").read_text().splitlines()
+        lines = (folder / "predictions" / f"{name}.txt").read_text().splitlines()
         truth = (tmp_path / "data" / "groundTruth" / f"{name}.txt").read_text().splitlines()
-        assert len(said) == len(truth), "one label a frame, whatever the stride"
-        right += [one == other for one, other in zip(said, truth, strict=True)]
+        assert len(lines) == len(truth), "one label a frame, whatever the stride"
+        right += [one == other for one, other in zip(lines, truth, strict=True)]
     assert np.mean(right) > 0.8
 
 
@@ -84,19 +87,7 @@ def test_aligned_labels_keep_to_the_transcript(tmp_path: Path, monkeypatch: pyte
         assert order == (tmp_path / "data" / "transcripts" / path.name).read_text().split()
 
 
-def test_a_lone_training_clip_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_lone_training_clip_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_dataset(tmp_path / "data", training=1)
-    code, _ = train(tmp_path, monkeypatch)
-    assert code == 1
-    assert "1 training clips can be used; expected two or more" in capsys.readouterr().err
-
-
-def test_an_unknown_layout_names_those_that_there_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_dataset(tmp_path / "data")
-    code, _ = train(tmp_path, monkeypatch, layout="mstnc")
-    assert code == 1
-    assert "mstcn" in capsys.readouterr().err
+    with pytest.raises(DatasetError, match="1 training clips can be used; expected two or more"):
+        train(tmp_path, monkeypatch)

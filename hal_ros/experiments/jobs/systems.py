@@ -17,7 +17,7 @@ import torch
 
 from hal_ros.baselines import gripper_rule
 from hal_ros.baselines.sequence_answers import processor_ms
-from hal_ros.baselines.sequence_fit import SequenceConfig, fit_sequence
+from hal_ros.baselines.sequence_fit import Question, SequenceConfig, fit_sequence
 from hal_ros.baselines.simple_fit import FittedBaseline, fit_logistic, fit_rule
 from hal_ros.core.arrays import FloatArray
 from hal_ros.datasets.clips import Clip
@@ -26,6 +26,7 @@ from hal_ros.experiments.graph import Task
 from hal_ros.experiments.kinds import Places, say
 from hal_ros.experiments.latents import Latents, save_latents
 from hal_ros.experiments.training_data import TrainingData, load_training_data
+from hal_ros.fit.loop import Session
 from hal_ros.labels.files import save_labels
 from hal_ros.metrics import answer_files
 from hal_ros.metrics.answer_files import ClipAnswers
@@ -89,7 +90,8 @@ def _fit_baseline(settings: Mapping[str, Any], data: TrainingData, run: Path) ->
             return fit_logistic(training, actions, lag_ticks)
         case _:
             config = SequenceConfig(**settings["preset"])
-            return fit_sequence(config, actions, training, data.validation, lag_ticks, settings["seed"], run, say)
+            question = Question(actions, lag_ticks, settings["seed"])
+            return fit_sequence(config, question, training, data.validation, Session(run, say))
 
 
 # --- what is kept -----------------------------------------------------------------------------------------------------

@@ -20,8 +20,9 @@ from hal_ros.experiments.jobs.clips import load_splits
 from hal_ros.experiments.jobs.systems import System, keep_answers
 from hal_ros.experiments.kinds import Places, say
 from hal_ros.experiments.training_data import load_about, load_clips, load_training_data
+from hal_ros.fit.loop import Session
 from hal_ros.labels.files import LABELS, load_labels, save_labels
-from hal_ros.labels.teacher.fit import align_clips, train_teacher
+from hal_ros.labels.teacher.fit import Transcribed, align_clips, train_teacher
 from hal_ros.labels.transcripts.align import AlignConfig, align
 from hal_ros.labels.transcripts.durations import Durations
 from hal_ros.labels.transcripts.first_inputs import first_look_clips
@@ -70,10 +71,8 @@ def teacher(task: Task, _: Places) -> None:
     data = load_training_data(inputs["clips"], inputs["first"])  # no annotation is in it
     training, validation = (data.clips[split].clips for split in (TRAINING, VALIDATION))
     start = _load_first(inputs["first"]) if config.teacher.start == "durations" else None
-    actions = data.about.actions
-    trained = train_teacher(
-        config.teacher, actions, training, validation, config.seed, folder / CHECKPOINTS, say, start
-    )
+    transcribed = Transcribed(data.about.actions, training, validation, start)
+    trained = train_teacher(config.teacher, transcribed, config.seed, Session(folder / CHECKPOINTS, say))
     labels = chain.split_labels(align_clips(trained, [*training, *validation]), training, validation)
 
     def answer(clip: Clip) -> Answers:

@@ -1,7 +1,7 @@
 """Clips into batches for the teacher: one random tick of every stride, clips of like length together.
 
 Shapes: B clips, N steps (strides of ticks, padded), F features, K actions. All randomness comes from (seed, epoch), so
-that an epoch can be repeated, and a batch can be shared among processes that all draw the same.
+that an epoch can be repeated.
 """
 
 from __future__ import annotations
@@ -23,13 +23,12 @@ BATCH_STEPS = 20_000
 
 
 class Batch(NamedTuple):
-    """Some clips; `counts` (B,) is 0 for one that only keeps a process without clips busy."""
+    """Some clips."""
 
     inputs: Tensor  # (B, N, F)
     known: Tensor  # (B, N): 1 on steps that exist
     targets: Tensor  # (B, N, K): aligned probabilities; zeros where there are none yet
     present: Tensor  # (B, K): 1 for actions of the transcript
-    counts: Tensor  # (B,)
 
 
 def stride_of(clip: Clip, stride: int) -> int:
@@ -73,7 +72,6 @@ def assemble(
     ticks: Sequence[NDArray[np.int64]],
     targets: Sequence[NDArray[np.float32] | None],
     actions: int,
-    counts: Sequence[float],
 ) -> Batch:
     """Stack the chosen ticks of clips, padded with zeros; targets are (N, K) per step."""
     most = max(map(len, ticks))
@@ -87,5 +85,5 @@ def assemble(
         present[row, list(clip.transcript)] = 1
         if target is not None:
             aligned[row, : len(at)] = target
-    arrays = (inputs, known, aligned, present, np.asarray(counts, np.float32))
+    arrays = (inputs, known, aligned, present)
     return Batch(*map(torch.from_numpy, arrays))

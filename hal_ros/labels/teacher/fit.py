@@ -8,9 +8,8 @@ refreshed as it learns. With alpha = beta = 0, start "video" and aligner "bounda
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,22 +19,20 @@ from torch import Tensor
 
 from hal_ros.core.arrays import FloatArray
 from hal_ros.datasets.clips import Clip
-from hal_ros.fit import checkpoint
-from hal_ros.fit.checkpoint import Checkpoint
-from hal_ros.fit.distributed import World, gather, sum_values, world
-from hal_ros.fit.progress import Scalars, open_scalars, rounds
-from hal_ros.fit.schedule import set_learning_rate
+from hal_ros.datasets.standardising import measure_columns
+from hal_ros.fit.loop import UNSAVED, Epoch, Finished, Loop, Seeds, Session, Terms, Training
+from hal_ros.fit.progress import Scalars, open_scalars
+from hal_ros.fit.schedule import warm_cosine
 from hal_ros.labels.teacher import monitors
 from hal_ros.labels.teacher.alignment import PUBLISHED, Knowledge, Laid, lay, place_coarsely
-from hal_ros.labels.teacher.batches import assemble, middle_ticks, plan, random_ticks, steps_of
+from hal_ros.labels.teacher.batches import Batch, assemble, middle_ticks, plan, random_ticks, steps_of
 from hal_ros.labels.teacher.config import TeacherConfig
 from hal_ros.labels.teacher.network import PyramidTeacher
-from hal_ros.labels.teacher.step import TeacherLoss, batch_terms, update
+from hal_ros.labels.teacher.step import TeacherLoss, batch_terms
 from hal_ros.labels.transcripts.align import AlignConfig
 from hal_ros.labels.transcripts.durations import Durations, estimate, uninformed
 from hal_ros.labels.transcripts.first_labels import Labels, check_transcripts, first_labels
 
-Report = Callable[[str], None]
 SPREAD_FLOOR = 1e-3
 EMBED_TICKS = 4096
 STANDARD_ROWS = 200_000
@@ -81,58 +78,66 @@ def align_clips(teacher: Teacher, clips: Sequence[Clip], published: AlignConfig 
     return Labels(hard, dict(zip(names, (found.soft for found in laid), strict=True)), durations)
 
 
-def train_teacher(
-    config: TeacherConfig,
-    actions: int,
-    training: Sequence[Clip],
-    validation: Sequence[Clip] = (),
-    seed: int = 0,
-    folder: Path | None = None,
-    report: Report = print,
-    start: Labels | None = None,
-) -> Teacher:
-    """Train on clips with transcripts over K actions; continues from the checkpoint in `folder`, if there is one.
+@dataclass(frozen=True)
+class Transcribed:
+    """What a teacher learns from: clips with transcripts over K actions. Their annotations are never looked at."""
 
-    Annotations are never looked at. `start` are labels found elsewhere, in place of the configured start. The same
-    arguments give the same weights on one machine, interrupted or not. Under `torchrun` every process calls this with
-    the same arguments and gets the same teacher. Raises DatasetError for clips that can't be aligned.
+    actions: int  # K
+    training: Sequence[Clip]
+    validation: Sequence[Clip] = ()
+    start: Labels | None = None  # of the training clips, found elsewhere; in place of the configured start
+
+
+def train_teacher(config: TeacherConfig, material: Transcribed, seed: int = 0, session: Session = UNSAVED) -> Teacher:
+    """Train on the transcripts; continues from the session's checkpoint, if there is one.
+
+    The same arguments give the same weights on one machine, interrupted or not. Raises DatasetError for clips that
+    can't be aligned.
     """
-    check_transcripts(training, actions)
+    check_transcripts(material.training, material.actions)
     torch.set_num_threads(config.threads)
-    with world() as here, open_scalars(folder if here.first else None, report) as scalars:
-        run = _Run(config, actions, training, seed, folder, here)
-        if run.next_epoch == 0 or run.next_epoch < config.start_epochs:
-            run.begin(start)
-        told: Report = report if here.first else _silent
-        for epoch in rounds(run.next_epoch, config.start_epochs + config.epochs, here.first):
-            run.epoch(epoch, validation, told, scalars)
-        return run.finish()
+    with open_scalars(session.folder, session.report) as scalars:
+        training = _TeacherTraining(config, material, seed, scalars)
+        loop = Loop(
+            "teacher",
+            training.epochs,
+            Seeds(seed, factor=1_009),
+            {"model": training.model, "loss": training.loss},
+            _optimiser([training.model, training.loss], config),
+            lambda progress: warm_cosine(config.learning_rate, config.warmup, progress),
+            config.gradient_clip,
+            session,
+            bar=True,
+        )
+        loop.run(training)
+        return training.finish()
 
 
-def _silent(_: str) -> None: ...
+class _TeacherTraining(Training[tuple[Batch, float]]):
+    """What changes beside the weights: the targets, laid out anew as the model learns.
 
+    Beside each batch stands the share of the training that is done: the losses warm up with it.
+    """
 
-class _Run:
-    """What changes during training, and its checkpoint."""
-
-    def __init__(
-        self, config: TeacherConfig, actions: int, clips: Sequence[Clip], seed: int, folder: Path | None, here: World
-    ) -> None:
-        self.config, self.actions, self.clips, self.seed = config, actions, clips, seed
-        self.folder, self.here = folder, here
+    def __init__(self, config: TeacherConfig, material: Transcribed, seed: int, scalars: Scalars) -> None:
+        self.config, self.material, self.scalars = config, material, scalars
+        self.actions, self.clips = material.actions, material.training
         torch.manual_seed(seed)
-        self.model = PyramidTeacher(config.pyramid(actions, clips[0].inputs.shape[1]))
-        _standardise(self.model, clips)
+        self.model = PyramidTeacher(config.pyramid(self.actions, self.clips[0].inputs.shape[1]))
+        _standardise(self.model, self.clips)
         self.loss = TeacherLoss(config, self.model.config)
-        self.optimiser = _optimiser([self.model, self.loss], config)
-        self.epochs = config.start_epochs + config.epochs
-        steps = sum(steps_of(clip, config.stride_ticks) for clip in clips)
-        mean_steps = steps / sum(len(clip.transcript) for clip in clips)
-        self.knowledge = Knowledge(np.full(actions, 1 / actions), uninformed(actions, mean_steps))
-        self.targets: list[NDArray[np.float32] | None] = [None] * len(clips)
-        self.next_epoch = 0
-        if folder is not None and checkpoint.exists(folder):
-            self._restore(checkpoint.load(folder))
+        self.epoch, self.epochs = 0, config.start_epochs + config.epochs
+        steps = sum(steps_of(clip, config.stride_ticks) for clip in self.clips)
+        mean_steps = steps / sum(len(clip.transcript) for clip in self.clips)
+        self.knowledge = Knowledge(np.full(self.actions, 1 / self.actions), uninformed(self.actions, mean_steps))
+        self.targets: list[NDArray[np.float32] | None] = [None] * len(self.clips)
+
+    def resume(self, epoch: int, about: Mapping[str, Any]) -> None:
+        """Take up what alignments have shown; targets are not saved, those of the start are made anew."""
+        if about:
+            self.knowledge = knowledge_from_json(about)
+        if epoch == 0 or epoch < self.config.start_epochs:
+            self.begin(self.material.start)
 
     # --- labels ---
 
@@ -154,10 +159,9 @@ class _Run:
             self.targets = found
 
     def refresh(self) -> None:
-        """Lay the transcripts over what the model says now; each process its share of the clips."""
+        """Lay the transcripts over what the model says now."""
         self.model.eval()
-        share = [self._lay(clip) for clip in self.here.share(self.clips)]
-        laid = gather(share, len(self.clips), self.here)
+        laid = [self._lay(clip) for clip in self.clips]
         found = [one.soft for one in laid]
         if not self.config.soft:
             found = [np.eye(self.actions, dtype=np.float32)[one.hard] for one in laid]
@@ -176,44 +180,42 @@ class _Run:
 
     # --- epochs ---
 
-    def epoch(self, epoch: int, validation: Sequence[Clip], report: Report, scalars: Scalars) -> None:
-        """Run one epoch; all its randomness comes from (seed, epoch)."""
-        started = time.monotonic()
-        if self._refreshes(epoch):
+    def batches(self, epoch: Epoch) -> Iterator[tuple[float, tuple[Batch, float]]]:
+        """Refresh the targets where it is time, and take a random tick of every step."""
+        self.epoch = epoch.number
+        if self._refreshes(self.epoch):
             self.refresh()
-        terms = self._train(epoch)
-        seen = monitors.watch(self.model, self.loss.elbo, self._watched()) if self.here.first else {}
-        if validation and self.here.first:
-            seen["validation_frame"] = self._constrained_loss(validation)
-        scalars.write(epoch, terms | seen)
-        told = " ".join(f"{name} {value:.3f}" for name, value in (terms | seen).items())
-        report(f"teacher {epoch + 1}/{self.epochs}: {told} | {time.monotonic() - started:.1f} s")
-        self.next_epoch = epoch + 1
-        # targets are not saved: where the next epoch makes them anew, the run can be taken up again
-        if self.next_epoch == self.epochs or self.next_epoch < self.config.start_epochs or self._refreshes(epoch + 1):
-            self._save()
+        groups = plan(self.clips, self.config.stride_ticks, self.config.batch_clips, epoch.random)
+        shares = (index / len(groups) for index in range(len(groups)))
+        return (
+            (share, (self._batch(group, epoch.random), (self.epoch + share) / self.epochs))
+            for share, group in zip(shares, groups, strict=True)
+        )
 
-    def _train(self, epoch: int) -> dict[str, float]:
-        config, here = self.config, self.here
-        random = np.random.default_rng([self.seed, epoch])
-        torch.manual_seed((self.seed * 1_000_003 + epoch) * 1_009 + here.rank)  # dropout and samples of the latents
-        batches = plan(self.clips, config.stride_ticks, config.batch_clips, random)
-        total: dict[str, float] = {}
-        self.model.train()
-        for index, batch in enumerate(batches):
-            progress = (epoch + index / len(batches)) / self.epochs
-            set_learning_rate(self.optimiser, config.learning_rate, config.warmup, progress)
-            ticks = {clip: random_ticks(self.clips[clip], config.stride_ticks, random) for clip in batch}
-            mine = here.share(batch) or batch[:1]
-            counts = [1.0 if here.rank < len(batch) else 0.0] * len(mine)
-            targets = [self.targets[clip] for clip in mine]
-            made = assemble([self.clips[c] for c in mine], [ticks[c] for c in mine], targets, self.actions, counts)
-            terms = batch_terms(self.model, self.loss, made, len(batch), progress)
-            update(self.model, self.loss, self.optimiser, terms, here)
-            for name, term in terms.items():
-                total[name] = total.get(name, 0.0) + float(term.detach()) / len(batches)
-        together = sum_values(torch.tensor(list(total.values()), dtype=torch.float64), here)
-        return dict(zip(total, together.tolist(), strict=True))
+    def _batch(self, group: Sequence[int], random: np.random.Generator) -> Batch:
+        clips = [self.clips[index] for index in group]
+        ticks = [random_ticks(clip, self.config.stride_ticks, random) for clip in clips]
+        return assemble(clips, ticks, [self.targets[index] for index in group], self.actions)
+
+    def losses(self, batch: tuple[Batch, float]) -> dict[str, Tensor]:
+        """Return the mean of every term over the batch's videos."""
+        return batch_terms(self.model, self.loss, *batch)
+
+    def finish_epoch(self, history: Sequence[Terms]) -> Finished:
+        """Watch whether the hierarchy lives; nothing is chosen by it."""
+        terms: dict[str, float] = {}
+        for batch_values in history:  # without targets some terms are missing
+            for name, value in batch_values.items():
+                terms[name] = terms.get(name, 0.0) + value / len(history)
+        seen = monitors.watch(self.model, self.loss.elbo, self._watched())
+        if self.material.validation:
+            seen["validation_frame"] = self._constrained_loss(self.material.validation)
+        self.scalars.write(self.epoch, terms | seen)
+        summary = " ".join(f"{name} {value:.3f}" for name, value in (terms | seen).items())
+        # targets are not saved: where the next epoch makes them anew, the run can be taken up again
+        following = self.epoch + 1
+        resumable = following == self.epochs or following < self.config.start_epochs or self._refreshes(following)
+        return Finished(summary, knowledge_to_json(self.knowledge), resumable=resumable)
 
     def _watched(self) -> list[tuple[Tensor, NDArray[np.float32] | None]]:
         """Return inputs (1, N, F) and targets (N, K) of the first clips, for the monitors."""
@@ -228,29 +230,10 @@ class _Run:
         losses = [-(labels.soft[clip.name] * teacher.log_probs(clip)).sum(1) for clip in clips]
         return float(np.concatenate(losses).mean())
 
-    # --- the end, and the checkpoint ---
-
     def finish(self) -> Teacher:
         """Return the teacher with what a last alignment of the training clips shows."""
         self.refresh()
         return Teacher(self.model.eval(), self.config, self.knowledge)
-
-    def _save(self) -> None:
-        if self.folder is None or not self.here.first:
-            return
-        tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
-        tensors |= {f"loss/{name}": tensor for name, tensor in self.loss.state_dict().items()}
-        moments = checkpoint.optimiser_tensors(self.optimiser)
-        tensors |= {f"optimiser/{name}": tensor for name, tensor in moments.items()}
-        about = {"next_epoch": self.next_epoch} | knowledge_to_json(self.knowledge)
-        checkpoint.save(self.folder, Checkpoint(tensors, about))
-
-    def _restore(self, saved: Checkpoint) -> None:
-        self.model.load_state_dict(saved.part("model"))
-        self.loss.load_state_dict(saved.part("loss"))
-        checkpoint.restore_optimiser(self.optimiser, saved.part("optimiser"))
-        self.next_epoch = saved.about["next_epoch"]
-        self.knowledge = knowledge_from_json(saved.about)
 
 
 def _rows(clip: Clip, ticks: NDArray[np.int64]) -> Tensor:
@@ -267,10 +250,7 @@ def _standardise(model: PyramidTeacher, clips: Sequence[Clip]) -> None:
     """Put means and spreads of the known values into the buffers; a constant feature gets spread 1."""
     stride = max(1, sum(clip.ticks for clip in clips) // STANDARD_ROWS)
     rows = np.concatenate([np.asarray(clip.inputs[::stride], np.float64) for clip in clips])
-    known = np.isfinite(rows)
-    count = np.maximum(known.sum(0), 1)
-    mean = np.where(known, rows, 0).sum(0) / count
-    spread = np.sqrt(np.where(known, np.square(rows - mean), 0).sum(0) / count)
+    _, mean, spread = measure_columns(rows, np.isfinite(rows))
     spread = np.where(spread > 1e-6 * (1 + np.abs(mean)), np.maximum(spread, SPREAD_FLOOR), 1.0)
     model.mean.copy_(torch.from_numpy(mean))
     model.spread.copy_(torch.from_numpy(spread))
@@ -294,7 +274,7 @@ def knowledge_to_json(knowledge: Knowledge) -> dict[str, list[float]]:
     return {name: array.tolist() for name, array in arrays.items()}
 
 
-def knowledge_from_json(mapping: dict[str, Any]) -> Knowledge:
+def knowledge_from_json(mapping: Mapping[str, Any]) -> Knowledge:
     """Undo `knowledge_to_json`, to the last bit."""
     frequency, mean, spread = (np.array(mapping[name], np.float64) for name in ("frequency", "mean_steps", "spread"))
     return Knowledge(frequency, Durations(mean, spread))

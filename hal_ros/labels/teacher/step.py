@@ -1,13 +1,10 @@
-"""One step of the teacher's training: the loss terms of a batch, and the update that several processes share."""
+"""The loss terms of one batch of the teacher's training."""
 
 from __future__ import annotations
-
-import itertools
 
 import torch
 from torch import Tensor, nn
 
-from hal_ros.fit.distributed import World, sum_gradients
 from hal_ros.labels.teacher.batches import Batch
 from hal_ros.labels.teacher.config import TeacherConfig
 from hal_ros.labels.teacher.network import PyramidConfig, PyramidTeacher, TeacherOutputs
@@ -58,26 +55,7 @@ def _slowness(outputs: TeacherOutputs, known: Tensor, floor: float) -> Tensor:
     return torch.stack([slowness(visual, action, weight, floor) for visual, action, weight in parts])
 
 
-def batch_terms(
-    model: PyramidTeacher, loss: TeacherLoss, batch: Batch, videos: int, progress: float
-) -> dict[str, Tensor]:
-    """Return the terms by name, this process's part of the mean over the `videos` of the whole batch."""
+def batch_terms(model: PyramidTeacher, loss: TeacherLoss, batch: Batch, progress: float) -> dict[str, Tensor]:
+    """Return the terms by name, each the mean over the videos of the batch."""
     terms = loss(model(batch.inputs, batch.known), batch, progress)
-    return {name: (term * batch.counts).sum() / videos for name, term in terms.items()}
-
-
-def update(
-    model: PyramidTeacher,
-    loss: TeacherLoss,
-    optimiser: torch.optim.Optimizer,
-    terms: dict[str, Tensor],
-    here: World,
-) -> None:
-    """Step by the gradients of the whole batch, clipped."""
-    parameters = list(itertools.chain(model.parameters(), loss.parameters()))
-    optimiser.zero_grad(set_to_none=True)
-    if terms:
-        torch.stack(list(terms.values())).sum().backward()
-    sum_gradients(parameters, here)
-    torch.nn.utils.clip_grad_norm_(parameters, loss.config.gradient_clip)
-    optimiser.step()
+    return {name: term.sum() / len(term) for name, term in terms.items()}

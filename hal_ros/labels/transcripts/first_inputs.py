@@ -6,9 +6,7 @@ tells as well.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,40 +17,23 @@ from hal_ros.datasets.tracks import Track
 CELLS = 4
 """The coarse picture's rows and columns."""
 POOLED_TICKS = 64
-DIGEST_TICKS = 50
 
 
 def first_look_clips(
     tracks: Sequence[Track],
     grid: tuple[int, int, int],
-    cache: Path | None = None,
     training: Sequence[Track] | None = None,
 ) -> list[Clip]:
     """Return one clip for each track: joints with NaN where invalid, (T, 3J); pooled pictures where no joint ever is.
 
-    `grid` is rows, columns and channels of the features. Pictures that were pooled once are kept in `cache`. Which of
-    the two it is depends on the `training` tracks, or else on these: all splits of a run are to be seen alike.
+    `grid` is rows, columns and channels of the features. Which of the two it is depends on the `training` tracks, or
+    else on these: all splits of a run are to be seen alike.
     """
     if any(track.joints_valid.any() for track in (tracks if training is None else training)):
         looks = [np.where(track.joints_valid > 0, track.joints, np.nan).astype(np.float32) for track in tracks]
     else:
-        looks = _pooled(tracks, grid, cache)
+        looks = [_pool(track, grid) for track in tracks]
     return [Clip(track.name, look, track.actions, track.transcript) for track, look in zip(tracks, looks, strict=True)]
-
-
-def _pooled(tracks: Sequence[Track], grid: tuple[int, int, int], cache: Path | None) -> list[NDArray[np.float32]]:
-    ends = np.cumsum([track.ticks for track in tracks])[:-1]
-    path = cache / f"first-look-{_digest(tracks)}.npy" if cache is not None else None
-    if path is not None and path.exists():
-        return np.split(np.load(path, mmap_mode="r"), ends)
-    everything = np.concatenate([_pool(track, grid) for track in tracks])
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".unfinished")
-        with unfinished.open("wb") as file:
-            np.save(file, everything)
-        unfinished.replace(path)
-    return np.split(everything, ends)
 
 
 def _pool(track: Track, grid: tuple[int, int, int]) -> NDArray[np.float32]:
@@ -68,12 +49,3 @@ def _pool(track: Track, grid: tuple[int, int, int]) -> NDArray[np.float32]:
     pooled = np.concatenate(parts)
     pooled[track.image_valid == 0] = np.nan
     return pooled.astype(np.float32)
-
-
-def _digest(tracks: Sequence[Track]) -> str:
-    """Return a hash of the tracks; of their long features some rows stand for all."""
-    digest = hashlib.sha256(f"{CELLS}".encode())
-    for track in tracks:
-        digest.update(f"{track.name} {track.ticks}".encode() + np.ascontiguousarray(track.image_valid).tobytes())
-        digest.update(np.ascontiguousarray(track.feature[::DIGEST_TICKS]).tobytes())
-    return digest.hexdigest()[:16]

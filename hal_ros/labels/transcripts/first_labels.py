@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
+from hal_ros.datasets.standardising import measure_columns
 from hal_ros.labels.transcripts.align import most_correct
 from hal_ros.labels.transcripts.durations import Durations, Placed, estimate, place, uninformed
 
@@ -143,10 +144,7 @@ def _log_likelihoods(x: Array, gaussians: _Gaussians) -> Array:
 def _features(clips: Sequence[Clip], steps: Sequence[int], context: int) -> list[Array]:
     """Return (ceil(T / step), d) for each clip: standardised, with context and log-change, decorrelated."""
     sample = _sample(clips)
-    known = np.isfinite(sample)
-    count = np.maximum(known.sum(0), 1)
-    mean = np.where(known, sample, 0).sum(0) / count
-    spread = np.sqrt(np.where(known, np.square(sample - mean), 0).sum(0) / count)
+    _, mean, spread = measure_columns(sample, np.isfinite(sample))
     spread = np.where(spread > 1e-6 * (1 + np.abs(mean)), spread, np.inf)  # a constant says nothing
 
     def standard(rows: NDArray[np.floating]) -> Array:

@@ -14,12 +14,13 @@ from synthetic_clips import ACTIONS, FEATURES, accuracy, make_clips  # noqa: E40
 
 from hal_ros.core.errors import ConfigError, DatasetError  # noqa: E402
 from hal_ros.datasets.clips import Clip  # noqa: E402
-from hal_ros.fit.distributed import World  # noqa: E402
+from hal_ros.fit.loop import Session  # noqa: E402
+from hal_ros.fit.progress import Scalars  # noqa: E402
 from hal_ros.labels.teacher import alignment as teacher_alignment  # noqa: E402
 from hal_ros.labels.teacher import fit as module  # noqa: E402
 from hal_ros.labels.teacher.batches import LONGEST_STEPS, plan, steps_of  # noqa: E402
 from hal_ros.labels.teacher.config import TeacherConfig  # noqa: E402
-from hal_ros.labels.teacher.fit import align_clips, train_teacher  # noqa: E402
+from hal_ros.labels.teacher.fit import Transcribed, align_clips, train_teacher  # noqa: E402
 from hal_ros.labels.transcripts.durations import place  # noqa: E402
 
 SMALL = TeacherConfig(
@@ -32,8 +33,9 @@ HAL = dataclasses.replace(SMALL, elbo=0.1, slowness=0.1, contrast=0.1)
 def quiet(_: str) -> None: ...
 
 
-def train(config=SMALL, clips=None, **more):
-    return train_teacher(config, ACTIONS, clips or make_clips(8), report=quiet, **more)
+def train(config=SMALL, clips=None, seed=0, folder=None, report=quiet, **more):
+    material = Transcribed(more.pop("actions", ACTIONS), clips or make_clips(8), **more)
+    return train_teacher(config, material, seed, Session(folder, report))
 
 
 def weights(teacher):
@@ -54,7 +56,7 @@ VARIANTS = {
 def test_every_variant_trains_and_aligns(variant):
     clips = make_clips(8)
     lines: list[str] = []
-    teacher = train_teacher(VARIANTS[variant], ACTIONS, clips, clips[:2], report=lines.append)
+    teacher = train(VARIANTS[variant], clips, validation=clips[:2], report=lines.append)
     assert len(lines) == VARIANTS[variant].start_epochs + VARIANTS[variant].epochs
     assert ("elbo" in lines[0]) == (VARIANTS[variant].elbo > 0)
     assert "validation_frame" in lines[-1]
@@ -96,7 +98,7 @@ def test_a_run_that_was_cut_off_ends_as_the_whole_one(tmp_path, epochs):
             raise CutError
 
     with pytest.raises(CutError):
-        train_teacher(HAL, ACTIONS, make_clips(8), folder=tmp_path, report=report)
+        train(HAL, folder=tmp_path, report=report)
     again = train(HAL, folder=tmp_path)
     assert torch.equal(weights(again), weights(whole))
     np.testing.assert_array_equal(again.knowledge.durations.mean, whole.knowledge.durations.mean)
@@ -123,7 +125,7 @@ def test_odd_clips_are_borne():
     repeated = clips[1]._replace(name="repeated", transcript=tuple(np.repeat(clips[1].transcript, 2).tolist()))
     crowded = Clip("more actions than ticks", clips[0].inputs[:3], clips[0].actions[:3], (0, 1, 2, 3, 0))
     everything = [clips[0]._replace(inputs=broken), *clips[1:], one, repeated, crowded]
-    teacher = train_teacher(HAL, ACTIONS + 1, everything, report=quiet)  # one action never occurs
+    teacher = train(HAL, everything, actions=ACTIONS + 1)  # one action never occurs
     assert weights(teacher).isfinite().all()
     labels = align_clips(teacher, everything)
     assert all(np.isfinite(soft).all() for soft in labels.soft.values())
@@ -158,8 +160,9 @@ def test_a_start_without_model_merges_the_steps_of_a_long_clip(monkeypatch, star
     monkeypatch.setattr(teacher_alignment, "place", watched)
     order = (0, 1, 2, 3)
     clip = Clip("long", np.zeros((20_000, 1), np.float32), np.zeros(20_000, np.int64), order)
-    run = module._Run(dataclasses.replace(SMALL, start=start, stride_ticks=1), ACTIONS, [clip], 0, None, World())
-    run.begin(None)
+    config = dataclasses.replace(SMALL, start=start, stride_ticks=1)
+    run = module._TeacherTraining(config, Transcribed(ACTIONS, [clip]), 0, Scalars())
+    run.resume(0, {})
     assert seen == [2000]
     np.testing.assert_allclose(run.knowledge.frequency, 1 / 4, atol=1e-3)
     if start == "uniform":

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from hal_ros.fit.progress import ABSENT, SCALARS, open_scalars, rounds  # noqa: E402
 from hal_ros.labels.teacher.monitors import mean_change, probe_accuracy, watch  # noqa: E402
 from hal_ros.labels.teacher.network import PyramidConfig, PyramidTeacher  # noqa: E402
 from hal_ros.nn.latent import Elbo  # noqa: E402
@@ -61,23 +58,3 @@ def test_a_probe_finds_what_is_there():
     clear = [np.eye(3)[label] + random.normal(size=(50, 3)) * 0.1 for label in labels]
     assert probe_accuracy(clear, labels) > 0.98
     assert probe_accuracy([random.normal(size=(50, 3)) for _ in labels], labels) < 0.5
-
-
-def test_scalars_are_written_and_their_absence_is_told_once(tmp_path, monkeypatch):
-    pytest.importorskip("tensorboard")
-    with open_scalars(tmp_path) as scalars:
-        scalars.write(0, {"frame": 1.0})
-    assert list((tmp_path / SCALARS).glob("events*"))
-    told: list[str] = []
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with open_scalars(tmp_path, told.append) as scalars:
-        scalars.write(0, {"frame": 1.0})
-    assert told == [ABSENT]
-    with open_scalars(None, told.append) as scalars:
-        scalars.write(0, {"frame": 1.0})
-    assert told == [ABSENT]
-
-
-def test_rounds_count_on_from_where_a_run_was_cut_off():
-    assert list(rounds(2, 5)) == [2, 3, 4]
-    assert list(rounds(5, 5)) == []

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hal_ros.bags.growing import Recorded, Recording, Topic
+from hal_ros.bags.background_writer import BackgroundWriter, Recorded, Topic
 from hal_ros.bags.messages import schema_text
 from hal_ros.bags.reader import BagNotes, qos_profile, qos_text, read_messages
 from hal_ros.bags.writer import BagWriter
@@ -34,8 +34,8 @@ def message(number: int, size: int = 1000) -> Recorded:
     return Recorded("/image", IMAGE, number.to_bytes(size, "little"), 1_000 + number, 500 + number)
 
 
-def start(folder: Path, queue_bytes: int = 64 * MIB) -> Recording:
-    recording = Recording(folder, {"bundle": {"name": "x"}}, queue_bytes)
+def start(folder: Path, queue_bytes: int = 64 * MIB) -> BackgroundWriter:
+    recording = BackgroundWriter(folder, {"bundle": {"name": "x"}}, queue_bytes)
     recording.announce(Topic("/image", IMAGE, qos_text([qos_profile()]), schema_text(IMAGE)))
     return recording
 
@@ -140,7 +140,7 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 sys.path[:0] = [{root!r}, {tests!r}]
-from test_growing import noise, start, until
+from test_background_writer import noise, start, until
 from hal_ros.bags.reader import read_messages
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 recording = start(Path({folder!r}))
@@ -175,4 +175,4 @@ def test_an_unforeseen_error_of_the_writer_is_told(tmp_path: Path, monkeypatch: 
 def test_a_file_where_the_folder_should_be_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "recordings").write_text("in the way")
     with pytest.raises(BagError, match="can't be made"):
-        Recording(tmp_path / "recordings" / "run", {}, MIB)
+        BackgroundWriter(tmp_path / "recordings" / "run", {}, MIB)

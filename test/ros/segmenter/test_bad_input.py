@@ -11,10 +11,8 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from fakes import FakeBackend, make_card
 from rclpy.context import Context
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
-from ros_fakes import PERIOD_NS, START_NS, Rig, image_message, joint_message, values
+from ros_fakes import PERIOD_NS, START_NS, Rig, image_message, joint_message, to_stamp, values
 from sensor_msgs.msg import CompressedImage, Image
-
-from hal_ros.ros.convert import to_stamp
 
 pytestmark = pytest.mark.ros
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR

@@ -51,7 +51,7 @@ class Ring:
 
 
 @dataclass(frozen=True)
-class Layout:
+class StateLayout:
     """The states of one step graph, in the graph's own order."""
 
     carried: tuple[Carried, ...]
@@ -73,7 +73,7 @@ class Layout:
         return {s.name: s.shape for s in self.carried} | {r.name: r.shape for r in self.rings}
 
 
-def layout(inputs: Mapping[str, Shape], outputs: Mapping[str, Shape], caches: str, source: str) -> Layout:
+def layout(inputs: Mapping[str, Shape], outputs: Mapping[str, Shape], caches: str, source: str) -> StateLayout:
     """Read the states off a step graph's input and output shapes.
 
     `caches` is the card's "shift" or "delta", `source` names the graph in errors. Raises BackendError for a missing
@@ -85,7 +85,7 @@ def layout(inputs: Mapping[str, Shape], outputs: Mapping[str, Shape], caches: st
             rings.append(Ring(name, name.replace(STATE, NEW, 1), shape, ORDER + name.rpartition("_")[2]))
         elif name.startswith(STATE):
             carried.append(Carried(name, name.replace(STATE, NEXT, 1), shape))
-    found = Layout(tuple(carried), tuple(rings))
+    found = StateLayout(tuple(carried), tuple(rings))
     needed = {*INPUTS, *found.states, *found.orders}
     if surplus := sorted(set(inputs) - needed):
         raise BackendError(f"{source}: takes {surplus}, which caches {caches!r} do not have; expected {sorted(needed)}")
@@ -97,7 +97,7 @@ def layout(inputs: Mapping[str, Shape], outputs: Mapping[str, Shape], caches: st
     return found
 
 
-def _check_shapes(found: Layout, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape], source: str) -> None:
+def _check_shapes(found: StateLayout, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape], source: str) -> None:
     expected = {state.output: state.shape for state in found.carried}
     for ring in found.rings:
         if len(ring.shape) != 3 or ring.slots < 1:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hal_ros.core.errors import BackendError
-from hal_ros.runtime.streams import Turn, layout, ring_order, ring_slot
+from hal_ros.runtime.step_state import Turn, layout, ring_order, ring_slot
 
 INPUTS = {"feature": (1, 3), "image_valid": (1, 1), "joints": (1, 6), "joints_valid": (1, 6)}
 OUTPUTS = {"log_probs": (1, 3), "lagged_log_probs": (1, 3), "boundary": (1, 1)}

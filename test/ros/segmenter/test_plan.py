@@ -13,12 +13,11 @@ from ros_fakes import PERIOD_NS, START_NS, Rig
 from std_srvs.srv import Trigger
 
 from hal_ros.bags.frames import Frame
-from hal_ros.bags.messages import deserialise
+from hal_ros.bags.messages import deserialise, to_ns
 from hal_ros.core.intake import Due
 from hal_ros.core.known_plan import PlanTracker
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.offline.replay import PLAN_TOPIC, replay
-from hal_ros.ros.convert import to_ns
 
 pytestmark = pytest.mark.ros
 STORY = ["red"] * 8 + ["blue"] * 8 + ["green"] * 8

@@ -1,4 +1,4 @@
-"""A recording in progress: a bounded queue and the thread that empties it into a bag."""
+"""A bag that is written while messages arrive: a bounded queue and the thread that empties it into the file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Recorded(NamedTuple):
     publish_ns: int
 
 
-class Recording:
+class BackgroundWriter:
     """Writes messages in a thread of its own; what does not fit into the queue is dropped and counted by topic.
 
     When the disk refuses, `failure` says so in one line, all that comes later is dropped, and what was written stays

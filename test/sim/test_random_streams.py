@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hal_ros.sim.streams import CONCERNS, stream
+from hal_ros.sim.random_streams import CONCERNS, stream
 
 
 def test_streams_differ_between_concerns_and_seeds_and_repeat():

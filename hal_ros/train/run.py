@@ -1,0 +1,23 @@
+"""`hal train` on episodes: from ingested splits to the folder of a finished run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hal_ros.core.card import ModelCard
+from hal_ros.train import stages
+from hal_ros.train.chain import train_on_tracks
+from hal_ros.train.config import TrainConfig
+from hal_ros.train.stages import Material
+
+
+def train_on_episodes(
+    config: TrainConfig, card: ModelCard, training: Material, validation: Material, folder: Path | None = None
+) -> Path:
+    """Train the whole chain and return the run's folder, by default the one that settings and episodes name."""
+    folder = folder or stages.run_folder(config, training, validation)
+    ticks, actions = sum(track.ticks for track in training.tracks), len(card.vocabulary)
+    print(f"run {folder}: {ticks} training ticks, {actions} actions, from {config.supervision}")
+    trained = train_on_tracks(config, actions, training.tracks, validation.tracks, folder)
+    print(f"best epoch {trained.epoch + 1}: {trained.accuracy:.4f} of validation ticks right (lagged head)")
+    return folder

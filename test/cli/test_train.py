@@ -1,0 +1,63 @@
+"""`hal train` on a folder of feature vectors: the table of scores, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+pytest.importorskip("torch")
+
+from hal_ros import cli
+from hal_ros.datasets.formats.layout_files import write_clip_files, write_dataset_files
+
+pytestmark = pytest.mark.torch
+
+ACTIONS = ("reach", "grasp", "lift")
+SETTINGS = {
+    "name": "mine",
+    "model": {"width": 16, "heads": 2, "lookback": [3, 5], "feed_forward": 32},
+    "batches": {"streams": 3, "chunk_ticks": 16},
+    "optimiser": {"epochs": 2, "learning_rate": 0.01},
+}
+
+
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, training: int = 4, **data: object) -> int:
+    """Run the command on annotated clips of random features in tmp_path; returns its exit code."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    names = {"train": [f"a{index}" for index in range(training)], "test": ["z0", "z1"]}
+    for name in (name for listed in names.values() for name in listed):
+        labels = np.repeat(random.permutation(3), 20)
+        actions = [ACTIONS[action] for action in labels]
+        write_clip_files(tmp_path / "data", name, random.normal(size=(4, len(labels))).astype(np.float32), actions)
+    write_dataset_files(tmp_path / "data", ACTIONS, names, "1")
+    own = {"layout": "mstcn", "folder": "data", "rate_hz": 10, "lag_ticks": 2, **data}
+    Path("mine.yaml").write_text(yaml.safe_dump({**SETTINGS, "data": own}))
+    return cli.main(["train", "mine.yaml"])
+
+
+def test_the_scores_are_printed_before_the_predictions_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path, monkeypatch) == 0
+    printed = capsys.readouterr().out
+    order = ["best epoch", "aligned: 4 clips", "on the held-out clips", "MoF %", "predictions: 2 clips"]
+    places = [printed.index(part) for part in order]
+    assert places == sorted(places)
+
+
+def test_a_lone_training_clip_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path, monkeypatch, training=1) == 1
+    assert "1 training clips can be used; expected two or more" in capsys.readouterr().err
+
+
+def test_an_unknown_layout_names_those_that_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path, monkeypatch, layout="mstnc") == 1
+    assert "mstcn" in capsys.readouterr().err
