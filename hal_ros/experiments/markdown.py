@@ -6,7 +6,7 @@ Rows that could not be finished stand in the table by name: a table that leaves 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -62,15 +62,22 @@ class SystemScores:
 
 def rows_of(entry: SystemScores) -> list[Row]:
     """Return mean and standard deviation over the finished seeds of every metric; none if no seed is finished."""
-    finished = [run for run in entry.runs if run is not None]
-    values: dict[tuple[str, str, str], list[float]] = {}
-    for run in finished:
-        for split, outputs in run.items():
-            for output, metrics in outputs.items():
-                for metric, value in metrics.items():
-                    if value is not None and math.isfinite(value):
-                        values.setdefault((split, output, metric), []).append(value)
-    return [row_over_seeds(entry.key(*place), found) for place, found in values.items()]
+    values: dict[RowKey, list[float]] = {}
+    for run in (run for run in entry.runs if run is not None):
+        for place, value in _measured(run):
+            values.setdefault(entry.key(*place), []).append(value)
+    return [row_over_seeds(key, found) for key, found in values.items()]
+
+
+def _measured(run: RunScores) -> Iterator[tuple[tuple[str, str, str], float]]:
+    """Yield split, output and metric of all that was measured, with its value."""
+    for split, outputs in run.items():
+        for output, metrics in outputs.items():
+            yield from (
+                ((split, output, metric), value)
+                for metric, value in metrics.items()
+                if value is not None and math.isfinite(value)
+            )
 
 
 class RowIndex:

@@ -86,7 +86,7 @@ class Experiment:
 
 
 @dataclass(frozen=True)
-class Variant:
+class SystemVariant:
     """A system under one supervision, and in what it differs from the declared run."""
 
     name: str
@@ -143,7 +143,7 @@ class Builder:
         """Return all jobs and lines, the main table first."""
         for supervision in self.declared["blocks"]:
             for system in self.declared["systems"]:
-                self._line(MAIN, Variant(NAMES[system], supervision, system))
+                self._line(MAIN, SystemVariant(NAMES[system], supervision, system))
             if supervision == WEAK:
                 self._references()
         self._ablations()
@@ -155,15 +155,15 @@ class Builder:
             self._teacher_line(REFERENCES, NAMES[teacher], teacher, {})
         for system in self.declared.get("offline", ()):
             for supervision in (WEAK, ANNOTATED):
-                self._line(REFERENCES, Variant(NAMES[system], supervision, system))
+                self._line(REFERENCES, SystemVariant(NAMES[system], supervision, system))
 
     def _ablations(self) -> None:
         ablations = self.declared.get("ablations", {})
         for name, override in ablations.get("student", {}).items():
-            self._line(ABLATIONS, Variant(f"student, {name}", WEAK, "student", run=override))
+            self._line(ABLATIONS, SystemVariant(f"student, {name}", WEAK, "student", run=override))
         for modalities in ablations.get("modalities", ()):
             training = {"modalities": modalities}
-            self._line(ABLATIONS, Variant(f"student, {modalities} only", WEAK, "student", training=training))
+            self._line(ABLATIONS, SystemVariant(f"student, {modalities} only", WEAK, "student", training=training))
         for name, override in ablations.get("teacher", {}).items():
             self._teacher_line(ABLATIONS, f"HAL teacher, {name}", "hal", override)
         for name, alignment in ablations.get("alignment", {}).items():
@@ -172,14 +172,14 @@ class Builder:
     def _curve(self) -> None:
         for lag in self.declared.get("lags", ()):
             override = {"data": {"lag_ticks": lag}}
-            self._line(CURVE, Variant(f"student, lag {lag}", WEAK, "student", run=override))
+            self._line(CURVE, SystemVariant(f"student, lag {lag}", WEAK, "student", run=override))
         if thresholds := self.declared.get("commit_thresholds"):
             score = {"thresholds": thresholds, "decoder": "duration"}
-            self._line(CURVE, Variant("student, commit", WEAK, "student", score=score))
+            self._line(CURVE, SystemVariant("student, commit", WEAK, "student", score=score))
 
     # --- one line: its seeds, and each seed's folds -------------------------------------------------------------------
 
-    def _line(self, section: str, variant: Variant) -> None:
+    def _line(self, section: str, variant: SystemVariant) -> None:
         scores = []
         lag_ticks = merged(self.run, variant.run)["data"]["lag_ticks"]
         for seed in self.declared["seeds"]:
@@ -205,14 +205,14 @@ class Builder:
         scores = []
         settings = {**alignment, "joints": self.run["data"]["joints"]}
         for seed in self.declared["seeds"]:
-            made = []
+            aligned = []
             for fold in self.folds:
                 inputs = {
                     "clips": self._clips(WEAK, fold, seed),
                     "teacher": self._teacher("hal", fold, seed, {}, NAMES["hal"]),
                 }
-                made.append(self.plan.add("realign", f"align {name}, {_place(fold, seed)}", settings, inputs))
-            scores.append(self._score(f"score {name}, seed {seed}", made, self.lag_ticks, {"splits": []}))
+                aligned.append(self.plan.add("realign", f"align {name}, {_place(fold, seed)}", settings, inputs))
+            scores.append(self._score(f"score {name}, seed {seed}", aligned, self.lag_ticks, {"splits": []}))
         self.plan.lines.append(Line(ABLATIONS, name, WEAK, tuple(scores)))
 
     def _score(self, name: str, answers: Sequence[str], lag_ticks: int, more: Mapping[str, Any]) -> str:
@@ -225,7 +225,7 @@ class Builder:
         }
         return self.plan.add("score", name, settings, {f"answers{n}": answer for n, answer in enumerate(answers)})
 
-    def _training(self, variant: Variant, seed: int) -> tuple[str, dict[str, Any]]:
+    def _training(self, variant: SystemVariant, seed: int) -> tuple[str, dict[str, Any]]:
         """Return the kind and the settings of the job that trains it."""
         system = variant.system
         if system == "student":

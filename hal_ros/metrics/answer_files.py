@@ -1,4 +1,4 @@
-"""What a trained system said of every clip of a split, as a file: enough to decode and score it again and again."""
+"""A trained system's answers to every clip of a split, as a file: enough to decode and score it again and again."""
 
 from __future__ import annotations
 

@@ -62,10 +62,10 @@ def eye(task: Task, places: Places) -> None:
     else:
         targets = {track.name: track.actions for track in tracks[TRAINING]}
     grid = grid_of(config.data)
-    made = new_eye(config, len(vocabulary), grid, measure(tracks[TRAINING], grid[2]))
-    made = fit_eye(config, made, gather(tracks[TRAINING], targets, len(vocabulary)), task.folder / CHECKPOINTS, say)
-    about = AboutClips(vocabulary, columns_of(made), config.data.rate_hz, tuple(tracks))
-    save_clips(task.folder, about, {split: seen_clips(made, part) for split, part in tracks.items()})
+    model = new_eye(config, len(vocabulary), grid, measure(tracks[TRAINING], grid[2]))
+    model = fit_eye(config, model, gather(tracks[TRAINING], targets, len(vocabulary)), task.folder / CHECKPOINTS, say)
+    about = AboutClips(vocabulary, columns_of(model), config.data.rate_hz, tuple(tracks))
+    save_clips(task.folder, about, {split: seen_clips(model, part) for split, part in tracks.items()})
 
 
 def load_splits(places: Places, vocabulary: Sequence[str], splits: Sequence[str] = ()) -> dict[str, list[Track]]:

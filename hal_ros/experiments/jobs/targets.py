@@ -72,15 +72,15 @@ def teacher(task: Task, _: Places) -> None:
     training, validation = (data.clips[split].clips for split in (TRAINING, VALIDATION))
     start = _load_first(inputs["first"]) if config.teacher.start == "durations" else None
     transcribed = Transcribed(data.about.actions, training, validation, start)
-    made = train_teacher(config.teacher, transcribed, config.seed, Session(folder / CHECKPOINTS, say))
-    labels = chain.split_labels(align_clips(made, [*training, *validation]), training, validation)
+    trained = train_teacher(config.teacher, transcribed, config.seed, Session(folder / CHECKPOINTS, say))
+    labels = chain.split_labels(align_clips(trained, [*training, *validation]), training, validation)
 
     def answer(clip: Clip) -> Answers:
-        log_probs = made.log_probs(clip)
+        log_probs = trained.log_probs(clip)
         return Answers(log_probs, log_probs, np.full(clip.ticks, np.nan, np.float32))
 
     _keep_aligned(answer, load_clips(inputs["clips"], TRAINING).clips, labels.training, folder)
-    count = sum(parameter.numel() for parameter in made.model.parameters())
+    count = sum(parameter.numel() for parameter in trained.model.parameters())
     spent = time.process_time()
     answer(validation[0])
     ms = 1e3 * (time.process_time() - spent) / validation[0].ticks
