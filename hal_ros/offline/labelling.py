@@ -126,7 +126,9 @@ def write_vocabulary(bag: BagWriter, bundle: Bundle, receive_ns: int) -> None:
 
 def _write(bag: Path, out: Path, bundle: Bundle, answers: Iterable[BagMessage], notes: BagNotes) -> int:
     """Return how many messages of the bag were written."""
-    said = (RawMessage(topic, type_name, data, at_ns, None, None) for topic, type_name, at_ns, data in answers)
+    answer_messages = (
+        RawMessage(topic, type_name, data, at_ns, None, None) for topic, type_name, at_ns, data in answers
+    )
     kept = (message for message in raw_messages(bag, notes) if message.topic not in ANSWER_TOPICS)
     copied, started = 0, False
     with BagWriter(out, {**raw_metadata(bag), **bundle_metadata(bundle)}) as writer:
@@ -134,7 +136,7 @@ def _write(bag: Path, out: Path, bundle: Bundle, answers: Iterable[BagMessage], 
             if topic not in ANSWER_TOPICS:
                 writer.copy_topic(topic, form)
         # of equal times the bag's own message comes first: an answer follows its image
-        for message in heapq.merge(kept, said, key=lambda message: message.receive_ns):
+        for message in heapq.merge(kept, answer_messages, key=lambda message: message.receive_ns):
             if not started:
                 write_vocabulary(writer, bundle, message.receive_ns)
                 started = True

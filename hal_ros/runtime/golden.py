@@ -135,26 +135,26 @@ def gate(
     golden = read_golden(bundle)
     count = max(len(golden), math.ceil(windows * bundle.card.window_ticks))
     ticks = list(islice(cycle(golden), count))
-    said = stream(backend, ticks)
+    outputs = stream(backend, ticks)
     expected = stream(_Remembering(reference), ticks)
     again = stream(backend, golden)
-    repeats = all(_same(a, b) for a, b in zip(said[: len(again)], again, strict=True))
-    return _judge(said, expected, repeats, limits)
+    repeats = all(_same(a, b) for a, b in zip(outputs[: len(again)], again, strict=True))
+    return _judge(outputs, expected, repeats, limits)
 
 
 def _judge(
-    said: Sequence[StepOutput], expected: Sequence[StepOutput], repeats: bool, limits: GateLimits
+    outputs: Sequence[StepOutput], expected: Sequence[StepOutput], repeats: bool, limits: GateLimits
 ) -> GateVerdict:
     log_prob_error = boundary_error = widest = 0.0
     agreed = 0
-    for found, right in zip(said, expected, strict=True):
+    for found, right in zip(outputs, expected, strict=True):
         boundary_error = max(boundary_error, _distance(np.float32(found.boundary), np.float32(right.boundary)))
         heads = list(zip(found[:2], right[:2], strict=True))
         log_prob_error = max(log_prob_error, *(_distance(a, b) for a, b in heads))
         margins = [margin_of(b) for a, b in heads if a.argmax() != b.argmax()]
         agreed += max(margins, default=0.0) <= limits.tie
         widest = max(widest, *margins, 0.0)
-    verdict = GateVerdict(len(said), log_prob_error, boundary_error, agreed / len(said), widest, repeats, "")
+    verdict = GateVerdict(len(outputs), log_prob_error, boundary_error, agreed / len(outputs), widest, repeats, "")
     return dataclasses.replace(verdict, fault="; ".join(_faults(verdict, limits)))
 
 
