@@ -30,6 +30,7 @@ from hal_ros.metrics.answer_files import ClipAnswers, Latents
 from hal_ros.nn.hal import CausalHal
 from hal_ros.train import chain, loop
 from hal_ros.train.answers import Answers
+from hal_ros.train.clips import Data
 from hal_ros.train.config import config_from_mapping
 
 Settings = Mapping[str, Any]
@@ -56,9 +57,8 @@ def student(settings: Settings, inputs: Folders, folder: Path) -> None:
     lesson = load_lesson(inputs["clips"], inputs.get("labels"), settings.get("modalities", "both"))
     config = config_from_mapping(dict(settings["config"]))
     about, clips = lesson.about, lesson.clips
-    model = chain.student(
-        config, about.actions, about.columns, clips[TRAINING], clips[VALIDATION], lesson.labels, folder / RUN, say
-    ).model
+    data = Data(about.actions, about.columns, clips[TRAINING], clips[VALIDATION])
+    model = chain.Student(chain.RunSettings(config, folder / RUN, say)).fit(data, lesson.labels).model
     count = sum(parameter.numel() for parameter in model.parameters())
 
     def answer(clip: Clip) -> Answers:

@@ -63,8 +63,9 @@ def test_both_callers_let_the_training_tracks_decide(monkeypatch, tmp_path, blin
     for module in (chain, table_chain):
         monkeypatch.setattr(module, "grid_of", lambda _: SYNTHETIC)
     config = config_from_mapping({**SETTINGS, "supervision": "transcripts"})
+    run = chain.RunSettings(config, tmp_path, lambda _: None)
     with pytest.raises(StopError):
-        chain.train_on_tracks(config, ACTIONS, splits["train"], splits["validation"], tmp_path, lambda _: None)
+        chain.train_on_tracks(run, ACTIONS, splits["train"], splits["validation"])
     with pytest.raises(StopError):
         table_chain.first({"vocabulary": "abcd", "config": SETTINGS}, {}, {}, tmp_path)
     assert widths == [[16, 16] if blind == "training" else [6, 6]] * 2
