@@ -192,10 +192,10 @@ def _look(eye: Eye, track: Track) -> tuple[FloatArray, FloatArray]:
     if not track.image_valid.any():
         return seen, numb
     for ticks in _slices(track.ticks):
-        survey = eye.survey(torch.from_numpy(track.feature[ticks].astype(np.float32)))
+        encoded = eye.encode(torch.from_numpy(track.feature[ticks].astype(np.float32)))
         joints, valid = (torch.from_numpy(x[ticks])[None] for x in (track.joints, track.joints_valid))
-        seen[ticks] = eye.look(survey, joints, valid)[0].numpy()
-        numb[ticks] = eye.look(survey, joints, torch.zeros_like(valid))[0].numpy()
+        seen[ticks] = eye.attend(encoded, joints, valid)[0].numpy()
+        numb[ticks] = eye.attend(encoded, joints, torch.zeros_like(valid))[0].numpy()
     lit = track.image_valid[:, None]
     return seen * lit, numb * lit
 

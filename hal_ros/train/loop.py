@@ -61,7 +61,7 @@ def _sample(clips: Sequence[Clip]) -> np.ndarray:
 
 def columns_of(model: CausalHal) -> Columns:
     """Return the columns of the clips that a model reads."""
-    seen, values = model.config.seen, model.config.values
+    seen, values = model.config.seen, model.config.joint_values
     return Columns(seen, values, values // 3 if seen else 0)
 
 

@@ -38,8 +38,8 @@ def accuracy(model, tracks) -> float:
     right = []
     for track in tracks:
         inputs = (track.feature.astype(np.float32), track.joints, track.joints_valid)
-        guess = model.guess(model(*(torch.from_numpy(x)[None] for x in inputs)))
-        right.append(float((guess[0].argmax(1).numpy() == track.actions).mean()))
+        log_probs = model.head(model(*(torch.from_numpy(x)[None] for x in inputs)))
+        right.append(float((log_probs[0].argmax(1).numpy() == track.actions).mean()))
     return float(np.mean(right))
 
 
