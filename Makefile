@@ -31,12 +31,12 @@ test:  ## all tests (PYTEST_ARGS='-k ticks')
 	$(setup) test
 	$(python) -m pytest $(PYTEST_ARGS)
 
-check:  ## format, lint, types, import rules
+check:  ## format, lint, types, import rules, files
 	$(setup) test
 	$(python) -m ruff format --check --quiet .
 	$(python) -m ruff check --quiet .
 	$(python) -m mypy
-	$(python) -m pytest -q --durations=0 test/test_architecture.py
+	$(python) -m pytest -q --durations=0 test/test_architecture.py test/test_files.py
 
 bench:  ## speed, memory and losses: a table and build/bench.json (torch for what is measured against training's code)
 	$(setup) train

@@ -40,7 +40,7 @@ setup(
     maintainer_email="hal-ros@example.com",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
-    package_data={f"{PACKAGE}.sim": simulation_assets(), f"{PACKAGE}.report": ["*.j2"]},
+    package_data={PACKAGE: ["py.typed"], f"{PACKAGE}.sim": simulation_assets(), f"{PACKAGE}.report": ["*.j2"]},
     data_files=shared_files(),
     zip_safe=False,
     install_requires=[

@@ -20,6 +20,7 @@ from onnx import numpy_helper
 
 from hal_ros.core.arrays import ByteArray, FloatArray
 from hal_ros.core.errors import BackendError
+from hal_ros.runtime.sessions import open_session
 
 NORMALISATION = ("mean", "scale")  # the encoder's constants; each holds one value, however often
 
@@ -35,7 +36,7 @@ class Variant(NamedTuple):
     open: Callable[[], Encode]
 
 
-class Plan(NamedTuple):
+class Quantisation(NamedTuple):
     """How to quantise. Weights have a scale for each channel; biases stay float32, as TensorRT wants them.
 
     Signed activations have the zero point 0, which is all that TensorRT takes. With 8-bit weights the kernels for AVX2
@@ -52,19 +53,19 @@ class Plan(NamedTuple):
     pointwise_only: bool = False  # only 1x1 convolutions
 
 
-PLANS = (
-    Plan("int8, ranges before the clips, 8-bit weights", weight_bits=8, clips=False),
-    Plan("int8, 8-bit weights", weight_bits=8),
-    Plan("int8"),
-    Plan("int8, percentile", method="Percentile"),
-    Plan("int8, entropy", method="Entropy"),
-    Plan("int8, 1x1 only", pointwise_only=True),
-    Plan("int8, first two layers left out", skipped=2),
-    Plan("uint8, 8-bit weights", signed=False, weight_bits=8),
-    Plan("uint8", signed=False),
-    Plan("uint8, percentile", signed=False, method="Percentile"),
-    Plan("uint8, 1x1 only", signed=False, pointwise_only=True),
-    Plan("uint8, first two layers left out", signed=False, skipped=2),
+QUANTISATIONS = (
+    Quantisation("int8, ranges before the clips, 8-bit weights", weight_bits=8, clips=False),
+    Quantisation("int8, 8-bit weights", weight_bits=8),
+    Quantisation("int8"),
+    Quantisation("int8, percentile", method="Percentile"),
+    Quantisation("int8, entropy", method="Entropy"),
+    Quantisation("int8, 1x1 only", pointwise_only=True),
+    Quantisation("int8, first two layers left out", skipped=2),
+    Quantisation("uint8, 8-bit weights", signed=False, weight_bits=8),
+    Quantisation("uint8", signed=False),
+    Quantisation("uint8, percentile", signed=False, method="Percentile"),
+    Quantisation("uint8, 1x1 only", signed=False, pointwise_only=True),
+    Quantisation("uint8, first two layers left out", signed=False, skipped=2),
 )
 
 
@@ -95,7 +96,7 @@ def stored_as_float32(model: onnx.ModelProto) -> onnx.ModelProto:
     return changed
 
 
-def quantised(model: onnx.ModelProto, plan: Plan, pictures: ByteArray) -> onnx.ModelProto:
+def quantised(model: onnx.ModelProto, how: Quantisation, pictures: ByteArray) -> onnx.ModelProto:
     """Return the encoder with quantise-dequantise pairs, their ranges taken from pictures (N, S, S, 3)."""
     from onnxruntime import quantization as q  # late: slow to import, and the tests of the graphs need none
 
@@ -116,26 +117,26 @@ def quantised(model: onnx.ModelProto, plan: Plan, pictures: ByteArray) -> onnx.M
             target,
             Reader(),
             quant_format=q.QuantFormat.QDQ,
-            activation_type=q.QuantType.QInt8 if plan.signed else q.QuantType.QUInt8,
+            activation_type=q.QuantType.QInt8 if how.signed else q.QuantType.QUInt8,
             weight_type=q.QuantType.QInt8,
             per_channel=True,
-            reduce_range=plan.weight_bits == 7,
-            op_types_to_quantize=["Conv", "Clip"] if plan.clips else ["Conv"],
-            nodes_to_exclude=_left_out(source, plan),
-            calibrate_method=q.CalibrationMethod[plan.method],
-            extra_options={"ActivationSymmetric": plan.signed, "WeightSymmetric": True, "QuantizeBias": False},
+            reduce_range=how.weight_bits == 7,
+            op_types_to_quantize=["Conv", "Clip"] if how.clips else ["Conv"],
+            nodes_to_exclude=_left_out(source, how),
+            calibrate_method=q.CalibrationMethod[how.method],
+            extra_options={"ActivationSymmetric": how.signed, "WeightSymmetric": True, "QuantizeBias": False},
         )
         return onnx.load(target)
 
 
-def _left_out(model: onnx.ModelProto, plan: Plan) -> list[str]:
+def _left_out(model: onnx.ModelProto, how: Quantisation) -> list[str]:
     """Return the names of the convolutions that stay float32, each with the clip behind it."""
     nodes = model.graph.node
     convolutions = [node for node in nodes if node.op_type == "Conv"]
     kept = [
         node
         for number, node in enumerate(convolutions)
-        if number < plan.skipped or (plan.pointwise_only and _kernel(node) != [1, 1])
+        if number < how.skipped or (how.pointwise_only and _kernel(node) != [1, 1])
     ]
     outputs = {node.output[0] for node in kept}
     clips = [node for node in nodes if node.op_type == "Clip" and node.input[0] in outputs]
@@ -194,9 +195,9 @@ def variants(shipped: Path, folder: Path, pictures: ByteArray, openvino: Path | 
         Variant("… IO binding", scalars, lambda: _bound(_session(scalars))),
         Variant("… two threads", scalars, _runner(scalars, intra_op_num_threads=2)),
     ]
-    for number, plan in enumerate(PLANS):
-        path = _saved(folder, f"int8-{number}", quantised(by_scalars, plan, pictures))
-        found.append(Variant(plan.name, path, _runner(path)))
+    for number, how in enumerate(QUANTISATIONS):
+        path = _saved(folder, f"int8-{number}", quantised(by_scalars, how, pictures))
+        found.append(Variant(how.name, path, _runner(path)))
     if openvino is not None:
         last = found[-1]
         found.append(Variant("OpenVINO, normalised by scalars", scalars, lambda: _openvino(openvino, scalars)))
@@ -211,16 +212,8 @@ def _saved(folder: Path, name: str, model: onnx.ModelProto) -> Path:
 
 
 def _session(path: Path, optimise: bool = True, **settings: Any) -> ort.InferenceSession:
-    """Open a graph as the node does: one thread, no spinning."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if not optimise:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    for name, value in settings.items():
-        setattr(options, name, value)
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    """Open a graph as the node does, but for the settings."""
+    return open_session(path, optimised="tick" if optimise else "off", **settings)
 
 
 def _runner(path: Path, optimise: bool = True, **settings: Any) -> Callable[[], Encode]:

@@ -49,7 +49,7 @@ SAME = 1e-3  # features that differ by less, of a spread of 7, are not scored ag
 
 
 @dataclasses.dataclass
-class Row:
+class Measured:
     """What was measured of a variant; times in milliseconds, accuracies in percent."""
 
     name: str
@@ -112,7 +112,7 @@ def measure(arguments: argparse.Namespace) -> None:
     learned = _episodes(bundle, arguments, TRAINING_SPLIT, CALIBRATION_EPISODES)
     arguments.out.mkdir(parents=True, exist_ok=True)
     found = variants(bundle.path(ENCODER), arguments.out, _pictures(learned), arguments.openvino)
-    rows = [Row(variant.name, variant.path.stat().st_size, _tensorrt(variant.path)) for variant in found]
+    rows = [Measured(variant.name, variant.path.stat().st_size, _tensorrt(variant.path)) for variant in found]
     pictures = _pictures(tested)
     load_before = os.getloadavg()[0]
     _open_in_turns(found, rows)
@@ -157,9 +157,9 @@ def _bundle_ready_s(model: Path) -> dict[str, float]:
     program = """
 import json, pathlib, sys, time
 start = time.perf_counter()
-from hal_ros.runtime import backend, card, onnx_backend
+from hal_ros.runtime import backend, bundle, onnx_backend
 imported = time.perf_counter()
-backend.open_backend(card.load_bundle(pathlib.Path(sys.argv[1])), "onnxruntime")
+backend.open_backend(bundle.load_bundle(pathlib.Path(sys.argv[1])), "onnxruntime")
 print(json.dumps({"imports": imported - start, "sessions": time.perf_counter() - imported}))
 """
     command = [sys.executable, "-c", program, str(model)]
@@ -167,7 +167,7 @@ print(json.dumps({"imports": imported - start, "sessions": time.perf_counter() -
     return {name: float(np.median([run[name] for run in runs])) for name in runs[0]}
 
 
-def _open_in_turns(found: Sequence[Variant], rows: Sequence[Row]) -> None:
+def _open_in_turns(found: Sequence[Variant], rows: Sequence[Measured]) -> None:
     times: list[list[float]] = [[] for _ in found]
     for _ in range(OPENINGS):
         for variant, taken in zip(found, times, strict=True):
@@ -178,7 +178,7 @@ def _open_in_turns(found: Sequence[Variant], rows: Sequence[Row]) -> None:
         row.open_ms = float(np.median(taken)) * 1e-6
 
 
-def _run_in_turns(encoders: Sequence[Encode], pictures: ByteArray, rounds: int, rows: Sequence[Row]) -> None:
+def _run_in_turns(encoders: Sequence[Encode], pictures: ByteArray, rounds: int, rows: Sequence[Measured]) -> None:
     times = np.zeros((len(encoders), rounds + WARM_UPS, 2))
     for turn in range(rounds + WARM_UPS):
         picture = pictures[turn % len(pictures)]
@@ -191,7 +191,7 @@ def _run_in_turns(encoders: Sequence[Encode], pictures: ByteArray, rounds: int, 
         row.cpu_min_ms = float(taken[:, 0].min())
 
 
-def _compare(encoders: Sequence[Encode], pictures: ByteArray, rows: Sequence[Row]) -> None:
+def _compare(encoders: Sequence[Encode], pictures: ByteArray, rows: Sequence[Measured]) -> None:
     for picture in pictures:
         expected, *others = [encode(picture) for encode in encoders]
         for row, feature in zip(rows[1:], others, strict=True):
@@ -204,7 +204,7 @@ def _score(
     bundle: Bundle,
     encoders: Sequence[Encode],
     tested: Sequence[Episode],
-    rows: Sequence[Row],
+    rows: Sequence[Measured],
     write: Callable[[], None],
 ) -> None:
     """Score the shipped file and each variant whose features are others; takes minutes each, so `write` keeps them."""
@@ -218,17 +218,18 @@ def _score(
             continue
         print(f"scoring {row.name}", file=sys.stderr)
         segmenter = Segmenter(bundle.card, OtherEncoder(backend, encode))
-        said = [run_segmenter(segmenter, episode) for episode in tested]
-        expected = expected or said
+        predictions = [run_segmenter(segmenter, episode) for episode in tested]
+        expected = expected or predictions
         for output in (PROVISIONAL, CONFIRMED):
-            found = scores.score(truths, [prediction.streams[output] for prediction in said], bundle.card.period_ns)
+            streams = [prediction.streams[output] for prediction in predictions]
+            found = scores.score(truths, streams, bundle.card.period_ns)
             row.accuracy |= {f"{output} {metric}": found[metric] for metric in SHOWN}
-            row.accuracy[f"{output} as shipped"] = _agreement(expected, said, output)
+            row.accuracy[f"{output} as shipped"] = _agreement(expected, predictions, output)
         write()
 
 
-def _agreement(expected: Sequence[Prediction], said: Sequence[Prediction], output: str) -> float:
-    pairs = zip(expected, said, strict=True)
+def _agreement(expected: Sequence[Prediction], found: Sequence[Prediction], output: str) -> float:
+    pairs = zip(expected, found, strict=True)
     same = [first.streams[output].labels == second.streams[output].labels for first, second in pairs]
     return 100 * float(np.concatenate(same).mean())
 
@@ -253,11 +254,11 @@ def _processor() -> str:
     return f"{os.cpu_count()} x {name}, {' '.join(sorted(flags)) or 'no known vector flags'}"
 
 
-def _write(path: Path, about: dict[str, Any], rows: Sequence[Row]) -> None:
+def _write(path: Path, about: dict[str, Any], rows: Sequence[Measured]) -> None:
     path.write_text(json.dumps({**about, "rows": [dataclasses.asdict(row) for row in rows]}, indent=1) + "\n")
 
 
-def _print(about: dict[str, Any], rows: Sequence[Row]) -> None:
+def _print(about: dict[str, Any], rows: Sequence[Measured]) -> None:
     for name, value in about.items():
         print(f"{name}: {value}")
     shown = [f"{output} {metric}" for output in (PROVISIONAL, CONFIRMED) for metric in (*SHOWN, "as shipped")]

@@ -14,6 +14,7 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+from shapes import watched
 
 ROOT = Path(__file__).parent.parent
 SEED = int(os.environ.get("HAL_ROS_TEST_SEED", "0"))
@@ -84,6 +85,13 @@ MISSING: dict[str, Callable[[], str]] = {
     "torch": _missing_torch,
     "gpu": _missing_gpu,
 }
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _watched_shapes() -> Iterator[None]:
+    """Check the shapes of what crosses the rooms' borders, as their comments state them."""
+    with watched():
+        yield
 
 
 @pytest.fixture

@@ -5,55 +5,14 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from rooms import CHOOSER, MAY_IMPORT, OWNERS, PACKAGE, ROOMS, ROOT, SOURCES, TORCH_BACKEND
 
-ROOT = Path(__file__).parent.parent
-PACKAGE = "hal_ros"
-SOURCES = sorted((ROOT / PACKAGE).rglob("*.py"))
-
-# The rooms of the package, and the other rooms that each may import. A room imports only rooms above its own line, so
-# there is no way round; cli comes last, and nobody imports it.
-ROOMS = {
-    "core": "",
-    "bags": "core",
-    "nn": "core",
-    "metrics": "core",
-    "fit": "core nn",
-    "runtime": "core",
-    "tensorrt": "core runtime",
-    "sim": "core bags",
-    "datasets": "core bags runtime sim",
-    "labels": "core datasets nn fit",
-    "train": "core bags datasets runtime nn metrics fit labels",
-    "baselines": "core datasets nn fit train",
-    "export": "core nn runtime datasets labels train",
-    "offline": "core bags metrics runtime datasets",
-    "report": "core bags metrics offline",
-    "experiments": "core bags nn metrics runtime sim datasets labels fit train baselines offline report",
-    "ros": "core bags runtime sim",
-    "live": "core bags runtime sim offline report ros",
-    "bench": "core bags nn metrics runtime tensorrt sim datasets labels fit train export offline report ros live",
-    "cli": "core bags nn metrics fit runtime tensorrt sim datasets labels train baselines export offline report "
-    "experiments ros live bench",
-}
-MAY_IMPORT = {room: set(others.split()) for room, others in ROOMS.items()}
-# What is imported late, where it was chosen: the robot's process holds neither unless it was told to.
-TORCH_BACKEND = "hal_ros.runtime.torch_backend"  # the one part of runtime that knows nn and torch
-CHOOSER = "hal_ros.runtime.backend"  # opens the back end that was asked for, those of the room tensorrt too
-# Libraries that only these rooms may import, for the sake of the other rooms' processes.
-OWNERS = {
-    "rclpy": {"ros"},
-    "hal_msgs": {"ros"},
-    "message_filters": {"ros"},
-    "cv_bridge": {"ros"},
-    "torch": {"nn", "fit", "labels", "train", "baselines", "export", "experiments"},
-    "mujoco": {"sim"},
-    "tensorrt": {"tensorrt"},
-}
 CORE_LIBRARIES = {"numpy": None, "cv2": "hal_ros.core.image"}  # library: the one module that may import it
 # core is pure: no files, clocks, threads, randomness or processes.
 IMPURE = {
@@ -62,10 +21,13 @@ IMPURE = {
 }
 
 FILE_LINES = 350
+COMMAND_LINES = 80  # of a module in cli
+FOLDER_FILES = 14  # modules side by side, __init__ aside; cli has one for each command
 FUNCTION_LINES = 40  # without the docstring
 # What is longer, and how long it is. Entries shrink and go; none is added.
 LONG_FILES: dict[str, int] = {}
 LONG_FUNCTIONS: dict[str, int] = {}
+LONG_COMMANDS: dict[str, int] = {}
 
 
 class Import(NamedTuple):
@@ -134,6 +96,12 @@ def check_source(importer: str, source: str, is_package: bool = False) -> list[s
     package = importer if is_package else importer.rpartition(".")[0]
     reasons = {(found.line, violation(importer, found)) for found in imports(ast.parse(source), package)}
     return [f"{importer}:{line}: {reason}" for line, reason in sorted(reasons) if reason]
+
+
+def test_no_room_imports_uphill() -> None:
+    """The table itself allows no way round: a room names only rooms that stand before it."""
+    order = list(ROOMS)
+    assert [room for room, others in MAY_IMPORT.items() if others - set(order[: order.index(room)])] == []
 
 
 def test_the_package_is_seen() -> None:
@@ -218,3 +186,45 @@ def test_files_and_functions_stay_short() -> None:
     }
     assert {name: lines for name, lines in files.items() if lines > FILE_LINES} == LONG_FILES
     assert {name: lines for name, lines in functions.items() if lines > FUNCTION_LINES} == LONG_FUNCTIONS
+
+
+def crowded(sources: list[Path]) -> dict[str, int]:
+    """Return the folders with more modules side by side than a person takes in, and how many."""
+    counts = Counter(str(path.parent.relative_to(ROOT)) for path in sources if path.name != "__init__.py")
+    return {folder: count for folder, count in counts.items() if count > FOLDER_FILES and folder != f"{PACKAGE}/cli"}
+
+
+def test_no_folder_is_crowded() -> None:
+    assert crowded(SOURCES) == {}
+
+
+def test_a_crowded_folder_is_noticed() -> None:
+    sources = [ROOT / PACKAGE / "core" / f"{number}.py" for number in range(FOLDER_FILES + 1)]
+    assert crowded(sources) == {f"{PACKAGE}/core": FOLDER_FILES + 1}
+
+
+def test_every_folder_says_what_it_is_for() -> None:
+    folders = {path.parent for path in SOURCES}
+    assert [
+        str(folder) for folder in folders if not ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
+    ] == []
+
+
+def test_commands_only_parse_and_call() -> None:
+    lines = {path.name: len(path.read_text().splitlines()) for path in (ROOT / PACKAGE / "cli").glob("*.py")}
+    assert {name: count for name, count in lines.items() if count > COMMAND_LINES} == LONG_COMMANDS
+
+
+def importers_of_cli(paths: Iterable[Path]) -> list[str]:
+    """Return the sources that import the command line."""
+    return [
+        str(path)
+        for path in paths
+        if any(found.module.startswith(f"{PACKAGE}.cli") for found in imports(ast.parse(path.read_text()), ""))
+    ]
+
+
+def test_only_its_own_tests_import_the_command_line() -> None:
+    others = [path for path in sorted((ROOT / "test").rglob("*.py")) if "cli" not in path.parts]
+    assert importers_of_cli(others) == []
+    assert importers_of_cli(sorted((ROOT / "test" / "cli").glob("*.py"))) != []  # the check sees what it looks for

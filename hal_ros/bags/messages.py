@@ -7,6 +7,7 @@ messages whose bytes are promised (labels, boundaries) are serialised here, by t
 from __future__ import annotations
 
 import os
+import struct
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -22,6 +23,7 @@ from hal_ros.core.errors import BagError
 OWN_PACKAGE = "hal_msgs"
 REPOSITORY = Path(__file__).parents[2]
 SEPARATOR = "=" * 80
+STAMP_END = 12  # bytes of CDR: 4 of encapsulation, then the header's stamp
 
 
 def serialise(message: Any) -> bytes:
@@ -66,6 +68,17 @@ def header_message(stamp_ns: int, frame_id: str) -> Any:
 def to_ns(time: Any) -> int:
     """Return a builtin_interfaces Time or Duration in integer nanoseconds."""
     return int(time.sec) * 1_000_000_000 + int(time.nanosec)
+
+
+def header_stamp_ns(data: bytes) -> int | None:
+    """Return the stamp of a message that begins with a header, read off its CDR bytes; None where they end before it.
+
+    The rest is not looked at: deserialising an image for its stamp alone would cost more than labelling it.
+    """
+    if len(data) < STAMP_END:
+        return None
+    sec, nanosec = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
+    return int(sec) * 1_000_000_000 + int(nanosec)
 
 
 @cache

@@ -1,19 +1,20 @@
-"""Sensor messages without ROS: pixels and joint samples of deserialised messages, and which topics carry them."""
+"""Sensor messages: their pixels and joint samples, whichever library read them, and which topics carry them."""
 
 from __future__ import annotations
 
-import struct
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hal_ros.bags.messages import to_ns
-from hal_ros.bags.reader import BagMessage
+from hal_ros.bags.messages import header_stamp_ns, to_ns
 from hal_ros.core import image, proprio
 from hal_ros.core.arrays import ByteArray
 from hal_ros.core.card import JointSpec, ModelCard
 from hal_ros.core.errors import BagError
 from hal_ros.core.observations import JointSample
+
+if TYPE_CHECKING:
+    from hal_ros.bags.reader import BagMessage  # a live node reads no bag
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
@@ -21,7 +22,6 @@ JOINT_STATE = "sensor_msgs/msg/JointState"
 CAMERA_TOPIC = "/camera/color/image_raw"
 JOINT_TOPIC = "/joint_states"
 MOST_LATE_NS = 1_000_000_000
-_STAMP_END = 12  # bytes of CDR: 4 of encapsulation, then the header's stamp
 
 
 class SensorTopics(NamedTuple):
@@ -67,11 +67,8 @@ def joints_first(messages: Iterable[BagMessage], topics: SensorTopics) -> Iterat
 
 
 def _stamp_ns(message: BagMessage) -> int:
-    """The header's stamp, read off the bytes: deserialising an image twice would cost more than labelling it."""
-    if len(message.data) < _STAMP_END:
-        return 0  # malformed; whoever deserialises it will say so
-    seconds, nanoseconds = struct.unpack_from("<iI" if message.data[1] & 1 else ">iI", message.data, 4)
-    return int(seconds) * 1_000_000_000 + int(nanoseconds)
+    """The header's stamp; 0 for a malformed message, which whoever deserialises it will count."""
+    return header_stamp_ns(message.data) or 0
 
 
 def find_topics(

@@ -58,7 +58,7 @@ class GripperRule:
         return np.array([self.majority.get(context, self.otherwise[context.closed]) for context in found], np.int64)
 
 
-Recording = tuple[FloatArray, FloatArray, Labels]
+AnnotatedJoints = tuple[FloatArray, FloatArray, Labels]
 """Joints (T, 3J), their flags (T, 3J) and annotated labels (T,) of one episode."""
 
 
@@ -69,7 +69,7 @@ def gripper_index(names: Sequence[str]) -> int:
     )
 
 
-def train(recordings: Iterable[Recording], gripper: int) -> GripperRule:
+def train(recordings: Iterable[AnnotatedJoints], gripper: int) -> GripperRule:
     """Learn thresholds and majority actions. Raises DatasetError when no tick is annotated."""
     recordings = list(recordings)
     thresholds = _learn_thresholds(recordings, gripper)
@@ -114,7 +114,7 @@ def contexts(joints: FloatArray, joints_valid: FloatArray, gripper: int, thresho
     return found
 
 
-def _learn_thresholds(recordings: Sequence[Recording], gripper: int) -> Thresholds:
+def _learn_thresholds(recordings: Sequence[AnnotatedJoints], gripper: int) -> Thresholds:
     signals = [_signals(joints, joints_valid, gripper) for joints, joints_valid, _ in recordings]
     if not signals:
         raise DatasetError("the gripper rule needs annotated episodes; none was given")
@@ -144,5 +144,5 @@ def _signals(
 
 
 def _winner(counts: Counter[int]) -> int:
-    """Return the commonest action; of equals the one with the lower id, so that order of episodes is irrelevant."""
+    """Return the commonest action; the lowest id among equals, so that the order of episodes is irrelevant."""
     return min(counts, key=lambda action: (-counts[action], action))

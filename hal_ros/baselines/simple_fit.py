@@ -1,7 +1,8 @@
-"""Gripper rule and logistic regression as the tables see them: the same clips, the same targets, the same answers.
+"""Gripper rule and logistic regression on the clips of the tables: the same inputs, targets and answers as the others.
 
 Each answers twice, as the sequence models do. The rule's second answer has also seen what followed for `lag` ticks; the
-regression's is made from two frames, the one that is asked about and the present one.
+regression's is made from two frames, the one that is asked about and the present one. `episode_fit.py` fits the same
+two on recorded episodes.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ BACK_OFF = 10.0
 """Ticks' worth of trust in the coarser table, where the finer one has seen little."""
 
 
-class Fitted(Protocol):
+class FittedBaseline(Protocol):
     """What every baseline offers after training."""
 
     @property
@@ -46,7 +47,7 @@ class Fitted(Protocol):
 # --- the rule ---------------------------------------------------------------------------------------------------------
 
 
-class Table:
+class VoteTable:
     """How often each action was right under each key."""
 
     def __init__(self, actions: int) -> None:
@@ -76,7 +77,7 @@ class FittedRule:
 
     def __init__(self, rule: GripperRule, columns: Columns, lag_ticks: int, actions: int) -> None:
         self.rule, self.columns, self.lag_ticks = rule, columns, lag_ticks
-        self.by_gripper, self.now, self.lagged = Table(actions), Table(actions), Table(actions)
+        self.by_gripper, self.now, self.lagged = VoteTable(actions), VoteTable(actions), VoteTable(actions)
 
     @property
     def parameter_count(self) -> int:
@@ -176,10 +177,12 @@ def fit_logistic(training: Supervised, actions: int, lag_ticks: int, decay: floa
     rows = [frames(clip, standard) for clip in training.clips]
     chances, weights = zip(*(weighted(training, clip, actions) for clip in training.clips), strict=True)
     pairs = [np.concatenate([row[: len(row) - lag_ticks], row[lag_ticks:]], 1) for row in rows if len(row) > lag_ticks]
-    told = [row[: len(row) - lag_ticks] for row in chances if len(row) > lag_ticks]
-    counts = [row[: len(row) - lag_ticks] for row in weights if len(row) > lag_ticks]
+    lagged_chances = [row[: len(row) - lag_ticks] for row in chances if len(row) > lag_ticks]
+    lagged_weights = [row[: len(row) - lag_ticks] for row in weights if len(row) > lag_ticks]
     now = logistic.train_soft(np.concatenate(rows), np.concatenate(chances), np.concatenate(weights), decay)
-    lagged = logistic.train_soft(np.concatenate(pairs), np.concatenate(told), np.concatenate(counts), decay)
+    lagged = logistic.train_soft(
+        np.concatenate(pairs), np.concatenate(lagged_chances), np.concatenate(lagged_weights), decay
+    )
     return FittedLogistic(now, lagged, standard, lag_ticks)
 
 
@@ -190,7 +193,7 @@ def frames(clip: Clip, standard: tuple[FloatArray, FloatArray]) -> FloatArray:
     return np.where(np.isfinite(rows), rows, np.float32(0))
 
 
-def weighted(material: Supervised, clip: Clip, actions: int) -> tuple[FloatArray, FloatArray]:
+def weighted(training: Supervised, clip: Clip, actions: int) -> tuple[FloatArray, FloatArray]:
     """Return a clip's target as probabilities (T, K), and how much each tick counts (T,)."""
-    chances, known = probabilities(material.targets[clip.name], actions)
+    chances, known = probabilities(training.targets[clip.name], actions)
     return chances, known

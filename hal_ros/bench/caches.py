@@ -14,15 +14,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from hal_ros.bench.model import UPTIME_LIMIT, Stepper, random_inputs, uptime_name, uptime_row
+from hal_ros.bench.rows import BenchRow, at_least, baseline
+from hal_ros.bench.timing import Times, in_turns, ratio
 from hal_ros.core.card import JointSpec, ModelCard
 from hal_ros.core.errors import BackendError
+from hal_ros.core.proprio import VALUES_PER_JOINT
 from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.live.system import shared_file
 from hal_ros.runtime.bundle import CACHES, STEP, load_bundle, save_card
+from hal_ros.runtime.onnx_backend import OnnxBackend
+from hal_ros.runtime.sessions import open_session
+from hal_ros.runtime.step_state import OUTPUTS
 
 if TYPE_CHECKING:
-    from hal_ros.bench.rows import Row
-    from hal_ros.bench.timing import Times
     from hal_ros.export.to_onnx import StepGraph
     from hal_ros.train.config import TrainConfig
 
@@ -34,7 +39,7 @@ RATIO_NAME = f"recomputing {TICKS} ticks in one run against a cached step"
 Recompute = Callable[[], StepOutput]
 
 
-class Model(NamedTuple):
+class UntrainedModel(NamedTuple):
     """An untrained model, and the card of a bundle without camera that would hold it."""
 
     graph: StepGraph
@@ -43,8 +48,6 @@ class Model(NamedTuple):
 
 def expected() -> list[tuple[str, str, str]]:
     """Return name, unit and target of the rows that have a target."""
-    from hal_ros.bench.model import UPTIME_LIMIT, uptime_name
-
     uptimes = [(uptime_name(_caches(caches)), "times", f"<= {UPTIME_LIMIT:g}") for caches in CACHES]
     return [(RATIO_NAME, "times", f">= {LEAST_RATIO:g}"), *uptimes]
 
@@ -54,12 +57,8 @@ def expected_at(window: int) -> list[tuple[str, str, str]]:
     return [(_step_name(caches, window), "ms", "") for caches in CACHES]
 
 
-def rows(folder: Path, rounds: int = 0) -> list[Row]:
+def rows(folder: Path, rounds: int = 0) -> list[BenchRow]:
     """Compare at the shipped window. Raises HalError without torch, and where the graphs disagree."""
-    from hal_ros.bench.model import random_inputs, uptime_row
-    from hal_ros.bench.rows import at_least, baseline
-    from hal_ros.bench.timing import ratio
-
     model = untrained(load_bundle(folder).card)
     rounds = rounds or _rounds(TICKS)
     with tempfile.TemporaryDirectory(prefix="hal-bench-") as temporary:
@@ -82,11 +81,8 @@ def rows(folder: Path, rounds: int = 0) -> list[Row]:
     ]
 
 
-def window_rows(folder: Path, window: int, rounds: int = 0) -> list[Row]:
+def window_rows(folder: Path, window: int, rounds: int = 0) -> list[BenchRow]:
     """Compare both kinds of caches at one window. Raises as `rows` does."""
-    from hal_ros.bench.rows import baseline
-    from hal_ros.bench.timing import ratio
-
     model = untrained(load_bundle(folder).card, window)
     with tempfile.TemporaryDirectory(prefix="hal-bench-") as temporary:
         backends = open_steps(model, Path(temporary))
@@ -105,7 +101,7 @@ def window_rows(folder: Path, window: int, rounds: int = 0) -> list[Row]:
     return [*steps, baseline(f"recomputing window {window}", float(np.median(times["whole"])), "ms"), *ratios]
 
 
-def untrained(card: ModelCard, window: int = 0) -> Model:
+def untrained(card: ModelCard, window: int = 0) -> UntrainedModel:
     """Return a model of the size in config/train.yaml for a card's actions; 0 leaves the look-backs there.
 
     Raises BackendError where torch or the exporter is not installed.
@@ -123,12 +119,12 @@ def untrained(card: ModelCard, window: int = 0) -> Model:
             f"untrained models need torch and onnx ({error}); expected what `make train` installs"
         ) from error
     config: TrainConfig = load_config(shared_file("config/train.yaml"))
-    grid, actions, values = grid_of(config.data), len(card.vocabulary), 3 * len(config.data.joints)
+    grid, actions, values = grid_of(config.data), len(card.vocabulary), VALUES_PER_JOINT * len(config.data.joints)
     zeros, ones = ([make(size, np.float32) for size in (values, grid[2])] for make in (np.zeros, np.ones))
     eye = new_eye(config, actions, grid, Standard(zeros[0], ones[0], zeros[1], ones[1]))
     settings = replace(config.model, lookback=lookbacks(window)) if window else config.model
     graph = StepGraph(eye, CausalHal(HalConfig(actions, values, config.eye.width, **vars(settings))))
-    return Model(graph.eval(), card_of(graph, card, config.data.joints))
+    return UntrainedModel(graph.eval(), card_of(graph, card, config.data.joints))
 
 
 def card_of(graph: StepGraph, card: ModelCard, joints: Sequence[str]) -> ModelCard:
@@ -137,10 +133,9 @@ def card_of(graph: StepGraph, card: ModelCard, joints: Sequence[str]) -> ModelCa
     return replace(card, image=None, joints=JointSpec(tuple(joints), 0.1), feature_dim=dim, window_ticks=window)
 
 
-def open_steps(model: Model, folder: Path) -> dict[str, Backend]:
+def open_steps(model: UntrainedModel, folder: Path) -> dict[str, Backend]:
     """Export the step with each kind of caches and open it in the runtime that robots use."""
     from hal_ros.export.to_onnx import StepGraph, export_step
-    from hal_ros.runtime.onnx_backend import OnnxBackend
 
     backends: dict[str, Backend] = {}
     for caches in CACHES:
@@ -152,25 +147,17 @@ def open_steps(model: Model, folder: Path) -> dict[str, Backend]:
 
 def stream(card: ModelCard, ticks: int) -> list[StepInput]:
     """Return inputs that differ from tick to tick."""
-    from hal_ros.bench.model import random_inputs
-
     return [random_inputs(card, seed) for seed in range(ticks)]
 
 
-def recomputing(model: Model, ticks: int, folder: Path, remembered: bool = False) -> Recompute:
+def recomputing(model: UntrainedModel, ticks: int, folder: Path, remembered: bool = False) -> Recompute:
     """Return the function that answers for the last tick of `stream` by one run over all of them, on one thread."""
-    import onnxruntime as ort
-
     from hal_ros.export.window import export_window, window_feeds
-    from hal_ros.runtime.streams import OUTPUTS
 
     path = folder / f"window-{ticks}-{remembered}.onnx"
     export_window(model.graph, ticks, path, remembered)
     feeds = window_feeds(model.graph, stream(model.card, ticks), remembered)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = open_session(path, optimised="window")
 
     def recompute() -> StepOutput:
         log_probs, lagged, boundary = session.run(list(OUTPUTS), feeds)
@@ -180,12 +167,9 @@ def recomputing(model: Model, ticks: int, folder: Path, remembered: bool = False
 
 
 def timed(
-    model: Model, backends: Mapping[str, Backend], recomputes: Mapping[str, Recompute], ticks: int, rounds: int
+    model: UntrainedModel, backends: Mapping[str, Backend], recomputes: Mapping[str, Recompute], ticks: int, rounds: int
 ) -> dict[str, Times]:
     """Return each one's processor times in milliseconds, in turns. Raises BackendError when their answers differ."""
-    from hal_ros.bench.model import Stepper, random_inputs
-    from hal_ros.bench.timing import in_turns
-
     answers = {name: stepped(backend, stream(model.card, ticks)) for name, backend in backends.items()}
     answers |= {name: recompute() for name, recompute in recomputes.items()}
     check_agreement(answers)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import psutil
 
-from hal_ros.bench.rows import Row, at_least, at_most, baseline, unmeasured
+from hal_ros.bench.rows import BenchRow, at_least, at_most, baseline, unmeasured
 from hal_ros.offline.recording import Recording
 
 SETTLE_S = 5.0  # of the samples' beginning is left out: models are read and warmed up
@@ -20,7 +20,7 @@ REAL_TIME_LIMIT = 0.98
 SHORT_S, FEWEST_SAMPLES = 300.0, 10
 
 
-class Sample(NamedTuple):
+class ProcessSample(NamedTuple):
     """One look at one process: monotonic time, CPU time used so far, resident memory."""
 
     time_s: float
@@ -33,17 +33,17 @@ class Sampler:
 
     def __init__(self, pids: Mapping[str, int]) -> None:
         self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}
-        self.samples: dict[str, list[Sample]] = {name: [] for name in pids}
+        self.samples: dict[str, list[ProcessSample]] = {name: [] for name in pids}
 
     def look(self, time_s: float) -> None:
         """Take one sample of each; raises psutil.Error when one has ended."""
         for name, process in self._processes.items():
             with process.oneshot():
                 cpu, memory = process.cpu_times(), process.memory_info()
-            self.samples[name].append(Sample(time_s, cpu.user + cpu.system, memory.rss / 1e6))
+            self.samples[name].append(ProcessSample(time_s, cpu.user + cpu.system, memory.rss / 1e6))
 
 
-def rows(recording: Recording, samples: Mapping[str, Sequence[Sample]], first_label_s: float) -> list[Row]:
+def rows(recording: Recording, samples: Mapping[str, Sequence[ProcessSample]], first_label_s: float) -> list[BenchRow]:
     """Return the rows of one live run whose node is called `segmenter`."""
     return [
         at_most("first label after the start", first_label_s, "s", FIRST_LABEL_LIMIT_S),
@@ -56,12 +56,12 @@ def rows(recording: Recording, samples: Mapping[str, Sequence[Sample]], first_la
     ]
 
 
-def settled(samples: Sequence[Sample]) -> list[Sample]:
+def settled(samples: Sequence[ProcessSample]) -> list[ProcessSample]:
     """Leave out the first seconds."""
     return [sample for sample in samples if sample.time_s >= samples[0].time_s + SETTLE_S]
 
 
-def latency_rows(recording: Recording) -> list[Row]:
+def latency_rows(recording: Recording) -> list[BenchRow]:
     """Return how long after its image's stamp a label reached the recorder, which is in another process."""
     late_ms = [(label.receive_ns - label.stamp_ns) * 1e-6 for label in recording.labels]
     p50, p99 = (float(np.percentile(late_ms, percent)) for percent in (50, 99))
@@ -72,7 +72,7 @@ def latency_rows(recording: Recording) -> list[Row]:
     ]
 
 
-def share_rows(recording: Recording) -> list[Row]:
+def share_rows(recording: Recording) -> list[BenchRow]:
     """Return what of that latency robot and node say is theirs; an image is stamped before it is rendered."""
     shares = (
         ("rendering in the simulated robot, newest image", "simulated_robot", "render_ms"),
@@ -83,7 +83,7 @@ def share_rows(recording: Recording) -> list[Row]:
     return [baseline(f"of this, {name}", value, "ms") for name, value in found if value is not None]
 
 
-def loss_row(recording: Recording) -> Row:
+def loss_row(recording: Recording) -> BenchRow:
     """Return how many images the robot published, from the first labelled one on, that the node did not receive.
 
     The first image after activation is always labelled, so its stamp is where the node's counter began. The robot says
@@ -101,7 +101,7 @@ def loss_row(recording: Recording) -> Row:
     return at_most(name, max(published - int(received), 0), unit, 0, f"of {published} published")
 
 
-def process_rows(name: str, samples: Sequence[Sample]) -> list[Row]:
+def process_rows(name: str, samples: Sequence[ProcessSample]) -> list[BenchRow]:
     """Return CPU use, in percent of one core, and the peak of resident memory; with limits for the segmenter."""
     cpu_name, memory_name = f"CPU of {name}", f"memory of {name}, peak"
     if len(samples) < 2:
@@ -117,7 +117,7 @@ def process_rows(name: str, samples: Sequence[Sample]) -> list[Row]:
     ]
 
 
-def slope_row(name: str, samples: Sequence[Sample]) -> Row:
+def slope_row(name: str, samples: Sequence[ProcessSample]) -> BenchRow:
     """Return by how much memory grows, as the slope of a straight line through the samples' second half."""
     row_name, unit = f"memory of {name}, growth", "MB/min"
     later = samples[len(samples) // 2 :]
@@ -133,7 +133,7 @@ def slope_row(name: str, samples: Sequence[Sample]) -> Row:
     return at_most(row_name, slope, unit, SLOPE_LIMIT_MB_PER_MINUTE, note)
 
 
-def robot_row(recording: Recording) -> Row:
+def robot_row(recording: Recording) -> BenchRow:
     """Return how fast simulated time ran against the clock of this machine."""
     factor = _value(recording, "simulated_robot", "real_time_factor")
     name, unit = "simulated robot beside the segmenter", "x real time"

@@ -8,13 +8,14 @@ import numpy as np
 
 from hal_ros.bags import messages
 from hal_ros.bags.answers import label_message
-from hal_ros.bench.rows import Row, at_most, baseline
+from hal_ros.bench.rows import BenchRow, at_most, baseline
 from hal_ros.bench.timing import in_turns, median_ms, ratio
 from hal_ros.core import decode, image
 from hal_ros.core.answers import ActionEstimate, Answer
 from hal_ros.core.card import DecoderSpec, ImageSpec, ModelCard, Priors
 from hal_ros.core.intake import Due
 from hal_ros.core.known_plan import PlanTracker
+from hal_ros.core.proprio import value_count
 from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.runtime.backend import open_backend
 from hal_ros.runtime.bundle import load_bundle
@@ -28,7 +29,7 @@ PLAN_LIMIT_MS = 0.5
 DECODER_ACTIONS, DECODER_AGES = 20, 160
 
 
-def measure(folder: Path, repeats: int = 200) -> list[Row]:
+def measure(folder: Path, repeats: int = 200) -> list[BenchRow]:
     """Return the rows of one bundle, on one thread. Raises CardError or BackendError when it can't be opened."""
     bundle = load_bundle(folder)
     backend, _ = open_backend(bundle, "onnxruntime")  # figures stay comparable, whatever else is here
@@ -38,7 +39,7 @@ def measure(folder: Path, repeats: int = 200) -> list[Row]:
     return [*rows, _decoder_row(repeats), _plan_row(bundle.card, repeats), _message_row(bundle.card, repeats)]
 
 
-def _model_rows(card: ModelCard, backend: Backend, repeats: int) -> list[Row]:
+def _model_rows(card: ModelCard, backend: Backend, repeats: int) -> list[BenchRow]:
     inputs = random_inputs(card)
     step = Stepper(backend, inputs, card.window_ticks)  # a full window: what a long run costs
     step_ms = median_ms(step, repeats)
@@ -70,7 +71,7 @@ class Stepper:
 
 def random_inputs(card: ModelCard, seed: int = 0) -> StepInput:
     """Return one tick's inputs with everything there."""
-    random, joints = np.random.default_rng(seed), 3 * len(card.joints.names) if card.joints else 0
+    random, joints = np.random.default_rng(seed), value_count(card.joints)
     feature, values = (random.normal(size=size).astype(np.float32) for size in (card.feature_dim, joints))
     return StepInput(feature, 1.0, values, np.ones(joints, np.float32))
 
@@ -80,7 +81,7 @@ def uptime_name(what: str) -> str:
     return f"step after {UPTIME_TICKS} ticks against one window, {what}"
 
 
-def uptime_row(backend: Backend, inputs: StepInput, card: ModelCard, what: str, rounds: int) -> Row:
+def uptime_row(backend: Backend, inputs: StepInput, card: ModelCard, what: str, rounds: int) -> BenchRow:
     """Return what a step costs in a stream that has run for long, as a ratio to one that has just filled its window."""
     young, old = (Stepper(backend, inputs, ticks) for ticks in (card.window_ticks, UPTIME_TICKS))
     times = in_turns({"young": young, "old": old}, rounds)
@@ -88,7 +89,7 @@ def uptime_row(backend: Backend, inputs: StepInput, card: ModelCard, what: str, 
     return at_most(uptime_name(what), ratio(times["old"], times["young"]), "times", UPTIME_LIMIT, note)
 
 
-def _image_row(spec: ImageSpec, repeats: int) -> Row:
+def _image_row(spec: ImageSpec, repeats: int) -> BenchRow:
     data = np.random.default_rng(0).integers(0, 256, LIVE_HEIGHT_PX * LIVE_WIDTH_PX * 3, dtype=np.uint8).tobytes()
 
     def convert() -> object:
@@ -98,7 +99,7 @@ def _image_row(spec: ImageSpec, repeats: int) -> Row:
     return baseline("image message to model input, median", median_ms(convert, repeats), "ms", "640x480 rgb8")
 
 
-def _decoder_row(repeats: int) -> Row:
+def _decoder_row(repeats: int) -> BenchRow:
     """The duration filter at a fixed size, whatever the bundle's decoder is: figures stay comparable."""
     actions, ages = DECODER_ACTIONS, DECODER_AGES
     order = (np.ones((actions, actions)) - np.eye(actions)) / (actions - 1)
@@ -114,7 +115,7 @@ def _decoder_row(repeats: int) -> Row:
     return at_most("duration decoder, median", step_ms, "ms", DECODER_LIMIT_MS, note)
 
 
-def _plan_row(card: ModelCard, repeats: int) -> Row:
+def _plan_row(card: ModelCard, repeats: int) -> BenchRow:
     """What following a known plan costs beside the decoder, at the bundle's own size and a plan of all its actions."""
     actions = len(card.vocabulary)
     tracker = PlanTracker(range(actions), card)
@@ -127,7 +128,7 @@ def _plan_row(card: ModelCard, repeats: int) -> Row:
     return at_most("following a known plan, median per tick", step_ms, "ms", PLAN_LIMIT_MS, note)
 
 
-def _message_row(card: ModelCard, repeats: int) -> Row:
+def _message_row(card: ModelCard, repeats: int) -> BenchRow:
     log_probs = np.full(len(card.vocabulary), -np.log(len(card.vocabulary)), np.float32)
     answer = Answer(1_000_000_000, 0, 0.5, log_probs, 1)
     estimate = ActionEstimate(7, 1_000_000_000, 1_000_000_000, 0, answer, answer)

@@ -19,17 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal_ros.bench.model import Stepper, random_inputs
-from hal_ros.bench.rows import Row, at_most, baseline
+from hal_ros.bench.rows import BenchRow, at_most, baseline
 from hal_ros.bench.timing import in_turns, ratio
 from hal_ros.core.errors import BackendError, HalError
 from hal_ros.runtime.backend import open_backend
 from hal_ros.runtime.bundle import STEP, load_bundle
+from hal_ros.runtime.sessions import TYPES, open_session
 
 NAME, LIMIT = "step in ONNX Runtime against its bare matrix products", 1.5
 EXPECTED = [(NAME, "times", f"<= {LIMIT:g}")]
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"), "1")
 MEASURE_LIMIT_S = 300.0
-TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int32)": np.int32}
 Array = NDArray[Any]
 
 
@@ -42,7 +42,7 @@ class Product(NamedTuple):
     out: Array  # (..., m, n)
 
 
-def rows(folder: Path, rounds: int = 100) -> list[Row]:
+def rows(folder: Path, rounds: int = 100) -> list[BenchRow]:
     """Measure a bundle on one thread. Raises BackendError when the process that measures fails."""
     command = [sys.executable, "-m", __name__, str(folder), str(rounds)]
     environment = {**os.environ, **ONE_THREAD}
@@ -116,7 +116,6 @@ def multiplied(chain: Sequence[Product]) -> Callable[[], None]:
 def run_exposed(path: Path, names: Sequence[str], feeds: dict[str, Array] | None = None) -> dict[str, Array]:
     """Return the values that tensors of a graph, whatever they are, have in one run (see `products`)."""
     import onnx
-    import onnxruntime as ort
 
     model = onnx.load(path)
     graph = model.graph
@@ -124,10 +123,7 @@ def run_exposed(path: Path, names: Sequence[str], feeds: dict[str, Array] | None
     outputs = {output.name for output in graph.output}
     inner = {name for name in names if name not in values and all(name != entry.name for entry in graph.input)}
     graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(inner - outputs))
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # every tensor stays
-    options.log_severity_level = 3
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = open_session(model.SerializeToString(), optimised="off")  # every tensor stays
     values |= {entry.name: _fed(entry) for entry in session.get_inputs()} | (feeds or {})
     wanted = sorted(inner)
     given = {entry.name: values[entry.name] for entry in session.get_inputs()}
@@ -137,8 +133,8 @@ def run_exposed(path: Path, names: Sequence[str], feeds: dict[str, Array] | None
 
 def _fed(entry: Any) -> Array:
     """Return an input as a long-running stream has it: all is valid, rings stand in order."""
-    dtype, shape = TYPES[entry.type], tuple(entry.shape)
-    if dtype is np.int32:
+    dtype, shape = np.dtype(TYPES[entry.type]), tuple(entry.shape)
+    if dtype == np.int32:
         return np.arange(shape[0], dtype=dtype)
     if "valid" in entry.name:
         return np.ones(shape, dtype)

@@ -21,7 +21,7 @@ FIELDS = ("name", "value", "unit", "target", "holds")
 
 
 @dataclass(frozen=True)
-class Row:
+class BenchRow:
     """One figure, or one fact about where it was measured.
 
     `target` is '' for a baseline or a fact, else '<= x' or '>= x' in the row's unit. `holds` is None where there is no
@@ -36,69 +36,69 @@ class Row:
     note: str = ""
 
 
-def at_most(name: str, value: float, unit: str, limit: float, note: str = "") -> Row:
+def at_most(name: str, value: float, unit: str, limit: float, note: str = "") -> BenchRow:
     """Return a row that holds when the value is at most the limit; NaN never holds."""
-    return Row(name, _rounded(value), unit, f"<= {limit:g}", bool(value <= limit), note)
+    return BenchRow(name, _rounded(value), unit, f"<= {limit:g}", bool(value <= limit), note)
 
 
-def at_least(name: str, value: float, unit: str, limit: float, note: str = "") -> Row:
+def at_least(name: str, value: float, unit: str, limit: float, note: str = "") -> BenchRow:
     """Return a row that holds when the value is at least the limit; NaN never holds."""
-    return Row(name, _rounded(value), unit, f">= {limit:g}", bool(value >= limit), note)
+    return BenchRow(name, _rounded(value), unit, f">= {limit:g}", bool(value >= limit), note)
 
 
-def baseline(name: str, value: float, unit: str, note: str = "") -> Row:
+def baseline(name: str, value: float, unit: str, note: str = "") -> BenchRow:
     """Return a row without a target: something to compare with, or a ratio."""
-    return Row(name, _rounded(value), unit, note=note)
+    return BenchRow(name, _rounded(value), unit, note=note)
 
 
-def unmeasured(name: str, unit: str, target: str, reason: str) -> Row:
+def unmeasured(name: str, unit: str, target: str, reason: str) -> BenchRow:
     """Return a row that says why there is no figure; raises ValueError without a reason."""
     if not reason:
         raise ValueError(f"row {name!r} has neither a value nor a reason for that")
-    return Row(name, None, unit, target, None, reason)
+    return BenchRow(name, None, unit, target, None, reason)
 
 
-def facts(load: Sequence[float]) -> list[Row]:
+def facts(load: Sequence[float]) -> list[BenchRow]:
     """Return where it was measured: machine, load before the start (over 1, 5 and 15 minutes), versions."""
     memory_gib = psutil.virtual_memory().total / 2**30
     rows = [
-        Row("machine", f"{_processor()}, {memory_gib:.0f} GiB, {platform.system()} {platform.release()}"),
-        Row("cores usable", len(os.sched_getaffinity(0))),
-        Row(
+        BenchRow("machine", f"{_processor()}, {memory_gib:.0f} GiB, {platform.system()} {platform.release()}"),
+        BenchRow("cores usable", len(os.sched_getaffinity(0))),
+        BenchRow(
             "load before the start", _rounded(load[0]), note="over 1 minute; 5 and 15: {:.2f}, {:.2f}".format(*load[1:])
         ),
-        Row("version of python", platform.python_version()),
+        BenchRow("version of python", platform.python_version()),
     ]
-    return rows + [Row(f"version of {name}", version) for name in PACKAGES if (version := _version(name))]
+    return rows + [BenchRow(f"version of {name}", version) for name in PACKAGES if (version := _version(name))]
 
 
-def merged(old: Iterable[Row], new: Iterable[Row]) -> list[Row]:
+def merged(old: Iterable[BenchRow], new: Iterable[BenchRow]) -> list[BenchRow]:
     """Return the old rows with those of the same name replaced by the new ones, and the rest of the new ones after."""
     fresh = {row.name: row for row in new}
     kept = [fresh.pop(row.name, row) for row in old]
     return kept + list(fresh.values())
 
 
-def save(rows: Iterable[Row], path: Path) -> None:
+def save(rows: Iterable[BenchRow], path: Path) -> None:
     """Write the rows as a JSON list of objects."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def load(path: Path) -> list[Row]:
+def load(path: Path) -> list[BenchRow]:
     """Read rows back; an absent file holds none. Raises DatasetError for anything but such a list."""
     if not path.exists():
         return []
     try:
-        return [Row(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+        return [BenchRow(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
     except (ValueError, TypeError) as error:
         raise DatasetError(
             f"{path}: is no list of benchmark rows ({error}); expected what `hal bench` wrote"
         ) from error
 
 
-def report(rows: Sequence[Row]) -> Text:
+def report(rows: Sequence[BenchRow]) -> Text:
     """Return what the terminal shows: one line for each row in columns, and its note beneath."""
     width = max((len(row.name) for row in rows), default=0) + 1
     text = Text()
@@ -112,7 +112,7 @@ def report(rows: Sequence[Row]) -> Text:
     return text
 
 
-def _verdict(row: Row) -> tuple[str, str]:
+def _verdict(row: BenchRow) -> tuple[str, str]:
     """Return a word and its style."""
     if row.value is None:
         return "not measured", "yellow"

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hal_ros.bench.rows import Row
+    from hal_ros.bench.rows import BenchRow
 
 NAME, LIMIT_S = "ONNX Runtime sessions ready, median", 0.5
 EXPECTED = [(NAME, "s", f"<= {LIMIT_S:g}")]
 START_LIMIT_S = 60.0
 
 
-def rows(folder: Path, starts: int = 7) -> list[Row]:
+def rows(folder: Path, starts: int = 7) -> list[BenchRow]:
     """Start so many processes, one after the other. Raises BackendError when one of them fails."""
     import numpy as np
 

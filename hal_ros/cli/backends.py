@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hal_ros.runtime.backend import BackendOptions
+    from hal_ros.offline.bundle import BundleChoice
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,11 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def backend_options(args: argparse.Namespace) -> BackendOptions:
+def bundle_choice(args: argparse.Namespace) -> BundleChoice:
     """Return what the arguments say. Raises ConfigError for a number of threads below 1."""
     from hal_ros.core.errors import ConfigError
+    from hal_ros.offline.bundle import BundleChoice
     from hal_ros.runtime.backend import BackendOptions, provider_names
 
     if args.threads < 1:
         raise ConfigError(f"--threads is {args.threads}; expected 1 or more")
-    return BackendOptions(args.threads, provider_names(args.providers), args.precision)
+    options = BackendOptions(args.threads, provider_names(args.providers), args.precision)
+    return BundleChoice(args.model, args.backend, options)

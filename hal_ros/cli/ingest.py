@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from hal_ros.core.card import ModelCard
-    from hal_ros.datasets.config import DataConfig
-    from hal_ros.train.config import TrainConfig
-    from hal_ros.train.stages import Material
+from hal_ros.core.errors import ConfigError
 
+OWN = ("out", "config", "split", "camera_topic", "joint_topic", "copy", "partial", "replace")
 USAGE = """
        hal ingest CONFIG [--splits SPLIT ...]
        hal ingest BAG ... --transcripts DIR [--out FOLDER | --config CONFIG] [--split SPLIT] [--copy]
@@ -22,13 +21,8 @@ USAGE = """
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of both forms."""
     parser.usage = USAGE.lstrip("\n ")
-    parser.add_argument(
-        "sources",
-        nargs="+",
-        type=Path,
-        metavar="CONFIG | BAG",
-        help="settings, e.g. config/train.yaml; or bags: .mcap and .db3 files, rosbag2 folders, folders of them",
-    )
+    text = "settings, e.g. config/train.yaml; or bags: .mcap and .db3 files, rosbag2 folders, folders of them"
+    parser.add_argument("sources", nargs="+", type=Path, metavar="CONFIG | BAG", help=text)
     parser.add_argument("--splits", nargs="+", help="with CONFIG: splits of its folder (default: train validation)")
     own = parser.add_argument_group("your own bags")
     own.add_argument("--transcripts", type=Path, metavar="DIR", help="folder with <bag name>.txt, one action a line")
@@ -44,16 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Ingest what is not in the cache yet."""
-    from hal_ros.core.errors import ConfigError
-
+    own = {name: getattr(args, name) for name in OWN if getattr(args, name) is not None}
     if args.transcripts is not None:
-        from hal_ros.datasets import build as own_bags
-
         if args.splits:
             raise ConfigError(f"--splits {' '.join(args.splits)}: is for settings; expected --split for bags")
-        return own_bags.ingest(args)
-    own = (args.out, args.config, args.split, args.camera_topic, args.joint_topic)
-    if any(own) or args.copy or args.partial or args.replace:
+        return _ingest_bags(args.sources, args.transcripts, own)
+    if any(own.values()):
         raise ConfigError("--transcripts is missing; expected the folder with <bag name>.txt for each bag")
     config_file, *more = args.sources
     if more or config_file.suffix not in (".yaml", ".yml"):
@@ -61,35 +51,30 @@ def run(args: argparse.Namespace) -> int:
     return _ingest_config(config_file, args.splits or ["train", "validation"])
 
 
+def _ingest_bags(sources: Sequence[Path], transcripts: Path, own: Mapping[str, Any]) -> int:
+    """Say what was done, or all problems and that nothing was."""
+    from hal_ros.datasets import build, plan, summary
+    from hal_ros.train.config import load_config
+
+    asked = plan.Request(tuple(sources), transcripts, **own)
+    if asked.config is not None or asked.config_path.exists():
+        asked = dataclasses.replace(asked, data=load_config(asked.config_path).data)
+    planned = plan.plan(asked)
+    built = planned if isinstance(planned, plan.Problems) else build.build(planned)
+    if isinstance(built, plan.Problems):
+        for line in (*built.lines, f"nothing was added to {built.out}"):
+            print(f"hal ingest: {line}", file=sys.stderr)
+        return 1
+    print(*summary.summary(built), sep="\n")
+    return 0
+
+
 def _ingest_config(config_file: Path, splits: Sequence[str]) -> int:
     from hal_ros.train.config import load_config
 
     config = load_config(config_file)
-    _, _, materials = ingest(config, splits)
-    for split, material in zip(splits, materials, strict=True):
-        ticks = sum(track.ticks for track in material.tracks)
-        print(f"{split}: {len(material.folders)} episodes, {ticks} ticks, {material.sha256[:12]}")
+    from hal_ros.train import stages  # late: a wrong setting is told without loading torch
+
+    for split, (tracks, folders, sha256) in zip(splits, stages.ingest(config, splits).materials, strict=True):
+        print(f"{split}: {len(folders)} episodes, {sum(track.ticks for track in tracks)} ticks, {sha256[:12]}")
     return 0
-
-
-def ensure_episodes(data: DataConfig, splits: Sequence[str]) -> None:
-    """Simulate the benchmark's episodes that are missing; a folder of another name is the user's own data."""
-    from hal_ros.sim.benchmark import VERSION
-
-    if Path(data.folder).name != VERSION:
-        return
-    from hal_ros.cli import sim
-
-    parser = argparse.ArgumentParser()
-    sim.add_arguments(parser)
-    jobs = min(data.processes, sim.MAX_JOBS)
-    sim.run(parser.parse_args(["--out", data.folder, "--jobs", str(jobs), "--splits", *splits]))
-
-
-def ingest(config: TrainConfig, splits: Sequence[str]) -> tuple[ModelCard, Path, list[Material]]:
-    """Return the drafted card, the encoder and each split's material."""
-    from hal_ros.train import stages
-
-    card = stages.draft_card(config)
-    encoder = stages.ensure_encoder(config.data)
-    return card, encoder, [stages.prepare(config.data, card, split, encoder) for split in splits]

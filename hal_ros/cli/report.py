@@ -3,16 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 from pathlib import Path
-
-import numpy as np
-from rich.console import Console
-from rich.table import Table
-
-from hal_ros.core.errors import BagError, ConfigError
-from hal_ros.offline.recording import read_pictures, read_recording
-from hal_ros.report.page import Summary, metric_table, render, shown_events, summarise
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,41 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the page and print the summary."""
+    from hal_ros.report.write import write_and_print
+
     folder = args.recording if args.recording.is_dir() else args.recording.parent
     write_and_print(args.recording, args.out or folder / "report.html")
     return 0
-
-
-def write_and_print(recording: Path, page: Path) -> Summary:
-    """Write the report of a recording and print its numbers.
-
-    Raises BagError when the recording can't be read or the page can't be written, ConfigError without jinja2.
-    """
-    if importlib.util.find_spec("jinja2") is None:
-        raise ConfigError("the report needs jinja2, which is not installed; expected `pip install hal_ros[report]`")
-    read = read_recording(recording)
-    summary = summarise(read)
-    pictures = read_pictures(recording, [event.stamp_ns for event in shown_events(read)])
-    try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(render(read, summary, pictures), encoding="utf-8")
-    except OSError as error:
-        raise BagError(f"{page}: can't be written ({error.strerror})") from error
-    console = Console()
-    console.print(f"{read.name}: {summary.duration_s:.1f} s, {len(read.labels)} labels, {len(read.events)} boundaries")
-    console.print(_table(summary) if summary.metrics else "no truth recorded: nothing to score against")
-    if summary.latency_ms is not None:
-        p50, p99 = np.percentile(summary.latency_ms, [50, 99])
-        console.print(f"{summary.latency_from} to label received: median {p50:.1f} ms, p99 {p99:.1f} ms")
-    console.print(f"report: {page}", soft_wrap=True)
-    return summary
-
-
-def _table(summary: Summary) -> Table:
-    table = Table(title="against the recorded truth", title_justify="left")
-    table.add_column("metric")
-    table.add_column("provisional", justify="right")
-    table.add_column("confirmed", justify="right")
-    for row in metric_table(summary):
-        table.add_row(row.name, row.provisional, row.confirmed)
-    return table

@@ -41,13 +41,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _train_on_episodes(config: TrainConfig, folder: Path | None) -> Path:
     """Simulate the benchmark if it is missing, ingest, train; returns the run's folder."""
-    from hal_ros.cli import ingest
+    from hal_ros.sim.simulate import write_missing
     from hal_ros.train import stages
     from hal_ros.train.run import train_on_episodes
 
     splits = (stages.TRAINING, stages.VALIDATION)
-    ingest.ensure_episodes(config.data, splits)
-    card, _, (training, validation) = ingest.ingest(config, splits)
+    write_missing(Path(config.data.folder), splits, config.data.processes)
+    card, _, (training, validation) = stages.ingest(config, splits)
     return train_on_episodes(config, card, training, validation, folder)
 
 
@@ -55,7 +55,7 @@ def _train_on_features(config: TrainConfig, folder: Path | None) -> None:
     """Train, and print the scores of the test clips where there are some."""
     from rich.console import Console
 
-    from hal_ros.experiments.rows import results_table
+    from hal_ros.report.table import results_table
     from hal_ros.train.on_features import TEST, train_on_features
 
     said = train_on_features(config, folder)

@@ -10,6 +10,15 @@ from hal_ros.core.arrays import FloatArray
 from hal_ros.core.card import JointSpec
 from hal_ros.core.observations import JointSample
 
+FIELDS = ("position", "velocity", "effort")
+"""What is known of a joint, in the order in which the step graph takes it: first all positions, and so on."""
+VALUES_PER_JOINT = len(FIELDS)
+
+
+def value_count(spec: JointSpec | None) -> int:
+    """Return how many joint values one tick has: 3J, 0 without joints."""
+    return 0 if spec is None else VALUES_PER_JOINT * len(spec.names)
+
 
 def select(
     stamp_ns: int,
@@ -38,7 +47,8 @@ def _pick(values: Sequence[float], picked: Sequence[int]) -> FloatArray:
 def to_input(sample: JointSample | None, joint_count: int) -> tuple[FloatArray, FloatArray]:
     """Return joints (3J,) = position | velocity | effort, and validity (3J,) in {0, 1}; what is not finite is 0, 0."""
     if sample is None:
-        return np.zeros(3 * joint_count, np.float32), np.zeros(3 * joint_count, np.float32)
-    joints = np.concatenate([sample.position, sample.velocity, sample.effort]).astype(np.float32)
+        values = VALUES_PER_JOINT * joint_count
+        return np.zeros(values, np.float32), np.zeros(values, np.float32)
+    joints = np.concatenate([getattr(sample, field) for field in FIELDS]).astype(np.float32)
     valid = np.isfinite(joints)
     return np.where(valid, joints, np.float32(0)), valid.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Labels per tick and segments: two views of the same sequence, and the way between them.
+"""Labels per tick, and the runs and segments that they are made of.
 
 Labels are (T,) integers, one action id per tick; `NO_ACTION` marks a tick without an answer or without an annotation.
 A run is a stretch of equal labels; a segment is a run that carries an action and times.
@@ -42,21 +42,6 @@ def without(sequence: Sequence[Run], background: Collection[int] = ()) -> list[R
     return [run for run in sequence if run.action != NO_ACTION and run.action not in background]
 
 
-def to_labels(sequence: Sequence[Run], ticks: int) -> Labels:
-    """Return (T,) labels; ticks that no run covers are NO_ACTION.
-
-    Raises DatasetError where a run leaves [0, ticks], is empty or overlaps its predecessor.
-    """
-    labels = np.full(ticks, NO_ACTION, np.int64)
-    previous_end = 0
-    for run in sequence:
-        if not previous_end <= run.start < run.end <= ticks:
-            raise DatasetError(f"run {tuple(run)} is out of order or out of range; expected ticks 0 to {ticks}")
-        labels[run.start : run.end] = run.action
-        previous_end = run.end
-    return labels
-
-
 def sample_segments(segments: Sequence[Segment], stamp_ns: NDArray[np.int64], vocabulary: Sequence[str]) -> Labels:
     """Return (T,) labels: the action that each stamp falls into, NO_ACTION outside every segment.
 
@@ -74,16 +59,6 @@ def sample_segments(segments: Sequence[Segment], stamp_ns: NDArray[np.int64], vo
         labels[(stamps >= segment.start_ns) & (stamps < segment.end_ns)] = ids[segment.action]
         previous_end_ns = segment.end_ns
     return labels
-
-
-def to_segments(
-    labels: Labels, stamp_ns: NDArray[np.int64], end_ns: int, vocabulary: Sequence[str]
-) -> tuple[Segment, ...]:
-    """Return the segments of stamped labels; each lasts until the next label begins, the last one until end_ns."""
-    if len(labels) != len(stamp_ns):
-        raise DatasetError(f"{len(labels)} labels but {len(stamp_ns)} stamps; expected one stamp a label")
-    limits = [*(int(stamp) for stamp in stamp_ns), int(end_ns)]
-    return tuple(Segment(vocabulary[run.action], limits[run.start], limits[run.end]) for run in without(runs(labels)))
 
 
 def transcript(labels: Labels, background: Collection[int] = ()) -> list[int]:

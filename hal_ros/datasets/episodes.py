@@ -20,16 +20,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hal_ros.bags.frames import Frame, due_frames
+from hal_ros.bags.reader import METADATA, BagNotes, read_messages, topic_types
+from hal_ros.bags.sensors import SensorTopics, find_topics
 from hal_ros.core import proprio
-from hal_ros.core.errors import DatasetError
-from hal_ros.core.intake import Due
-from hal_ros.core.segments import sample_segments
 from hal_ros.core.answers import NO_ACTION, Segment
 from hal_ros.core.arrays import ByteArray, FloatArray
 from hal_ros.core.card import ModelCard
-from hal_ros.bags.reader import METADATA, BagNotes, read_messages, topic_types
-from hal_ros.bags.frames import Frame, due_frames
-from hal_ros.bags.sensors import SensorTopics, find_topics
+from hal_ros.core.errors import DatasetError
+from hal_ros.core.intake import Due
+from hal_ros.core.segments import sample_segments
 
 FORMAT = 1
 ANNOTATION, TRANSCRIPT = "annotation.json", "transcript.txt"

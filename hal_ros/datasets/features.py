@@ -6,12 +6,15 @@ import hashlib
 import os
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hal_ros.datasets import episodes
+
+if TYPE_CHECKING:
+    from hal_ros.runtime.encode import PictureEncoder
 
 Features = NDArray[np.float16]
 """(T, D), memory-mapped."""
@@ -47,23 +50,18 @@ def load(path: Path) -> Features:
 
 
 def _encode(episode: episodes.Episode, encoder: Path) -> Features:
-    session = _session(encoder)
-    (output,) = session.get_outputs()
-    dtype = np.float32 if session.get_inputs()[0].type == "tensor(float)" else np.uint8
-    features = np.zeros((len(episode.stamp_ns), output.shape[1]), np.float16)
+    opened = _opened(encoder)
+    features = np.zeros((len(episode.stamp_ns), opened.feature_dim), np.float16)
     for tick in range(len(features)):
         if episode.held[tick]:
             features[tick] = features[tick - 1]
         elif episode.image_valid[tick]:
-            features[tick] = session.run(None, {"image": episode.images[tick][None].astype(dtype, copy=False)})[0][0]
+            features[tick] = opened.encode(episode.images[tick])
     return features
 
 
 @cache
-def _session(encoder: Path) -> Any:
-    import onnxruntime as ort  # late: reading features needs none
+def _opened(encoder: Path) -> PictureEncoder:
+    from hal_ros.runtime.encode import PictureEncoder  # late: reading features needs no ONNX Runtime
 
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    return ort.InferenceSession(str(encoder), options, providers=["CPUExecutionProvider"])
+    return PictureEncoder(encoder)

@@ -14,11 +14,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from hal_ros.core.errors import DatasetError
 from hal_ros.bags.reader import METADATA
+from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.episodes import ANNOTATION, TRANSCRIPT, read_transcript
 from hal_ros.datasets.user_bags import UserBag
 
+BENCHMARK = "tabletop-v1"
+"""The folder's name of the project's own benchmark, which is simulated and not made of anybody's bags."""
+TRAINING, VALIDATION = "train", "validation"
+"""The splits that every dataset needs."""
 UNFINISHED, REPLACED = ".unfinished-", ".replaced-"
 BESIDE = (METADATA, ANNOTATION, TRANSCRIPT)
 

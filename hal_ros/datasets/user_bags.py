@@ -1,6 +1,6 @@
 """The user's own bags and transcripts: what there is, what belongs together, and all that does not fit.
 
-Nothing here raises for what a user may have got wrong: each problem is one line in `problems`, so that a call tells
+Nothing here raises for what a user may have got wrong: each problem is one line that is returned, so that a call tells
 them all at once and does nothing while there are any.
 """
 
@@ -14,12 +14,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hal_ros.core.errors import HalError
-from hal_ros.core.card import ModelCard
-from hal_ros.bags.reader import METADATA, bag_files, read_messages, topic_types
-from hal_ros.datasets.episodes import read_actions
 from hal_ros.bags.messages import deserialise
+from hal_ros.bags.reader import METADATA, bag_files, read_messages, topic_types
 from hal_ros.bags.sensors import JOINT_STATE, SensorTopics, find_topics
+from hal_ros.core.card import ModelCard
+from hal_ros.core.errors import HalError
+from hal_ros.datasets.episodes import read_actions
 
 STORAGES = (".mcap", ".db3")
 JOINT_MESSAGES = 100
@@ -44,9 +44,10 @@ class Contents(NamedTuple):
 # --- bags -------------------------------------------------------------------------------------------------------------
 
 
-def find_user_bags(paths: Sequence[Path], problems: list[str]) -> dict[str, UserBag]:
-    """Return the bags among files and in folders, however deep, by name and in the order of their names."""
+def find_user_bags(paths: Sequence[Path]) -> tuple[dict[str, UserBag], list[str]]:
+    """Return the bags among files and in folders, however deep, by name and in the names' order; and problems."""
     bags: dict[str, UserBag] = {}
+    problems = []
     for path in paths:
         found = list(_bags_in(path))
         if not found:
@@ -63,7 +64,7 @@ def find_user_bags(paths: Sequence[Path], problems: list[str]) -> dict[str, User
             before = bags.setdefault(name, UserBag(name, bag, files))
             if before.path.resolve() != bag.resolve():
                 problems.append(f"{before.path} and {bag}: both are named {name}; expected a name for each")
-    return dict(sorted(bags.items()))
+    return dict(sorted(bags.items())), problems
 
 
 def _bags_in(path: Path, seen: set[Path] | None = None) -> Iterator[Path]:
@@ -88,8 +89,8 @@ def _is_one_recording(folder: Path) -> bool:
     return bool(stems) and all(re.fullmatch(rf"{name}_\d+", stem) for stem in stems)
 
 
-def look_into(bag: UserBag, card: ModelCard, asked: SensorTopics, problems: list[str]) -> Contents | None:
-    """Return what of the card's inputs a bag holds; None, and a problem, when it can't serve."""
+def look_into(bag: UserBag, card: ModelCard, asked: SensorTopics) -> Contents | str:
+    """Return what of the card's inputs a bag holds, or the problem because of which it can't serve."""
     try:
         topics = find_topics(topic_types(bag.path), card, asked.camera, asked.joints)
         names: dict[str, None] = {}
@@ -98,14 +99,10 @@ def look_into(bag: UserBag, card: ModelCard, asked: SensorTopics, problems: list
             for message in itertools.islice(states, JOINT_MESSAGES):
                 names.update(dict.fromkeys(_joint_names(message.data)))
     except HalError as error:
-        problems.append(_about(bag, str(error)))
-        return None
+        return _about(bag, str(error))
     wanted = card.joints.names if card.joints else ()
     if wanted and topics.joints and not set(wanted) & set(names):
-        problems.append(
-            f"{bag.path}: {topics.joints} names {_listed(names) or 'no joint'}; expected some of {_listed(wanted)}"
-        )
-        return None
+        return f"{bag.path}: {topics.joints} names {_listed(names) or 'no joint'}; expected some of {_listed(wanted)}"
     return Contents(topics, tuple(names))
 
 
@@ -124,17 +121,17 @@ def _about(bag: UserBag, text: str) -> str:
 
 
 def read_transcripts(
-    bags: Collection[str], folder: Path, known: Collection[str], partial: bool, problems: list[str]
-) -> dict[str, tuple[str, ...]]:
-    """Return the transcript <folder>/<bag name>.txt of each bag.
+    bags: Collection[str], folder: Path, known: Collection[str], partial: bool
+) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """Return the transcript <folder>/<bag name>.txt of each bag, and problems.
 
     A transcript without a bag is a problem, unless its bag is `known` from an earlier call, or `partial` is asked for.
     """
     if not folder.is_dir():
-        problems.append(f"{folder}: is no folder; expected one with <bag name>.txt for each bag")
-        return {}
+        return {}, [f"{folder}: is no folder; expected one with <bag name>.txt for each bag"]
     files = {path.stem: path for path in sorted(folder.glob("*.txt"))}
     transcripts = {}
+    problems = []
     for name in bags:
         if name not in files:
             near = _near(name, [stem for stem in files if stem not in bags], ".txt")
@@ -151,31 +148,31 @@ def read_transcripts(
         if name not in bags and name not in known:
             near = _near(name, [bag for bag in bags if bag not in files])
             problems.append(f"{files[name]}: belongs to no bag of this call{near} (--partial leaves it out)")
-    return transcripts
+    return transcripts, problems
 
 
-def check_actions(
-    transcripts: Mapping[str, tuple[str, ...]], vocabulary: Collection[str], whose: str, problems: list[str]
-) -> None:
+def check_actions(transcripts: Mapping[str, tuple[str, ...]], vocabulary: Collection[str], whose: str) -> list[str]:
     """Tell each action that is not among those of `whose`, e.g. 'data.actions', once, with the nearest one that is."""
+    problems = []
     for action, names in _used_by(transcripts).items():
         if action not in vocabulary:
             near = _near(action, vocabulary) or f"; expected one of {_listed(vocabulary)}"
             problems.append(f"{_transcripts(names)}: action {action!r} is not one of {whose}{near}")
+    return problems
 
 
-def check_spelling(transcripts: Mapping[str, tuple[str, ...]], problems: list[str]) -> None:
+def check_spelling(transcripts: Mapping[str, tuple[str, ...]]) -> list[str]:
     """Tell the actions that differ in nothing but case, blanks and punctuation: they are meant to be one."""
     spellings: dict[str, list[str]] = {}
     used_by = _used_by(transcripts)
     for action in used_by:
         spellings.setdefault(re.sub(r"[\W_]+", "", action).casefold(), []).append(action)
-    for first, *others in spellings.values():
-        problems += [
-            f"{_transcripts(used_by[other])}: action {other!r} is {first!r} in {_transcripts(used_by[first])}; "
-            "expected one spelling"
-            for other in others
-        ]
+    return [
+        f"{_transcripts(used_by[other])}: action {other!r} is {first!r} in {_transcripts(used_by[first])}; "
+        "expected one spelling"
+        for first, *others in spellings.values()
+        for other in others
+    ]
 
 
 def _used_by(transcripts: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:

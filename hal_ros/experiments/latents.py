@@ -1,21 +1,53 @@
-"""What the two latents look like: v and c over their main axes, and how much each changes from tick to tick."""
+"""A student's two latents: their files, v and c over their main axes, and how much each changes from tick to tick."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.segments import runs
-from hal_ros.metrics.answer_files import Latents
 from hal_ros.report import plots
+
+
+class Latents(NamedTuple):
+    """One clip's latents tick by tick."""
+
+    name: str
+    actions: NDArray[np.int64]  # (T,) what was true
+    visual: NDArray[np.floating[Any]]  # v, (T, V)
+    context: NDArray[np.floating[Any]]  # c, (T, C)
+
 
 MOST_DOTS = 4000
 NORM_FLOOR = 1e-6
+
+
+def save_latents(path: Path, clips: Sequence[Latents]) -> None:
+    """Write one file, latents as float16."""
+    columns: dict[str, Any] = {"names": np.array([clip.name for clip in clips], dtype=str)}
+    for index, clip in enumerate(clips):
+        columns[f"{index}/actions"] = np.asarray(clip.actions, np.int64)
+        columns[f"{index}/visual"] = np.asarray(clip.visual, np.float16)
+        columns[f"{index}/context"] = np.asarray(clip.context, np.float16)
+    with path.open("wb") as file:  # np.savez would add an ending to the name
+        np.savez(file, **columns)
+
+
+def load_latents(path: Path) -> list[Latents]:
+    """Read what save_latents wrote."""
+    with np.load(path) as file:
+        return [
+            Latents(name, file[f"{i}/actions"], file[f"{i}/visual"].astype(float), file[f"{i}/context"].astype(float))
+            for i, name in enumerate(file["names"].tolist())
+        ]
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
 
 
 def principal(values: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

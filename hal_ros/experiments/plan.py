@@ -1,4 +1,4 @@
-"""From config/tables.yaml to the graph of jobs: what is trained, from what, and whose rows it makes."""
+"""From config/tables.yaml to jobs: what is trained, from what, and which lines of the tables it makes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Any
 
 from hal_ros.core.errors import ConfigError
 from hal_ros.experiments.graph import Job
+from hal_ros.experiments.kinds import Places
 
+TABLETOP, GESTURE_PHASE = "tabletop", "gesture_phase"
+DATASETS = (TABLETOP, GESTURE_PHASE)
 NAMES = {
     "student": "student",
     "rule": "gripper rule",
@@ -66,6 +69,34 @@ class Plan:
         return job.name
 
 
+@dataclass(frozen=True)
+class Experiment:
+    """One data set's plan, where its data lie, and what its documents need to know."""
+
+    plan: Plan
+    places: Places
+    vocabulary: tuple[str, ...]
+    period_ns: int
+    aims: str = ""  # the split on which the aims are judged; "" where nothing was aimed at
+
+    @property
+    def name(self) -> str:
+        """The data set's."""
+        return self.plan.dataset
+
+
+@dataclass(frozen=True)
+class SystemVariant:
+    """A system under one supervision, and in what it differs from the declared run."""
+
+    name: str
+    supervision: str
+    system: str
+    run: Mapping[str, Any] = field(default_factory=dict)  # over the run's settings
+    training: Mapping[str, Any] = field(default_factory=dict)  # beside those of the training jobs
+    score: Mapping[str, Any] = field(default_factory=dict)  # over those of the scoring jobs
+
+
 def merged(base: Mapping[str, Any], *overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return nested settings with others put over them."""
     found: dict[str, Any] = copy.deepcopy(dict(base))
@@ -112,7 +143,7 @@ class Builder:
         """Return all jobs and lines, the main table first."""
         for supervision in self.declared["blocks"]:
             for system in self.declared["systems"]:
-                self._line(MAIN, NAMES[system], supervision, system)
+                self._line(MAIN, SystemVariant(NAMES[system], supervision, system))
             if supervision == WEAK:
                 self._references()
         self._ablations()
@@ -124,14 +155,15 @@ class Builder:
             self._teacher_line(REFERENCES, NAMES[teacher], teacher, {})
         for system in self.declared.get("offline", ()):
             for supervision in (WEAK, ANNOTATED):
-                self._line(REFERENCES, NAMES[system], supervision, system)
+                self._line(REFERENCES, SystemVariant(NAMES[system], supervision, system))
 
     def _ablations(self) -> None:
         ablations = self.declared.get("ablations", {})
         for name, override in ablations.get("student", {}).items():
-            self._line(ABLATIONS, f"student, {name}", WEAK, "student", override=override)
+            self._line(ABLATIONS, SystemVariant(f"student, {name}", WEAK, "student", run=override))
         for modalities in ablations.get("modalities", ()):
-            self._line(ABLATIONS, f"student, {modalities} only", WEAK, "student", extra={"modalities": modalities})
+            training = {"modalities": modalities}
+            self._line(ABLATIONS, SystemVariant(f"student, {modalities} only", WEAK, "student", training=training))
         for name, override in ablations.get("teacher", {}).items():
             self._teacher_line(ABLATIONS, f"HAL teacher, {name}", "hal", override)
         for name, alignment in ablations.get("alignment", {}).items():
@@ -140,35 +172,26 @@ class Builder:
     def _curve(self) -> None:
         for lag in self.declared.get("lags", ()):
             override = {"data": {"lag_ticks": lag}}
-            self._line(CURVE, f"student, lag {lag}", WEAK, "student", override=override)
+            self._line(CURVE, SystemVariant(f"student, lag {lag}", WEAK, "student", run=override))
         if thresholds := self.declared.get("commit_thresholds"):
-            self._line(
-                CURVE, "student, commit", WEAK, "student", score={"thresholds": thresholds, "decoder": "duration"}
-            )
+            score = {"thresholds": thresholds, "decoder": "duration"}
+            self._line(CURVE, SystemVariant("student, commit", WEAK, "student", score=score))
 
     # --- one line: its seeds, and each seed's folds -------------------------------------------------------------------
 
-    def _line(
-        self,
-        section: str,
-        name: str,
-        supervision: str,
-        system: str,
-        override: Mapping[str, Any] | None = None,
-        extra: Mapping[str, Any] | None = None,
-        score: Mapping[str, Any] | None = None,
-    ) -> None:
+    def _line(self, section: str, variant: SystemVariant) -> None:
         scores = []
+        lag_ticks = merged(self.run, variant.run)["data"]["lag_ticks"]
         for seed in self.declared["seeds"]:
             answers = []
             for fold in self.folds:
-                what = f"{name}, {supervision}, {_place(fold, seed)}"
-                inputs = self._material(supervision, fold, seed)
-                kind, settings = self._training(system, seed, override or {})
-                answers.append(self.plan.add(kind, f"train {what}", {**settings, **(extra or {})}, inputs))
-            lag = merged(self.run, override or {})["data"]["lag_ticks"]
-            scores.append(self._score(f"score {name}, {supervision}, seed {seed}", answers, lag, score or {}))
-        self.plan.lines.append(Line(section, name, supervision, tuple(scores)))
+                what = f"{variant.name}, {variant.supervision}, {_place(fold, seed)}"
+                inputs = self._material(variant.supervision, fold, seed)
+                kind, settings = self._training(variant, seed)
+                answers.append(self.plan.add(kind, f"train {what}", settings, inputs))
+            name = f"score {variant.name}, {variant.supervision}, seed {seed}"
+            scores.append(self._score(name, answers, lag_ticks, variant.score))
+        self.plan.lines.append(Line(section, variant.name, variant.supervision, tuple(scores)))
 
     def _teacher_line(self, section: str, name: str, teacher: str, override: Mapping[str, Any]) -> None:
         scores = []
@@ -182,14 +205,14 @@ class Builder:
         scores = []
         settings = {**alignment, "joints": self.run["data"]["joints"]}
         for seed in self.declared["seeds"]:
-            made = []
+            aligned = []
             for fold in self.folds:
                 inputs = {
                     "clips": self._clips(WEAK, fold, seed),
                     "teacher": self._teacher("hal", fold, seed, {}, NAMES["hal"]),
                 }
-                made.append(self.plan.add("realign", f"align {name}, {_place(fold, seed)}", settings, inputs))
-            scores.append(self._score(f"score {name}, seed {seed}", made, self.lag_ticks, {"splits": []}))
+                aligned.append(self.plan.add("realign", f"align {name}, {_place(fold, seed)}", settings, inputs))
+            scores.append(self._score(f"score {name}, seed {seed}", aligned, self.lag_ticks, {"splits": []}))
         self.plan.lines.append(Line(ABLATIONS, name, WEAK, tuple(scores)))
 
     def _score(self, name: str, answers: Sequence[str], lag_ticks: int, more: Mapping[str, Any]) -> str:
@@ -202,15 +225,18 @@ class Builder:
         }
         return self.plan.add("score", name, settings, {f"answers{n}": answer for n, answer in enumerate(answers)})
 
-    def _training(self, system: str, seed: int, override: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    def _training(self, variant: SystemVariant, seed: int) -> tuple[str, dict[str, Any]]:
+        """Return the kind and the settings of the job that trains it."""
+        system = variant.system
         if system == "student":
-            return "student", {"config": stage_config(merged(self.run, override), "student", seed)}
+            config = stage_config(merged(self.run, variant.run), "student", seed)
+            return "student", {"config": config, **variant.training}
         settings = {"system": system, "seed": seed, "lag_ticks": self.lag_ticks}
         if system == "rule":
             settings["joints"] = self.run["data"]["joints"]
         elif system in self.presets:
             settings["preset"] = merged(self.presets[system], self.declared.get("preset", {}))
-        return "baseline", settings
+        return "baseline", {**settings, **variant.training}
 
     # --- what systems are trained on ----------------------------------------------------------------------------------
 

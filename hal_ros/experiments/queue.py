@@ -39,6 +39,10 @@ class Outcome(NamedTuple):
     blocked: Mapping[str, tuple[str, ...]]
 
 
+NOTHING_DONE = Outcome((), {}, {})
+"""The outcome where no job was to be done."""
+
+
 def run(graph: Graph, store: Store, runner: Runner, processes: int, report: Callable[[str], None] = print) -> Outcome:
     """Do all jobs of the graph that are not done, `processes` at a time; one thread and one process each.
 

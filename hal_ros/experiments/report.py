@@ -7,26 +7,29 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hal_ros.experiments import curves, latents
-from hal_ros.experiments import markdown as tables
-from hal_ros.experiments import rows as table
+from hal_ros.experiments import aims, curves, latents, markdown
+from hal_ros.experiments.aims import Aim, Verdict
 from hal_ros.experiments.curves import Curve, Point
+from hal_ros.experiments.files import SCORES, TRAINING, latents_file, split_file
 from hal_ros.experiments.graph import Graph, Store
-from hal_ros.experiments.markdown import Entry
+from hal_ros.experiments.jobs.scoring import commit_output, load_calibrated, load_fitted, output_of
+from hal_ros.experiments.markdown import SystemScores
 from hal_ros.experiments.plan import (
     ABLATIONS,
     ANNOTATED,
     CURVE,
     DECODERS,
+    GESTURE_PHASE,
     MAIN,
     NAMES,
     REFERENCES,
     SECTIONS,
+    TABLETOP,
     WEAK,
+    Experiment,
     Line,
-    Plan,
 )
-from hal_ros.experiments.runner import SCORES, commit_output, load_calibrated, load_fitted, output_of
+from hal_ros.experiments.rows import write_rows
 from hal_ros.metrics import answer_files
 from hal_ros.metrics.decoded import ALIGNED, OFFLINE, streams, truth_of
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, Prediction
@@ -36,26 +39,27 @@ from hal_ros.report.timeline import Timeline, standalone_svg
 
 STUDENT = NAMES["student"]
 COMMANDS = {
-    "tabletop": "hal tables --dataset tabletop",
-    "gesture_phase": "HAL_ROS_DATA=<folder with gesture_phase> hal tables --dataset gesture_phase",
+    TABLETOP: "hal tables --dataset tabletop",
+    GESTURE_PHASE: "HAL_ROS_DATA=<folder with gesture_phase> hal tables --dataset gesture_phase",
 }
 FAR_BELOW = NAMES["rule"]
 """Left out of the curve, where it would squash all others; it is in the tables."""
-BENEATH = ("teacher without HAL", "HAL teacher", "causal ASFormer", "causal TCN", "GRU", "logistic")
-"""Systems whose timelines stand beneath the student's, as far as they are there; five at most."""
-MOST_BENEATH = 5
+COMPARED = ("teacher without HAL", "HAL teacher", "causal ASFormer", "causal TCN", "GRU", "logistic")
+"""Systems whose timelines stand below the student's, as far as they are there; five at most."""
+MOST_COMPARED = 5
 
 
 class Results(NamedTuple):
-    """One data set's plan, and where its jobs' results are."""
+    """An experiment, and where its jobs' results are."""
 
-    name: str
-    plan: Plan
+    experiment: Experiment
     graph: Graph
     store: Store
-    vocabulary: tuple[str, ...]
-    period_ns: int
-    aims: str  # the split on which the aims are judged; "" where nothing was aimed at
+
+    @property
+    def lines(self) -> list[Line]:
+        """All lines of the plan."""
+        return self.experiment.plan.lines
 
     def scores(self, job: str) -> dict[str, Any] | None:
         """Return what a scoring job found; None if it is not done."""
@@ -64,18 +68,18 @@ class Results(NamedTuple):
         found: dict[str, Any] = json.loads((self.store.path(self.graph, job) / SCORES).read_text())
         return found
 
-    def entries(self, *sections: str) -> list[Entry]:
+    def entries(self, *sections: str) -> list[SystemScores]:
         """Return the lines of some sections with the scores of their finished seeds."""
         return [
-            Entry(line.system, line.supervision, tuple(self.scores(job) for job in line.scores))
+            SystemScores(line.system, line.supervision, tuple(self.scores(job) for job in line.scores))
             for section in sections
-            for line in self.plan.lines
+            for line in self.lines
             if line.section == section
         ]
 
     def line(self, system: str, supervision: str) -> Line | None:
         """Return a line by what it is of."""
-        fitting = (line for line in self.plan.lines if (line.system, line.supervision) == (system, supervision))
+        fitting = (line for line in self.lines if (line.system, line.supervision) == (system, supervision))
         return next(fitting, None)
 
     @property
@@ -87,43 +91,44 @@ class Results(NamedTuple):
 
 def write(folder: Path, results: Results) -> None:
     """Write <data set>.json, <data set>.md and its pictures; print the verdicts."""
-    rows = [row for entry in results.entries(*SECTIONS) for row in tables.rows_of(entry)]
-    table.write_rows(folder / f"{results.name}.json", rows)
+    name = results.experiment.name
+    rows = [row for entry in results.entries(*SECTIONS) for row in markdown.rows_of(entry)]
+    write_rows(folder / f"{name}.json", rows)
     verdicts = _verdicts(results, rows)
     drawn = _pictures(folder, results, rows)
-    (folder / f"{results.name}.md").write_text(_document(results, verdicts, drawn), encoding="utf-8")
-    print(f"{results.name}: {len(rows)} rows in {folder / results.name}.json, tables in {results.name}.md")
-    for line in tables.verdict_lines(verdicts):
+    (folder / f"{name}.md").write_text(_document(results, verdicts, drawn), encoding="utf-8")
+    print(f"{name}: {len(rows)} rows in {folder / name}.json, tables in {name}.md")
+    for line in aims.verdict_lines(verdicts):
         print(line)
 
 
 # --- the document -----------------------------------------------------------------------------------------------------
 
 
-def _document(results: Results, verdicts: Sequence[tables.Verdict], drawn: Mapping[str, str]) -> str:
-    main = results.entries(MAIN, REFERENCES)
+def _document(results: Results, verdicts: Sequence[Verdict], drawn: Mapping[str, str]) -> str:
+    name, main = results.experiment.name, results.entries(MAIN, REFERENCES)
     parts = [
-        f"# Results on {results.name}",
-        f"Made by `{COMMANDS[results.name]}`, written again by the same with `--report`. Mean ± standard deviation over"
+        f"# Results on {name}",
+        f"Made by `{COMMANDS[name]}`, written again by the same with `--report`. Mean ± standard deviation over"
         " seeds. Scores in percent; latencies in seconds, lag counted, computing time left out; *segments*: predicted"
         " over true ones; definitions in [metrics.md](../metrics.md). All systems under one supervision learn the same"
         " targets, and have the same kind of decoder, fitted to the validation targets of that supervision.",
     ]
     for split in results.splits:
         shown = (PROVISIONAL, CONFIRMED, OFFLINE)
-        parts += [f"## (a) All systems, {split}", tables.markdown(main, split, shown)]
+        parts += [f"## (a) All systems, {split}", markdown.markdown(main, split, shown)]
     if verdicts:
-        parts += [f"## What was aimed at, {results.aims}", "\n".join(tables.verdict_lines(verdicts)) + "\n"]
+        parts += [f"## What was aimed at, {results.experiment.aims}", "\n".join(aims.verdict_lines(verdicts)) + "\n"]
     student = [entry for entry in results.entries(MAIN) if entry.system == STUDENT and entry.supervision == WEAK]
     ablations = results.entries(ABLATIONS)
     if ablations:
         parts += [f"## (b) Ablations, {results.splits[-1]}"]
-        parts += [tables.markdown([*student, *ablations], results.splits[-1], (CONFIRMED, OFFLINE))]
+        parts += [markdown.markdown([*student, *ablations], results.splits[-1], (CONFIRMED, OFFLINE))]
     parts += _alignment(results)
     kinds = (CONFIRMED, *(output_of(kind) for kind in DECODERS))
-    parts += [f"## Decoders, {results.splits[-1]}", tables.markdown(results.entries(MAIN), results.splits[-1], kinds)]
-    parts += [f"## {title}\n\n![{title}]({name})\n" for name, title in drawn.items()]
-    if missing := tables.unfinished(results.entries(*SECTIONS)):
+    parts += [f"## Decoders, {results.splits[-1]}", markdown.markdown(results.entries(MAIN), results.splits[-1], kinds)]
+    parts += [f"## {title}\n\n![{title}]({file})\n" for file, title in drawn.items()]
+    if missing := markdown.unfinished(results.entries(*SECTIONS)):
         parts += ["## Not finished", "\n".join(f"- {line}" for line in missing) + "\n"]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
@@ -131,21 +136,21 @@ def _document(results: Results, verdicts: Sequence[tables.Verdict], drawn: Mappi
 def _alignment(results: Results) -> list[str]:
     """Tell how near the teachers' targets come to the annotation that they never saw."""
     entries = results.entries(REFERENCES, ABLATIONS)
-    teachers = [entry for entry in entries if any("train" in (run or {}) for run in entry.runs)]
+    teachers = [entry for entry in entries if any(TRAINING in (run or {}) for run in entry.runs)]
     if not teachers:
         return []
-    return ["## Targets aligned from transcripts, training clips", tables.markdown(teachers, "train", (ALIGNED,))]
+    return ["## Targets aligned from transcripts, training clips", markdown.markdown(teachers, TRAINING, (ALIGNED,))]
 
 
-def _verdicts(results: Results, rows: Sequence[Row]) -> list[tables.Verdict]:
-    if not results.aims:
+def _verdicts(results: Results, rows: Sequence[Row]) -> list[Verdict]:
+    if not results.experiment.aims:
         return []
-    baselines = [
+    baselines = tuple(
         line.system
-        for line in results.plan.lines
+        for line in results.lines
         if line.section == MAIN and line.supervision == WEAK and line.system != STUDENT
-    ]
-    return tables.verdicts(rows, STUDENT, WEAK, baselines, results.aims, ANNOTATED)
+    )
+    return aims.verdicts(rows, Aim(STUDENT, WEAK, baselines, results.experiment.aims, ANNOTATED))
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------------
@@ -153,23 +158,23 @@ def _verdicts(results: Results, rows: Sequence[Row]) -> list[tables.Verdict]:
 
 def _pictures(folder: Path, results: Results, rows: Sequence[Row]) -> dict[str, str]:
     """Draw what can be drawn; returns the titles by file name."""
-    split, drawn = results.splits[-1], {}
+    experiment, split, drawn = results.experiment, results.splits[-1], {}
     if found := _curves(results, rows, split):
-        name, title = f"{results.name}-latency.svg", f"(c) Accuracy against latency, {split}, under {WEAK}"
+        name, title = f"{experiment.name}-latency.svg", f"(c) Accuracy against latency, {split}, under {WEAK}"
         curves.draw(found, title, folder / name)
         drawn[name] = title
     if timelines := _timelines(results):
-        name = f"{results.name}-timelines.svg"
-        (folder / name).write_text(standalone_svg(timelines, results.vocabulary), encoding="utf-8")
+        name = f"{experiment.name}-timelines.svg"
+        (folder / name).write_text(standalone_svg(timelines, experiment.vocabulary), encoding="utf-8")
         drawn[name] = "(d) The median and the worst episode, first seed"
     line = results.line(STUDENT, WEAK)
     if line is not None and results.store.done(results.graph, line.scores[0]):
-        clips = answer_files.load_latents(_answers(results, line)[0] / f"latents-{split}.npz")
-        name = f"{results.name}-latents.svg"
-        latents.draw_scatter(clips, results.vocabulary, folder / name)
+        clips = latents.load_latents(_answers(results, line)[0] / latents_file(split))
+        name = f"{experiment.name}-latents.svg"
+        latents.draw_scatter(clips, experiment.vocabulary, folder / name)
         drawn[name] = f"(e) Latents of the student, {split}, first seed"
-        name = f"{results.name}-changes.svg"
-        latents.draw_changes(clips[0], results.vocabulary, results.period_ns / 1e9, folder / name)
+        name = f"{experiment.name}-changes.svg"
+        latents.draw_changes(clips[0], experiment.vocabulary, experiment.period_ns / 1e9, folder / name)
         drawn[name] = "(e) How much the latents change"
     return drawn
 
@@ -184,14 +189,14 @@ def _curves(results: Results, rows: Sequence[Row], split: str) -> list[Curve]:
         return [Point(label, found[system, output]) for label, system, output in keys if (system, output) in found]
 
     lags, commits = [], []
-    for line in (line for line in results.plan.lines if line.section == CURVE):
+    for line in (line for line in results.lines if line.section == CURVE):
         thresholds = results.graph.jobs[line.scores[0]].settings.get("thresholds", ())
         commits += [(f"{threshold:g}", line.system, commit_output(threshold)) for threshold in thresholds]
         if "lag" in line.system:
             lags.append((line.system.rpartition(" ")[2], line.system, CONFIRMED))
     if not lags:
         return []
-    others = [line.system for line in results.plan.lines if (line.section, line.supervision) == (MAIN, WEAK)]
+    others = [line.system for line in results.lines if (line.section, line.supervision) == (MAIN, WEAK)]
     drawn = [Curve("student, by lag in ticks", points(lags)), Curve("student, by commit threshold", points(commits))]
     drawn += [Curve(name, points([("", name, CONFIRMED)])) for name in others if name not in (STUDENT, FAR_BELOW)]
     return [curve for curve in drawn if curve.points]
@@ -210,33 +215,33 @@ def _predictions(results: Results, line: Line, split: str) -> dict[str, Predicti
     fitted = load_fitted(results.store.path(results.graph, line.scores[0]))
     for folder, specs in zip(_answers(results, line), fitted, strict=True):
         shown = {name: spec for name, spec in specs.specs.items() if name == CONFIRMED}
-        for clip in load_calibrated(folder / f"{split}.npz", specs):
-            said = streams(clip, shown, score.settings["lag_ticks"], results.period_ns)
+        for clip in load_calibrated(folder / split_file(split), specs):
+            outputs = streams(clip, shown, score.settings["lag_ticks"], results.experiment.period_ns)
             if line.system != STUDENT:
-                said.pop(PROVISIONAL, None)
-            found[clip.name] = Prediction(f"{line.system}, {line.supervision}", line.supervision, said)
+                outputs.pop(PROVISIONAL, None)
+            found[clip.name] = Prediction(f"{line.system}, {line.supervision}", line.supervision, outputs)
     return found
 
 
 def _timelines(results: Results) -> list[Timeline]:
-    """Return the median and the worst episode of each split by the student's confirmed answers, others beneath."""
-    lines = [line for line in results.plan.lines if line.section in (MAIN, REFERENCES) and line.supervision == WEAK]
+    """Return the median and the worst episode of each split by the student's confirmed answers, with other systems'."""
+    lines = [line for line in results.lines if line.section in (MAIN, REFERENCES) and line.supervision == WEAK]
     lines = [line for line in lines if results.store.done(results.graph, line.scores[0])]
     if not lines or lines[0].system != STUDENT:
         return []
     others = {line.system: line for line in lines}
-    chosen = [lines[0], *(others[name] for name in BENEATH if name in others)][: MOST_BENEATH + 1]
-    found = []
+    chosen = [lines[0], *(others[name] for name in COMPARED if name in others)][: MOST_COMPARED + 1]
+    experiment, found = results.experiment, []
     folders = _answers(results, lines[0])
     for split in results.splits:
-        said = [_predictions(results, line, split) for line in chosen]
-        clips = [clip for folder in folders for clip in answer_files.load(folder / f"{split}.npz")]
-        truths = [truth_of(clip, results.period_ns) for clip in clips]
-        ours = [said[0][truth.episode] for truth in truths]
+        by_system = [_predictions(results, line, split) for line in chosen]
+        clips = [clip for folder in folders for clip in answer_files.load(folder / split_file(split))]
+        truths = [truth_of(clip, experiment.period_ns) for clip in clips]
+        ours = [by_system[0][truth.episode] for truth in truths]
         for title, index in zip(("median", "worst"), pictures.median_and_worst(truths, ours, CONFIRMED), strict=True):
             truth = truths[index]
             accuracy = frame_accuracy(truth, ours[index].streams[CONFIRMED])
             heading = f"{split}, {title} episode: {truth.episode} (confirmed MoF {accuracy:.1f} %)"
-            beneath = [predictions[truth.episode] for predictions in said]
-            found.append(pictures.episode_timeline(heading, truth, beneath, results.period_ns, results.vocabulary))
+            shown = [predictions[truth.episode] for predictions in by_system]
+            found.append(pictures.episode_timeline(heading, truth, shown, experiment.period_ns, experiment.vocabulary))
     return found

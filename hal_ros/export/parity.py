@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
@@ -15,13 +14,14 @@ from hal_ros.core.arrays import ByteArray
 from hal_ros.core.errors import BackendError
 from hal_ros.export.to_onnx import StepGraph, tensor_names
 from hal_ros.nn.hal import flatten_state
-from hal_ros.runtime.golden import LIMITS, WINDOWS, Limits, margin_of
-from hal_ros.runtime.onnx_backend import TYPES
-from hal_ros.runtime.streams import INPUTS, OUTPUTS, ring_order, ring_slot
+from hal_ros.runtime.encode import PictureEncoder
+from hal_ros.runtime.golden import LIMITS, WINDOWS, GateLimits, margin_of
+from hal_ros.runtime.sessions import TYPES, open_session
+from hal_ros.runtime.step_state import INPUTS, OUTPUTS, ring_order, ring_slot
 
 TOLERANCE = 1e-4
 """Of everything in fp32, where no label may differ."""
-STEP_LIMITS = {"fp32": Limits(TOLERANCE, TOLERANCE, agreement=1.0), "fp16": LIMITS["fp16"]}
+STEP_LIMITS = {"fp32": GateLimits(TOLERANCE, TOLERANCE, agreement=1.0), "fp16": LIMITS["fp16"]}
 STATE_LIMITS = {"fp32": TOLERANCE, "fp16": 5e-2}
 FEATURE_LIMITS = {"fp32": 1e-5, "fp16": 5e-2}
 """Of the encoder, in standard deviations of the feature."""
@@ -145,7 +145,7 @@ def _torch(graph: StepGraph, rows: Sequence[tuple[Array, ...]]) -> Iterator[dict
 
 def _onnx(graph: StepGraph, path: Path, rows: Sequence[tuple[Array, ...]]) -> Iterator[dict[str, Array]]:
     """Yield the same of the file in ONNX Runtime; rings are rolled out, the oldest tick first."""
-    session = _session(path)
+    session = open_session(path)
     _, outputs = tensor_names(graph.model.config, graph.caches)
     types = {entry.name: np.dtype(TYPES[entry.type]) for entry in session.get_inputs()}
     shapes = {entry.name: entry.shape for entry in session.get_inputs()}
@@ -164,20 +164,8 @@ def _onnx(graph: StepGraph, path: Path, rows: Sequence[tuple[Array, ...]]) -> It
 
 
 def _features(path: Path, images: ByteArray) -> NDArray[np.float32]:
-    session = _session(path)
-    dtype = TYPES[session.get_inputs()[0].type]
-    return np.concatenate([session.run(["feature"], {"image": image[None].astype(dtype)})[0] for image in images])
-
-
-def _session(path: Path) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's own exceptions share no public base
-        raise BackendError(f"{path}: ONNX Runtime can't open it ({str(error).splitlines()[0]})") from error
+    encoder = PictureEncoder(path)
+    return np.stack([encoder.encode(image) for image in images])
 
 
 def _distance(expected: Array, found: Array) -> float:

@@ -40,10 +40,7 @@ def export_run(folder: Path, options: ExportOptions = ExportOptions()) -> Bundle
     """
     run = stages.load_run(folder)
     graph = StepGraph(run.eye, run.model, options.caches)  # refuses at once what could not be exported in the end
-    card, trained_on = stages.draft_card(run.config), stages.ensure_encoder(run.config.data)
-    training, validation = (
-        stages.prepare(run.config.data, card, split, trained_on) for split in (stages.TRAINING, stages.VALIDATION)
-    )
+    card, trained_on, (training, validation) = stages.ingest(run.config, (stages.TRAINING, stages.VALIDATION))
     decoder = _choose(run, folder, training, validation)
     origin = stages.trained_from(run, folder, training, validation)
     size, stage = run.config.data.image_size_px, run.config.data.encoder_stage

@@ -13,7 +13,7 @@ from hal_ros.core.arrays import FloatArray
 from hal_ros.core.step import StepInput
 from hal_ros.export.to_onnx import StepGraph, to_proto
 from hal_ros.nn.hal import Inputs
-from hal_ros.runtime.streams import INPUTS, OUTPUTS
+from hal_ros.runtime.step_state import INPUTS, OUTPUTS
 
 SEEN = "seen"
 

@@ -88,13 +88,13 @@ def start_all(processes: Processes, live: Live) -> Child:
     """Start the three processes, in the order in which they are to end; return the first one, the robot."""
     compressed = False
     if live.bag is None:
-        robot = _start(processes, "simulated_robot", "simulated_robot", {})
+        robot = _start(processes, "simulated_robot", "robot.main", {})
     else:
         compressed = holds_compressed_images(live.bag)
         player = {"bag": str(live.bag), "loop": True, "wait_for_subscribers_s": SUBSCRIBERS_WAIT_S}
         robot = _start(processes, "player", "player", player)
     segmenter = {"model": str(live.model), "autostart": True, "image_transport": "compressed" if compressed else "raw"}
-    _start(processes, "segmenter", "node", segmenter)
+    _start(processes, "segmenter", "segmenter.main", segmenter)
     _start(processes, "recorder", "recorder", {"output": str(live.folder), "name": RECORDING, "model": str(live.model)})
     return robot
 

@@ -1,8 +1,8 @@
-"""What a trained system said of every clip of a split, as a file: enough to decode and score it again and again."""
+"""A trained system's answers to every clip of a split, as a file: enough to decode and score it again and again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,8 +30,6 @@ class ClipAnswers(NamedTuple):
         return not len(self.lagged_log_probs)
 
 
-ALIGNED = "aligned.npz"
-"""The file of a teacher's training clips: targets are what it made of their transcripts."""
 ARRAYS = ("truth", "targets", "transcript", "log_probs", "lagged_log_probs", "boundary")
 
 
@@ -44,7 +42,8 @@ def save(path: Path, clips: Sequence[ClipAnswers]) -> None:
             exact = field in ("truth", "targets", "transcript")
             columns[f"{index}/{field}"] = value.astype(np.int64 if exact else np.float32)
     columns["names"] = np.array([clip.name for clip in clips], dtype=str)
-    _write(path, columns)
+    with path.open("wb") as file:  # np.savez would add an ending to the name
+        np.savez(file, **columns)
 
 
 def load(path: Path) -> list[ClipAnswers]:
@@ -59,36 +58,3 @@ def load(path: Path) -> list[ClipAnswers]:
             return clips
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise DatasetError(f"{path}: can't be read as stored answers ({error})") from error
-
-
-class Latents(NamedTuple):
-    """One clip's latents tick by tick."""
-
-    name: str
-    actions: NDArray[np.int64]  # (T,) what was true
-    visual: NDArray[np.floating[Any]]  # v, (T, V)
-    context: NDArray[np.floating[Any]]  # c, (T, C)
-
-
-def save_latents(path: Path, clips: Sequence[Latents]) -> None:
-    """Write one file, latents as float16."""
-    columns: dict[str, Any] = {"names": np.array([clip.name for clip in clips], dtype=str)}
-    for index, clip in enumerate(clips):
-        columns[f"{index}/actions"] = np.asarray(clip.actions, np.int64)
-        columns[f"{index}/visual"] = np.asarray(clip.visual, np.float16)
-        columns[f"{index}/context"] = np.asarray(clip.context, np.float16)
-    _write(path, columns)
-
-
-def load_latents(path: Path) -> list[Latents]:
-    """Read what save_latents wrote."""
-    with np.load(path) as file:
-        return [
-            Latents(name, file[f"{i}/actions"], file[f"{i}/visual"].astype(float), file[f"{i}/context"].astype(float))
-            for i, name in enumerate(file["names"].tolist())
-        ]
-
-
-def _write(path: Path, columns: Mapping[str, Any]) -> None:
-    with path.open("wb") as file:  # np.savez would add an ending to the name
-        np.savez(file, **columns)

@@ -54,11 +54,11 @@ def streams(
 def _confirmed(clip: ClipAnswers, spec: DecoderSpec, lag_ticks: int, period_ns: int) -> Stream:
     ticks = len(clip.truth)
     log_probs, boundary = decode.aligned(spec, clip.lagged_log_probs, clip.boundary, lag_ticks)
-    said = decode.decode(decode.Decoder(spec), log_probs, boundary)
-    answered = len(said)
+    decoded = decode.decode(decode.Decoder(spec), log_probs, boundary)
+    answered = len(decoded)
     if not answered:  # a clip no longer than the lag
-        said, answered = clip.log_probs.argmax(1), ticks
-    labels = np.concatenate([said, np.full(ticks - answered, said[-1])])
+        decoded, answered = clip.log_probs.argmax(1), ticks
+    labels = np.concatenate([decoded, np.full(ticks - answered, decoded[-1])])
     emitted = np.minimum(np.arange(ticks), answered - 1) + lag_ticks
     probabilities: FloatArray = np.full_like(clip.log_probs, np.nan)
     probabilities[: len(log_probs)] = log_probs
@@ -66,7 +66,7 @@ def _confirmed(clip: ClipAnswers, spec: DecoderSpec, lag_ticks: int, period_ns: 
 
 
 def score_clips(
-    clips: Sequence[ClipAnswers], said: Sequence[Mapping[str, Stream]], period_ns: int
+    clips: Sequence[ClipAnswers], outputs: Sequence[Mapping[str, Stream]], period_ns: int
 ) -> dict[str, dict[str, float | None]]:
     """Return every metric of every output over the clips of a split; None where there was nothing to measure.
 
@@ -74,8 +74,8 @@ def score_clips(
     """
     truths = [truth_of(clip, period_ns) for clip in clips]
     found: dict[str, dict[str, float | None]] = {}
-    for output in said[0]:
-        metrics = score(truths, [outputs[output] for outputs in said], period_ns)
+    for output in outputs[0]:
+        metrics = score(truths, [of_clip[output] for of_clip in outputs], period_ns)
         found[output] = {
             name: float(value) if np.isfinite(value) else None
             for name, value in metrics.items()
@@ -86,5 +86,5 @@ def score_clips(
 
 def score_targets(clips: Sequence[ClipAnswers], period_ns: int) -> dict[str, dict[str, float | None]]:
     """Return every metric of the clips' targets, as what was made of their transcripts, against the annotation."""
-    said = [{ALIGNED: Stream(clip.targets, stamps(clip, period_ns), None)} for clip in clips]
-    return score_clips(clips, said, period_ns)
+    outputs = [{ALIGNED: Stream(clip.targets, stamps(clip, period_ns), None)} for clip in clips]
+    return score_clips(clips, outputs, period_ns)

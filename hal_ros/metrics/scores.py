@@ -32,6 +32,17 @@ class Truth:
 
 
 @dataclass(frozen=True)
+class RowKey:
+    """What a row speaks of."""
+
+    system: str
+    supervision: str
+    split: str
+    output: str
+    metric: str
+
+
+@dataclass(frozen=True)
 class Row:
     """One number of a result table; std is None where there is one seed."""
 
@@ -43,6 +54,11 @@ class Row:
     mean: float | None  # None: nothing to measure
     std: float | None
     seeds: int
+
+    @property
+    def key(self) -> RowKey:
+        """What the row speaks of."""
+        return RowKey(self.system, self.supervision, self.split, self.output, self.metric)
 
 
 def score(truths: Sequence[Truth], streams: Sequence[Stream], period_ns: int) -> dict[str, float]:
@@ -81,8 +97,8 @@ def rows(split: str, truths: Sequence[Truth], predictions: Sequence[Sequence[Pre
         table.setdefault((CONFIRMED, "churn"), []).append(_churn(seed))
     first = predictions[0][0]
     return [
-        row_over_seeds(first.system, first.supervision, split, *key, values)
-        for key, values in table.items()
+        row_over_seeds(RowKey(first.system, first.supervision, split, output, metric), values)
+        for (output, metric), values in table.items()
         if not all(math.isnan(value) for value in values)  # e.g. calibration of a system without probabilities
     ]
 
@@ -92,11 +108,11 @@ def frame_accuracy(truth: Truth, stream: Stream) -> float:
     return metrics.mean_over_frames([Pair(truth.labels, stream.labels)])
 
 
-def row_over_seeds(system: str, supervision: str, split: str, output: str, metric: str, values: Sequence[float]) -> Row:
+def row_over_seeds(key: RowKey, values: Sequence[float]) -> Row:
     """Return a row of a metric's values, one for each seed: their mean and standard deviation (of the sample)."""
     mean = float(np.mean(values))
     std = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Row(system, supervision, split, output, metric, mean, std, len(values))
+    return Row(key.system, key.supervision, key.split, key.output, key.metric, mean, std, len(values))
 
 
 def _boundary_scores(pairs: Sequence[Pair], period_ns: int) -> dict[str, float]:

@@ -194,8 +194,8 @@ def f1_per_video(pairs: Sequence[Pair], overlap_percent: float, background: Coll
 def segment_ratio(pairs: Sequence[Pair], background: Collection[int] = ()) -> float:
     """Return predicted segments over true segments, pooled: 1 is right, above it over-segmentation. No truth: nan."""
     counts = [(len(predicted), len(truth)) for truth, predicted in _segments(pairs, background)]
-    said, true = sum(count[0] for count in counts), sum(count[1] for count in counts)
-    return said / true if true else float("nan")
+    predicted_segments, true = sum(count[0] for count in counts), sum(count[1] for count in counts)
+    return predicted_segments / true if true else float("nan")
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------

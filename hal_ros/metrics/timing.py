@@ -117,14 +117,14 @@ def detection_delays(truth: Sequence[Run], answers: Answers, stable_ticks: int =
     stamps, emitted, actions = (np.asarray(column) for column in answers)
     if not len(stamps) == len(emitted) == len(actions):
         raise DatasetError(f"{len(stamps)} stamps, {len(emitted)} emissions, {len(actions)} actions; expected as many")
-    said = runs(actions)
+    answered_runs = runs(actions)
     delays, missed, early = [], 0, 0
     for segment in truth[1:]:
         first, end = np.searchsorted(stamps, [segment.start, segment.end])
         needed = min(stable_ticks, end - first)
         fitting = (
             run
-            for run in said
+            for run in answered_runs
             if run.action == segment.action and first < run.end and run.start < end and run.end - run.start >= needed
         )
         run = next(fitting, None) if first < end else None  # no answer inside: a run around it found nothing

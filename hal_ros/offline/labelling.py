@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import heapq
 import tempfile
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,12 +30,26 @@ from hal_ros.bags.reader import (
 )
 from hal_ros.bags.sensors import SensorTopics, find_topics
 from hal_ros.core.errors import BagError
+from hal_ros.core.reporting import Report
 from hal_ros.core.segmenter import Segmenter
+from hal_ros.datasets.episodes import USUAL_TOPICS
+from hal_ros.offline.bundle import BundleChoice, open_segmenter
 from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC, PLAN_TOPIC, VOCABULARY_TOPIC, replay
-from hal_ros.runtime.bundle import CARD, Bundle
+from hal_ros.offline.summary import summary_lines, topics_line
+from hal_ros.runtime.bundle import Bundle, bundle_metadata
 
 ANSWER_TOPICS = (LABEL_TOPIC, BOUNDARY_TOPIC, VOCABULARY_TOPIC, PLAN_TOPIC)
 UNFINISHED = ".unfinished-"
+
+
+@dataclass(frozen=True)
+class LabelJob:
+    """What to label, and where to."""
+
+    bag: Path
+    out: Path | None = None  # a new .mcap file or folder; BAG-labelled beside the bag where None
+    replace: bool = False  # leave the answers out that are in the bag already
+    topics: SensorTopics = USUAL_TOPICS
 
 
 class Labelled(NamedTuple):
@@ -41,7 +57,7 @@ class Labelled(NamedTuple):
 
     topics: SensorTopics
     answers: list[BagMessage]
-    counters: Counter[str]  # of `data.frames.due_frames`
+    counters: Counter[str]  # of `frames.due_frames`
     notes: BagNotes  # what of the bag could not be read, and so is not in the new one
     copied: int  # messages that were in the bag before
 
@@ -49,6 +65,38 @@ class Labelled(NamedTuple):
 def answer_topics(bag: Path) -> list[str]:
     """Return the topics of a bag on which it holds answers already."""
     return [topic for topic in ANSWER_TOPICS if topic in topic_types(bag)]
+
+
+def run_label(job: LabelJob, choice: BundleChoice, report: Report = print) -> None:
+    """Check, label, report.
+
+    Raises BagError where `out` is there already or no MCAP, the bag holds answers that nobody wants replaced, or
+    `label` does; and what `open_segmenter` raises.
+    """
+    bag, out = job.bag, job.out or _beside(job.bag)
+    if out.exists() or out.suffix == ".db3":
+        raise BagError(f"{out}: {'exists' if out.exists() else 'is no MCAP'}; expected a new .mcap file or folder")
+    held = answer_topics(bag)
+    if held and not job.replace:
+        raise BagError(f"{bag}: holds {', '.join(held)} already; expected none of them, or --replace")
+    bundle, segmenter = open_segmenter(choice, report)
+    started = time.perf_counter()
+    done = label(bag, out, bundle, segmenter, job.topics)
+    report(topics_line(bag, done.topics))
+    if held:
+        report(f"{bag}: {', '.join(held)} left out")
+    if str(done.notes):
+        report(f"{bag}: {done.notes}")
+    for line in summary_lines(done.answers, time.perf_counter() - started, done.counters):
+        report(line)
+    report(f"{out}: written, {done.copied} messages of the bag and the answers")
+
+
+def _beside(bag: Path) -> Path:
+    """Return where the labelled bag goes that nobody named: of a lone MCAP file one file, else a folder."""
+    bag = bag.resolve() if bag.name in ("", "..") else bag
+    suffix = ".mcap" if bag.suffix == ".mcap" and not bag.is_dir() else ""
+    return bag.with_name(f"{bag.stem if bag.is_file() else bag.name}-labelled{suffix}")
 
 
 def label(bag: Path, out: Path, bundle: Bundle, segmenter: Segmenter, asked: SensorTopics) -> Labelled:
@@ -69,12 +117,6 @@ def label(bag: Path, out: Path, bundle: Bundle, segmenter: Segmenter, asked: Sen
     return Labelled(topics, answers, counters, notes, copied)
 
 
-def bundle_record(bundle: Bundle) -> dict[str, Mapping[str, str]]:
-    """Return the metadata record that says which bundle made the answers in a bag."""
-    card = (bundle.folder / CARD).read_text(encoding="utf-8")
-    return {"bundle": {"name": bundle.card.name, "sha256": bundle.sha256, "card": card}}
-
-
 def write_vocabulary(bag: BagWriter, bundle: Bundle, receive_ns: int) -> None:
     """Write the vocabulary as the node publishes it: once, kept for those who come later."""
     bag.add_topic(VOCABULARY_TOPIC, VOCABULARY_TYPE, qos_text([qos_profile(durability=1, depth=1)]))
@@ -84,15 +126,17 @@ def write_vocabulary(bag: BagWriter, bundle: Bundle, receive_ns: int) -> None:
 
 def _write(bag: Path, out: Path, bundle: Bundle, answers: Iterable[BagMessage], notes: BagNotes) -> int:
     """Return how many messages of the bag were written."""
-    said = (RawMessage(topic, type_name, data, at_ns, None, None) for topic, type_name, at_ns, data in answers)
+    answer_messages = (
+        RawMessage(topic, type_name, data, at_ns, None, None) for topic, type_name, at_ns, data in answers
+    )
     kept = (message for message in raw_messages(bag, notes) if message.topic not in ANSWER_TOPICS)
     copied, started = 0, False
-    with BagWriter(out, {**raw_metadata(bag), **bundle_record(bundle)}) as writer:
+    with BagWriter(out, {**raw_metadata(bag), **bundle_metadata(bundle)}) as writer:
         for topic, form in raw_topics(bag).items():
             if topic not in ANSWER_TOPICS:
                 writer.copy_topic(topic, form)
         # of equal times the bag's own message comes first: an answer follows its image
-        for message in heapq.merge(kept, said, key=lambda message: message.receive_ns):
+        for message in heapq.merge(kept, answer_messages, key=lambda message: message.receive_ns):
             if not started:
                 write_vocabulary(writer, bundle, message.receive_ns)
                 started = True

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hal_ros.bags.messages import deserialise, to_ns
+from hal_ros.bags.answers import BOUNDARY_TYPE, LABEL_TYPE, VOCABULARY_TYPE
+from hal_ros.bags.messages import deserialise, header_stamp_ns, to_ns
 from hal_ros.bags.reader import BagMessage, BagNotes, read_messages, topic_types
-from hal_ros.core import image
+from hal_ros.bags.sensors import COMPRESSED, IMAGE, pixels
 from hal_ros.core.arrays import ByteArray
 from hal_ros.core.errors import BagError, ImageError
 
-LABEL = "hal_msgs/msg/ActionLabel"
-BOUNDARY = "hal_msgs/msg/BoundaryEvent"
-TRUTH = "hal_msgs/msg/ActionTruth"
-VOCABULARY = "hal_msgs/msg/Vocabulary"
-DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
-IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+TRUTH_TYPE = "hal_msgs/msg/ActionTruth"
+DIAGNOSTICS_TYPE = "diagnostic_msgs/msg/DiagnosticArray"
 
 
 class LabelAnswer(NamedTuple):
@@ -89,38 +85,59 @@ class Recording:
         return self.labels[0].stamp_ns
 
 
-def read_recording(path: Path) -> Recording:
-    """Read a recording. Raises BagError when it can't be read or holds no ActionLabel."""
-    notes, topics = BagNotes(), Counter[str]()
-    images_received_ns: dict[int, int] = {}
-    found: dict[str, list[Any]] = {LABEL: [], BOUNDARY: [], TRUTH: []}
-    statuses: dict[str, Status] = {}
+@dataclass
+class _Contents:
+    """What was found so far."""
+
+    entries: dict[str, list[Any]] = field(default_factory=lambda: {LABEL_TYPE: [], BOUNDARY_TYPE: [], TRUTH_TYPE: []})
+    statuses: dict[str, Status] = field(default_factory=dict)
+    images_received_ns: dict[int, int] = field(default_factory=dict)
     vocabulary: Any = None
+
+    def add(self, message: BagMessage) -> None:
+        """Take what a message says. Raises BagError when it is not of its type."""
+        if message.type_name in self.entries:
+            self.entries[message.type_name].append(_entry(message))
+        elif message.type_name in (IMAGE, COMPRESSED):
+            stamp_ns = header_stamp_ns(message.data)
+            if stamp_ns is None:
+                raise BagError(f"{len(message.data)} bytes can't be read as {message.type_name}")
+            self.images_received_ns.setdefault(stamp_ns, message.receive_ns)
+        elif message.type_name == DIAGNOSTICS_TYPE:
+            self.statuses |= {status.name: status for status in _statuses(message)}
+        elif message.type_name == VOCABULARY_TYPE:
+            self.vocabulary = deserialise(message.type_name, message.data)
+
+
+def read_recording(path: Path) -> Recording:
+    """Read a recording; messages that are not of their type are skipped and counted in its remark.
+
+    Raises BagError when it can't be read or holds no ActionLabel.
+    """
+    notes, topics, found = BagNotes(), Counter[str](), _Contents()
     for message in read_messages(path, notes=notes):
         topics[message.topic] += 1
-        if message.type_name in found:
-            found[message.type_name].append(_entry(message))
-        elif message.type_name in (IMAGE, COMPRESSED):
-            images_received_ns.setdefault(header_stamp_ns(message.data), message.receive_ns)
-        elif message.type_name == DIAGNOSTICS:
-            statuses |= {status.name: status for status in _statuses(message)}
-        elif message.type_name == VOCABULARY:
-            vocabulary = deserialise(message.type_name, message.data)
-    if not found[LABEL]:
-        raise BagError(f"{path}: holds no {LABEL}; expected a recording made while the segmenter ran")
+        try:
+            found.add(message)
+        except BagError:
+            notes.skipped["malformed"] += 1
+    if not found.entries[LABEL_TYPE]:
+        readable = f" ({notes})" if notes.skipped["malformed"] else ""
+        raise BagError(f"{path}: holds no {LABEL_TYPE}{readable}; expected a recording made while the segmenter ran")
+    vocabulary = found.vocabulary
     return Recording(
         name="/".join(path.resolve().with_suffix("").parts[-2:]),
-        labels=tuple(found[LABEL]),
-        events=tuple(found[BOUNDARY]),
-        truth=tuple(found[TRUTH]),
-        vocabulary=tuple(vocabulary.labels) if vocabulary else _seen_actions(found),
+        labels=tuple(found.entries[LABEL_TYPE]),
+        events=tuple(found.entries[BOUNDARY_TYPE]),
+        truth=tuple(found.entries[TRUTH_TYPE]),
+        vocabulary=tuple(vocabulary.labels) if vocabulary else _seen_actions(found.entries),
         bundle=vocabulary.bundle if vocabulary else "",
         bundle_hash=vocabulary.bundle_hash if vocabulary else "",
         rate_hz=float(vocabulary.rate_hz) if vocabulary else 0.0,
         lag_ticks=int(vocabulary.lag_ticks) if vocabulary else 0,
-        statuses=tuple(statuses.values()),
+        statuses=tuple(found.statuses.values()),
         topics=dict(sorted(topics.items())),
-        images_received_ns=images_received_ns,
+        images_received_ns=found.images_received_ns,
         remark=str(notes),
     )
 
@@ -135,29 +152,22 @@ def read_pictures(path: Path, stamps_ns: Iterable[int]) -> dict[int, ByteArray]:
     pictures: dict[int, ByteArray] = {}
     for message in read_messages(path, cameras) if wanted and cameras else ():
         stamp_ns = header_stamp_ns(message.data)
-        if stamp_ns in wanted and stamp_ns not in pictures:
+        if stamp_ns is not None and stamp_ns in wanted and stamp_ns not in pictures:
             try:
-                pictures[stamp_ns] = _pixels(message)
-            except ImageError:
+                pictures[stamp_ns] = pixels(deserialise(message.type_name, message.data), message.type_name)
+            except (BagError, ImageError):
                 continue  # the boundary is shown without its picture
             if len(pictures) == len(wanted):
                 break
     return pictures
 
 
-def header_stamp_ns(data: bytes) -> int:
-    """Return the stamp of a message that begins with a header, without reading the rest of its CDR bytes."""
-    order = "<" if data[1] & 1 else ">"
-    sec, nanosec = struct.unpack_from(f"{order}iI", data, 4)
-    return int(sec) * 1_000_000_000 + int(nanosec)
-
-
 def _entry(message: BagMessage) -> LabelAnswer | Event | TruthMark:
     content = deserialise(message.type_name, message.data)
     stamp_ns = to_ns(content.header.stamp)
-    if message.type_name == TRUTH:
+    if message.type_name == TRUTH_TYPE:
         return TruthMark(stamp_ns, content.label)
-    if message.type_name == BOUNDARY:
+    if message.type_name == BOUNDARY_TYPE:
         return Event(
             stamp_ns,
             message.receive_ns,
@@ -192,13 +202,5 @@ def _statuses(message: BagMessage) -> list[Status]:
 
 def _seen_actions(found: Mapping[str, list[Any]]) -> tuple[str, ...]:
     """Return the actions that occur, sorted: a recording that began after the latched vocabulary may lack it."""
-    seen = {entry.action for entry in [*found[LABEL], *found[TRUTH]]}
+    seen = {entry.action for entry in [*found[LABEL_TYPE], *found[TRUTH_TYPE]]}
     return tuple(sorted(seen - {""}))
-
-
-def _pixels(message: BagMessage) -> ByteArray:
-    content = deserialise(message.type_name, message.data)
-    if message.type_name == COMPRESSED:
-        return image.compressed_to_rgb(content.data)
-    bigendian = bool(content.is_bigendian)
-    return image.to_rgb(content.encoding, content.height, content.width, content.step, bigendian, content.data)

@@ -200,6 +200,11 @@ class Comparison(NamedTuple):
         """Whether the replay begins with all that was recorded; the recorder may have ended before the node did."""
         return self.first_difference_ns is None
 
+    def __str__(self) -> str:
+        """Return one line."""
+        where = "" if self.holds else f"; the first that differs is stamped {self.first_difference_ns} ns"
+        return f"{self.topic}: {self.equal} of {self.recorded} recorded messages equal byte for byte{where}"
+
 
 def compare(recorded: Sequence[BagMessage], replayed: Sequence[BagMessage], topic: str) -> Comparison:
     """Compare the messages of one topic, in order."""

@@ -136,21 +136,21 @@ def _confirmed(
     A tick whose confirmation fell into a held tick, or that waited at the end, has the action in force; a closing event
     ends it.
     """
-    said = {
+    changed_at = {
         answer.confirmed_ns: (ids.get(answer.confirmed_action, NO_ACTION), int(time))
         for answer, time in zip(recording.labels, emitted, strict=True)
         if answer.confirmed_ns is not None
     }
     changes = [(event.detected_ns, NO_ACTION) for event in recording.events if not event.to_action]
-    changes += [(stamp, action) for stamp, (action, _) in said.items()]
+    changes += [(stamp, action) for stamp, (action, _) in changed_at.items()]
     changes.sort(key=lambda change: change[0])  # stable: an answer at the very stamp of a reset is the new stream's
     times = np.array([stamp for stamp, _ in changes], np.int64)
     labels, when = np.full(len(stamps), NO_ACTION), emitted.copy()
     for tick, place in enumerate(np.searchsorted(times, stamps, side="right") - 1):
         if place >= 0:
             labels[tick] = changes[place][1]
-        if int(stamps[tick]) in said:
-            when[tick] = said[int(stamps[tick])][1]
+        if int(stamps[tick]) in changed_at:
+            when[tick] = changed_at[int(stamps[tick])][1]
     return Stream(labels, when, None)
 
 

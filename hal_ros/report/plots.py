@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
-from hal_ros.report.timeline import HUES
+from hal_ros.core.palette import HUES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,8 +1,7 @@
 """Timelines of actions as SVG: one track for each sequence, one colour for each action, readable on light and dark.
 
-Eight hues that stay apart under the common colour-vision deficiencies (Okabe and Ito 2008, grey for black) carry the
-first eight actions; the next eight carry the same hues with stripes. Wide segments name their action; every segment
-names it in its tooltip.
+The palette's eight hues carry the first eight actions; the next eight carry the same hues with stripes. Wide segments
+name their action; every segment names it in its tooltip.
 """
 
 from __future__ import annotations
@@ -11,8 +10,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
-HUES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999")
-DARK_HUES = frozenset({"#0072b2", "#009e73", "#d55e00"})  # these carry white letters, the others black ones
+from hal_ros.core.palette import DARK, HUES
 
 TRACK_HEIGHT_PX, TRACK_GAP_PX, AXIS_HEIGHT_PX, LINE_GAP_PX, TITLE_HEIGHT_PX = 24, 5, 22, 14, 30
 LETTER_WIDTH_PX = 6.4
@@ -151,7 +149,7 @@ def _bar(bar: Bar, colours: dict[str, str], axis: _Axis, y: float) -> str:
 
 
 def _bar_text(text: str, fill: str, x: float, y: float) -> str:
-    letter = "#ffffff" if fill in DARK_HUES else "#000000"
+    letter = "#ffffff" if fill in DARK else "#000000"
     plate = ""
     if fill.startswith("url"):  # letters on stripes need calm ground
         size = f'width="{len(text) * LETTER_WIDTH_PX + 6:.1f}" height="16" rx="3"'

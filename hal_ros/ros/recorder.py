@@ -21,13 +21,13 @@ from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rclpy.type_support import check_for_type_support
 
-from hal_ros.bags.growing import Recorded, Recording, Topic
+from hal_ros.bags.background_writer import BackgroundWriter, Recorded, Topic
 from hal_ros.bags.messages import schema_text
 from hal_ros.bags.reader import qos_profile, qos_text
 from hal_ros.core.errors import BagError
 from hal_ros.ros.params import declare, parameter, read
 from hal_ros.ros.process import can_run, run
-from hal_ros.runtime.bundle import CARD, load_bundle
+from hal_ros.runtime.bundle import bundle_metadata, load_bundle
 
 DISCOVERY_PERIOD_S = 0.1
 DEPTHS = {"sensor_msgs/msg/Image": 30, "sensor_msgs/msg/PointCloud2": 30}
@@ -87,7 +87,9 @@ class Recorder(Node):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         name = self.parameters.name or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
         folder = Path(self.parameters.output).expanduser() / name
-        self.recording = Recording(folder, bundle_metadata(self.parameters.model), self.parameters.queue_mib << 20)
+        model = self.parameters.model
+        metadata = bundle_metadata(load_bundle(Path(model).expanduser())) if model else {}
+        self.recording = BackgroundWriter(folder, metadata, self.parameters.queue_mib << 20)
 
     def start(self) -> None:
         """Look for publishers and report, from now on."""
@@ -181,15 +183,6 @@ class Recorder(Node):
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
-
-
-def bundle_metadata(model: str) -> dict[str, dict[str, str]]:
-    """Return the MCAP metadata that names a bundle, with its card's text. Raises CardError for a damaged bundle."""
-    if not model:
-        return {}
-    bundle = load_bundle(Path(model).expanduser())
-    card = (bundle.folder / CARD).read_text(encoding="utf-8")
-    return {"bundle": {"name": bundle.card.name, "sha256": bundle.sha256, "card": card}}
 
 
 def message_class(type_name: str) -> Any:

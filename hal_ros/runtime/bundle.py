@@ -116,6 +116,12 @@ def load_bundle(folder: Path) -> Bundle:
     return Bundle(card, folder, hashlib.sha256(raw).hexdigest())
 
 
+def bundle_metadata(bundle: Bundle) -> dict[str, dict[str, str]]:
+    """Return the metadata record of a bag that says which bundle the answers in it are from, with its card's text."""
+    card = (bundle.folder / CARD).read_text(encoding="utf-8")
+    return {"bundle": {"name": bundle.card.name, "sha256": bundle.sha256, "card": card}}
+
+
 def _verify(path: Path, expected: str) -> None:
     try:
         actual = file_sha256(path)

@@ -28,7 +28,7 @@ WINDOWS = 2.5  # so that everything that attention saw has left the caches at le
 
 
 @dataclass(frozen=True)
-class Limits:
+class GateLimits:
     """How far an engine may be from ONNX Runtime in fp32. Two engines built alike differ, so each must keep to them."""
 
     log_probs: float  # largest difference of a log-probability
@@ -38,7 +38,7 @@ class Limits:
     tie: float = 0.01  # closer than this, either may be named: golden ticks recur, and one tie would count each time
 
 
-LIMITS = {"fp32": Limits(log_probs=2e-3), "fp16": Limits(log_probs=5e-2)}
+LIMITS = {"fp32": GateLimits(log_probs=2e-3), "fp16": GateLimits(log_probs=5e-2)}
 
 
 class GoldenTick(NamedTuple):
@@ -52,7 +52,7 @@ class GoldenTick(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateVerdict:
     """What a gate found: the largest differences over a stream, and why the back end is refused; "" when it is not."""
 
     ticks: int
@@ -124,7 +124,9 @@ def golden_fault(bundle: Bundle, backend: Backend) -> str:
     return ""
 
 
-def gate(bundle: Bundle, backend: Backend, reference: Backend, limits: Limits, windows: float = WINDOWS) -> Verdict:
+def gate(
+    bundle: Bundle, backend: Backend, reference: Backend, limits: GateLimits, windows: float = WINDOWS
+) -> GateVerdict:
     """Stream golden inputs, over and over, through a back end and the reference, and judge the differences.
 
     The stream is longer than `windows` windows; then a second one must give the bits of the first.
@@ -133,28 +135,30 @@ def gate(bundle: Bundle, backend: Backend, reference: Backend, limits: Limits, w
     golden = read_golden(bundle)
     count = max(len(golden), math.ceil(windows * bundle.card.window_ticks))
     ticks = list(islice(cycle(golden), count))
-    said = stream(backend, ticks)
+    outputs = stream(backend, ticks)
     expected = stream(_Remembering(reference), ticks)
     again = stream(backend, golden)
-    repeats = all(_same(a, b) for a, b in zip(said[: len(again)], again, strict=True))
-    return _judge(said, expected, repeats, limits)
+    repeats = all(_same(a, b) for a, b in zip(outputs[: len(again)], again, strict=True))
+    return _judge(outputs, expected, repeats, limits)
 
 
-def _judge(said: Sequence[StepOutput], expected: Sequence[StepOutput], repeats: bool, limits: Limits) -> Verdict:
+def _judge(
+    outputs: Sequence[StepOutput], expected: Sequence[StepOutput], repeats: bool, limits: GateLimits
+) -> GateVerdict:
     log_prob_error = boundary_error = widest = 0.0
     agreed = 0
-    for found, right in zip(said, expected, strict=True):
+    for found, right in zip(outputs, expected, strict=True):
         boundary_error = max(boundary_error, _distance(np.float32(found.boundary), np.float32(right.boundary)))
         heads = list(zip(found[:2], right[:2], strict=True))
         log_prob_error = max(log_prob_error, *(_distance(a, b) for a, b in heads))
         margins = [margin_of(b) for a, b in heads if a.argmax() != b.argmax()]
         agreed += max(margins, default=0.0) <= limits.tie
         widest = max(widest, *margins, 0.0)
-    verdict = Verdict(len(said), log_prob_error, boundary_error, agreed / len(said), widest, repeats, "")
+    verdict = GateVerdict(len(outputs), log_prob_error, boundary_error, agreed / len(outputs), widest, repeats, "")
     return dataclasses.replace(verdict, fault="; ".join(_faults(verdict, limits)))
 
 
-def _faults(found: Verdict, limits: Limits) -> Iterator[str]:
+def _faults(found: GateVerdict, limits: GateLimits) -> Iterator[str]:
     # Each condition is written so that what is not a number fails it.
     if not found.log_prob_error <= limits.log_probs:
         yield f"log-probabilities differ by {found.log_prob_error:.2g}, expected <= {limits.log_probs:g}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,44 +11,15 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from hal_ros.core.arrays import ByteArray, FloatArray
+from hal_ros.core.arrays import FloatArray
 from hal_ros.core.card import ModelCard
-from hal_ros.core.errors import BackendError, ConfigError
+from hal_ros.core.errors import BackendError
+from hal_ros.core.proprio import value_count
 from hal_ros.core.step import StepInput, StepOutput
-from hal_ros.runtime.bundle import ENCODER, STEP, Bundle
-from hal_ros.runtime.streams import INPUTS, OUTPUTS, Layout, Shape, Turn, layout, ring_order, ring_slot
-
-CPU = "CPUExecutionProvider"
-TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int32)": "int32", "tensor(uint8)": "uint8"}
-ASSIGNMENT = "session.record_ep_graph_assignment_info"  # newer versions tell who runs which node; older ones ignore it
-
-
-class OnnxEncoder:
-    """Runs encoder.onnx; for a bundle without camera, the feature is zeros."""
-
-    def __init__(self, bundle: Bundle, threads: int = 1, providers: Sequence[str] = ()) -> None:
-        """Open the session; raises as OnnxBackend does."""
-        spec = bundle.card.image
-        self.session = _open(bundle.path(ENCODER), threads, _checked(providers)) if spec else None
-        self._feature_dim = bundle.card.feature_dim
-        self._dtype = np.dtype(spec.dtype if spec else "uint8")
-        if self.session is None or spec is None:
-            return
-        image, shape = self.session.get_inputs()[0], [1, spec.size_px, spec.size_px, 3]
-        if image.shape != shape:
-            raise BackendError(f"{bundle.path(ENCODER)}: image is {image.shape}; the card says {shape}")
-        if TYPES.get(image.type) != spec.dtype:
-            raise BackendError(f"{bundle.path(ENCODER)}: image is {image.type}; the card says {spec.dtype}")
-
-    def encode(self, image: ByteArray) -> FloatArray:
-        """Return the feature (D,) of one picture (S, S, 3) uint8. Raises BackendError when the session fails."""
-        if self.session is None:
-            return np.zeros(self._feature_dim, np.float32)
-        try:
-            (feature,) = self.session.run(["feature"], {"image": image[None].astype(self._dtype, copy=False)})
-        except Exception as error:
-            raise _failed("the encoder", error) from error
-        return np.asarray(feature[0], np.float32)
+from hal_ros.runtime.bundle import STEP, Bundle
+from hal_ros.runtime.encode import BundleEncoder
+from hal_ros.runtime.sessions import CPU, TYPES, first_line, open_session
+from hal_ros.runtime.step_state import INPUTS, OUTPUTS, Shape, StateLayout, Turn, layout, ring_order, ring_slot
 
 
 class OnnxBackend:
@@ -63,16 +33,16 @@ class OnnxBackend:
         Raises ConfigError for a provider that ONNX Runtime does not know, BackendError for one that it lacks here or
         does not get to work, and BackendError naming the file that it refuses.
         """
-        self._encoder = OnnxEncoder(bundle, threads, providers)
+        self._encoder = BundleEncoder(bundle, threads, providers)
         self.encode = self._encoder.encode
-        self._step = _open(bundle.path(STEP), threads, _checked(providers))
+        self._step = open_session(bundle.path(STEP), threads, providers)
         inputs, outputs = _shapes(self._step.get_inputs()), _shapes(self._step.get_outputs())
         self._check(bundle.card, bundle.path(STEP), inputs | outputs)
         self._layout = layout(inputs, outputs, bundle.card.caches, str(bundle.path(STEP)))
 
     def _check(self, card: ModelCard, path: Path, shapes: dict[str, Shape]) -> None:
         """Refuse graphs of other shapes than the card's: golden.npz brings its own, so it would not notice."""
-        joints = 3 * len(card.joints.names) if card.joints else 0
+        joints = value_count(card.joints)
         expected = {"feature": (1, card.feature_dim), "joints": (1, joints), "log_probs": (1, len(card.vocabulary))}
         for name, shape in expected.items():
             actual = list(shapes[name]) if name in shapes else None
@@ -90,28 +60,28 @@ class OnnxBackend:
         sessions = [session for session in (self._encoder.session, self._step) if session is not None]
         return {"onnxruntime": ort.__version__, "providers": _who_runs(sessions)}
 
-    def initial_state(self) -> Turn[Stream]:
+    def initial_state(self) -> Turn[StreamBuffers]:
         """Return all zeros: the validity of what is cached is itself part of the state."""
-        return Turn(self, Stream(self._step, self._layout))
+        return Turn(self, StreamBuffers(self._step, self._layout))
 
-    def step(self, inputs: StepInput, state: Turn[Stream]) -> tuple[StepOutput, Turn[Stream]]:
+    def step(self, inputs: StepInput, state: Turn[StreamBuffers]) -> tuple[StepOutput, Turn[StreamBuffers]]:
         """Advance the stream by one tick, which uses `state` up. Raises BackendError for one that is used up."""
         stream = state.take(self)
         try:
             output = stream.step(inputs, state.tick)
         except Exception as error:
-            raise _failed("the step graph", error) from error
+            raise BackendError(f"onnxruntime: the step graph failed: {first_line(error)}") from error
         return output, state.following(stream)
 
 
-class Stream:
+class StreamBuffers:
     """The buffers of one stream. Carried states alternate between two sets, rings are overwritten slot by slot.
 
     On the CPU both directions are bound to the session once. Elsewhere a bound input is copied to the device when it
     is bound, not when it is run, so that what is written later would never arrive: there, each run takes the arrays.
     """
 
-    def __init__(self, session: ort.InferenceSession, states: Layout) -> None:
+    def __init__(self, session: ort.InferenceSession, states: StateLayout) -> None:
         """Allocate zeros for all inputs, states and outputs, each of the type that the graph has."""
         self._session, self._layout = session, states
         entries = {entry.name: entry for entry in (*session.get_inputs(), *session.get_outputs())}
@@ -164,49 +134,6 @@ class Stream:
         return binding
 
 
-def _checked(providers: Sequence[str]) -> list[str]:
-    """Return the providers to open with, the CPU's last, as ONNX Runtime itself would add it."""
-    known, available = ort.get_all_providers(), ort.get_available_providers()
-    for name in providers:
-        if name not in known:
-            lower = {one.lower(): one for one in known}  # cuda… is nearer to CUDA… than to CPU…
-            near = difflib.get_close_matches(name.lower(), lower, 1)
-            hint = f"did you mean {lower[near[0]]}?" if near else f"expected some of {', '.join(available)}"
-            raise ConfigError(f"provider {name!r} is unknown to ONNX Runtime {ort.__version__}; {hint}")
-        if name not in available:
-            raise BackendError(
-                f"provider {name} is not in this build of ONNX Runtime {ort.__version__}; it has {', '.join(available)}"
-            )
-    return [*(name for name in providers if name != CPU), CPU]
-
-
-def _open(path: Path, threads: int, providers: list[str]) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors; warnings about constant folding are of no use on a robot
-    # Spinning threads steal the cores that the camera driver and the controller need.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    skipped: list[str] = []
-    if providers == [CPU]:
-        skipped = ["MatMulAddFusion"]  # wraps each product of one tick into two reshapes: a tenth slower (docs/cpu.md)
-    else:
-        options.add_session_config_entry(ASSIGNMENT, "1")
-    try:
-        session = ort.InferenceSession(
-            str(path), options, providers=providers, enable_fallback=0, disabled_optimizers=skipped
-        )
-    except Exception as error:  # ONNX Runtime's own exceptions share no public base
-        raise BackendError(f"{path}: ONNX Runtime can't open it ({_first_line(error)})") from error
-    session.disable_fallback()  # else a provider that fails later is replaced by the CPU, with a print at most
-    if absent := [name for name in providers if name not in session.get_providers()]:
-        raise BackendError(
-            f"{path}: ONNX Runtime could not start {', '.join(absent)}, mostly for want of a library, and would run on "
-            f"{', '.join(session.get_providers())}"
-        )
-    return session
-
-
 def _who_runs(sessions: Sequence[ort.InferenceSession]) -> str:
     registered = sessions[0].get_providers()
     if registered == [CPU]:
@@ -222,11 +149,3 @@ def _who_runs(sessions: Sequence[ort.InferenceSession]) -> str:
 
 def _shapes(entries: Sequence[Any]) -> dict[str, Shape]:
     return {entry.name: tuple(entry.shape) for entry in entries}
-
-
-def _failed(what: str, error: Exception) -> BackendError:
-    return BackendError(f"onnxruntime: {what} failed: {_first_line(error)}")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

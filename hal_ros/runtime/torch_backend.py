@@ -17,12 +17,13 @@ from torch import nn
 
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BackendError, CardError
+from hal_ros.core.proprio import VALUES_PER_JOINT, value_count
 from hal_ros.core.step import StepInput, StepOutput
 from hal_ros.nn.eye import Eye, EyeConfig
 from hal_ros.nn.hal import CausalHal, HalConfig, Inputs, State
 from hal_ros.runtime.bundle import WEIGHTS, Bundle
-from hal_ros.runtime.onnx_backend import OnnxEncoder
-from hal_ros.runtime.streams import Turn
+from hal_ros.runtime.encode import BundleEncoder
+from hal_ros.runtime.step_state import Turn
 
 FORMAT = 1
 
@@ -38,7 +39,7 @@ class TorchBackend:
         Raises CardError for a bundle without weights or with damaged ones, BackendError for those of another model.
         """
         torch.set_num_threads(threads)
-        self.encode = OnnxEncoder(bundle, threads).encode
+        self.encode = BundleEncoder(bundle, threads).encode
         path = bundle.path(WEIGHTS)
         about, tensors = _read(path)
         try:
@@ -89,10 +90,10 @@ def _restored(module: Any, part: str, tensors: dict[str, torch.Tensor]) -> Any:
 
 
 def _check(card: ModelCard, eye: EyeConfig, model: HalConfig, path: Path) -> None:
-    joints = 3 * len(card.joints.names) if card.joints else 0
+    joints = value_count(card.joints)
     for name, actual, expected in (
         ("feature_dim", eye.feature_dim, card.feature_dim),
-        ("joint values of the eye", 3 * eye.joints, joints),
+        ("joint values of the eye", VALUES_PER_JOINT * eye.joints, joints),
         ("joint values", model.joint_values, joints),
         ("actions", model.actions, len(card.vocabulary)),
         ("window_ticks", model.window_ticks, card.window_ticks),

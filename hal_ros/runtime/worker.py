@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-class _Call:
+class _WorkerCall:
     """One request, and what became of it."""
 
     def __init__(self, request: Callable[[], None]) -> None:
@@ -48,7 +48,7 @@ class Worker(Generic[Item]):
         self._given = handle, on_error, at_end
         self._changed = threading.Condition()
         self._slot: deque[Item] = deque(maxlen=1)
-        self._calls: deque[_Call] = deque()
+        self._calls: deque[_WorkerCall] = deque()
         self._stopping = False
         self._thread: threading.Thread | None = None
 
@@ -84,7 +84,7 @@ class Worker(Generic[Item]):
 
         False, too, when it raises: that ends the thread like an exception of `handle`.
         """
-        call = _Call(request)
+        call = _WorkerCall(request)
         with self._changed:
             if self._stopping or not self.alive:
                 return False

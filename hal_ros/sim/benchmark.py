@@ -1,6 +1,7 @@
 """The tabletop benchmark: its actions, its recipes and the fixed list of episodes. Imports no simulator.
 
-The lists are part of the benchmark's definition: whoever changes them, the scene or the controller changes VERSION.
+The lists are part of the benchmark's definition: whoever changes them, the scene or the controller changes VERSION,
+which datasets know as a folder's name.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from hal_ros.core.errors import ConfigError
+from hal_ros.datasets.folder import BENCHMARK
 
-VERSION = "tabletop-v1"
+VERSION = BENCHMARK
 
 ACTIONS: tuple[str, ...] = (
     "idle",  # the arm stands still, nothing held

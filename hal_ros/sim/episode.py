@@ -11,8 +11,8 @@ from hal_ros.sim.arm import Vector
 from hal_ros.sim.benchmark import RECIPES, EpisodeSpec
 from hal_ros.sim.checks import Claim, Monitor
 from hal_ros.sim.controller import Controller
+from hal_ros.sim.random_streams import stream
 from hal_ros.sim.sensors import Encoders
-from hal_ros.sim.streams import stream
 from hal_ros.sim.tasks import Tasks
 from hal_ros.sim.world import layout, look, scene
 from hal_ros.sim.world.physics import Physics

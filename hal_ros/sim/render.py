@@ -13,7 +13,7 @@ import numpy as np
 from hal_ros.core.arrays import ByteArray
 from hal_ros.core.errors import HalError
 from hal_ros.sim.episode import Simulation, Snapshot
-from hal_ros.sim.streams import stream
+from hal_ros.sim.random_streams import stream
 
 _NOISE_PICTURES = 4
 

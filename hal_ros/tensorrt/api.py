@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from hal_ros.core.errors import BackendError
+from hal_ros.core.reporting import Report
 
 OLDEST = (8, 6)
 INSTALL = (
@@ -36,7 +37,6 @@ KEPT_WIDE = ("NORMALIZATION", "SOFTMAX", "REDUCE", "UNARY")
 OPTIMIZATION_LEVEL = 3
 NAMED_SEVERITIES = ("INTERNAL_ERROR", "ERROR", "WARNING", "INFO")
 
-Report = Callable[[str], None]
 Monitor = Callable[[str, int, int], None]
 """Told (phase, steps done, steps in all) while an engine is built."""
 

@@ -17,7 +17,7 @@ from hal_ros.core.arrays import ByteArray, FloatArray
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BackendError
 from hal_ros.core.step import StepInput, StepOutput
-from hal_ros.runtime.streams import INPUTS, OUTPUTS, Layout, Shape, Turn, layout, ring_order, ring_slot
+from hal_ros.runtime.step_state import INPUTS, OUTPUTS, Shape, StateLayout, Turn, layout, ring_order, ring_slot
 from hal_ros.tensorrt import api as tensorrt_api
 from hal_ros.tensorrt.cudart import DEVICE_TO_DEVICE, Cudart, load_cudart
 from hal_ros.tensorrt.device_buffers import DeviceBlock, Resources, StagedBlock, TensorSpec, read_back
@@ -161,7 +161,7 @@ class Steps:
         widths = {"feature": card.feature_dim, "joints": joints, "log_probs": len(card.vocabulary)}
         engine.check((name, (1, width)) for name, width in widths.items())
         inputs, outputs = _shapes(engine.inputs), _shapes(engine.outputs)
-        self.layout: Layout = layout(inputs, outputs, card.caches, str(engine.path))
+        self.layout: StateLayout = layout(inputs, outputs, card.caches, str(engine.path))
         self.engine, self.resources, self.cuda, self.stream = engine, resources, resources.cuda, stream
         self._check_types()
         self.sent = StagedBlock(resources, _chosen(engine.inputs, (*INPUTS, *self.layout.orders)))

@@ -37,10 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build(onnx: Path, plan: Path, precision: str, workspace_bytes: int, timing_cache: Path) -> None:
     """Build an engine and write its plan. Raises BackendError when TensorRT refuses, OSError when the disk does."""
     trt = tensorrt_api.load()
-    said: list[str] = []
+    messages: list[str] = []
 
     def log(text: str) -> None:
-        said.append(text)
+        messages.append(text)
         print(text, file=sys.stderr, flush=True)
 
     logger = tensorrt_api.make_logger(trt, log)
@@ -48,7 +48,7 @@ def build(onnx: Path, plan: Path, precision: str, workspace_bytes: int, timing_c
         builder = trt.Builder(logger)
     except TypeError as error:  # pybind11's answer to the null pointer that a machine without driver gives
         raise BackendError(
-            f"TensorRT has no builder here: {explain(said, 'is there a GPU and its driver?')}"
+            f"TensorRT has no builder here: {explain(messages, 'is there a GPU and its driver?')}"
         ) from error
     network = builder.create_network(tensorrt_api.network_flags(trt))
     parser = trt.OnnxParser(network, logger)
@@ -64,7 +64,7 @@ def build(onnx: Path, plan: Path, precision: str, workspace_bytes: int, timing_c
     built = builder.build_serialized_network(network, config)
     del watcher  # it had to live until here
     if built is None:
-        raise BackendError(f"TensorRT can't build it: {explain(said, 'it does not say why')}")
+        raise BackendError(f"TensorRT can't build it: {explain(messages, 'it does not say why')}")
     _write(plan, bytes(built))
     _keep_timings(config, timing_cache)
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import IO
 
 from hal_ros.core.errors import BackendError
+from hal_ros.core.reporting import Report
 from hal_ros.runtime.bundle import Bundle
 
 PATIENCE_S = 0.2  # between two looks at whether to give up
@@ -25,9 +26,7 @@ def command_line(bundle: Bundle, precision: str) -> str:
     return shlex.join(_command(bundle, precision))
 
 
-def build_engines(
-    bundle: Bundle, precision: str, progress: Callable[[str], None], cancelled: Callable[[], bool]
-) -> None:
+def build_engines(bundle: Bundle, precision: str, progress: Report, cancelled: Callable[[], bool]) -> None:
     """Run the command and hand on what it prints, a line at a time.
 
     Raises BackendError with its last line when it fails, and when `cancelled` says so: then all that it started ends.

@@ -19,9 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hal_ros.core.errors import BackendError, HalError
-
-Report = Callable[[str], None]
-"""Told one line at a time what is going on."""
+from hal_ros.core.reporting import Report
 
 EVERY_S = 10.0  # between two lines about one child
 FAILED = "failed: "
@@ -49,9 +47,9 @@ class CrashError(BackendError):
     """A child ended itself by a signal of CRASHES: what it worked with, and nothing that passes, is at fault."""
 
 
-def explain(said: Sequence[str], otherwise: str) -> str:
+def explain(messages: Sequence[str], otherwise: str) -> str:
     """Return what TensorRT's messages mean for a user, with the message; `otherwise` when there is none."""
-    errors = [text for text in said if not text.startswith(("warning", "info"))] or list(said)
+    errors = [text for text in messages if not text.startswith(("warning", "info"))] or list(messages)
     for text in errors:
         for sign, meaning in KNOWN_ERRORS:
             if sign in text.lower():
@@ -142,10 +140,10 @@ def _follow(process: subprocess.Popen[bytes], name: str, say: Report, every_s: f
     reader.join()
 
 
-def _reason(code: int, said: list[str]) -> str:
-    if said and said[-1].startswith(FAILED):
-        return said[-1].removeprefix(FAILED)
-    last = explain(said, "it had said nothing")
+def _reason(code: int, messages: list[str]) -> str:
+    if messages and messages[-1].startswith(FAILED):
+        return messages[-1].removeprefix(FAILED)
+    last = explain(messages, "it had said nothing")
     if code == -signal.SIGKILL:
         return f"was killed, {MEMORY} ({last})"
     if code < 0:

@@ -15,12 +15,13 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hal_ros.core.errors import BackendError
+from hal_ros.core.reporting import Report
 from hal_ros.runtime.bundle import Bundle, file_sha256, graph_files
 from hal_ros.tensorrt.api import KEPT_WIDE, OPTIMIZATION_LEVEL
 
@@ -180,7 +181,7 @@ class EngineCache:
     # --- writing ------------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def building(self, say: Callable[[str], None] = lambda _: None) -> Iterator[Path]:
+    def building(self, say: Report = lambda _: None) -> Iterator[Path]:
         """Hold the lock of builders, and yield an empty folder to build in; what is left in it is removed.
 
         A second builder waits here. Raises BackendError when the cache can't be written.
@@ -309,7 +310,7 @@ def _verify(path: Path, expected: str | None) -> None:
         raise BackendError(f"{path}: SHA-256 is {actual[:12]}…, stored was {str(expected)[:12]}…; {AGAIN}")
 
 
-def _lock(descriptor: int, say: Callable[[str], None]) -> None:
+def _lock(descriptor: int, say: Report) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,0 +1,1 @@
+"""One training run: its settings, the eye, the causal student, and what is fitted on validation."""

@@ -7,18 +7,18 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hal_ros.bags.sensors import SensorTopics
-from hal_ros.core.card import DecoderSpec, ImageSpec, JointSpec, ModelCard
+from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import ConfigError
+from hal_ros.datasets import card as dataset_card
 from hal_ros.datasets import episodes, features
 from hal_ros.datasets.config import DataConfig
+from hal_ros.datasets.pool import in_order
 from hal_ros.datasets.tracks import Track, load_tracks
 from hal_ros.fit import checkpoint
 from hal_ros.labels.files import LABELS
@@ -41,6 +41,24 @@ class Material(NamedTuple):
     sha256: str
 
 
+class Ingested(NamedTuple):
+    """What a training starts from: the drafted card, the encoder, and each split's material."""
+
+    card: ModelCard
+    encoder: Path
+    materials: list[Material]
+
+
+def ingest(config: TrainConfig, splits: Sequence[str], limits: Mapping[str, int] | None = None) -> Ingested:
+    """Ingest and encode splits, or the first bags of those that `limits` names.
+
+    Raises ConfigError for settings without joints or with too few actions, DatasetError for a split without episodes.
+    """
+    card, encoder = draft_card(config), ensure_encoder(config.data)
+    limit = (limits or {}).get
+    return Ingested(card, encoder, [prepare(config.data, card, s, encoder, limit=limit(s)) for s in splits])
+
+
 def vocabulary_of(config: DataConfig) -> tuple[str, ...]:
     """Return the configured actions, or else those of the training transcripts, sorted."""
     if config.actions:
@@ -54,20 +72,13 @@ def vocabulary_of(config: DataConfig) -> tuple[str, ...]:
 
 def draft_card(config: TrainConfig) -> ModelCard:
     """Return the card as far as it is known before training; ingest already needs it."""
-    data, model = config.data, config.model
-    if not data.joints:
+    if not config.data.joints:
         raise ConfigError("data.joints is empty; expected the joints' names in the model's order")
-    return ModelCard(
+    return dataclasses.replace(
+        dataset_card.draft_card(config.data, vocabulary_of(config.data)),
         name=config.name,
-        vocabulary=vocabulary_of(data),
-        image=ImageSpec(data.image_size_px),
-        joints=JointSpec(data.joints, data.joints_max_age_s),
-        rate_hz=data.rate_hz,
-        lag_ticks=data.lag_ticks,
-        max_held_ticks=data.max_held_ticks,
-        feature_dim=math.prod(grid_of(data)),
-        window_ticks=sum(ticks - 1 for ticks in model.lookback) + 1,
-        decoder=DecoderSpec(),
+        feature_dim=math.prod(grid_of(config.data)),
+        window_ticks=sum(ticks - 1 for ticks in config.model.lookback) + 1,
         supervision=config.supervision,
     )
 
@@ -95,7 +106,7 @@ def prepare(
     topics = SensorTopics(config.camera_topic or None, config.joint_topic or None)
     job = partial(_prepare_one, card=card, topics=topics, cache=Path(config.cache) / split, encoder=encoder)
     folders = []
-    for count, (folder, fresh) in enumerate(_in_processes(job, bags, config.processes), 1):
+    for count, (folder, fresh) in enumerate(in_order(job, bags, config.processes), 1):
         folders.append(folder)
         if (fresh and count % 20 == 0) or count == len(bags):
             report(f"{split}: {count}/{len(bags)} episodes ingested")
@@ -111,21 +122,6 @@ def _prepare_one(bag: Path, card: ModelCard, topics: SensorTopics, cache: Path, 
     fresh = not path.exists()
     features.cached(folder, encoder)
     return folder, fresh
-
-
-def _in_processes(
-    job: Callable[[Path], tuple[Path, bool]], bags: Sequence[Path], processes: int
-) -> Iterator[tuple[Path, bool]]:
-    """Work through the bags in order; with one process in this one, which is easier to debug."""
-    if processes == 1:
-        yield from map(job, bags)
-        return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        try:
-            yield from pool.map(job, bags)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 # --- runs on disk -----------------------------------------------------------------------------------------------------

@@ -1,8 +1,7 @@
-"""The caches' rows come out, of graphs that agree; without torch the rows say so."""
+"""The caches' rows come out, of graphs that agree."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,14 +11,13 @@ from fakes import make_card
 
 from hal_ros.bench import caches as bench_caches
 from hal_ros.bench import model as bench_model
-from hal_ros.cli import bench
 from hal_ros.core.errors import BackendError
 from hal_ros.core.step import Backend, StepOutput
 from hal_ros.runtime.bundle import CACHES
 
 MODEL = Path(__file__).parents[2] / "models" / "tabletop"
 TICKS = 20  # longer than the small model's window
-Opened = tuple[bench_caches.Model, dict[str, Backend], bench_caches.Recompute]
+Opened = tuple[bench_caches.UntrainedModel, dict[str, Backend], bench_caches.Recompute]
 ANSWER = StepOutput(np.zeros(2, np.float32), np.ones(2, np.float32), 0.5)
 
 
@@ -31,7 +29,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Opened:
     from step_graphs import CONFIG, make_card, make_graph
 
     graph, folder = make_graph(replace(CONFIG, lookback=(5,))), tmp_path_factory.mktemp("graphs")
-    model = bench_caches.Model(graph, bench_caches.card_of(graph, make_card(), ("one", "two")))
+    model = bench_caches.UntrainedModel(graph, bench_caches.card_of(graph, make_card(), ("one", "two")))
     return model, bench_caches.open_steps(model, folder), bench_caches.recomputing(model, TICKS, folder)
 
 
@@ -86,22 +84,3 @@ def test_answers_that_differ_are_not_timed() -> None:
     for other in (ANSWER._replace(boundary=0.6), ANSWER._replace(log_probs=np.array([0, np.nan], np.float32))):
         with pytest.raises(BackendError, match=r"whole differs from shift by .*expected <= 0\.001"):
             bench_caches.check_agreement({"shift": ANSWER, "delta": ANSWER, "whole": other})
-
-
-def test_without_torch_each_row_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "hal_ros.export.to_onnx", None)
-    rows = bench._cache_rows(MODEL)
-    assert [(row.name, row.unit, row.target) for row in rows] == [
-        *bench_caches.expected(),
-        *(row for window in bench_caches.WINDOWS for row in bench_caches.expected_at(window)),
-    ]
-    assert all(row.value is None and "torch" in row.note for row in rows)
-
-
-def test_the_benchmark_measures_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    parts: list[str] = []
-    monkeypatch.setattr(bench, "prepare_environment", lambda _: None)
-    monkeypatch.setattr(bench, "_part", lambda what, *_: parts.append(what) or [])
-    bench._measure(tmp_path, tmp_path, full=False)
-    windows = [f"caches, window {window}" for window in (64, 256, 1024)]
-    assert {"matrix products", "start of the sessions", "caches", *windows} <= set(parts)

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from hal_ros.bench import live as bench_live
 from hal_ros.bench import rows as bench
-from hal_ros.bench.live import Sample
-from hal_ros.bench.rows import FIELDS, Row
+from hal_ros.bench.live import ProcessSample
+from hal_ros.bench.rows import FIELDS, BenchRow
 from hal_ros.core.errors import DatasetError
 from hal_ros.offline.recording import LabelAnswer, Recording, Status, TruthMark
 
@@ -37,9 +37,11 @@ def recording(images: int | None = 100, published: int = 100, late_ms: float = 1
     return Recording("run", labels, truth=truth, statuses=() if images is None else (robot, node))
 
 
-def samples(count: int, mb_per_minute: float = 0.0, cpu: float = 0.3, period_s: float = 1.0) -> list[Sample]:
+def samples(count: int, mb_per_minute: float = 0.0, cpu: float = 0.3, period_s: float = 1.0) -> list[ProcessSample]:
     """Return looks at a process that uses `cpu` cores and grows steadily."""
-    return [Sample(i * period_s, i * period_s * cpu, 200.0 + i * period_s / 60 * mb_per_minute) for i in range(count)]
+    return [
+        ProcessSample(i * period_s, i * period_s * cpu, 200.0 + i * period_s / 60 * mb_per_minute) for i in range(count)
+    ]
 
 
 def test_rows_survive_a_round_trip_through_json(tmp_path: Path) -> None:
@@ -65,7 +67,7 @@ def test_a_verdict_follows_from_value_and_target() -> None:
     assert bench.at_least("x", 5.0, "times", 5.0).holds is True
     assert bench.at_least("x", 4.9, "times", 5.0).holds is False
     assert bench.at_most("x", 25.1, "ms", 25.0).target == "<= 25"
-    assert bench.at_most("x", math.nan, "ms", 25.0) == Row("x", None, "ms", "<= 25", False)
+    assert bench.at_most("x", math.nan, "ms", 25.0) == BenchRow("x", None, "ms", "<= 25", False)
     assert bench.baseline("x", 1.0, "ms").holds is None
 
 
@@ -85,8 +87,12 @@ def test_facts_name_machine_load_and_versions() -> None:
 
 
 def test_merging_replaces_by_name_and_keeps_the_rest() -> None:
-    old = [Row("a", 1.0), Row("b", 2.0)]
-    assert bench.merged(old, [Row("b", 3.0), Row("c", 4.0)]) == [Row("a", 1.0), Row("b", 3.0), Row("c", 4.0)]
+    old = [BenchRow("a", 1.0), BenchRow("b", 2.0)]
+    assert bench.merged(old, [BenchRow("b", 3.0), BenchRow("c", 4.0)]) == [
+        BenchRow("a", 1.0),
+        BenchRow("b", 3.0),
+        BenchRow("c", 4.0),
+    ]
 
 
 def test_a_file_that_is_no_list_of_rows_is_refused(tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ import pytest
 from fakes import make_card
 
 from hal_ros.bags.reader import BagWriter
+from hal_ros.bench import verify
 from hal_ros.cli import main
 from hal_ros.core.errors import BackendError
-from hal_ros.runtime import backend
+from hal_ros.offline import bundle as offline_bundle
 from hal_ros.runtime.backend import BackendOptions
 from hal_ros.runtime.bundle import save_card
 
@@ -27,7 +28,8 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, 
         asked.append((bundle.folder, choice, options))
         raise BackendError("nothing runs it")
 
-    monkeypatch.setattr(backend, "open_backend", open_backend)
+    for module in (offline_bundle, verify):
+        monkeypatch.setattr(module, "open_backend", open_backend)
     return asked
 
 

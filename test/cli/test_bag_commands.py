@@ -15,9 +15,8 @@ from hal_ros.bags.reader import METADATA, BagMessage, BagWriter, read_messages
 from hal_ros.bags.sensors import IMAGE, JOINT_STATE, SensorTopics
 from hal_ros.cli import main
 from hal_ros.core.segmenter import Segmenter
-from hal_ros.offline import labelling
+from hal_ros.offline import bundle, run
 from hal_ros.offline.replay import LABEL_TOPIC, PLAN_TOPIC, replay
-from hal_ros.runtime import backend, golden
 from hal_ros.runtime.bundle import save_card
 
 CAMERA, JOINTS = "/camera/color/image_raw", "/joint_states"
@@ -28,8 +27,8 @@ STORY = ["red"] * 5 + ["blue"] * 6
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bundle that the fake backend runs."""
-    monkeypatch.setattr(backend, "open_backend", lambda bundle, *_: (FakeBackend(bundle.card), "by the test"))
-    monkeypatch.setattr(golden, "check_golden", lambda *_: None)
+    monkeypatch.setattr(bundle, "open_backend", lambda opened, *_: (FakeBackend(opened.card), "by the test"))
+    monkeypatch.setattr(bundle, "check_golden", lambda *_: None)
     (tmp_path / "model").mkdir()
     return save_card(make_card(), tmp_path / "model").folder
 
@@ -89,7 +88,7 @@ def test_an_interrupted_replay_leaves_nothing_behind(
     for name in ("out.mcap", "out"):
         arguments = ["replay", str(bag), "--model", str(model), "--out", str(tmp_path / name)]
         with monkeypatch.context() as patch:
-            patch.setattr(labelling, "write_vocabulary", stop)
+            patch.setattr(run, "write_vocabulary", stop)
             assert main(arguments) != 0
         assert sorted(tmp_path.iterdir()) == there
     for name, file in (("out.mcap", "out.mcap"), ("out", "out/out_0.mcap")):

@@ -1,97 +1,40 @@
-"""The benchmark names what it could not measure, and the live system's files are found where they lie."""
+"""`hal bench` prints and writes the rows; a full run keeps those of an earlier one that it did not measure."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from hal_ros.bench.rows import Row, baseline
-from hal_ros.cli import bench
-from hal_ros.core.errors import ConfigError, HalError
-from hal_ros.live import system as live
+from hal_ros.bench import rows as bench_rows
+from hal_ros.bench import run as bench_run
+from hal_ros.bench.rows import baseline
+from hal_ros.cli import main
 
 
-def test_a_part_that_fails_gives_its_rows_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    def fail() -> list[Row]:
-        raise HalError("no robot here")
-
-    rows = bench._part("live system", fail, [("latency", "ms", "<= 25"), ("loss", "images", "<= 0")])
-    assert [(row.name, row.value, row.holds, row.note) for row in rows] == [
-        ("latency", None, None, "no robot here"),
-        ("loss", None, None, "no robot here"),
-    ]
-    assert "no robot here" in capsys.readouterr().err
-    assert bench._part("model", lambda: [baseline("x", 1.0, "ms")], []) == [baseline("x", 1.0, "ms")]
-
-
-def test_a_command_that_fails_is_told_in_one_line() -> None:
-    with pytest.raises(HalError, match=r"hal replay ended with code 1: .*nowhere"):
-        bench._timed("replay", "/nowhere.mcap", "--model", "/nowhere")
-
-
-def make_repository(folder: Path, recipe: str) -> Path:
-    """Commit a Makefile whose target `demo` runs one shell line."""
-    folder.mkdir()
-    (folder / "Makefile").write_text(f"demo:\n\t@{recipe}\n")
-    for arguments in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "Start"]):
-        identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
-        subprocess.run(["git", "-C", str(folder), *identity, *arguments], check=True)
-    return folder
-
-
-def test_a_fresh_clone_is_timed_until_its_first_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = "echo first label after 1 s of DURATION=$(DURATION)"
-    monkeypatch.setattr(bench, "REPOSITORY", make_repository(tmp_path / "repository", recipe))
-    row = bench._fresh_row(tmp_path)
-    assert isinstance(row.value, float)
-    assert row.holds is True
-    assert "DURATION=5" in (tmp_path / "logs" / "fresh.log").read_text()
-
-
-@pytest.mark.parametrize(
-    ("recipe", "words"), [("echo it broke; exit 3", "it broke"), ("echo no word of it", "no word")]
-)
-def test_a_fresh_clone_that_fails_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str, words: str
+def test_rows_are_printed_and_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(bench, "REPOSITORY", make_repository(tmp_path / "repository", recipe))
-    with pytest.raises(HalError, match=words):
-        bench._fresh_row(tmp_path)
+    asked: list[tuple[Path, bool]] = []
+
+    def measure(model: Path, folder: Path, full: bool) -> list[bench_rows.BenchRow]:
+        assert folder.parent.exists()
+        asked.append((model, full))
+        return [baseline("full" if full else "short", 1.5, "ms")]
+
+    monkeypatch.setattr(bench_run, "measure", measure)
+    out = tmp_path / "bench.json"
+    arguments = ["bench", "--model", str(tmp_path), "--out", str(out)]
+    assert main(arguments) == 0
+    names = [row.name for row in bench_rows.load(out)]
+    assert names[0] == "machine" and names[-1] == "short"
+    assert main([*arguments, "--full"]) == 0
+    assert [row.name for row in bench_rows.load(out)] == [*names, "full"]
+    assert asked == [(tmp_path, False), (tmp_path, True)]
+    output = capsys.readouterr().out
+    assert "short" in output and f"written to {out}" in output
 
 
-def test_what_is_no_repository_can_not_be_cloned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "REPOSITORY", tmp_path)
-    with pytest.raises(HalError, match="can't be cloned"):
-        bench._fresh_row(tmp_path)
-
-
-def test_files_are_found_in_the_source_tree_before_the_installed_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    installed = tmp_path / "share" / "hal_ros" / "config" / "only_installed.yaml"
-    installed.parent.mkdir(parents=True)
-    installed.touch()
-    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
-    assert live.shared_file("config/only_installed.yaml") == installed
-    assert live.shared_file("config/fastdds.xml") == live.REPOSITORY / "config" / "fastdds.xml"
-    with pytest.raises(ConfigError, match=r"config/nowhere.yaml"):
-        live.shared_file("config/nowhere.yaml")
-
-
-def test_the_users_own_environment_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "environ", {"ROS_DOMAIN_ID": "42", "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"})
-    live.prepare_environment(tmp_path)
-    assert os.environ["ROS_DOMAIN_ID"] == "42"
-    assert os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "SUBNET"
-    assert os.environ["OMP_NUM_THREADS"] == "1"
-    assert Path(os.environ["FASTDDS_DEFAULT_PROFILES_FILE"]).exists()
-
-
-def test_a_domain_is_chosen_where_the_user_set_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "environ", {"ROS_DISTRO": "humble"})
-    live.prepare_environment(tmp_path)
-    assert 1 <= int(os.environ["ROS_DOMAIN_ID"]) <= 101
-    assert Path(os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"]).exists()  # its older name
+def test_a_folder_to_keep_must_be_new(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--keep", str(tmp_path)]) == 1
+    assert f"--keep {tmp_path} exists" in capsys.readouterr().err

@@ -19,7 +19,7 @@ from step_graphs import CONFIG, EYE  # noqa: E402
 from user_folder import ACTIONS, TICKS, Workplace, write_config  # noqa: E402
 
 from hal_ros.cli import export  # noqa: E402
-from hal_ros.datasets import build as own_bags  # noqa: E402
+from hal_ros.datasets import build as building  # noqa: E402
 from hal_ros.fit import checkpoint  # noqa: E402
 from hal_ros.fit.checkpoint import Checkpoint  # noqa: E402
 from hal_ros.labels import files as label_files  # noqa: E402
@@ -36,13 +36,13 @@ SPLITS = (stages.TRAINING, stages.VALIDATION)
 
 
 @pytest.fixture
-def trained(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Path:
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run's folder as training leaves it, after no epoch at all, beside the bags that it was trained on."""
-    monkeypatch.setattr(own_bags, "_in_processes", lambda job, made, _: map(job, made))
-    work = Workplace(tmp_path, capsys)
+    monkeypatch.setattr(building, "in_order", lambda job, made, _: map(job, made))
+    work = Workplace(tmp_path)
     for index in range(5):
         work.add(f"demo_{index}")
-    assert work.ingest() == 0
+    work.ingest()
     settings = load_config(write_config(work, image_size_px=SIZE_PX, processes=1, actions=list(ACTIONS)))
     settings = dataclasses.replace(settings, decoder="hysteresis")
     torch.manual_seed(0)

@@ -42,3 +42,13 @@ def test_a_message_of_other_joints_is_no_sample() -> None:
 def test_no_sample_is_all_invalid() -> None:
     joints, valid = proprio.to_input(None, 3)
     assert joints.shape == valid.shape == (9,) and not valid.any() and not joints.any()
+
+
+def test_fields_are_those_of_a_sample_and_of_a_message() -> None:
+    sample = proprio.select(1, SPEC.names, [1, 2, 3], [4, 5, 6], [7, 8, 9], SPEC)
+    joints, _ = proprio.to_input(sample, 3)
+    for number, field in enumerate(proprio.FIELDS):
+        np.testing.assert_array_equal(joints[3 * number :][:3], getattr(sample, field))
+    assert proprio.FIELDS == ("position", "velocity", "effort")
+    assert proprio.value_count(SPEC) == len(joints) == 9
+    assert proprio.value_count(None) == 0

@@ -20,7 +20,7 @@ from hal_ros.core.intake import Intake
 from hal_ros.core.observations import JointSample, Observation
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.step import StepInput, StepOutput
-from hal_ros.runtime.streams import Turn
+from hal_ros.runtime.step_state import Turn
 
 PERIOD = 100_000_000
 START = 5_000_000_000

@@ -13,8 +13,6 @@ from hal_ros.core.segments import (
     Run,
     runs,
     sample_segments,
-    to_labels,
-    to_segments,
     transcript,
     without,
 )
@@ -23,27 +21,20 @@ labels_strategy = st.lists(st.sampled_from([0, 1, 2, NO_ACTION]), max_size=40).m
 
 
 @given(labels_strategy)
-def test_runs_and_back_is_the_identity(labels):
-    assert np.array_equal(to_labels(runs(labels), len(labels)), labels)
-
-
-@given(labels_strategy)
 def test_runs_are_maximal_and_cover_everything(labels):
     found = runs(labels)
-    assert sum(run.end - run.start for run in found) == len(labels)
+    assert [action for run in found for action in [run.action] * (run.end - run.start)] == labels.tolist()
     assert all(a.end == b.start and a.action != b.action for a, b in itertools.pairwise(found))
 
 
 @given(labels_strategy, st.integers(1, 50), st.integers(0, 10**12))
-def test_segments_and_back_is_the_identity_on_annotated_ticks(labels, period, origin):
+def test_stamps_get_the_action_of_the_segment_they_fall_into(labels, period, origin):
     stamps = origin + period * np.arange(len(labels), dtype=np.int64)
-    segments = to_segments(labels, stamps, origin + period * len(labels), "abc")
+    segments = [
+        Segment("abc"[a], origin + period * start, origin + period * end) for a, start, end in without(runs(labels))
+    ]
     assert np.array_equal(sample_segments(segments, stamps, "abc"), labels)
-
-
-def test_a_segment_lasts_until_the_next_label_begins():
-    segments = to_segments(np.array([0, 0, 1]), np.array([10, 20, 35]), 40, ["reach", "grasp"])
-    assert segments == (Segment("reach", 10, 35), Segment("grasp", 35, 40))
+    assert np.array_equal(sample_segments(segments, stamps + period - 1, "abc"), labels)  # an end is not within
 
 
 def test_background_goes_but_its_neighbours_stay_apart():
@@ -51,18 +42,7 @@ def test_background_goes_but_its_neighbours_stay_apart():
     assert transcript(np.array([1, 0, 1, NO_ACTION, 2]), {0}) == [1, 1, 2]
 
 
-@pytest.mark.parametrize("bad", [[Run(0, 0, 0)], [Run(0, 2, 4), Run(1, 3, 5)], [Run(0, 0, 9)], [Run(0, -1, 2)]])
-def test_runs_that_do_not_fit_are_refused(bad):
-    with pytest.raises(DatasetError):
-        to_labels(bad, 8)
-
-
 @pytest.mark.parametrize("bad", [[Segment("z", 0, 5)], [Segment("a", 5, 5)], [Segment("a", 0, 5), Segment("b", 4, 6)]])
 def test_segments_that_do_not_fit_are_refused(bad):
     with pytest.raises(DatasetError):
         sample_segments(bad, np.arange(8), "abc")
-
-
-def test_labels_and_stamps_must_be_as_many():
-    with pytest.raises(DatasetError):
-        to_segments(np.array([0, 1]), np.array([0]), 5, "ab")

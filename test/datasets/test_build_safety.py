@@ -1,4 +1,4 @@
-"""`hal ingest BAGS` never takes away what is not its own, whatever was asked for."""
+"""Building a dataset never takes away what is not its own, whatever was asked for."""
 
 from __future__ import annotations
 
@@ -7,41 +7,32 @@ from pathlib import Path
 
 import pytest
 import yaml
-from user_folder import Workplace, run, snapshot, write, write_config
+from user_folder import Workplace, snapshot, write, write_config
 
 from hal_ros.core.errors import ConfigError
-from hal_ros.datasets import build as own_bags
 from hal_ros.datasets import episodes
 from hal_ros.datasets import folder as dataset_folder
-
-
-@pytest.fixture
-def work(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Workplace:
-    """A user's folder; bags are read in this process, which is quicker."""
-    monkeypatch.setattr(own_bags, "_in_processes", lambda job, made, _: map(job, made))
-    return Workplace(tmp_path, capsys)
-
+from hal_ros.datasets.build import build
+from hal_ros.datasets.plan import Plan, plan
 
 # --- what lies in the dataset already ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("replace", [(), ("--replace",)])
+@pytest.mark.parametrize("replace", [False, True])
 @pytest.mark.parametrize("source", ["", "train", "train/demo"])
-def test_bags_that_lie_where_the_episodes_go_are_refused(
-    work: Workplace, source: str, replace: tuple[str, ...]
-) -> None:
+def test_bags_that_lie_where_the_episodes_go_are_refused(work: Workplace, source: str, replace: bool) -> None:
     bag = write(work.out / "train" / "demo")
     work.write_transcript("demo", "reach")
-    (problem,) = set(work.refused("--split", "train", *replace, sources=(work.out / source,)))
+    (problem,) = work.refused(work.out / source, split="train", replace=replace)
     assert problem == f"{bag}: lies in {work.out}, the dataset itself; expected bags from elsewhere"
 
 
 def test_episodes_are_not_ingested_from_themselves(work: Workplace) -> None:
     work.add("demo")
-    assert work.ingest("--split", "train", "--copy") == 0
-    (problem,) = work.refused(sources=(work.out / "train",))
+    work.ingest(split="train", copy=True)
+    (problem,) = work.refused(work.out / "train")
     assert "lies in" in problem
-    (problem,) = work.refused("--replace", sources=(work.out / "train",))
+    (problem,) = work.refused(work.out / "train", replace=True)
     assert "lies in" in problem
 
 
@@ -53,7 +44,7 @@ def test_a_split_that_leads_to_the_bags_is_seen(work: Workplace, with_transcript
     if with_transcript:
         (bag / episodes.TRANSCRIPT).write_text("reach\n")
     before = snapshot(bag)
-    (problem,) = work.refused("--split", "train", "--replace")
+    (problem,) = work.refused(split="train", replace=True)
     assert "lies in" in problem
     assert snapshot(bag) == before
 
@@ -63,9 +54,9 @@ def test_what_is_no_episode_is_replaced_only_when_asked(work: Workplace) -> None
     precious = work.out / "train" / "demo" / "notes.txt"
     precious.parent.mkdir(parents=True)
     precious.write_text("by hand")
-    (problem,) = work.refused("--split", "train")
+    (problem,) = work.refused(split="train")
     assert problem == f"{precious.parent}: is there and no episode; expected nothing of that name, or --replace"
-    assert work.ingest("--split", "train", "--replace") == 0
+    work.ingest(split="train", replace=True)
     assert work.placed() == {"train": ["demo"]}
     assert not precious.exists()
 
@@ -74,7 +65,7 @@ def test_the_old_episode_comes_back_when_the_new_one_can_not_take_its_place(
     work: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work.add("demo", "reach")
-    work.ingest("--split", "train")
+    work.ingest(split="train")
     before = snapshot(work.out)
     work.write_transcript("demo", "reach", "grasp")
     usual = Path.rename
@@ -87,9 +78,9 @@ def test_the_old_episode_comes_back_when_the_new_one_can_not_take_its_place(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", fail)
         with pytest.raises(KeyboardInterrupt):
-            work.ingest("--split", "train")
+            work.ingest(split="train")
     assert snapshot(work.out) == before
-    assert work.ingest("--split", "train") == 0
+    work.ingest(split="train")
     assert episodes.read_transcript(work.out / "train" / "demo") == ("reach", "grasp")
     assert sorted(path.name for path in work.out.iterdir()) == ["cache", "train", "train.yaml"]
 
@@ -99,7 +90,7 @@ def test_a_link_in_an_episodes_place_is_replaced_and_not_what_it_leads_to(work: 
     before = snapshot(bag)
     (work.out / "train").mkdir(parents=True)
     (work.out / "train" / "demo").symlink_to(bag)
-    assert work.ingest("--split", "train", "--replace") == 0
+    work.ingest(split="train", replace=True)
     assert snapshot(bag) == before
     assert not (work.out / "train" / "demo").is_symlink()
 
@@ -113,7 +104,7 @@ def test_a_split_is_one_folder_of_the_dataset(work: Workplace, split: str) -> No
     before = snapshot(work.bags)
     config = write_config(work, cache=str(work.out / "store"))
     with pytest.raises(ConfigError, match="--split"):
-        work.ingest("--config", config, f"--split={split}", "--replace")
+        work.ingest(config=config, split=split, replace=True)
     assert snapshot(work.bags) == before
     assert bag.exists() and not work.out.exists()
 
@@ -136,14 +127,16 @@ def test_the_settings_are_there_whole_before_the_episodes(work: Workplace, monke
     monkeypatch.setattr(
         dataset_folder, "put_in_place", lambda *_: seen.append(yaml.safe_load((work.out / "train.yaml").read_text()))
     )
-    run(work.bags, "--transcripts", work.transcripts, "--out", work.out)
+    planned = plan(work.request())
+    assert isinstance(planned, Plan)
+    build(planned)
     assert [settings["name"] for settings in seen] == ["mine"]
 
 
 def test_copies_of_what_was_copied_need_another_place(work: Workplace) -> None:
     work.add("demo", "reach")
-    work.ingest("--split", "train", "--copy")
+    work.ingest(split="train", copy=True)
     shutil.rmtree(work.bags)
     other = work.out.with_name("other")
-    assert run(work.out / "train", "--transcripts", work.transcripts, "--out", other, "--copy") == 0
+    work.ingest(work.out / "train", out=other, copy=True)
     assert (other / "train" / "demo" / episodes.TRANSCRIPT).exists()

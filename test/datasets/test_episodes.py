@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
-from hal_ros.core.errors import BagError, DatasetError
-from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.card import DecoderSpec, ImageSpec, JointSpec, ModelCard
+from hal_ros.core.errors import BagError, DatasetError
 from hal_ros.core.observations import Observation
+from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.step import StepInput, StepOutput
 
 pytest.importorskip("rosbags")

@@ -13,7 +13,6 @@ from pathlib import Path
 import fake_jobs
 import pytest
 
-from hal_ros.core.errors import ConfigError
 from hal_ros.experiments import queue
 from hal_ros.experiments.graph import Graph, Job, Store, beside
 from hal_ros.experiments.queue import duration, run, seconds_left
@@ -35,44 +34,6 @@ def number(store: Store, graph: Graph, name: str) -> int:
 
 def resumed(store: Store, graph: Graph, name: str) -> bool:
     return (store.path(graph, name) / "resumed").read_text() == "True"
-
-
-# --- keys -------------------------------------------------------------------------------------------------------------
-
-
-def test_a_changed_setting_gives_new_keys_to_the_job_and_to_what_hangs_on_it():
-    def keys(number):
-        jobs = [Job("a", "add", {"number": number}), Job("b", "add", {}, {"of": "a"}), Job("c", "add", {"number": 7})]
-        return Graph(jobs).keys
-
-    before, after = keys(1), keys(2)
-    assert before["a"] != after["a"] and before["b"] != after["b"]
-    assert before["c"] == after["c"]
-
-
-def test_jobs_that_say_the_same_share_a_result_whatever_they_are_called():
-    keys = Graph([Job("a", "add", {"x": 1, "y": 2}), Job("b", "add", {"y": 2, "x": 1}), Job("c", "sub", {"x": 1})]).keys
-    assert keys["a"] == keys["b"] != keys["c"]
-
-
-def test_only_what_is_needed_is_kept():
-    assert list(fake_jobs.chain("add").needed_for(["middle"]).jobs) == ["first", "middle"]
-
-
-@pytest.mark.parametrize(
-    ("jobs", "said"),
-    [
-        ([Job("a", "add", {}, {"of": "b"})], "'b', which is no job"),
-        ([Job("a", "add", {}, {"of": "b"}), Job("b", "add", {}, {"of": "a"})], "a -> b -> a"),
-        ([Job("a", "add"), Job("a", "sub")], "two different jobs are named 'a'"),
-    ],
-)
-def test_a_graph_that_can_not_be_is_refused(jobs, said):
-    with pytest.raises(ConfigError, match=said):
-        Graph(jobs)
-
-
-# --- running ----------------------------------------------------------------------------------------------------------
 
 
 def test_jobs_run_after_their_inputs_and_never_twice(store, lines):
@@ -118,7 +79,7 @@ def test_a_job_that_is_killed_again_counts_as_failed(store, lines):
 def test_a_call_that_was_killed_with_its_jobs_is_continued_by_the_next_one(store, lines):
     graph, kind = fake_jobs.chain("takes_all_down_once"), "takes_all_down_once"
     here = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": f"{here}:{here / 'test'}"}
+    environment = {**os.environ, "PYTHONPATH": f"{here}:{here / 'test' / 'support'}"}
     call = [sys.executable, "-m", "fake_jobs", str(store.root), kind]
     killed = subprocess.run(call, env=environment, check=False, capture_output=True)
     assert killed.returncode == -signal.SIGKILL

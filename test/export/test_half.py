@@ -15,7 +15,7 @@ from hal_ros.export import parity  # noqa: E402
 from hal_ros.export.half import halved  # noqa: E402
 from hal_ros.export.to_onnx import StepGraph  # noqa: E402
 from hal_ros.nn.hal import flatten_state  # noqa: E402
-from hal_ros.runtime.streams import OUTPUTS  # noqa: E402
+from hal_ros.runtime.step_state import OUTPUTS  # noqa: E402
 
 PRODUCTS = ("query", "key", "value", "out", "wide", "narrow")
 

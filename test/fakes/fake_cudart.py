@@ -125,7 +125,7 @@ class FakeGpu:
         """Return the bytes at an address; CudaError when they are not inside one live block of that kind."""
         for block in self.blocks.values():
             if block.pinned == pinned and block.address <= address and address + size <= block.address + block.size:
-                return np.frombuffer((ctypes.c_uint8 * size).from_address(address), np.uint8)
+                return np.frombuffer(memoryview((ctypes.c_uint8 * size).from_address(address)), np.uint8)
         raise CudaError(INVALID_VALUE if pinned else ILLEGAL_ADDRESS)
 
     def live(self) -> dict[str, int]:

@@ -92,7 +92,7 @@ def install_in_child() -> Fakes:
     told["device"]["compute_capability"] = tuple(told["device"]["compute_capability"])
     fakes = make(told["version"], FakeDevice(**told["device"]), Faults(**told["faults"]))
     sys.modules["tensorrt"] = fakes.module
-    cudart._open = _opener(fakes.gpu)
+    cudart._open = _opener(fakes.gpu)  # type: ignore[assignment]  # a double, for the whole process
     return fakes
 
 
@@ -108,7 +108,7 @@ def _opener(gpu: FakeGpu) -> Callable[[str, int], Any]:
 # --- values -----------------------------------------------------------------------------------------------------------
 
 
-class Dims(tuple):
+class Dims(tuple[int, ...]):
     """A shape. NVIDIA's is a sequence too."""
 
 
@@ -173,7 +173,7 @@ class ILogger:
     def __init__(self) -> None:
         self._initialised = True
 
-    def log(self, severity: Severity, msg: str) -> None:
+    def log(self, severity: Any, msg: str) -> None:
         raise NotImplementedError
 
 
@@ -410,7 +410,7 @@ class Builder:
     def create_network(self, flags: int = 0) -> INetworkDefinition:
         return INetworkDefinition(flags)
 
-    def create_builder_config(self) -> IBuilderConfig:
+    def create_builder_config(self) -> Any:
         return self.trt.IBuilderConfig()
 
     def build_serialized_network(self, network: INetworkDefinition, config: IBuilderConfig) -> IHostMemory | None:
@@ -507,8 +507,9 @@ class Runtime:
             signal.pause()
         return ICudaEngine(self.trt, self.fakes, onnx.load_from_string(graph), header["error"])
 
-    def _refuse(self, message: str) -> None:
+    def _refuse(self, message: str) -> ICudaEngine | None:
         self._logger.log(Severity.ERROR, message)
+        return None
 
 
 class ICudaEngine:
@@ -529,7 +530,7 @@ class ICudaEngine:
         return len(self._entries)
 
     def get_tensor_name(self, index: int) -> str:
-        return list(self._entries)[index]
+        return str(list(self._entries)[index])
 
     def get_tensor_mode(self, name: str) -> Any:
         return TensorIOMode.INPUT if name in self._inputs else TensorIOMode.OUTPUT
@@ -613,12 +614,12 @@ class IExecutionContext:
 def make(version: str, device: FakeDevice, faults: Faults) -> Fakes:
     """Make a module of this version above a GPU of its own."""
     major = int(version.split(".")[0])
-    module = types.ModuleType("tensorrt")
+    module: Any = types.ModuleType("tensorrt")
     gpu = FakeGpu(device, NO_DRIVER if faults.no_device else fake_cudart.SUCCESS, faults.capture)
     fakes = Fakes(module, gpu, faults)
     bound = {"trt": module, "fakes": fakes}
-    for kind in (Builder, Runtime, OnnxParser):
-        setattr(module, kind.__name__, type(kind.__name__, (kind,), dict(bound)))
+    for bound_kind in (Builder, Runtime, OnnxParser):
+        setattr(module, bound_kind.__name__, type(bound_kind.__name__, (bound_kind,), dict(bound)))
     module.IBuilderConfig = type("IBuilderConfig", (MonitoredConfig if major >= 10 else IBuilderConfig,), dict(bound))
     for kind in (ILogger, Logger, ITimingCache, IHostMemory, INetworkDefinition, ICudaEngine, IExecutionContext, Dims):
         setattr(module, kind.__name__, kind)

@@ -1,19 +1,15 @@
-"""Scores of whole systems, rows and tables."""
+"""Scores of whole systems, and rows of them."""
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from hal_ros.core.answers import NO_ACTION
-from hal_ros.core.errors import DatasetError
-from hal_ros.experiments.rows import read_rows, results_table, write_rows
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, Prediction, Stream
-from hal_ros.metrics.scores import Row, Truth, rows, score
+from hal_ros.metrics.scores import Truth, rows, score
 
 PERIOD_NS = 100_000_000
 LABELS = np.repeat([0, 1, 2, 1], 10)
@@ -86,30 +82,3 @@ def test_one_seed_has_no_standard_deviation_and_churn_needs_two_outputs():
     assert find(table, CONFIRMED, "churn").std is None
     alone = Prediction("rule", "annotations", {PROVISIONAL: stream(LABELS)})
     assert all(row.metric != "churn" for row in rows("test", TRUTH, [[alone]], PERIOD_NS))
-
-
-def test_rows_survive_their_file_and_hold_the_agreed_keys(tmp_path):
-    table = [
-        Row("ours", "annotations", "test", CONFIRMED, "MoF", 81.23456, 1.5, 3),
-        Row("ours", "annotations", "test", CONFIRMED, "NLL", math.inf, None, 1),
-    ]
-    path = tmp_path / "results" / "tabletop.json"
-    write_rows(path, table)
-    raw = json.loads(path.read_text())
-    assert list(raw[0]) == ["system", "supervision", "split", "output", "metric", "mean", "std", "seeds"]
-    assert [row.mean for row in read_rows(path)] == [81.2346, None]
-    path.write_text("[{]")
-    with pytest.raises(DatasetError, match=r"tabletop\.json"):
-        read_rows(path)
-
-
-def test_the_table_has_a_line_for_each_system_and_output():
-    table = rows("test", TRUTH, [[prediction(LABELS, np.roll(LABELS, 2))]], PERIOD_NS)
-    table += rows("unseen", TRUTH, [[prediction(LABELS, LABELS, "elsewhere")]], PERIOD_NS)
-    console = Console(width=200, record=True, file=None, quiet=False, force_terminal=False)
-    with console.capture() as capture:
-        console.print(results_table("test", table))
-    text = capture.get()
-    assert text.count("ours") == 2
-    assert "elsewhere" not in text
-    assert "100.0" in text

@@ -11,11 +11,13 @@ import pytest
 from fakes import make_card, picture
 from hypothesis import given
 from hypothesis import strategies as st
-from ros_fakes import START_NS, image_message, joint_message, random_pixels
+from ros_fakes import START_NS, image_message, joint_message, random_pixels, to_stamp
 from sensor_msgs.msg import CompressedImage, Image
 
+from hal_ros.bags.messages import to_ns
+from hal_ros.bags.sensors import joint_sample
 from hal_ros.core.errors import ConfigError, ImageError
-from hal_ros.ros.convert import rgb_converter, to_joint_sample, to_ns, to_stamp
+from hal_ros.ros.convert import rgb_converter
 
 CONVERSIONS = ("native", "cv_bridge")
 
@@ -35,7 +37,7 @@ def test_a_stamp_survives_both_ways(stamp_ns: int) -> None:
 def test_a_joint_message_becomes_a_sample_in_card_order() -> None:
     spec = make_card().joints
     assert spec is not None
-    sample = to_joint_sample(joint_message(START_NS, ("b", "a")), spec)
+    sample = joint_sample(joint_message(START_NS, ("b", "a")), spec)
     assert sample is not None and sample.stamp_ns == START_NS and sample.position.dtype == np.float32
 
 

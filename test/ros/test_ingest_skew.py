@@ -15,16 +15,16 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 from hal_ros.bags.messages import deserialise, serialise
 from hal_ros.bags.reader import BagMessage, BagWriter, read_messages, topic_types
 from hal_ros.bags.sensors import COMPRESSED, IMAGE, JOINT_STATE, find_topics, joints_first
-from hal_ros.cli.demo import DEMO_RECORDING
 from hal_ros.core.arrays import ByteArray
 from hal_ros.core.card import ImageSpec, JointSpec
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.step import StepInput, StepOutput
 from hal_ros.datasets import episodes, user_bags
 from hal_ros.datasets import folder as dataset_folder
+from hal_ros.live.demo import DEMO_RECORDING
 from hal_ros.ros.convert import rgb_converter
-from hal_ros.ros.segmenter.inputs import Inputs
-from hal_ros.ros.segmenter.pipeline import Outputs, Pipeline
+from hal_ros.ros.segmenter.inputs import MessageInputs
+from hal_ros.ros.segmenter.pipeline import Pipeline, PipelinePorts
 
 pytestmark = pytest.mark.ros
 
@@ -81,9 +81,9 @@ def recording() -> Iterator[BagMessage]:
 def node_rows(messages: list[BagMessage], bag: Path) -> list[Row]:
     """Give each message to the node's callbacks and each due frame to its pipeline."""
     backend = Recorder()
-    outputs = Outputs(lambda _: None, lambda _: None)
-    pipeline = Pipeline(Segmenter(CARD, backend), rgb_converter("native"), outputs, lambda: 0)
-    inputs = Inputs(CARD, pipeline.handle)
+    ports = PipelinePorts(rgb_converter("native"), lambda: 0, lambda _: None, lambda _: None)
+    pipeline = Pipeline(Segmenter(CARD, backend), ports)
+    inputs = MessageInputs(CARD, pipeline.handle)
     topics = find_topics(topic_types(bag), CARD)
     for message in joints_first(messages, topics):  # as they reach a node that sees no joint state late
         content = deserialize_message(message.data, ROS_TYPES[message.type_name])
@@ -94,8 +94,8 @@ def node_rows(messages: list[BagMessage], bag: Path) -> list[Row]:
 
 
 def ingested_rows(bag: Path, tmp_path: Path) -> list[Row]:
-    problems: list[str] = []
-    (own,) = user_bags.find_user_bags([bag], problems).values()
+    found, problems = user_bags.find_user_bags([bag])
+    (own,) = found.values()
     episode_folder = dataset_folder.lay(own, ("reach", "grasp"), tmp_path / "mine" / "train", copy=False)
     cached = episodes.cached(episode_folder, CARD, episodes.USUAL_TOPICS, tmp_path / "cache")
     episode = episodes.load(cached)

@@ -27,7 +27,7 @@ BUILDING_NODE = """
 import sys
 from hal_ros.ros.process import run
 from hal_ros.ros.segmenter.node import SegmenterNode
-from hal_ros.runtime import building
+from hal_ros.tensorrt import building
 building._command = lambda *_: [sys.executable, "-c", "import signal; print('started', flush=True); signal.pause()"]
 def open_backend(bundle, choice, options):
     building.build_engines(bundle, options.precision, options.progress, options.cancelled)
@@ -42,7 +42,7 @@ def start(code: str, environment: dict[str, str], *arguments: str) -> subprocess
     )
 
 
-@pytest.mark.parametrize("module", ["node", "simulated_robot"])
+@pytest.mark.parametrize("module", ["segmenter.main", "robot.main"])
 def test_absent_messages_give_the_line_that_builds_them(module: str, child_environment: dict[str, str]) -> None:
     code = f"import sys; sys.modules['hal_msgs'] = None; from hal_ros.ros.{module} import main; sys.exit(main())"
     process = start(code, child_environment)

@@ -19,7 +19,7 @@ from hal_ros.core.errors import BackendError, CardError
 from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.runtime.backend import open_backend
 from hal_ros.runtime.bundle import GOLDEN, Bundle
-from hal_ros.runtime.golden import LIMITS, TOLERANCE, Limits, check_golden, gate, read_golden
+from hal_ros.runtime.golden import LIMITS, TOLERANCE, GateLimits, check_golden, gate, read_golden
 
 FP32, FP16 = LIMITS["fp32"], LIMITS["fp16"]
 Change = Callable[[StepOutput, int, int], StepOutput]
@@ -60,7 +60,7 @@ def reference(bundle: Bundle) -> Backend:
     return open_backend(bundle, "onnxruntime")[0]
 
 
-def judged(bundle: Bundle, reference: Backend, change: Change, limits: Limits = FP16, windows: float = 2.5) -> str:
+def judged(bundle: Bundle, reference: Backend, change: Change, limits: GateLimits = FP16, windows: float = 2.5) -> str:
     backend = Changed(open_backend(bundle, "onnxruntime")[0], change)
     return gate(bundle, backend, reference, limits, windows).fault
 
@@ -73,7 +73,7 @@ def test_the_same_answers_are_accepted(bundle: Bundle, reference: Backend) -> No
 
 
 @pytest.mark.parametrize("limits", [FP32, FP16])
-def test_a_log_probability_may_differ_up_to_the_limit(bundle: Bundle, reference: Backend, limits: Limits) -> None:
+def test_a_log_probability_may_differ_up_to_the_limit(bundle: Bundle, reference: Backend, limits: GateLimits) -> None:
     assert judged(bundle, reference, offset(0.9 * limits.log_probs), limits) == ""
     assert "log-probabilities differ by" in judged(bundle, reference, offset(1.1 * limits.log_probs), limits)
 
@@ -103,10 +103,10 @@ def test_another_action_is_refused_where_the_reference_is_sure(bundle: Bundle, r
     def change(output: StepOutput, tick: int, stepped: int) -> StepOutput:
         return output._replace(log_probs=np.roll(output.log_probs, 1)) if tick == 11 else output
 
-    fault = judged(bundle, reference, change, Limits(log_probs=np.inf, agreement=0.9))
+    fault = judged(bundle, reference, change, GateLimits(log_probs=np.inf, agreement=0.9))
     assert fault.startswith("another action is named where ONNX is sure by 1.00")
-    assert "95.0% of the ticks name the same actions" in judged(bundle, reference, change, Limits(np.inf, margin=2))
-    assert judged(bundle, reference, change, Limits(np.inf, agreement=0.9, margin=2)) == ""
+    assert "95.0% of the ticks name the same actions" in judged(bundle, reference, change, GateLimits(np.inf, margin=2))
+    assert judged(bundle, reference, change, GateLimits(np.inf, agreement=0.9, margin=2)) == ""
 
 
 @pytest.mark.parametrize(("margin", "faults"), [(0.008, 0), (0.04, 1)])
@@ -123,7 +123,7 @@ def test_either_side_of_a_tie_will_do(bundle: Bundle, reference: Backend, margin
         return change
 
     torn, swapped = Changed(reference, between([0, 1])), between([1, 0])
-    assert judged(bundle, torn, swapped, Limits(log_probs=np.inf)).count("name the same actions") == faults
+    assert judged(bundle, torn, swapped, GateLimits(log_probs=np.inf)).count("name the same actions") == faults
 
 
 def test_a_fault_that_only_a_full_window_shows_is_found(bundle: Bundle, reference: Backend) -> None:

@@ -22,7 +22,8 @@ from hal_ros.core.step import StepInput
 from hal_ros.runtime.backend import open_backend
 from hal_ros.runtime.bundle import CACHES, GOLDEN, IMAGE_DTYPES, STEP, Bundle
 from hal_ros.runtime.golden import check_golden
-from hal_ros.runtime.onnx_backend import CPU, OnnxBackend
+from hal_ros.runtime.onnx_backend import OnnxBackend
+from hal_ros.runtime.sessions import CPU
 
 SIDE_PROVIDER = "AzureExecutionProvider"  # in the builds for CPUs; it runs none of our nodes
 

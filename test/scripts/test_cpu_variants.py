@@ -50,7 +50,7 @@ def encoder():
 
 @pytest.fixture(scope="module")
 def int8(forms, encoder, pictures):
-    return forms.quantised(encoder, forms.Plan("int8"), pictures[:8])
+    return forms.quantised(encoder, forms.Quantisation("int8"), pictures[:8])
 
 
 def features(model: Any, pictures: np.ndarray, integers: bool = True) -> np.ndarray:
@@ -69,7 +69,7 @@ def constants(model: Any) -> dict[str, np.ndarray]:
 
 
 def error(forms, encoder, pictures, **changes: Any) -> float:
-    model = forms.quantised(encoder, forms.Plan("", **changes), pictures[:8])
+    model = forms.quantised(encoder, forms.Quantisation("", **changes), pictures[:8])
     return float(np.abs(features(model, pictures[8:], False) - features(encoder, pictures[8:])).mean())
 
 
@@ -110,7 +110,7 @@ def test_signed_8_bit_graphs_are_taken_by_tensorrt(int8):
 
 
 def test_unsigned_ones_are_not(forms, encoder, pictures):
-    other = forms.quantised(encoder, forms.Plan("", signed=False), pictures[:8])
+    other = forms.quantised(encoder, forms.Quantisation("", signed=False), pictures[:8])
     with pytest.raises(BackendError, match=r"zero point|uint8"):
         check_graph(other, "10", "uint8")
 
@@ -126,7 +126,7 @@ def test_a_clipped_convolution_has_the_range_of_its_clip(forms, encoder, picture
 
     assert len(scales(int8)) == 10
     assert max(scales(int8)) <= SIX_BITS
-    first_try = forms.quantised(encoder, forms.Plan("", clips=False), pictures[:8])
+    first_try = forms.quantised(encoder, forms.Quantisation("", clips=False), pictures[:8])
     assert max(scales(first_try)) > 2 * SIX_BITS
 
 
@@ -138,7 +138,7 @@ def test_ranges_of_the_clips_and_more_float_layers_lessen_the_error(forms, encod
 
 @pytest.mark.parametrize(("bits", "largest"), [(7, 64), (8, 127)])
 def test_weights_have_the_bits_of_their_plan(forms, encoder, pictures, bits, largest):
-    model = forms.quantised(encoder, forms.Plan("", weight_bits=bits), pictures[:8])
+    model = forms.quantised(encoder, forms.Quantisation("", weight_bits=bits), pictures[:8])
     weights = [value for value in constants(model).values() if value.dtype == np.int8 and value.ndim == 4]
     assert len(weights) == 15
     assert {int(np.abs(weight.astype(int)).max()) for weight in weights} == {largest}
@@ -148,12 +148,12 @@ def test_weights_have_the_bits_of_their_plan(forms, encoder, pictures, bits, lar
     ("changes", "floats"), [({}, 0), ({"skipped": 2}, 2), ({"pointwise_only": True}, 6), ({"skipped": 15}, 15)]
 )
 def test_what_a_plan_leaves_out_stays_float32(forms, encoder, pictures, changes, floats):
-    model = forms.quantised(encoder, forms.Plan("", **changes), pictures[:8])
+    model = forms.quantised(encoder, forms.Quantisation("", **changes), pictures[:8])
     by_output = {output: node for node in model.graph.node for output in node.output}
     weights = [node.input[1] for node in model.graph.node if node.op_type == "Conv"]
     assert sum(weight not in by_output for weight in weights) == floats
 
 
-def test_all_plans_have_names_of_their_own(forms):
-    assert len({plan.name for plan in forms.PLANS}) == len({plan._replace(name="") for plan in forms.PLANS})
-    assert len({plan.name for plan in forms.PLANS}) == len(forms.PLANS)
+def test_all_quantisations_have_names_of_their_own(forms):
+    names, settings = zip(*((how.name, how._replace(name="")) for how in forms.QUANTISATIONS), strict=True)
+    assert len(set(names)) == len(set(settings)) == len(forms.QUANTISATIONS)

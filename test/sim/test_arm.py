@@ -9,7 +9,7 @@ import pytest
 from hal_ros.sim.arm import Arm, Pose
 from hal_ros.sim.benchmark import RECIPES
 from hal_ros.sim.controller import Controller
-from hal_ros.sim.streams import stream
+from hal_ros.sim.random_streams import stream
 from hal_ros.sim.tasks import Tasks
 from hal_ros.sim.world import layout as lay
 from hal_ros.sim.world import look, scene

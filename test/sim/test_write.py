@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from short_episodes import LENGTH_NS, shortened
 
 from hal_ros.bags.messages import deserialise, to_ns
 from hal_ros.bags.reader import BagMessage, read_messages
 from hal_ros.bags.sensors import COMPRESSED, IMAGE, pixels
-from hal_ros.cli import main
 from hal_ros.core.card import ImageSpec
 from hal_ros.core.errors import BagError
 from hal_ros.sim import write
@@ -23,7 +23,6 @@ from hal_ros.sim.write import START_NS, TRAINING_PICTURES, Pictures, is_written,
 
 pytestmark = pytest.mark.sim
 
-LENGTH_NS = 2_400_000_000
 SPEC = episodes("train")[0]
 JOINTS, CLOCK, TRUTH = "/joint_states", "/clock", "/simulation/action_truth"
 CAMERA, INFO = "/camera/color/image_raw", "/camera/color/camera_info"
@@ -31,17 +30,7 @@ CAMERA, INFO = "/camera/color/image_raw", "/camera/color/camera_info"
 
 @pytest.fixture(autouse=True, scope="module")
 def short_episodes() -> Iterator[None]:
-    """End every script early: what is tested here shows in the first seconds."""
-    from hal_ros.sim import episode
-
-    whole = episode.Simulation
-
-    class Short(whole):
-        def step(self) -> bool:
-            return self.time_ns < LENGTH_NS and super().step()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(episode, "Simulation", Short)
+    with shortened():
         yield
 
 
@@ -151,30 +140,8 @@ def test_an_interrupted_episode_leaves_nothing_that_looks_finished(
             write_episode(SPEC, tmp_path)
     assert not is_written(SPEC, tmp_path)
     assert not (tmp_path / SPEC.name).exists()
-    assert main(["sim", "--out", str(tmp_path), "--splits", "train", "--limit", "1"]) == 0
-    assert is_written(SPEC, tmp_path / "train")
-
-
-def test_the_command_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["sim", "--out", str(tmp_path), "--splits", "test", "unseen", "--limit"]
-    assert main([*arguments, "1"]) == 0
-    assert "2 episodes written, 0 were there already" in capsys.readouterr().out
-    kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.mcap")}
-    assert len(kept) == 2
-    assert main([*arguments, "2"]) == 0
-    printed = capsys.readouterr().out
-    assert "2 episodes written, 2 were there already" in printed
-    assert "times real time per core" in printed
-    assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
-    assert not list(tmp_path.rglob(".unfinished"))
-    assert main([*arguments, "1", "--overwrite"]) == 0
-    assert "2 episodes written, 0 were there already" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("arguments", [["--jobs", "3"], ["--jobs", "0"], ["--limit", "0"]])
-def test_wrong_arguments_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["sim", *arguments]) == 1
-    assert "expected" in capsys.readouterr().err
+    write_episode(SPEC, tmp_path)
+    assert is_written(SPEC, tmp_path)
 
 
 def test_a_folder_that_can_not_be_written_is_refused(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from fakes import COLOURS, make_card, picture
 from onnx import TensorProto, helper, numpy_helper
 
+from hal_ros.core.arrays import FloatArray
 from hal_ros.core.card import ModelCard
 from hal_ros.core.step import StepInput
 from hal_ros.runtime.backend import open_backend
@@ -31,7 +33,7 @@ def write_bundle(folder: Path, card: ModelCard | None = None) -> Bundle:
     bundle = save_card(card, folder, (ENCODER, STEP))
     backend, _ = open_backend(bundle, "onnxruntime")
     images = np.stack([picture(colour, size) for colour in COLOURS])
-    flags = {"image_valid": np.ones(len(images), np.float32)}
+    flags: dict[str, FloatArray] = {"image_valid": np.ones(len(images), np.float32)}
     flags |= {name: np.ones((len(images), joints), np.float32) for name in ("joints", "joints_valid")}
     state, outputs = backend.initial_state(), []
     for image in images:
@@ -39,7 +41,8 @@ def write_bundle(folder: Path, card: ModelCard | None = None) -> Bundle:
         output, state = backend.step(inputs, state)
         outputs.append(output)
     stored = {name: np.stack([getattr(o, name) for o in outputs]) for name in outputs[0]._fields}
-    np.savez(folder / GOLDEN, images=images, **flags, **stored)
+    arrays: dict[str, Any] = {**flags, **stored}
+    np.savez(folder / GOLDEN, images=images, **arrays)
     return save_card(card, folder)
 
 

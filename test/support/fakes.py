@@ -58,7 +58,8 @@ class FakeBackend:
 
     def encode(self, image: ByteArray) -> FloatArray:
         self.encoded += 1
-        return image.reshape(-1, 3).mean(0).astype(np.float32) / np.float32(255)
+        means: FloatArray = image.reshape(-1, 3).mean(0).astype(np.float32)
+        return means / np.float32(255)
 
     def initial_state(self) -> FakeState:
         return FakeState((), 0)

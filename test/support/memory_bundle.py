@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from colour_bundle import IR_VERSION, OPSET, write_bundle
 from fakes import make_card
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from hal_ros.core.card import ModelCard
@@ -57,7 +59,11 @@ def assert_same(found: Sequence[StepOutput], expected: Sequence[StepOutput]) -> 
 def _step(delta: bool) -> onnx.ModelProto:
     """log_probs = log softmax of feature + sum over columns of weight[column] * cache[column]; oldest column first."""
     weights = np.array([0.1, 0.2, 0.4, 0.8], np.float32)
-    constants = {"weights": weights, "axis": np.array([0], np.int64), "one": np.array([1], np.int64)}
+    constants: dict[str, NDArray[Any]] = {
+        "weights": weights,
+        "axis": np.array([0], np.int64),
+        "one": np.array([1], np.int64),
+    }
     constants |= {"end": np.array([SLOTS + 1], np.int64)}
     nodes = [
         helper.make_node("Gather", ["weights", "order_0"], ["used"], axis=0)
@@ -79,7 +85,12 @@ def _step(delta: bool) -> onnx.ModelProto:
             helper.make_node("Slice", ["all", "one", "end", "one"], ["next_key_0"]),
         ]
     cache, key = (1, SLOTS, WIDTH), ("new_key_0", (1, 1, WIDTH)) if delta else ("next_key_0", (1, SLOTS, WIDTH))
-    inputs = {"feature": (1, WIDTH), "image_valid": (1, 1), "joints": (1, 6), "joints_valid": (1, 6)}
+    inputs: dict[str, tuple[int, ...]] = {
+        "feature": (1, WIDTH),
+        "image_valid": (1, 1),
+        "joints": (1, 6),
+        "joints_valid": (1, 6),
+    }
     inputs |= {"state_key_0": cache, "state_count": (1, 1)}
     outputs = {"log_probs": (1, WIDTH), "lagged_log_probs": (1, WIDTH), "boundary": (1, 1), "next_count": (1, 1)}
     graph = helper.make_graph(

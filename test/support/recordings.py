@@ -11,6 +11,7 @@ import numpy as np
 from hal_ros.bags.messages import duration_message, header_message, known_class, serialise, time_message
 from hal_ros.bags.reader import BagWriter
 from hal_ros.core.answers import NO_ACTION
+from hal_ros.core.arrays import ByteArray
 
 PERIOD_NS = 100_000_000
 START_NS = 1_700_000_000_000_000_000
@@ -129,7 +130,7 @@ def put_image(bag: BagWriter, story: Story, tick: int, receive_ns: int) -> None:
         bag.write("/camera/color/image_raw/compressed", message.__msgtype__, serialise(message), receive_ns)
 
 
-def draw(action: int, tick: int) -> np.ndarray:
+def draw(action: int, tick: int) -> ByteArray:
     """Return a small picture whose ground is the action's own grey and whose dot moves with time."""
     picture = np.full((120, 160, 3), 60 + 10 * (action % 16), np.uint8)
     cv2.circle(picture, (20 + tick % 120, 60), 12, (230, 120, 40), -1)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from fakes import FakeBackend, make_card, picture
 from hal_msgs.msg import ActionLabel, BoundaryEvent, Vocabulary
@@ -18,15 +19,21 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, JointState
 
+from hal_ros.bags.messages import to_ns
 from hal_ros.core.card import ModelCard
 from hal_ros.core.step import Backend
-from hal_ros.ros.convert import to_ns, to_stamp
 from hal_ros.ros.segmenter.node import SegmenterNode
 from hal_ros.runtime.bundle import save_card
 
 DEADLINE_S = 60.0
 START_NS = 5_000_000_000
 PERIOD_NS = 100_000_000
+
+
+def to_stamp(stamp_ns: int) -> Time:
+    """Integer nanoseconds as a stamp."""
+    sec, nanosec = divmod(stamp_ns, 1_000_000_000)
+    return Time(sec=sec, nanosec=nanosec)
 
 
 def image_message(colour: str, stamp_ns: int, size_px: int = 16) -> Image:

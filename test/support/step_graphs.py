@@ -25,7 +25,7 @@ def make_graph(config: HalConfig = CONFIG, caches: str = "shift") -> StepGraph:
     graph = StepGraph(Eye(EYE), CausalHal(config), caches).eval()
     with torch.no_grad():
         for parameter in graph.parameters():
-            parameter += 0.1 * torch.randn_like(parameter)
+            parameter.add_(0.1 * torch.randn_like(parameter))
         graph.eye.joints.mean += 0.5
         graph.model.joints.mean += 0.5
         graph.model.seen_spread *= 1.5

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+from numpy.typing import NDArray
 
 from hal_ros.datasets.clips import Clip
 
@@ -26,6 +29,6 @@ def make_clips(count: int, seed: int = 0, noise: float = 0.5, segments: int = 5)
     return clips
 
 
-def accuracy(labels: dict[str, np.ndarray], clips: list[Clip]) -> float:
+def accuracy(labels: Mapping[str, NDArray[np.int64]], clips: list[Clip]) -> float:
     """Return the share of ticks (0..1) whose label is the clip's action."""
     return float(np.mean(np.concatenate([labels[clip.name] == clip.actions for clip in clips])))

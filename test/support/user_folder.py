@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pytest
 import yaml
 from fakes import SIZE_PX, picture
 
 from hal_ros.bags.messages import header_message, known_class, serialise
 from hal_ros.bags.reader import BagMessage, BagWriter
 from hal_ros.bags.sensors import IMAGE, JOINT_STATE
-from hal_ros.cli import ingest
+from hal_ros.datasets.build import Built, build
+from hal_ros.datasets.plan import Plan, Problems, Request, plan
+from hal_ros.datasets.summary import summary
+from hal_ros.train.config import load_config
 
 CAMERA, JOINTS = "/camera/color/image_raw", "/joint_states"
 START_NS, PERIOD_NS = 5_000_000_000, 100_000_000
@@ -45,12 +48,11 @@ def write(path: Path, content: list[BagMessage] | None = None) -> Path:
 class Workplace:
     """A user's folder: bags/, transcripts/, and the dataset that becomes of them."""
 
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, folder: Path) -> None:
         self.bags, self.transcripts, self.out = folder / "bags", folder / "transcripts", folder / "mine"
         self.bags.mkdir()
         self.transcripts.mkdir()
-        self.printed = self.errors = ""
-        self._capsys = capsys
+        self.printed = ""  # the last summary
 
     def add(self, name: str, *actions: str, content: list[BagMessage] | None = None) -> Path:
         """Add a bag with its transcript; `name` with an ending is a lone file."""
@@ -60,23 +62,27 @@ class Workplace:
     def write_transcript(self, name: str, *actions: str) -> None:
         (self.transcripts / f"{name}.txt").write_text("\n".join(actions))
 
-    def ingest(self, *arguments: object, sources: tuple[Path, ...] = ()) -> int:
-        own = () if "--config" in arguments else ("--out", self.out)
-        asked = [*(sources or (self.bags,)), "--transcripts", self.transcripts, *own, *arguments]
-        self._capsys.readouterr()
-        code = run(*asked)
-        self.printed, self.errors = self._capsys.readouterr()
-        return code
+    def request(self, *sources: Path, **asked: Any) -> Request:
+        """Ask for the sources, or else all bags, in the dataset; whoever names a config finds the dataset there."""
+        own = {} if "config" in asked else {"out": self.out}
+        request = Request(sources or (self.bags,), self.transcripts, **{**own, **asked})
+        there = request.config_path.exists()
+        return replace(request, data=load_config(request.config_path).data) if there else request
 
-    def refused(self, *arguments: object, sources: tuple[Path, ...] = ()) -> list[str]:
+    def ingest(self, *sources: Path, **asked: Any) -> None:
+        """Ingest what is as it should be; `printed` is what is told."""
+        built = carry_out(self.request(*sources, **asked))
+        assert isinstance(built, Built), built
+        self.printed = "".join(f"{line}\n" for line in summary(built))
+
+    def refused(self, *sources: Path, **asked: Any) -> list[str]:
         """Ingest what is refused, see that nothing has changed, and return the problems."""
         before = snapshot(self.out)
-        assert self.ingest(*arguments, sources=sources) == 1
+        problems = carry_out(self.request(*sources, **asked))
+        assert isinstance(problems, Problems)
+        assert problems.out == self.out
         assert snapshot(self.out) == before
-        *problems, last = self.errors.splitlines()
-        assert last == f"hal ingest: nothing was added to {self.out}"
-        assert all(problem.startswith("hal ingest: ") for problem in problems)
-        return [problem.removeprefix("hal ingest: ") for problem in problems]
+        return list(problems.lines)
 
     def placed(self) -> dict[str, list[str]]:
         """Return the names of each split's episodes."""
@@ -86,16 +92,16 @@ class Workplace:
         return found
 
 
+def carry_out(request: Request) -> Built | Problems:
+    """Plan, and build what can be."""
+    planned = plan(request)
+    return build(planned) if isinstance(planned, Plan) else planned
+
+
 def snapshot(folder: Path) -> list[tuple[str, bytes]]:
     """All that lies in a dataset's folder but the cache, which only ever holds whole episodes."""
     files = (path for path in sorted(folder.rglob("*")) if "cache" not in path.relative_to(folder).parts)
     return [(str(path), path.read_bytes() if path.is_file() else b"") for path in files]
-
-
-def run(*arguments: object) -> int:
-    parser = argparse.ArgumentParser()
-    ingest.add_arguments(parser)
-    return ingest.run(parser.parse_args([str(argument) for argument in arguments]))
 
 
 def write_config(work: Workplace, **data: object) -> Path:

@@ -35,10 +35,10 @@ ROOT = Path(__file__).parents[2]
 SOURCES = [
     ROOT / "hal_ros" / name
     for name in (
-        "runtime/tensorrt_api.py",
-        "runtime/tensorrt_engine.py",
-        "runtime/tensorrt_backend.py",
-        "compile/build_engine.py",
+        "tensorrt/api.py",
+        "tensorrt/engine.py",
+        "tensorrt/backend.py",
+        "tensorrt/build_engine.py",
     )
 ]
 V8, V10_3, V10_13, V10_16, V11 = VERSIONS
@@ -224,7 +224,7 @@ def describe(version: str, folder: Path) -> Real:
     # The wheels look for their libraries beside themselves, and the loader first where it is told to.
     paths = {"PYTHONPATH": os.pathsep.join(map(str, (site, ROOT))), "LD_LIBRARY_PATH": str(site)}
     told = site / "described.json"
-    command = [sys.executable, "-W", "ignore", str(ROOT / "test" / "describe_tensorrt.py"), str(told)]
+    command = [sys.executable, "-W", "ignore", str(ROOT / "test" / "fakes" / "describe_tensorrt.py"), str(told)]
     done = subprocess.run(command, env={**os.environ, **paths}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return Real(version, **json.loads(told.read_text()))

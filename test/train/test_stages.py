@@ -65,6 +65,7 @@ def test_the_drafted_card_says_what_ingest_needs():
     assert card.joints.names == ("a", "b")
     assert card.window_ticks == 127
     assert card.feature_dim == 16 * 16 * 52
+    assert (card.name, card.supervision) == (CONFIG.name, CONFIG.supervision)
 
 
 def test_an_encoder_of_older_code_is_written_anew(tmp_path):

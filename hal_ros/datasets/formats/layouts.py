@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal_ros.core import segments
-from hal_ros.core.errors import DatasetError
 from hal_ros.core.answers import NO_ACTION
+from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.formats.layout_features import read_features
 from hal_ros.datasets.formats.layout_files import (

@@ -16,7 +16,7 @@ DROPS = ("not_due", "repeated", "backwards", "zero", "overwritten", "unreadable"
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class NodeSnapshot:
     """What the node knows when a report is due. Counters run since activation; times are in seconds."""
 
     state: str  # lifecycle state
@@ -45,7 +45,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
-class Limits:
+class SilenceLimits:
     """When silence becomes a warning, and the topics to name in it."""
 
     image_topic: str
@@ -54,7 +54,7 @@ class Limits:
     joint_timeout_s: float
 
 
-def report(name: str, snapshot: Snapshot, card: ModelCard | None, limits: Limits) -> list[DiagnosticStatus]:
+def report(name: str, snapshot: NodeSnapshot, card: ModelCard | None, limits: SilenceLimits) -> list[DiagnosticStatus]:
     """Return the statuses `<name>: model`, `<name>: camera` and `<name>: joints`."""
     hardware = "" if card is None else card.name
     parts = {
@@ -74,7 +74,7 @@ def report(name: str, snapshot: Snapshot, card: ModelCard | None, limits: Limits
     ]
 
 
-def _judge_model(now: Snapshot) -> tuple[bytes, str]:
+def _judge_model(now: NodeSnapshot) -> tuple[bytes, str]:
     if now.failure:
         return ERROR, now.failure
     if now.state != "active":
@@ -84,7 +84,7 @@ def _judge_model(now: Snapshot) -> tuple[bytes, str]:
     return OK, f"{now.rate_hz('labels'):.1f} labels per second"
 
 
-def _judge_camera(now: Snapshot, card: ModelCard | None, limits: Limits) -> tuple[bytes, str]:
+def _judge_camera(now: NodeSnapshot, card: ModelCard | None, limits: SilenceLimits) -> tuple[bytes, str]:
     if now.state != "active":
         return OK, now.state
     if card is not None and card.image is None:
@@ -110,7 +110,7 @@ def _judge_camera(now: Snapshot, card: ModelCard | None, limits: Limits) -> tupl
     return OK, f"{now.rate_hz('images'):.1f} images per second"
 
 
-def _judge_joints(now: Snapshot, card: ModelCard | None, limits: Limits) -> tuple[bytes, str]:
+def _judge_joints(now: NodeSnapshot, card: ModelCard | None, limits: SilenceLimits) -> tuple[bytes, str]:
     if now.state != "active":
         return OK, now.state
     if card is None or card.joints is None:
@@ -132,7 +132,7 @@ def _judge_joints(now: Snapshot, card: ModelCard | None, limits: Limits) -> tupl
     return OK, f"{now.rate_hz('joint_samples'):.1f} joint states per second"
 
 
-def _model_values(now: Snapshot) -> dict[str, str]:
+def _model_values(now: NodeSnapshot) -> dict[str, str]:
     values = {"state": now.state, **now.facts}
     values |= {name: str(now.counters[name]) for name in ("labels", "boundaries", "held_ticks", "restarts", "overruns")}
     values["label_rate_hz"] = f"{now.rate_hz('labels'):.2f}"
@@ -142,13 +142,13 @@ def _model_values(now: Snapshot) -> dict[str, str]:
     return values
 
 
-def _camera_values(now: Snapshot) -> dict[str, str]:
+def _camera_values(now: NodeSnapshot) -> dict[str, str]:
     values = {"images": str(now.counters["images"]), "image_rate_hz": f"{now.rate_hz('images'):.2f}"}
     values |= {f"dropped_{cause}": str(now.counters[cause]) for cause in DROPS}
     return values
 
 
-def _joint_values(now: Snapshot) -> dict[str, str]:
+def _joint_values(now: NodeSnapshot) -> dict[str, str]:
     names = ("joint_samples", "joints_late", "joints_missing", "joints_partial", "joints_unnamed")
     values = {name: str(now.counters[name]) for name in names}
     values["joint_rate_hz"] = f"{now.rate_hz('joint_samples'):.2f}"

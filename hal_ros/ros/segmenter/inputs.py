@@ -15,14 +15,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from sensor_msgs.msg import JointState
 
+from hal_ros.bags.messages import to_ns
+from hal_ros.bags.sensors import joint_sample
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.intake import Due, Intake
 from hal_ros.core.observations import JointSample
-from hal_ros.ros.convert import ImageMessage, to_joint_sample, to_ns
+from hal_ros.ros.convert import ImageMessage
 
 
-class Frame(NamedTuple):
+class ReceivedFrame(NamedTuple):
     """A due tick on its way to the worker, with the message that it came from and when that was received."""
 
     due: Due
@@ -31,7 +33,7 @@ class Frame(NamedTuple):
     received_ns: int  # on the clock that never jumps: time.perf_counter_ns
 
 
-class Inputs:
+class MessageInputs:
     """Message callbacks of one activation; `put` takes each due frame. For one thread, the executor's.
 
     Counters, beside those of the intake: joints_unnamed (messages that name none of the card's joints), joints_partial
@@ -39,8 +41,8 @@ class Inputs:
     holds back or gave up).
     """
 
-    def __init__(self, card: ModelCard, put: Callable[[Frame], None]) -> None:
-        self.last_image_ns: int | None = None  # when received, on the clock of Frame.received_ns
+    def __init__(self, card: ModelCard, put: Callable[[ReceivedFrame], None]) -> None:
+        self.last_image_ns: int | None = None  # when received, on the clock of ReceivedFrame.received_ns
         self.last_joints_ns: int | None = None
         self.joint_names_seen: frozenset[str] = frozenset()
         self._card = card
@@ -61,7 +63,7 @@ class Inputs:
         self.last_image_ns = time.perf_counter_ns()
         due = self._intake.image(to_ns(message.header.stamp))
         if due is not None:
-            self._hand_over(Frame(due, message, message.header.frame_id, self.last_image_ns))
+            self._hand_over(ReceivedFrame(due, message, message.header.frame_id, self.last_image_ns))
 
     def on_joints(self, message: JointState) -> None:
         """Take one joint message; a bundle without camera ticks on it."""
@@ -69,16 +71,16 @@ class Inputs:
         spec = self._card.joints
         if spec is None:
             return
-        sample = to_joint_sample(message, spec)
+        sample = joint_sample(message, spec)
         if sample is None:
             self.counters["joints_unnamed"] += 1
             self.joint_names_seen = frozenset(message.name)
             return
         due = self._intake.joints(sample)
         if due is not None:
-            self._hand_over(Frame(due, None, message.header.frame_id, self.last_joints_ns))
+            self._hand_over(ReceivedFrame(due, None, message.header.frame_id, self.last_joints_ns))
 
-    def _hand_over(self, frame: Frame) -> None:
+    def _hand_over(self, frame: ReceivedFrame) -> None:
         joints = frame.due.joints
         self.counters["joints_partial"] += joints is not None and not _complete(joints)
         self._put(frame)
@@ -95,7 +97,7 @@ class Synchroniser:
     newest that is not newer than the image. So the answers stay causal, whatever pairs were made.
     """
 
-    def __init__(self, inputs: Inputs, slop_s: float, queue_size: int) -> None:
+    def __init__(self, inputs: MessageInputs, slop_s: float, queue_size: int) -> None:
         filters = message_filters()
         self._inputs = inputs
         self._images, self._joints = filters.SimpleFilter(), filters.SimpleFilter()
@@ -114,7 +116,7 @@ class Synchroniser:
         self._joints.signalMessage(message)
 
 
-def _on_pair(inputs: Inputs, image: ImageMessage, _: JointState) -> None:
+def _on_pair(inputs: MessageInputs, image: ImageMessage, _: JointState) -> None:
     inputs.counters["unpaired"] -= 1
     inputs.on_image(image)
 

@@ -6,7 +6,8 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from hal_ros.core.observations import Observation
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.ros.convert import ImageMessage, ToRgb
-from hal_ros.ros.segmenter.inputs import Frame
+from hal_ros.ros.segmenter.inputs import ReceivedFrame
 
 WINDOW = 600
 """Newest durations of each stage that percentiles are taken over: a minute at 10 Hz."""
@@ -33,9 +34,12 @@ STAGES = ("wait", "convert", "encode", "step", "publish", "total")
 """Waiting for the worker; pixels; encoder; step graph, each held tick alone; messages; reception to published."""
 
 
-class Outputs(NamedTuple):
-    """Where serialised answers go."""
+@dataclass(frozen=True)
+class PipelinePorts:
+    """What a pipeline has of its node: how pixels are read, the ROS clock, and where serialised answers go."""
 
+    to_rgb: ToRgb
+    clock_ns: Callable[[], int]
     publish_label: Callable[[bytes], None]
     publish_boundary: Callable[[bytes], None]
     publish_plan: Callable[[bytes], None] = lambda _: None
@@ -96,13 +100,7 @@ class Pipeline:
     """
 
     def __init__(
-        self,
-        segmenter: Segmenter,
-        to_rgb: ToRgb,
-        outputs: Outputs,
-        clock_ns: Callable[[], int],
-        tracker: PlanTracker | None = None,
-        segments: int = 0,
+        self, segmenter: Segmenter, ports: PipelinePorts, tracker: PlanTracker | None = None, segments: int = 0
     ) -> None:
         """Take the parts; with a tracker, each confirmed answer is also placed in the plan.
 
@@ -115,9 +113,7 @@ class Pipeline:
         self.image_size: tuple[int, int] | None = None  # width, height of the newest image
         self._card = segmenter.card
         self._segmenter = Segmenter(segmenter.card, TimedBackend(segmenter.backend, self.stopwatch))
-        self._to_rgb = to_rgb
-        self._outputs = outputs
-        self._clock_ns = clock_ns
+        self._ports = ports
         self._state = self._segmenter.start(segments)
         self._tracker = tracker
         self._plan = None if tracker is None else tracker.start()
@@ -129,7 +125,7 @@ class Pipeline:
         """How many segments were opened so far: the newest segment_id."""
         return self._state.segments
 
-    def handle(self, frame: Frame) -> None:
+    def handle(self, frame: ReceivedFrame) -> None:
         """Take one frame all the way to its published label. Raises what the backend raises."""
         self.stopwatch.add("wait", time.perf_counter_ns() - frame.received_ns)
         try:
@@ -148,12 +144,12 @@ class Pipeline:
         self.counters["held_ticks"] += estimate.held_ticks
         with self.stopwatch.measure("publish"):
             label = label_message(estimate, due, self._card.vocabulary, frame.frame_id)
-            self._outputs.publish_label(serialise(label))
+            self._ports.publish_label(serialise(label))
             self.counters["labels"] += 1
             self._publish(boundaries)
             self._follow_plan(estimate, due.origin_ns)
         self.stopwatch.add("total", time.perf_counter_ns() - frame.received_ns)
-        self.stopwatch.add("latency", self._clock_ns() - due.stamp_ns)
+        self.stopwatch.add("latency", self._ports.clock_ns() - due.stamp_ns)
 
     def finish(self) -> None:
         """Close the open segment and start a fresh stream; segment ids go on."""
@@ -171,7 +167,7 @@ class Pipeline:
             return
         progress, self._plan = self._tracker.follow(estimate, origin_ns, self._plan)
         if progress is not None:
-            self._outputs.publish_plan(serialise(plan_message(progress, self._card.vocabulary, self._frame_id)))
+            self._ports.publish_plan(serialise(plan_message(progress, self._card.vocabulary, self._frame_id)))
 
     def _count_overrun(self, due: Due) -> None:
         before = self._newest
@@ -181,7 +177,7 @@ class Pipeline:
     def _picture(self, message: ImageMessage) -> ByteArray:
         spec = self._card.image
         assert spec is not None  # the intake lets no image through without it
-        rgb = self._to_rgb(message)
+        rgb = self._ports.to_rgb(message)
         height, width = rgb.shape[:2]
         self.image_size = (width, height)
         return image.to_input(rgb, spec)
@@ -189,5 +185,5 @@ class Pipeline:
     def _publish(self, boundaries: tuple[BoundaryEstimate, ...]) -> None:
         for boundary in boundaries:
             message = boundary_message(boundary, self._card.vocabulary, self._frame_id)
-            self._outputs.publish_boundary(serialise(message))
+            self._ports.publish_boundary(serialise(message))
             self.counters["boundaries"] += 1

@@ -10,7 +10,7 @@ from rclpy.lifecycle import LifecycleNode
 
 from hal_ros.ros.params import SegmenterParameters
 from hal_ros.ros.segmenter import diagnostics
-from hal_ros.ros.segmenter.diagnostics import Limits, Snapshot
+from hal_ros.ros.segmenter.diagnostics import NodeSnapshot, SilenceLimits
 from hal_ros.ros.segmenter.session import Configured, Session
 
 REPEAT_LOG_S = 10.0
@@ -44,7 +44,7 @@ class Reporter:
         """Publish one report."""
         now_ns = time.perf_counter_ns()
         snapshot = self._snapshot(now_ns, state, failure, configured, session)
-        limits = Limits(
+        limits = SilenceLimits(
             session.subscriptions.image_topic if session else parameters.image_topic,
             parameters.image_timeout_s,
             session.subscriptions.joint_topic if session else parameters.joint_topic,
@@ -60,15 +60,15 @@ class Reporter:
 
     def _snapshot(
         self, now_ns: int, state: str, failure: str, configured: Configured | None, session: Session | None
-    ) -> Snapshot:
+    ) -> NodeSnapshot:
         period_s = (now_ns - self._reported_ns) / 1e9
         facts = {} if configured is None else _facts(configured)
         if session is None:
-            return Snapshot(state, period_s, 0.0, failure=failure, facts=facts)
+            return NodeSnapshot(state, period_s, 0.0, failure=failure, facts=facts)
         inputs, pipeline, subscriptions = session.inputs, session.pipeline, session.subscriptions
         if pipeline.image_size is not None:
             facts["image_size_px"] = "{}x{}".format(*pipeline.image_size)
-        return Snapshot(
+        return NodeSnapshot(
             state=state,
             period_s=period_s,
             active_s=(now_ns - session.since_ns) / 1e9,

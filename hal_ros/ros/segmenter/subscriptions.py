@@ -11,7 +11,7 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 
 from hal_ros.core.card import ModelCard
 from hal_ros.ros.params import SegmenterParameters
-from hal_ros.ros.segmenter.inputs import Inputs, Synchroniser
+from hal_ros.ros.segmenter.inputs import MessageInputs, Synchroniser
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks
@@ -30,7 +30,9 @@ LOST_HINT = (
 class Subscriptions:
     """Camera and joint subscriptions from activation to deactivation. `destroy` ends them."""
 
-    def __init__(self, node: LifecycleNode, card: ModelCard, parameters: SegmenterParameters, inputs: Inputs) -> None:
+    def __init__(
+        self, node: LifecycleNode, card: ModelCard, parameters: SegmenterParameters, inputs: MessageInputs
+    ) -> None:
         """Subscribe to what the card needs."""
         self.image_qos_error = ""
         self.joints_qos_error = ""
@@ -39,7 +41,7 @@ class Subscriptions:
         self._image_type = Image if parameters.image_transport == "raw" else CompressedImage
         self.image_topic = image_topic(node, parameters)
         self.joint_topic = node.resolve_topic_name(parameters.joint_topic)
-        self._target: Inputs | Synchroniser = inputs
+        self._target: MessageInputs | Synchroniser = inputs
         if parameters.synchroniser == "message_filters":
             self._target = Synchroniser(inputs, parameters.synchroniser_slop_s, parameters.synchroniser_queue_size)
         self._subscriptions: list[Any] = []

@@ -1,6 +1,6 @@
 """The live view: listens to a running segmenter (and, where there is one, to the simulated robot) and shows it.
 
-`view_state` gathers, `view_render` draws; here is only what touches ROS and the terminal.
+`state` gathers, `render` draws; here is only what touches ROS and the terminal.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.live import Live
 from sensor_msgs.msg import CameraInfo
 
-from hal_ros.ros.convert import to_ns
+from hal_ros.bags.messages import to_ns
 from hal_ros.ros.view.render import plain_line, render
 from hal_ros.ros.view.state import LabelSeen, ViewState, ViewTracker
 

@@ -12,23 +12,19 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from hal_ros.core.palette import DARK, HUES, SHADES
 from hal_ros.ros.view.state import WINDOW_S, Mark, ViewState, cells
 
-# Colours that stay apart for common forms of colour blindness when neighbours differ in lightness too.
-PALETTE = (
-    "#4477aa", "#ee9944", "#228833", "#cc4455", "#66ccee", "#aa5588", "#ccbb44", "#777777",
-    "#3355cc", "#dd7788", "#117755", "#aa7744", "#88ccaa", "#7755aa", "#bbcc33", "#ddaa99",
-)  # fmt: skip
-_DARK = {"#4477aa", "#228833", "#cc4455", "#aa5588", "#777777", "#3355cc", "#117755", "#7755aa"}
+COLOURS = (*HUES, *SHADES)
 _NAME_WIDTH = 12
 TALL = 34  # lines from which on everything is drawn larger
 
 
 def colour(action: str, vocabulary: Sequence[str]) -> str:
-    """Return the style of an action: its palette colour by id as background, and a readable foreground."""
+    """Return the style of an action: its colour by id as background, the report's own, and a readable foreground."""
     index = vocabulary.index(action) if action in vocabulary else sum(action.encode())
-    background = PALETTE[index % len(PALETTE)]
-    return f"{'#ffffff' if background in _DARK else '#000000'} on {background}"
+    background = COLOURS[index % len(COLOURS)]
+    return f"{'#ffffff' if background in DARK else '#000000'} on {background}"
 
 
 def render(state: ViewState, width: int, height: int) -> RenderableType:

@@ -71,7 +71,7 @@ class ViewState:
     notice: str = ""  # one line that needs attention, or what is being waited for
 
 
-class Row:
+class TimelineRow:
     """One row of the timeline: run-length marks of the last WINDOW_S, and where the row's knowledge ends."""
 
     def __init__(self) -> None:
@@ -131,7 +131,7 @@ class ViewTracker:
         self.label_count = 0
         self.boundary_count = 0
         self._label: LabelSeen | None = None
-        self._truth, self._provisional, self._confirmed = Row(), Row(), Row()
+        self._truth, self._provisional, self._confirmed = TimelineRow(), TimelineRow(), TimelineRow()
         self._images, self._labels = Rate(), Rate()
         self._latency_ms: deque[float] = deque(maxlen=LATENCY_SAMPLES)
         self._boundaries: deque[Boundary] = deque(maxlen=BOUNDARIES_KEPT)

@@ -13,8 +13,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hal_ros.core import segments
-from hal_ros.core.errors import DatasetError
 from hal_ros.core.answers import NO_ACTION
+from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.formats.layout_files import write_clip_files, write_dataset_files
 from hal_ros.datasets.formats.layouts import LAYOUTS, Dataset, read_dataset
 

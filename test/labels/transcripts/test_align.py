@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hal_ros.bench import alignment as bench_offline
+from hal_ros.bench import alignment_by_cells as bench_offline
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.labels.transcripts.align import AlignConfig, align, drop_allowed_dp, fit_into, most_correct

@@ -11,7 +11,8 @@ from synthetic_tracks import ACTIONS, SETTINGS, make_tracks
 from synthetic_tracks import GRID as SYNTHETIC
 
 from hal_ros.datasets.tracks import Track
-from hal_ros.experiments import stages as table_chain
+from hal_ros.experiments.graph import Job, Task
+from hal_ros.experiments.jobs import targets
 from hal_ros.labels.transcripts.first_inputs import first_look_clips
 from hal_ros.train import chain
 from hal_ros.train.config import config_from_mapping
@@ -55,19 +56,19 @@ def test_both_callers_let_the_training_tracks_decide(monkeypatch, tmp_path, blin
 
     widths: list[list[int]] = []
     monkeypatch.setattr(chain.first, "first_labels", first_labels)
-    monkeypatch.setattr(table_chain, "first_labels", first_labels)
+    monkeypatch.setattr(targets, "first_labels", first_labels)
     splits = {"train": make_tracks(1, 0), "validation": make_tracks(1, 1)}
     name = "train" if blind == "training" else blind
     splits[name] = [track._replace(joints_valid=np.zeros_like(track.joints_valid)) for track in splits[name]]
-    monkeypatch.setattr(table_chain, "_tracks", lambda *_: splits)
-    for module in (chain, table_chain):
+    monkeypatch.setattr(targets, "load_splits", lambda *_: splits)
+    for module in (chain, targets):
         monkeypatch.setattr(module, "grid_of", lambda _: SYNTHETIC)
     config = config_from_mapping({**SETTINGS, "supervision": "transcripts"})
     run = chain.RunSettings(config, tmp_path, lambda _: None)
     with pytest.raises(StopError):
         chain.train_on_tracks(run, ACTIONS, splits["train"], splits["validation"])
     with pytest.raises(StopError):
-        table_chain.first({"vocabulary": "abcd", "config": SETTINGS}, {}, {}, tmp_path)
+        targets.first(Task(Job("first", "first", {"vocabulary": "abcd", "config": SETTINGS}), {}, tmp_path), {})
     assert widths == [[16, 16] if blind == "training" else [6, 6]] * 2
 
 

@@ -17,8 +17,9 @@ from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
+from hal_ros.bags.messages import to_ns
 from hal_ros.core.errors import ConfigError
-from hal_ros.ros.convert import rgb_converter, to_ns
+from hal_ros.ros.convert import rgb_converter
 from hal_ros.sim.benchmark import ACTIONS, JOINT_NAMES
 
 pytestmark = [pytest.mark.ros, pytest.mark.sim]

@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 from ros_fakes import PERIOD_NS, START_NS, image_message, joint_message
 
 from hal_ros.core.errors import ConfigError
-from hal_ros.ros.segmenter.inputs import Frame, Inputs, Synchroniser
+from hal_ros.ros.segmenter.inputs import MessageInputs, ReceivedFrame, Synchroniser
 
 MS = 1_000_000
 
 
-class Recorded(Inputs):
+class Recorded(MessageInputs):
     """Inputs that keep their frames."""
 
     def __init__(self, **changes: object) -> None:
-        self.frames: list[Frame] = []
+        self.frames: list[ReceivedFrame] = []
         super().__init__(make_card(**changes), self.frames.append)
 
     def image(self, stamp_ns: int) -> None:

@@ -11,18 +11,18 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from fakes import COLOURS, FakeBackend, make_card, picture
 from hal_msgs.msg import ActionLabel, BoundaryEvent
 from rclpy.parameter import Parameter
-from ros_fakes import DEADLINE_S, PERIOD_NS, START_NS, Rig, image_message, joint_message, runs, values
+from ros_fakes import DEADLINE_S, PERIOD_NS, START_NS, Rig, image_message, joint_message, runs, to_stamp, values
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import Trigger
 
 from hal_ros.bags.answers import label_message
-from hal_ros.bags.messages import serialise
+from hal_ros.bags.messages import serialise, to_ns
+from hal_ros.bags.sensors import joint_sample
 from hal_ros.core.intake import Intake
 from hal_ros.core.observations import Observation
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.step import StepInput, StepOutput
-from hal_ros.ros.convert import to_joint_sample, to_ns, to_stamp
 
 pytestmark = pytest.mark.ros
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -170,7 +170,7 @@ def test_published_bytes_are_those_of_the_core_and_of_replay(rig: Rig) -> None:
         rig.joints.publish(joints)
         rig.count(node, "joint_samples", tick + 1)
         rig.show(colour, tick)
-        sample = to_joint_sample(joints, card.joints)
+        sample = joint_sample(joints, card.joints)
         intake.joints(sample)
         due = intake.image(START_NS + tick * PERIOD_NS)
         observation = Observation(due.stamp_ns, due.tick, due.origin_ns, picture(colour), due.joints)

@@ -20,7 +20,7 @@ from hal_ros.ros.view.state import (
     LabelSeen,
     Mark,
     Rate,
-    Row,
+    TimelineRow,
     ViewState,
     ViewTracker,
     cells,
@@ -112,7 +112,7 @@ def test_the_confirmed_row_lies_behind_by_the_lag() -> None:
 
 
 def test_silence_is_shown_as_a_gap() -> None:
-    row = Row()
+    row = TimelineRow()
     row.add(0, "pour", gap_ns=S)
     row.add(5 * S, "pour", gap_ns=S)
     shown = cells(row.marks(), 5 * S + 1, 5.0, 5)

@@ -5,7 +5,7 @@ from collections import defaultdict
 import pytest
 
 from hal_ros.sim.benchmark import RECIPES
-from hal_ros.sim.streams import stream
+from hal_ros.sim.random_streams import stream
 from hal_ros.sim.world import layout as lay
 
 SEEDS = range(40)

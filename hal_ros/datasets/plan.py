@@ -1,0 +1,141 @@
+"""What becomes of a user's bags, decided and checked before anything is written."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hal_ros.bags.sensors import SensorTopics
+from hal_ros.datasets import checks, user_bags
+from hal_ros.datasets import folder as dataset_folder
+from hal_ros.datasets.card import draft_card
+from hal_ros.datasets.checks import CACHE, Given, Present
+from hal_ros.datasets.config import DataConfig
+from hal_ros.datasets.episodes import read_transcript
+from hal_ros.datasets.folder import TRAINING, VALIDATION
+from hal_ros.datasets.user_bags import Contents, UserBag
+
+USUAL_OUT = Path("datasets/mine")
+CONFIG_NAME = "train.yaml"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user wants: bags with transcripts into a dataset's folder."""
+
+    sources: tuple[Path, ...]  # bags, or folders of them
+    transcripts: Path  # folder with <bag name>.txt
+    out: Path | None = None  # the dataset's folder; None: the settings' one, or the usual one
+    config: Path | None = None  # the settings' file; None: the one in the dataset's folder
+    data: DataConfig | None = None  # what that file says; None: it is not there yet
+    split: str | None = None  # where all bags go; None: every fifth to validation, the others to training
+    camera_topic: str = ""
+    joint_topic: str = ""
+    copy: bool = False  # the bags' files are copied, not linked to
+    partial: bool = False  # transcripts that belong to no bag are left out
+    replace: bool = False  # a bag may take the place of another one of its name
+
+    @property
+    def config_path(self) -> Path:
+        """Where the settings are, or will be."""
+        return self.config or (self.out or USUAL_OUT) / CONFIG_NAME
+
+
+@dataclass(frozen=True)
+class Problems:
+    """Why nothing is done: each problem is one line, told once."""
+
+    out: Path
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a call will do, before it does any of it."""
+
+    out: Path
+    data: DataConfig
+    config: Path  # whose data settings these are, or where they will be written
+    bags: Mapping[str, UserBag]
+    transcripts: Mapping[str, tuple[str, ...]]
+    splits: Mapping[str, str]  # of each bag
+    contents: Mapping[str, Contents]
+    copy: bool
+
+    @property
+    def topics(self) -> SensorTopics:
+        """The topics that are asked for by name."""
+        return _topics(self.data)
+
+
+def plan(request: Request) -> Plan | Problems:
+    """Look at all that a call would take and change; ConfigError where arguments and settings disagree."""
+    data = _data(request)
+    out = request.out or Path(data.folder)
+    checks.check_folder(out, Path(data.cache), request.split)
+    bags, problems = user_bags.find_user_bags(request.sources)
+    present = Present.look(out, bags)
+    transcripts, wrong = user_bags.read_transcripts(bags, request.transcripts, present.episodes, request.partial)
+    given = Given(bags, transcripts, _splits(request.split, bags, transcripts, present))
+    problems += wrong
+    problems += checks.check_splits(given, present, request.replace)
+    problems += checks.check_places(given, present, request.replace)
+    problems += checks.check_vocabulary(given, present, data.actions)
+    card, asked = draft_card(data), _topics(data)
+    looked = {name: user_bags.look_into(bag, card, asked) for name, bag in bags.items()}
+    problems += [found for found in looked.values() if isinstance(found, str)]
+    contents = {name: found for name, found in looked.items() if isinstance(found, Contents)}
+    if not data.joints:
+        data = dataclasses.replace(data, joints=_common_joints(contents))
+        problems += checks.check_joints(contents, data.joints)
+    if problems:
+        return Problems(out, tuple(dict.fromkeys(problems)))
+    return Plan(out, data, request.config_path, bags, transcripts, given.splits, contents, request.copy)
+
+
+def vocabulary_of(plan: Plan) -> tuple[str, ...]:
+    """Return the actions as `hal train` will find them: ids in an annotation depend on them.
+
+    While there is no training episode, they are those of all others.
+    """
+    known = {name: (path.parent.name, path) for name, path in dataset_folder.episodes_in(plan.out).items()}
+    told = [(split, read_transcript(path)) for name, (split, path) in known.items() if name not in plan.bags]
+    told += [(plan.splits[name], actions) for name, actions in plan.transcripts.items()]
+    training = {action for split, actions in told if split == TRAINING for action in actions}
+    return plan.data.actions or tuple(sorted(training or {action for _, actions in told for action in actions}))
+
+
+def _data(request: Request) -> DataConfig:
+    """Return what the settings say of data, or will say."""
+    if request.data is not None:
+        checks.check_settings(request.data, request.config_path, request.out)
+        checks.check_topics(request.data, request.config_path, request.camera_topic, request.joint_topic)
+        return request.data
+    out = request.out or USUAL_OUT
+    return DataConfig(
+        folder=str(out), cache=str(out / CACHE), camera_topic=request.camera_topic, joint_topic=request.joint_topic
+    )
+
+
+def _topics(data: DataConfig) -> SensorTopics:
+    return SensorTopics(data.camera_topic or None, data.joint_topic or None)
+
+
+def _splits(
+    asked: str | None, bags: Mapping[str, UserBag], transcripts: Mapping[str, tuple[str, ...]], present: Present
+) -> dict[str, str]:
+    """Return where each bag goes: where its episode is already, where it is asked for, or held out for validation."""
+    kept = {name: path.parent.name for name, path in present.episodes.items()}
+    new = {name: actions for name, actions in transcripts.items() if name not in kept}
+    training = {name: actions for name, actions in transcripts.items() if kept.get(name) == TRAINING}
+    training = {**present.transcripts.get(TRAINING, {}), **training}
+    held_out = user_bags.hold_out(new, training, VALIDATION in kept.values())
+    return {name: asked or kept.get(name) or (VALIDATION if name in held_out else TRAINING) for name in bags}
+
+
+def _common_joints(contents: Mapping[str, Contents]) -> tuple[str, ...]:
+    """Return the joints that all bags name, in the first one's order."""
+    named = [found.joint_names for found in contents.values()]
+    return tuple(name for name in (named[0] if named else ()) if all(name in names for names in named))

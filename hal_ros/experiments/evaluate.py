@@ -1,0 +1,158 @@
+"""A bundle beside baselines that are trained in the same run, scored tick by tick on splits that it never saw."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+
+from hal_ros.bags.sensors import SensorTopics
+from hal_ros.baselines import episode_fit
+from hal_ros.baselines.episode_fit import EncodedEpisode
+from hal_ros.core.card import ModelCard
+from hal_ros.core.errors import ConfigError, DatasetError
+from hal_ros.core.segmenter import Segmenter
+from hal_ros.datasets import episodes, features
+from hal_ros.experiments.files import TRAINING
+from hal_ros.experiments.plan import NAMES
+from hal_ros.experiments.rows import write_rows
+from hal_ros.metrics import scores
+from hal_ros.metrics.predictions import CONFIRMED, Prediction, from_labels, from_log_probs
+from hal_ros.metrics.scores import Row, Truth
+from hal_ros.offline.episodes import CachedEncoder, features_by_picture, run_segmenter
+from hal_ros.report import pictures
+from hal_ros.report.timeline import Timeline, standalone_svg
+from hal_ros.runtime.backend import open_backend
+from hal_ros.runtime.bundle import ENCODER, Bundle, load_bundle
+
+RULE, LOGISTIC = "rule", "logistic"
+BASELINES = (RULE, LOGISTIC)
+SUPERVISION = "annotations"
+"""What the baselines learn from."""
+
+Predict = Callable[[EncodedEpisode], Prediction]
+"""A system ready to run: what it says of one episode."""
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """What is scored, on which episodes, beside what."""
+
+    model: Path  # bundle folder
+    data: Path  # folder of splits with bags
+    cache: Path  # ingested episodes and features
+    topics: SensorTopics
+    baselines: Sequence[str]  # of BASELINES
+    encode: bool  # run the encoder on every picture, use no cached features
+    limit: int | None  # episodes of each split that are scored, the first ones; None: all
+    results: Path | None  # rows as JSON, the picture beside; None: docs/results/bundle-<model>.json
+
+
+class Evaluation:
+    """The systems, ready to be scored split by split; what was found so far."""
+
+    def __init__(self, config: EvaluationConfig) -> None:
+        """Open the bundle and train the baselines.
+
+        Raises CardError, BackendError or DatasetError for what can't be read, ConfigError where torch is missing.
+        """
+        self.config, self.bundle = config, load_bundle(config.model)
+        if LOGISTIC in config.baselines and importlib.util.find_spec("torch") is None:
+            raise ConfigError("the logistic baseline needs torch, which is not installed; or choose --baselines rule")
+        self.systems = [_segmenter(self.bundle, config.encode)]
+        if config.baselines:
+            training = list(self._load(TRAINING, None))
+            self.systems += _baselines(config.baselines, training, self.bundle.card)
+        self.rows: list[Row] = []
+        self.timelines: list[Timeline] = []
+
+    def score(self, split: str) -> list[Row]:
+        """Run all systems on a split; returns its rows. Raises DatasetError for an episode without annotation."""
+        card = self.bundle.card
+        truths: list[Truth] = []
+        by_system: list[list[Prediction]] = [[] for _ in self.systems]
+        for encoded in self._load(split, self.config.limit):
+            truths.append(Truth(encoded.episode.name, encoded.episode.stamp_ns, encoded.actions))
+            for predict, predictions in zip(self.systems, by_system, strict=True):
+                predictions.append(predict(encoded))
+        rows = [row for predictions in by_system for row in scores.rows(split, truths, [predictions], card.period_ns)]
+        self.rows += rows
+        self.timelines += _timelines(split, truths, by_system, card)
+        return rows
+
+    def write(self) -> tuple[Path, Path]:
+        """Write all rows and the picture of the timelines; returns both paths."""
+        card = self.bundle.card
+        results = self.config.results or Path("docs/results") / f"bundle-{card.name}.json"
+        write_rows(results, self.rows)
+        picture = results.with_suffix(".svg")
+        picture.write_text(standalone_svg(self.timelines, card.vocabulary), encoding="utf-8")
+        return results, picture
+
+    def _load(self, split: str, limit: int | None) -> Iterator[EncodedEpisode]:
+        """Yield a split's episodes, ingesting and encoding what the cache lacks."""
+        card, config = self.bundle.card, self.config
+        bags = episodes.find_bags(config.data, split)[:limit]
+        for bag in track(bags, description=f"{split:<12}", transient=True):
+            folder = episodes.cached(bag, card, config.topics, config.cache)
+            episode = episodes.load(folder)
+            if episode.actions is None:
+                raise DatasetError(f"{bag}: has no {episodes.ANNOTATION}; expected annotated episodes to score against")
+            if card.image is None:
+                yield EncodedEpisode(episode, np.zeros((len(episode.stamp_ns), 1), np.float32))
+            else:
+                yield EncodedEpisode(episode, features.load(features.cached(folder, self.bundle.path(ENCODER))))
+
+
+def _timelines(
+    split: str, truths: Sequence[Truth], by_system: Sequence[Sequence[Prediction]], card: ModelCard
+) -> list[Timeline]:
+    """Return the split's median and worst episode by the bundle's confirmed answers, with those of all systems."""
+    found, ours = [], by_system[0]
+    for title, index in zip(("median", "worst"), pictures.median_and_worst(truths, ours, CONFIRMED), strict=True):
+        accuracy = scores.frame_accuracy(truths[index], ours[index].streams[CONFIRMED])
+        heading = f"{split}, {title} episode: {truths[index].episode} (confirmed MoF {accuracy:.1f} %)"
+        shown = [predictions[index] for predictions in by_system]
+        found.append(pictures.episode_timeline(heading, truths[index], shown, card.period_ns, card.vocabulary))
+    return found
+
+
+# --- systems ----------------------------------------------------------------------------------------------------------
+
+
+def _segmenter(bundle: Bundle, encode: bool) -> Predict:
+    backend, _ = open_backend(bundle, "onnxruntime")  # figures stay comparable, whatever else is here
+
+    def predict(encoded: EncodedEpisode) -> Prediction:
+        known = {} if encode else features_by_picture(encoded.episode.images, encoded.features)
+        return run_segmenter(Segmenter(bundle.card, CachedEncoder(backend, known)), encoded.episode)
+
+    return predict
+
+
+def _baselines(chosen: Sequence[str], training: Sequence[EncodedEpisode], card: ModelCard) -> list[Predict]:
+    found: list[Predict] = []
+    if RULE in chosen and card.joints is not None:
+        found.append(_rule(training, card.joints.names))
+    if LOGISTIC in chosen:
+        found.append(_logistic(training, card))
+    return found
+
+
+def _rule(training: Sequence[EncodedEpisode], joint_names: Sequence[str]) -> Predict:
+    label = episode_fit.fit_rule(training, joint_names)
+    return lambda encoded: from_labels(NAMES[RULE], SUPERVISION, encoded.episode.stamp_ns, label(encoded))
+
+
+def _logistic(training: Sequence[EncodedEpisode], card: ModelCard) -> Predict:
+    log_probs = episode_fit.fit_logistic(training, card)
+
+    def predict(encoded: EncodedEpisode) -> Prediction:
+        stamp_ns = encoded.episode.stamp_ns
+        return from_log_probs(NAMES[LOGISTIC], SUPERVISION, stamp_ns, log_probs(encoded), card.decoder)
+
+    return predict

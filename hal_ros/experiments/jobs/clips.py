@@ -1,0 +1,78 @@
+"""Jobs that make clips, the inputs of all systems tick by tick: read from a layout, or seen by a trained eye."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hal_ros.core.errors import DatasetError
+from hal_ros.core.segments import transcript
+from hal_ros.datasets.clips import Clip
+from hal_ros.datasets.formats.layouts import read_dataset
+from hal_ros.datasets.tracks import Track, load_tracks, measure
+from hal_ros.experiments.files import CHECKPOINTS, TRAINING, VALIDATION
+from hal_ros.experiments.graph import Task
+from hal_ros.experiments.kinds import Places, say
+from hal_ros.experiments.training_data import AboutClips, save_clips
+from hal_ros.labels.files import load_labels
+from hal_ros.train import chain
+from hal_ros.train.clips import Columns, SeenClips, columns_of, seen_clips
+from hal_ros.train.config import config_from_mapping
+from hal_ros.train.eye import fit_eye, gather, new_eye
+from hal_ros.train.stages import grid_of
+
+
+def columns(task: Task, places: Places) -> None:
+    """Read one split of a published layout; the end of every training recording becomes a validation clip."""
+    settings = task.job.settings
+    dataset = read_dataset(Path(places["dataset"]), settings["split"], derive_transcripts=True)
+    parts = [hold_out(clip, settings["validation"]) for clip in dataset.subsets["train"]]
+    splits = {
+        TRAINING: [before for before, _ in parts],
+        VALIDATION: [after for _, after in parts],
+        "test": list(dataset.subsets["test"]),
+    }
+    width = dataset.subsets["train"][0].inputs.shape[1]
+    about = AboutClips(dataset.vocabulary, Columns(0, width), settings["rate_hz"], tuple(splits))
+    save_clips(task.folder, about, {split: SeenClips(clips, {}) for split, clips in splits.items()})
+
+
+def hold_out(clip: Clip, share: float) -> tuple[Clip, Clip]:
+    """Cut a clip in two, the last `share` of its ticks by itself; each part's transcript is that of its annotation."""
+    if not 0 < share < 1:
+        raise DatasetError(f"validation is {share}; expected a share of each training recording, within (0, 1)")
+    cut = clip.ticks - max(1, round(share * clip.ticks))
+    return _part(clip, slice(0, cut), clip.name), _part(clip, slice(cut, None), f"{clip.name}-end")
+
+
+def _part(clip: Clip, ticks: slice, name: str) -> Clip:
+    actions = clip.actions[ticks]
+    return Clip(name, np.asarray(clip.inputs[ticks]), actions, tuple(transcript(actions)))
+
+
+def eye(task: Task, places: Places) -> None:
+    """Train the eye on single ticks, freeze it, and let it look at every tick of every split."""
+    config = config_from_mapping(dict(task.job.settings["config"]))
+    vocabulary = tuple(task.job.settings["vocabulary"])
+    tracks = load_splits(places, vocabulary)
+    if "labels" in task.inputs:
+        targets = chain.taught(load_labels(task.inputs["labels"]))
+    else:
+        targets = {track.name: track.actions for track in tracks[TRAINING]}
+    grid = grid_of(config.data)
+    model = new_eye(config, len(vocabulary), grid, measure(tracks[TRAINING], grid[2]))
+    model = fit_eye(config, model, gather(tracks[TRAINING], targets, len(vocabulary)), task.folder / CHECKPOINTS, say)
+    about = AboutClips(vocabulary, columns_of(model), config.data.rate_hz, tuple(tracks))
+    save_clips(task.folder, about, {split: seen_clips(model, part) for split, part in tracks.items()})
+
+
+def load_splits(places: Places, vocabulary: Sequence[str], splits: Sequence[str] = ()) -> dict[str, list[Track]]:
+    """Read the episodes of some splits, or of all, with their features."""
+    encoder = Path(places["encoder"])
+    return {
+        split: [track for folder in folders for track in load_tracks(Path(folder), encoder, vocabulary)]
+        for split, folders in places["episodes"].items()
+        if not splits or split in splits
+    }

@@ -1,0 +1,132 @@
+"""The job that scores a system: decoders chosen on the validation targets, then every metric of every output."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hal_ros.core.card import DecoderSpec, Priors
+from hal_ros.experiments.files import ABOUT, ALIGNED_TARGETS, DECODERS, SCORES, TRAINING, VALIDATION, split_file
+from hal_ros.experiments.graph import Task
+from hal_ros.experiments.kinds import Places
+from hal_ros.experiments.markdown import ALL_SPLITS, MODEL, MS_PER_TICK, PARAMETERS, TRAINING_S
+from hal_ros.labels.files import load_labels
+from hal_ros.metrics import answer_files
+from hal_ros.metrics.answer_files import ClipAnswers
+from hal_ros.metrics.decoded import CONFIRMED_ARGMAX, score_clips, score_targets, streams
+from hal_ros.metrics.predictions import CONFIRMED
+
+if TYPE_CHECKING:
+    from hal_ros.train.decoding import Decoded
+
+
+def score(task: Task, _: Places) -> None:
+    """Choose each decoder on the validation targets, decode, score; folds are scored together, as one split.
+
+    Writes scores.json (split -> output -> metric) and decoders.json (one mapping a fold).
+    """
+    settings = task.job.settings
+    folds = [task.inputs[role] for role in sorted(task.inputs)]
+    abouts = [json.loads((fold / ABOUT).read_text()) for fold in folds]
+    decoders = [_decoders(settings, fold) for fold in folds]
+    period_ns, lag_ticks = round(1e9 / abouts[0]["rate_hz"]), settings["lag_ticks"]
+    found: dict[str, Any] = {}
+    for split in settings["splits"]:
+        clips, outputs = [], []
+        for fold, specs in zip(folds, decoders, strict=True):
+            for clip in load_calibrated(fold / split_file(split), specs):
+                clips.append(clip)
+                outputs.append(streams(clip, specs.specs, lag_ticks, period_ns))
+        found[split] = score_clips(clips, outputs, period_ns)
+    found |= _aligned(folds, period_ns)
+    network = {name: sum(about[name] for about in abouts) / len(abouts) for name in (PARAMETERS, MS_PER_TICK)}
+    found[ALL_SPLITS] = {MODEL: {**network, TRAINING_S: abouts[0][TRAINING_S]}}
+    (task.folder / SCORES).write_text(json.dumps(found, indent=1))
+    (task.folder / DECODERS).write_text(json.dumps([dataclasses.asdict(specs) for specs in decoders]))
+
+
+@dataclasses.dataclass(frozen=True)
+class FittedDecoders:
+    """What was fitted on a fold's validation targets: temperatures, and the decoder behind each output."""
+
+    temperatures: tuple[float, float]
+    specs: Mapping[str, DecoderSpec]
+
+
+def _decoders(settings: Mapping[str, Any], fold: Path) -> FittedDecoders:
+    from hal_ros.train import decoding
+    from hal_ros.train.answers import Answers
+    from hal_ros.train.priors import fit_priors
+
+    clips = answer_files.load(fold / split_file(VALIDATION))
+    labels = [clip.targets for clip in clips]
+    if clips[0].offline:
+        return FittedDecoders((decoding.fit_temperature([clip.log_probs for clip in clips], labels), 1.0), {})
+    answers = [Answers(clip.log_probs, clip.lagged_log_probs, clip.boundary) for clip in clips]
+    temperatures = decoding.fit_both_temperatures(answers, labels, settings["lag_ticks"])
+    answers = [decoding.calibrated(one, temperatures) for one in answers]
+    about = json.loads((fold / ABOUT).read_text())
+    training = load_labels(fold).training
+    order = [about["transcripts"].get(name, ()) for name in training]
+    priors = fit_priors(list(training.values()), order, about["actions"])
+    transcripts = [clip.transcript for clip in clips]
+    best = decoding.best_of_each_kind(answers, labels, transcripts, settings["lag_ticks"], settings["kinds"], priors)
+    return FittedDecoders(temperatures, _outputs(best, settings))
+
+
+def _outputs(best: Mapping[str, Decoded], settings: Mapping[str, Any]) -> dict[str, DecoderSpec]:
+    """Return the decoder of each output: the confirmed one, the other kinds, and of each threshold asked for."""
+    chosen = best[settings["decoder"]].decoder
+    found = {CONFIRMED: chosen, **{output_of(kind): best[kind].decoder for kind in settings["kinds"]}}
+    for threshold in settings.get("thresholds", ()):
+        found[commit_output(threshold)] = dataclasses.replace(chosen, commit_probability=threshold)
+    del found[output_of(settings["decoder"])]
+    return found
+
+
+def output_of(kind: str) -> str:
+    """Return the name of the confirmed output of a kind of decoder that is not the default."""
+    return CONFIRMED_ARGMAX if kind == "argmax" else f"{CONFIRMED}, {kind}"
+
+
+def commit_output(threshold: float) -> str:
+    """Return the name of the confirmed output with another commit threshold."""
+    return f"{CONFIRMED}, commit {threshold:g}"
+
+
+def load_calibrated(path: Path, fitted: FittedDecoders) -> list[ClipAnswers]:
+    """Return stored answers with their probabilities calibrated."""
+    from hal_ros.train import decoding
+    from hal_ros.train.answers import Answers
+
+    found = []
+    for clip in answer_files.load(path):
+        answers = Answers(clip.log_probs, clip.lagged_log_probs, clip.boundary)
+        calibrated = decoding.calibrated(answers, fitted.temperatures)
+        found.append(clip._replace(log_probs=calibrated.log_probs, lagged_log_probs=calibrated.lagged_log_probs))
+    return found
+
+
+def load_fitted(folder: Path) -> list[FittedDecoders]:
+    """Read decoders.json, one for each fold."""
+    found = []
+    for fields in json.loads((folder / DECODERS).read_text()):
+        specs = {output: _spec(spec) for output, spec in fields["specs"].items()}
+        found.append(FittedDecoders(tuple(fields["temperatures"]), specs))
+    return found
+
+
+def _spec(fields: Mapping[str, Any]) -> DecoderSpec:
+    priors = fields.get("priors")
+    return DecoderSpec(**{**fields, "priors": Priors(**priors) if priors else None})
+
+
+def _aligned(folds: Sequence[Path], period_ns: int) -> dict[str, Any]:
+    """Score what a teacher made of the training transcripts, where it says so."""
+    if not all((fold / ALIGNED_TARGETS).exists() for fold in folds):
+        return {}
+    clips = [clip for fold in folds for clip in answer_files.load(fold / ALIGNED_TARGETS)]
+    return {TRAINING: score_targets(clips, period_ns)}

@@ -1,0 +1,73 @@
+"""The result tables of some data sets: which jobs they need, what is left of them, and the documents."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+from hal_ros.experiments import kinds, queue, report
+from hal_ros.experiments.graph import Graph, Store
+from hal_ros.experiments.plan import SECTIONS, Experiment, Line
+from hal_ros.experiments.queue import Outcome, duration, seconds_left
+from hal_ros.experiments.report import Results
+
+
+class Tables:
+    """Some sections of the tables of some experiments, and the store of their jobs' results."""
+
+    def __init__(self, experiments: Sequence[Experiment], sections: Sequence[str], store: Store) -> None:
+        self.experiments, self.store = experiments, store
+        lines = [line for one in experiments for line in one.plan.lines if line.section in sections]
+        self.graph = Graph(job for one in experiments for job in one.plan.jobs).needed_for(scores_by_seed(lines))
+
+    def list_jobs(self, processes: int) -> None:
+        """Print the state of every job."""
+        for name in self.graph.jobs:
+            print(f"{name}: {self._state(name)}")
+        self._print_what_is_left(processes)
+
+    def do_jobs(self, processes: int) -> Outcome:
+        """Do what is left, `processes` at a time."""
+        self._print_what_is_left(processes)
+        places = {key: value for one in self.experiments for key, value in one.places.items()}
+        runner = functools.partial(kinds.do, places)
+        return queue.run(self.graph, self.store, runner, processes, functools.partial(print, flush=True))
+
+    def write(self, folder: Path) -> None:
+        """Write the documents of what is done."""
+        for one in self.experiments:
+            report.write(folder, Results(one, Graph(one.plan.jobs), self.store))
+
+    def _state(self, name: str) -> str:
+        if self.store.done(self.graph, name):
+            return f"done, {duration(self.store.about(self.graph, name)['seconds'])}"
+        if pid := self.store.holder(self.graph, name):
+            return f"running, process {pid}"
+        if error := self.store.error(self.graph, name):
+            return f"failed: {error}"
+        return "to do"
+
+    def _print_what_is_left(self, processes: int) -> None:
+        names = {self.graph.keys[name]: name for name in self.graph.jobs}
+        left = [name for name in names.values() if not self.store.done(self.graph, name)]
+        estimate = duration(seconds_left(self.graph, self.store, processes))
+        print(f"{len(names)} jobs, {len(names) - len(left)} done, {len(left)} left (about {estimate})", flush=True)
+
+
+def scores_by_seed(lines: Sequence[Line]) -> list[str]:
+    """Return the scoring jobs section by section, all lines of one seed before the next seed."""
+    found = []
+    for section in SECTIONS:
+        chosen = [line for line in lines if line.section == section]
+        for place in range(max((len(line.scores) for line in chosen), default=0)):
+            found += [line.scores[place] for line in chosen if place < len(line.scores)]
+    return found
+
+
+def print_failures(outcome: Outcome) -> None:
+    """Print what failed, and what could not be done because of it."""
+    for name, reason in outcome.failed.items():
+        print(f"FAILED {name}: {reason}")
+    for name, causes in outcome.blocked.items():
+        print(f"not done, {name}: waits for {', '.join(causes)}")

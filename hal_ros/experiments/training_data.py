@@ -1,0 +1,132 @@
+"""What systems are trained on: clips with what their columns mean, kept in files, and the targets beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hal_ros.core.answers import NO_ACTION
+from hal_ros.datasets.clips import Clip
+from hal_ros.experiments.files import ABOUT, TRAINING, VALIDATION, split_file
+from hal_ros.labels.files import Labels, load_labels, of_annotations
+from hal_ros.train.clips import Columns, SeenClips, Supervised
+
+
+@dataclass(frozen=True)
+class AboutClips:
+    """What is true of all clips of a folder."""
+
+    vocabulary: tuple[str, ...]
+    columns: Columns
+    rate_hz: float
+    splits: tuple[str, ...]  # training, validation, then those to be scored
+
+    @property
+    def actions(self) -> int:
+        """K."""
+        return len(self.vocabulary)
+
+
+def save_clips(folder: Path, about: AboutClips, clips: Mapping[str, SeenClips]) -> None:
+    """Write <split>.npz for each split, and about.json."""
+    for split, seen in clips.items():
+        columns: dict[str, Any] = {"names": np.array([clip.name for clip in seen.clips], dtype=str)}
+        for index, clip in enumerate(seen.clips):
+            columns[f"{index}/inputs"] = np.asarray(clip.inputs, np.float32)
+            columns[f"{index}/actions"] = np.asarray(clip.actions, np.int64)
+            columns[f"{index}/transcript"] = np.asarray(clip.transcript, np.int64)
+            if clip.name in seen.numb:
+                columns[f"{index}/numb"] = seen.numb[clip.name]
+        _write(folder / split_file(split), columns)
+    (folder / ABOUT).write_text(json.dumps(dataclasses.asdict(about) | {"columns": about.columns._asdict()}, indent=1))
+
+
+def load_about(folder: Path) -> AboutClips:
+    """Read what save_clips wrote of all clips."""
+    found = json.loads((folder / ABOUT).read_text())
+    columns = Columns(**found["columns"])
+    return AboutClips(tuple(found["vocabulary"]), columns, found["rate_hz"], tuple(found["splits"]))
+
+
+def load_clips(folder: Path, split: str) -> SeenClips:
+    """Read one split."""
+    clips, numb = [], {}
+    with np.load(folder / split_file(split)) as file:
+        present = set(file.files)
+        for index, name in enumerate(file["names"].tolist()):
+            transcript = tuple(file[f"{index}/transcript"].tolist())
+            clips.append(Clip(name, file[f"{index}/inputs"], file[f"{index}/actions"], transcript))
+            if f"{index}/numb" in present:
+                numb[name] = file[f"{index}/numb"]
+    return SeenClips(clips, numb)
+
+
+# --- with targets -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What every system of a block is trained on: the same clips and the same targets."""
+
+    about: AboutClips
+    clips: Mapping[str, SeenClips]
+    labels: Labels
+
+    @property
+    def training(self) -> Supervised:
+        """Soft targets where there are some."""
+        seen = self.clips[TRAINING]
+        return Supervised(seen.clips, {**self.labels.training, **self.labels.soft}, numb=seen.numb)
+
+    @property
+    def validation(self) -> Supervised:
+        """Labels that epochs and decoders are chosen by."""
+        seen = self.clips[VALIDATION]
+        return Supervised(seen.clips, self.labels.validation, numb=seen.numb)
+
+
+def load_training_data(clips: Path, labels: Path | None, modalities: str = "both") -> TrainingData:
+    """Read a block's clips and targets; without `labels` the annotations are the targets.
+
+    With `labels` nobody sees an annotation of a training or validation clip.
+    """
+    about = load_about(clips)
+    splits = {split: restrict(load_clips(clips, split), about.columns, modalities) for split in about.splits}
+    if labels is None:
+        return TrainingData(about, splits, of_annotations(splits[TRAINING].clips, splits[VALIDATION].clips))
+    hidden = {split: without_annotations(splits[split]) for split in (TRAINING, VALIDATION)}
+    return TrainingData(about, {**splits, **hidden}, load_labels(labels))
+
+
+def without_annotations(seen: SeenClips) -> SeenClips:
+    """Return the clips as one has them under transcripts: no tick is annotated."""
+    clips = [clip._replace(actions=np.full(clip.ticks, NO_ACTION)) for clip in seen.clips]
+    return seen._replace(clips=clips)
+
+
+def restrict(seen: SeenClips, columns: Columns, modalities: str) -> SeenClips:
+    """Return the clips as one without camera ("joints") or without joints ("camera") would have them."""
+    if modalities == "both" or not columns.seen:
+        return seen
+    clips = []
+    for clip in seen.clips:
+        inputs = np.array(clip.inputs)
+        if modalities == "joints":
+            inputs[:, : columns.seen + 1] = 0
+        else:
+            inputs[:, : columns.seen] = seen.numb[clip.name]
+            inputs[:, columns.seen + 1 :] = 0
+        clips.append(clip._replace(inputs=inputs))
+    numb = {name: np.zeros_like(part) for name, part in seen.numb.items()} if modalities == "joints" else seen.numb
+    return SeenClips(clips, numb)
+
+
+def _write(path: Path, columns: Mapping[str, Any]) -> None:
+    with path.open("wb") as file:
+        np.savez(file, **columns)

@@ -1,0 +1,42 @@
+"""A plan that a replay follows: read from a text file, and told as the steps that were come to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hal_ros.bags.messages import deserialise, to_ns
+from hal_ros.bags.reader import BagMessage
+from hal_ros.core.card import ModelCard
+from hal_ros.core.errors import ConfigError
+from hal_ros.core.known_plan import PlanTracker, plan_ids
+from hal_ros.offline.replay import LABEL_TOPIC, PLAN_TOPIC
+
+
+def read_plan(path: Path, card: ModelCard) -> PlanTracker:
+    """Read a plan: one action a line; empty lines and comments after # are skipped. Raises ConfigError."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: can't be read ({error}); expected one action a line") from error
+    names = [name for line in lines if (name := line.partition("#")[0].strip())]
+    try:
+        return PlanTracker(plan_ids(names, card.vocabulary), card)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def step_lines(answers: Sequence[BagMessage]) -> Iterator[str]:
+    """Yield a line for each change of the step or of the deviation, in seconds since the first label."""
+    first_ns = next(
+        (to_ns(deserialise(a.type_name, a.data).header.stamp) for a in answers if a.topic == LABEL_TOPIC), 0
+    )
+    before = None
+    for progress in (deserialise(a.type_name, a.data) for a in answers if a.topic == PLAN_TOPIC):
+        now = (progress.step, progress.deviates)
+        if now != before:
+            seconds = (to_ns(progress.header.stamp) - first_ns) / 1e9
+            step = f"step {progress.step + 1:>2} of {progress.steps}" if progress.label else "the plan is done"
+            note = "  the robot does something else" if progress.deviates else ""
+            yield f"{seconds:8.1f} s  {step:<16}  {progress.label:<16}  {progress.progress:4.0%} behind{note}"
+        before = now

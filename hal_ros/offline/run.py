@@ -1,0 +1,112 @@
+"""`hal replay` from its bag to its verdict: replay, write the answers, compare with the recorded ones."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from hal_ros.bags.answers import LABEL_TYPE
+from hal_ros.bags.frames import Frame, due_frames
+from hal_ros.bags.reader import BagMessage, BagNotes, BagWriter, read_messages, topic_types
+from hal_ros.bags.sensors import SensorTopics, find_topics
+from hal_ros.core.card import ModelCard
+from hal_ros.core.errors import BagError
+from hal_ros.core.reporting import Report
+from hal_ros.datasets.episodes import USUAL_TOPICS
+from hal_ros.offline.bundle import BundleChoice, open_segmenter
+from hal_ros.offline.labelling import whole, write_vocabulary
+from hal_ros.offline.plan import read_plan, step_lines
+from hal_ros.offline.replay import (
+    BOUNDARY_TOPIC,
+    LABEL_TOPIC,
+    Comparison,
+    compare,
+    named_frames,
+    named_ticks,
+    replay,
+)
+from hal_ros.offline.summary import summary_lines, topics_line
+from hal_ros.runtime.bundle import Bundle, bundle_metadata
+
+
+@dataclass(frozen=True)
+class ReplayJob:
+    """What to replay. A replay begins with the first label in the bag, if there is one, unless told otherwise."""
+
+    bag: Path
+    out: Path | None = None  # where the answers go; nowhere without it
+    ticks_from: Path | None = None  # a bag whose recorded labels name the ticks to step
+    from_start: bool = False  # begin with the first image
+    plan: Path | None = None  # a file with one action a line, to be followed
+    topics: SensorTopics = USUAL_TOPICS
+
+
+class _Found(NamedTuple):
+    """What reading the bag came upon."""
+
+    notes: BagNotes
+    counters: Counter[str]
+
+
+def run_replay(job: ReplayJob, choice: BundleChoice, report: Report = print) -> bool:
+    """Replay a bag, write the answers, compare; False when the labels of `ticks_from` did not come again.
+
+    Raises BagError, CardError, ConfigError or BackendError.
+    """
+    if job.out is not None and job.out.exists():
+        raise BagError(f"{job.out}: exists; expected a new file or folder to write")
+    bundle, segmenter = open_segmenter(choice, report)
+    tracker = None if job.plan is None else read_plan(job.plan, segmenter.card)
+    found = _Found(BagNotes(), Counter())
+    started = time.perf_counter()
+    frames, segments = _frames(job, segmenter.card, found, report)
+    answers = list(replay(frames, segmenter, segments, tracker))
+    wall_s = time.perf_counter() - started
+    if job.out is not None:
+        report(f"{_write(job.out, bundle, answers)}: written")
+    for line in summary_lines(answers, wall_s, found.counters):
+        report(line)
+    for line in step_lines(answers):
+        report(line)
+    if str(found.notes):
+        report(f"{job.bag}: {found.notes}")
+    comparisons = _compare(job.ticks_from or job.bag, answers)
+    for result in comparisons:
+        report(str(result))
+    return job.ticks_from is None or (bool(comparisons) and all(result.holds for result in comparisons))
+
+
+def _frames(job: ReplayJob, card: ModelCard, found: _Found, report: Report) -> tuple[Iterator[Frame], int]:
+    """Return the ticks to step, and how many segments were opened before them."""
+    types = topic_types(job.bag)
+    topics = find_topics(types, card, job.topics.camera, job.topics.joints)
+    report(topics_line(job.bag, topics))
+    messages = read_messages(job.bag, [topic for topic in topics if topic], found.notes)
+    if job.ticks_from is None and (job.from_start or LABEL_TYPE not in types.values()):
+        return due_frames(messages, card, topics, found.counters), 0
+    labels = (m for m in read_messages(job.ticks_from or job.bag) if m.type_name == LABEL_TYPE)
+    ticks, segments = named_ticks(labels, card)
+    if job.ticks_from is not None:
+        return named_frames(messages, ticks, card, topics, found.counters), segments
+    start_ns = ticks[0].origin_ns if ticks else None
+    return due_frames(messages, card, topics, found.counters, start_ns), segments
+
+
+def _write(path: Path, bundle: Bundle, answers: Sequence[BagMessage]) -> Path:
+    """Write vocabulary and answers; returns the file that they are in."""
+    with whole(path) as unfinished, BagWriter(unfinished, bundle_metadata(bundle)) as bag:
+        write_vocabulary(bag, bundle, answers[0].receive_ns if answers else 0)
+        for topic, type_name, receive_ns, data in answers:
+            bag.write(topic, type_name, data, receive_ns)
+    return path if bag.folder is None else path / bag.file.name
+
+
+def _compare(path: Path, answers: Sequence[BagMessage]) -> list[Comparison]:
+    """Compare with what the bag holds of labels and boundaries, if it does."""
+    recorded_topics = [topic for topic in (LABEL_TOPIC, BOUNDARY_TOPIC) if topic in topic_types(path)]
+    recorded = list(read_messages(path, recorded_topics)) if recorded_topics else []
+    return [compare(recorded, answers, topic) for topic in recorded_topics]

@@ -1,0 +1,46 @@
+"""What a command says of a bag that went through the segmenter: inputs, counts, speed and faults."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hal_ros.bags.reader import BagMessage
+from hal_ros.bags.sensors import SensorTopics
+from hal_ros.datasets.episodes import restarts
+from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC
+
+FAULTS = (
+    "skipped",
+    "unreadable",
+    "malformed",
+    "joints_unnamed",
+    "joints_missing",
+    "repeated",
+    "backwards",
+    "zero",
+    "missing",
+)
+
+
+def topics_line(bag: Path, topics: SensorTopics) -> str:
+    """Return from which topics of a bag the inputs come."""
+    return f"{bag}: camera {topics.camera or 'not used'}, joints {topics.joints or 'none'}"
+
+
+def summary_lines(answers: Sequence[BagMessage], wall_s: float, counters: Counter[str]) -> Iterator[str]:
+    """Yield counts, and the speed: seconds of the robot's time per second of this machine's.
+
+    `counters` are those of `frames.due_frames` and `replay.named_frames`.
+    """
+    counts = Counter(answer.topic for answer in answers)
+    yield f"{counts[LABEL_TOPIC]} labels, {counts[BOUNDARY_TOPIC]} boundaries"
+    if answers:
+        robot_s = (answers[-1].receive_ns - answers[0].receive_ns) / 1e9
+        yield f"{robot_s:.1f} s in {wall_s:.1f} s: {robot_s / wall_s:.1f} times real time"
+    again = restarts(counters)
+    faults = [f"{counters[name]} {name}" for name in FAULTS if counters[name]]
+    faults += [f"{again} restart{'' if again == 1 else 's'} of the tick grid"] * bool(again)
+    if faults:
+        yield f"counted: {', '.join(faults)}"

@@ -1,0 +1,54 @@
+"""A recording's report: the page is written, its numbers are printed."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from hal_ros.core.errors import BagError, ConfigError
+from hal_ros.offline.recording import Recording, read_pictures, read_recording
+from hal_ros.report.page import Summary, metric_table, render, shown_events, summarise
+
+
+def write_and_print(recording: Path, page: Path) -> Summary:
+    """Write the report of a recording and print its numbers.
+
+    Raises BagError when the recording can't be read or the page can't be written, ConfigError without jinja2.
+    """
+    if importlib.util.find_spec("jinja2") is None:
+        raise ConfigError("the report needs jinja2, which is not installed; expected `pip install hal_ros[report]`")
+    read = read_recording(recording)
+    summary = summarise(read)
+    pictures = read_pictures(recording, [event.stamp_ns for event in shown_events(read)])
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(render(read, summary, pictures), encoding="utf-8")
+    except OSError as error:
+        raise BagError(f"{page}: can't be written ({error.strerror})") from error
+    _print(read, summary, page)
+    return summary
+
+
+def _print(recording: Recording, summary: Summary, page: Path) -> None:
+    labels, boundaries = len(recording.labels), len(recording.events)
+    console = Console()
+    console.print(f"{recording.name}: {summary.duration_s:.1f} s, {labels} labels, {boundaries} boundaries")
+    console.print(_table(summary) if summary.metrics else "no truth recorded: nothing to score against")
+    if summary.latency_ms is not None:
+        p50, p99 = np.percentile(summary.latency_ms, [50, 99])
+        console.print(f"{summary.latency_from} to label received: median {p50:.1f} ms, p99 {p99:.1f} ms")
+    console.print(f"report: {page}", soft_wrap=True)
+
+
+def _table(summary: Summary) -> Table:
+    table = Table(title="against the recorded truth", title_justify="left")
+    table.add_column("metric")
+    table.add_column("provisional", justify="right")
+    table.add_column("confirmed", justify="right")
+    for row in metric_table(summary):
+        table.add_row(row.name, row.provisional, row.confirmed)
+    return table

@@ -1,0 +1,141 @@
+"""Many episodes of the benchmark: which are missing, written one by one or in processes, and how fast that went."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from hal_ros.bags.reader import METADATA
+from hal_ros.core.errors import HalError
+from hal_ros.datasets import folder as dataset_folder
+from hal_ros.datasets.pool import as_done
+from hal_ros.sim.benchmark import LEVELS, EpisodeSpec, episodes
+from hal_ros.sim.write import TRAINING_PICTURES, Pictures, Written, clean_up, is_written, write_episode
+
+MAX_JOBS = 2
+KILLED = "a simulating process was killed; what is finished stays, start again to go on"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which episodes are to lie in `out`, one folder a split, and how they are written."""
+
+    out: Path
+    splits: Sequence[str]
+    level: str = LEVELS[0]
+    jobs: int = 1  # processes, 1 to MAX_JOBS
+    size_px: tuple[int, int] = TRAINING_PICTURES[:2]  # width, height
+    raw: bool = False  # uncompressed images
+    limit: int | None = None  # the first episodes of each split alone
+    overwrite: bool = False  # write again what is there already
+
+
+@dataclass(frozen=True)
+class Done:
+    """What was written, how many episodes were there already, and the seconds that it took."""
+
+    out: Path
+    written: Sequence[Written]
+    present: int
+    wall_s: float
+
+    def summary(self) -> list[str]:
+        """Say what was written and how fast: simulated seconds per second of one core, bag writing included."""
+        lines = [f"{self.out}: {len(self.written)} episodes written, {self.present} were there already"]
+        lines += [
+            f"{episode.name}: labelled, but not borne out by the physics: {', '.join(episode.unheld)}"
+            for episode in self.written
+            if episode.unheld
+        ]
+        if self.written:
+            simulated_s = sum(episode.simulated_s for episode in self.written)
+            cpu_s = sum(episode.cpu_s for episode in self.written)
+            lines.append(
+                f"{simulated_s:.0f} s simulated in {self.wall_s:.0f} s: {simulated_s / cpu_s:.1f} times real time "
+                f"per core, {simulated_s / self.wall_s:.1f} in all"
+            )
+        return lines
+
+
+class _Task(NamedTuple):
+    spec: EpisodeSpec
+    folder: Path
+    pictures: Pictures
+
+
+def simulate(wanted: Wanted) -> Done:
+    """Write the episodes that are missing; an interrupted call goes on where it stopped.
+
+    Raises HalError without a renderer or when a process was killed, BagError when an episode can't be written.
+    """
+    os.environ["LP_NUM_THREADS"] = "1"  # the software renderer would take every core; read when GL is first loaded
+    os.environ.setdefault("MUJOCO_GL", "egl")
+    from hal_ros.sim.render import check_gl  # late: it loads GL
+
+    check_gl()
+    tasks, present = _tasks(wanted)
+    started_s = time.perf_counter()
+    written = list(_with_progress(as_done(_write, tasks, wanted.jobs, KILLED), len(tasks)))
+    for split in wanted.splits:
+        clean_up(wanted.out / split)
+    return Done(wanted.out, written, present, time.perf_counter() - started_s)
+
+
+def write_missing(folder: Path, splits: Sequence[str], jobs: int, limits: Mapping[str, int] | None = None) -> None:
+    """Simulate what is missing in the benchmark's folder; one of another name holds the user's own data.
+
+    With limits, of the first episodes of each split alone, and only where there are fewer. At most MAX_JOBS processes
+    work. Raises what `simulate` raises.
+    """
+    if folder.name != dataset_folder.BENCHMARK:
+        return
+    jobs = min(jobs, MAX_JOBS)
+    calls = [Wanted(folder, splits, jobs=jobs)]
+    if limits:
+        few = [split for split in splits if len(list((folder / split).glob(f"*/{METADATA}"))) < limits[split]]
+        calls = [Wanted(folder, (split,), jobs=jobs, limit=limits[split]) for split in few]
+    for wanted in calls:
+        for line in simulate(wanted).summary():
+            print(line)
+
+
+def _tasks(wanted: Wanted) -> tuple[list[_Task], int]:
+    """Return what has to be written, and how many episodes are there already."""
+    pictures = Pictures(*wanted.size_px, wanted.raw)
+    tasks: list[_Task] = []
+    present = 0
+    for split in wanted.splits:
+        for spec in episodes(split, wanted.level)[: wanted.limit]:
+            if not wanted.overwrite and is_written(spec, wanted.out / split):
+                present += 1
+            else:
+                tasks.append(_Task(spec, wanted.out / split, pictures))
+    return tasks, present
+
+
+def _write(task: _Task) -> Written:
+    try:
+        return write_episode(*task)
+    except HalError as error:
+        raise type(error)(f"episode {task.spec.name}: {error}") from error
+
+
+def _with_progress(written: Iterator[Written], count: int) -> Iterator[Written]:
+    """Show a bar on a terminal, a line for each episode elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("episodes", total=count)
+        for number, episode in enumerate(written, 1):
+            progress.update(bar, advance=1, description=episode.name)
+            if not console.is_terminal:
+                print(f"{number}/{count} {episode.name}", file=sys.stderr, flush=True)
+            yield episode

@@ -1,0 +1,17 @@
+"""What the tests of planning and building share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from user_folder import Workplace
+
+from hal_ros.datasets import build
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
+    """A user's folder; bags are read in this process, which is quicker."""
+    monkeypatch.setattr(build, "in_order", lambda job, made, _: map(job, made))
+    return Workplace(tmp_path)

@@ -1,0 +1,153 @@
+"""What is decided about a user's bags, and what is refused before anything is written."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from user_folder import ACTIONS, CAMERA, JOINTS, Workplace, messages, write, write_config
+
+from hal_ros.core.errors import ConfigError
+from hal_ros.datasets.plan import USUAL_OUT, Plan, Request, plan, vocabulary_of
+
+
+def test_settings_and_arguments_agree(work: Workplace, tmp_path: Path) -> None:
+    work.add("demo")
+    config = write_config(work)
+    for text, asked in (
+        ("data.folder in .* expected .*/else, where the bags go", {"config": config, "out": Path("/else")}),
+        ("data.camera_topic in .* is ''; expected '/x'", {"config": config, "camera_topic": "/x"}),
+        ("data.joint_topic in .* is ''; expected '/y'", {"config": config, "joint_topic": "/y"}),
+        ("benchmark's own folder", {"out": tmp_path / "tabletop-v1"}),
+    ):
+        with pytest.raises(ConfigError, match=text):
+            plan(work.request(**asked))
+    with pytest.raises(ConfigError, match="'episodes', which bags become"):
+        plan(work.request(config=write_config(work, layout="auto")))
+    empty = tmp_path / "empty.yaml"
+    empty.write_text(f"data: {{folder: {work.out}}}")
+    with pytest.raises(ConfigError, match=r"data\.joints is empty"):
+        plan(work.request(config=empty))
+    assert not work.out.exists()
+
+
+def test_a_plan_says_what_will_be_done_and_does_nothing(work: Workplace) -> None:
+    for name in ("demo_0", "demo_1"):
+        work.add(name)
+    planned = plan(work.request(camera_topic=CAMERA, copy=True))
+    assert isinstance(planned, Plan)
+    assert not work.out.exists()
+    assert (planned.out, planned.config, planned.copy) == (work.out, work.out / "train.yaml", True)
+    assert planned.splits == {"demo_0": "train", "demo_1": "validation"}
+    assert planned.transcripts == {"demo_0": ACTIONS, "demo_1": ACTIONS}
+    assert planned.topics == (CAMERA, None)
+    assert {found.topics for found in planned.contents.values()} == {(CAMERA, JOINTS)}
+    assert (planned.data.joints, planned.data.folder) == (("a", "b"), str(work.out))
+    assert vocabulary_of(planned) == ("grasp", "lift", "reach")
+
+
+def test_the_usual_places_are_taken(tmp_path: Path) -> None:
+    asked = Request((), tmp_path)
+    assert asked.config_path == USUAL_OUT / "train.yaml"
+    assert Request((), tmp_path, out=tmp_path).config_path == tmp_path / "train.yaml"
+    assert Request((), tmp_path, out=tmp_path, config=tmp_path / "my.yaml").config_path == tmp_path / "my.yaml"
+
+
+def test_all_problems_of_a_call_are_told_at_once(work: Workplace) -> None:
+    for index in range(5):
+        work.add(f"demo_{index}")
+    (work.transcripts / "demo_1.txt").rename(work.transcripts / "demo1.txt")
+    work.write_transcript("demo_2", "reach", "Grasp")
+    work.write_transcript("demo_3")
+    (work.bags / "empty.mcap").touch()
+    work.write_transcript("empty", "reach")
+    problems = work.refused()
+    for text in (
+        f"bag demo_1: has no transcript; expected {work.transcripts}/demo_1.txt; did you mean demo1.txt?",
+        f"{work.transcripts}/demo1.txt: belongs to no bag of this call; did you mean demo_1?",
+        "transcript demo_2.txt: action 'Grasp' is 'grasp' in transcript demo_0.txt and 1 more; expected one spelling",
+        f"{work.transcripts}/demo_3.txt: is empty; expected one action a line",
+        f"{work.bags}/empty.mcap: is empty",
+    ):
+        assert sum(text in problem for problem in problems) == 1, text
+    assert len(problems) == 5
+
+
+def test_actions_are_checked_against_the_settings(work: Workplace) -> None:
+    work.add("demo_0", "reach", "graps")
+    work.add("demo_1", "reach", "graps", "dance")
+    near, other = work.refused(config=write_config(work, actions=["reach", "grasp"]))
+    assert near == "transcript demo_0.txt and 1 more: action 'graps' is not one of data.actions; did you mean grasp?"
+    assert other == "transcript demo_1.txt: action 'dance' is not one of data.actions; expected one of reach, grasp"
+
+
+def test_actions_of_validation_are_checked_against_training(work: Workplace) -> None:
+    work.add("demo_0")
+    config = write_config(work)
+    work.ingest(config=config, split="train")
+    work.add("demo_1", "reach", "lifts")
+    (problem,) = work.refused(work.bags / "demo_1", config=config, split="validation")
+    assert problem.endswith("'lifts' is not one of the training transcripts' actions; did you mean lift?")
+
+
+def test_actions_of_earlier_validation_are_checked_when_training_comes(work: Workplace) -> None:
+    work.add("demo_0", "reach", "dance")
+    config = write_config(work)
+    work.ingest(config=config, split="validation")
+    work.add("demo_1", "reach", "grasp")
+    (problem,) = work.refused(work.bags / "demo_1", config=config, split="train")
+    assert problem.startswith("transcript demo_0.txt: action 'dance' is not one of the training transcripts' actions")
+
+
+def test_transcripts_without_a_bag_may_be_left_out(work: Workplace) -> None:
+    work.add("demo")
+    work.write_transcript("tomorrow", "reach")
+    (problem,) = work.refused()
+    assert problem.endswith("tomorrow.txt: belongs to no bag of this call (--partial leaves it out)")
+    work.ingest(partial=True)
+
+
+def test_joints_of_other_names_are_refused(work: Workplace) -> None:
+    work.add("demo")
+    (problem,) = work.refused(config=write_config(work, joints=["left", "right"]))
+    assert problem == f"{work.bags}/demo: /joint_states names a, b; expected some of left, right"
+
+
+def test_paths_that_hold_no_bag_are_refused(work: Workplace) -> None:
+    (work.bags / "notes.txt").touch()
+    gone, nothing, text = work.refused(work.bags / "gone", work.bags, work.bags / "notes.txt")
+    assert gone.endswith("gone: does not exist; expected .mcap or .db3 files or rosbag2 folders")
+    assert nothing == f"{work.bags}: holds no bag; expected .mcap or .db3 files or rosbag2 folders"
+    assert text.startswith(f"{work.bags}/notes.txt: holds no bag")
+    bag = work.add("demo")
+    (bag / "demo_0.mcap").unlink()
+    (problem,) = {problem for problem in work.refused() if "names" in problem}
+    assert problem == f"{bag}: names demo_0.mcap, which is not there"
+
+
+def test_a_transcripts_folder_has_to_be_one(work: Workplace) -> None:
+    work.add("demo")
+    shutil.rmtree(work.transcripts)
+    (problem,) = work.refused()
+    assert problem == f"{work.transcripts}: is no folder; expected one with <bag name>.txt for each bag"
+    work.transcripts.mkdir()
+    (work.transcripts / "demo.txt").write_bytes(b"\xff\xfe\x00")
+    assert "can't be read as UTF-8 text" in work.refused()[0]
+
+
+def test_a_name_belongs_to_one_bag(work: Workplace) -> None:
+    first = work.add("demo")
+    again = write(work.bags / "again" / "demo", messages(("a", "b", "c")))
+    assert f"{again} and {first}: both are named demo; expected a name for each" in work.refused()
+    config = write_config(work)
+    work.refused(first, first / "demo_0.mcap", first, config=config)  # demo, demo_0
+    work.ingest(first, config=config)
+    (problem,) = work.refused(again, config=config)
+    assert problem == f"{again}: is not the bag in {work.out}/train/demo; expected another name, or --replace"
+    same = shutil.copytree(first, work.bags / "copy" / "demo")
+    work.ingest(same, config=config)
+    work.ingest(again, config=config, replace=True)
+    assert (work.out / "train" / "demo" / "demo_0.mcap").resolve() == again / "demo_0.mcap"
+    (problem,) = work.refused(again, config=config, replace=True, split="test")
+    assert problem == f"{again}: is in {work.out}/train/demo already; expected it there, or gone from there"

@@ -1,0 +1,59 @@
+"""The data sets that the tables know, as far as they are here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("torch")
+pytestmark = pytest.mark.torch
+
+from hal_ros.core.errors import ConfigError  # noqa: E402
+from hal_ros.experiments import datasets  # noqa: E402
+from hal_ros.experiments.graph import Graph  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("tabletop: {}", "has no gesture_phase, quick; expected the tables' declaration"),
+        ("", "has no gesture_phase, quick, tabletop"),
+        ("a: [", "expected a readable YAML file"),
+    ],
+)
+def test_a_declaration_that_can_not_be_used_is_named(tmp_path, text, said):
+    (tmp_path / "tables.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=rf"tables\.yaml: .*{said}"):
+        datasets.load_declaration(tmp_path / "tables.yaml")
+
+
+def test_a_data_set_that_is_not_here_is_an_error_only_if_it_was_asked_for(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(datasets, "_tabletop", lambda declared, quick: (declared, quick))
+    config = tmp_path / "tables.yaml"
+    config.write_text("{tabletop: {a: 1}, gesture_phase: {}, quick: {b: 2}}")
+    for folder in ("", str(tmp_path)):
+        monkeypatch.setenv(datasets.DATA_FOLDER, folder)
+        assert datasets.load_experiments(config, None, quick=True) == [({"a": 1}, {"b": 2})]
+        assert "gesture_phase: left out" in capsys.readouterr().out
+        with pytest.raises(ConfigError, match=f"HAL_ROS_DATA is '{folder}'; expected a folder with gesture_phase"):
+            datasets.load_experiments(config, "gesture_phase", quick=False)
+
+
+def test_a_changed_recording_makes_new_jobs(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "read_dataset", lambda *_, **__: SimpleNamespace(vocabulary=("rest", "hold")))
+    monkeypatch.setenv(datasets.DATA_FOLDER, str(tmp_path))
+    monkeypatch.chdir(ROOT)  # where the declaration's other file is
+    recording = tmp_path / "gesture_phase" / "recording.txt"
+    recording.parent.mkdir()
+    keys = []
+    for text in ("one", "other"):
+        recording.write_text(text)
+        (found,) = datasets.load_experiments(ROOT / "config" / "tables.yaml", "gesture_phase", quick=True)
+        assert (found.name, found.places, found.aims) == ("gesture_phase", {"dataset": str(recording.parent)}, "")
+        assert (found.vocabulary, found.period_ns) == (("rest", "hold"), 33_333_333)
+        keys.append(set(Graph(found.plan.jobs).keys.values()))
+    assert keys[0].isdisjoint(keys[1])

@@ -1,0 +1,92 @@
+"""From bags and a bundle to rows and a picture."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from colour_episodes import LAG, write_bundle, write_data
+
+pytest.importorskip("torch")
+
+from hal_ros.bags.sensors import SensorTopics
+from hal_ros.core.errors import DatasetError
+from hal_ros.experiments.evaluate import BASELINES, RULE, Evaluation, EvaluationConfig
+
+METRICS = {"MoF", "Edit", "F1@10", "F1@25", "F1@50", "boundary F1@0.25s", "boundary F1@0.5s", "boundary F1@1s"}
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> EvaluationConfig:
+    folder = tmp_path_factory.mktemp("colours")
+    write_bundle(folder / "bundle")
+    write_data(folder / "data")
+    return EvaluationConfig(
+        model=folder / "bundle",
+        data=folder / "data",
+        cache=folder / "cache",
+        topics=SensorTopics(None, None),
+        baselines=BASELINES,
+        encode=False,
+        limit=None,
+        results=None,
+    )
+
+
+def evaluate(config: EvaluationConfig, results: Path, splits=("test", "unseen"), **changes) -> Path:
+    evaluation = Evaluation(dataclasses.replace(config, results=results, **changes))
+    for split in splits:
+        evaluation.score(split)
+    assert evaluation.write() == (results, results.with_suffix(".svg"))
+    return results
+
+
+def table(results):
+    rows = json.loads(results.read_text())
+    return {(row["system"], row["split"], row["output"], row["metric"]): row["mean"] for row in rows}
+
+
+def test_rows_and_picture_of_bundle_and_baselines(config, tmp_path):
+    results = evaluate(config, tmp_path / "results" / "colours.json")
+    found = table(results)
+    assert {key[0] for key in found} == {"colours", "gripper rule", "logistic"}
+    assert {key[1] for key in found} == {"test", "unseen"}
+    assert {key[3] for key in found if key[0] == "gripper rule"} >= METRICS
+    for split in ("test", "unseen"):
+        assert found["colours", split, "provisional", "MoF"] == 100
+        assert found["colours", split, "confirmed", "Edit"] == 100
+        assert found["colours", split, "confirmed", "latency median s"] == pytest.approx(LAG / 10)
+        assert found["logistic", split, "provisional", "MoF"] == 100
+        assert found["gripper rule", split, "provisional", "MoF"] < 100  # it can't see colours
+    svg = ET.parse(results.with_suffix(".svg")).getroot()
+    text = " ".join(element.text or "" for element in svg.iter())
+    assert "test, median episode" in text
+    assert "unseen, worst episode" in text
+
+
+def test_cached_features_and_real_encoding_give_the_same_rows(config, tmp_path):
+    cached = evaluate(config, tmp_path / "cached.json", baselines=())
+    encoded = evaluate(config, tmp_path / "encoded.json", baselines=(), encode=True)
+    assert encoded.read_text() == cached.read_text()
+
+
+def test_limit_and_splits_choose_what_is_scored(config, tmp_path):
+    results = evaluate(config, tmp_path / "one.json", ["test"], limit=1, baselines=[RULE])
+    assert {key[:2] for key in table(results)} == {("colours", "test"), ("gripper rule", "test")}
+
+
+def test_rows_go_beside_the_other_results_unless_told_otherwise(config, tmp_path, monkeypatch):
+    evaluation = Evaluation(dataclasses.replace(config, baselines=()))
+    evaluation.score("test")
+    monkeypatch.chdir(tmp_path)
+    results, picture = evaluation.write()
+    assert results == Path("docs/results/bundle-colours.json") and results.exists() and picture.exists()
+
+
+def test_episodes_without_annotation_are_refused_by_name(config, tmp_path):
+    bare = dataclasses.replace(config, data=write_data(tmp_path / "data", annotated=False), baselines=())
+    with pytest.raises(DatasetError, match=r"annotation\.json"):
+        Evaluation(bare).score("test")

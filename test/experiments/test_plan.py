@@ -1,0 +1,143 @@
+"""The tables' declaration as a graph of jobs."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import yaml
+
+from hal_ros.experiments.graph import Graph
+from hal_ros.experiments.kinds import kind_of
+from hal_ros.experiments.plan import MAIN, REFERENCES, SECTIONS, WEAK, Builder, Plan, merged, quickened, stage_config
+from hal_ros.train.config import TrainConfig, config_from_mapping
+
+DECLARED = yaml.safe_load((Path(__file__).parents[2] / "config" / "tables.yaml").read_text())
+RUN = dataclasses.asdict(TrainConfig())
+VOCABULARY = ("move", "pick", "place")
+PRESETS = {"gru": {"epochs": 10, "width": 128}}
+
+
+def tabletop(declared=DECLARED["tabletop"], run=RUN, presets=PRESETS) -> Plan:
+    return Builder(
+        "tabletop", declared, run, {"": {"episodes": "abc", "vocabulary": list(VOCABULARY)}}, presets
+    ).build()
+
+
+def gesture_phase() -> Plan:
+    declared = DECLARED["gesture_phase"]
+    folds = {f"split {name}": {"split": name} for name in declared["split_names"]}
+    return Builder("gesture_phase", declared, RUN, folds, PRESETS).build()
+
+
+def test_the_declaration_makes_a_graph_in_which_every_line_has_its_seeds():
+    for plan in (tabletop(), gesture_phase()):
+        graph = Graph(plan.jobs)
+        assert {line.section for line in plan.lines} <= set(SECTIONS)
+        for line in plan.lines:
+            assert len(line.scores) == 3
+            assert all(graph.jobs[job].kind == "score" for job in line.scores)
+
+
+def test_the_main_table_has_all_systems_under_all_supervisions():
+    lines = {(line.system, line.supervision) for line in tabletop().lines if line.section == MAIN}
+    systems = ("student", "gripper rule", "logistic", "GRU", "causal TCN", "causal ASFormer")
+    supervisions = ("transcripts", "transcripts (HAL teacher)", "annotations")
+    assert lines == {(system, supervision) for system in systems for supervision in supervisions}
+
+
+def test_all_systems_of_a_block_learn_from_the_same_targets():
+    plan = tabletop()
+    graph = Graph(plan.jobs)
+
+    def targets(supervision):
+        lines = [line for line in plan.lines if (line.section, line.supervision) == (MAIN, supervision)]
+        answers = [graph.jobs[line.scores[0]].inputs["answers0"] for line in lines]
+        return {
+            tuple(sorted((role, graph.keys[name]) for role, name in graph.jobs[job].inputs.items())) for job in answers
+        }
+
+    weak, annotated = targets("transcripts"), targets("annotations")
+    assert len(weak) == len(targets("transcripts (HAL teacher)")) == len(annotated) == 1
+    assert [role for role, _ in next(iter(weak))] == ["clips", "labels"]
+    assert [role for role, _ in next(iter(annotated))] == ["clips"]  # never labels of an alignment
+    assert weak != annotated
+
+
+def test_a_student_without_changes_is_trained_once():
+    plan = tabletop()
+    graph = Graph(plan.jobs)
+    weak = [line for line in plan.lines if line.supervision == WEAK and line.system.startswith("student")]
+    keys = {line.system: graph.keys[graph.jobs[line.scores[0]].inputs["answers0"]] for line in weak}
+    assert keys["student"] == keys.pop("student, lag 4") == keys.pop("student, commit")
+    others = {name: key for name, key in keys.items() if name != "student"}
+    assert len(others) >= 10
+    assert keys["student"] not in others.values()
+
+
+def test_a_setting_moves_only_what_depends_on_it():
+    def keys(**changes):
+        graph = Graph(tabletop(run=merged(RUN, changes)).jobs)
+        return {
+            "student": graph.keys["tabletop: train student, transcripts, seed 0"],
+            "GRU": graph.keys["tabletop: train GRU, transcripts, seed 0"],
+            "eye": graph.keys["tabletop: train eye, transcripts, seed 0"],
+        }
+
+    def moved(**changes):
+        before, after = keys(), keys(**changes)
+        return {name for name in before if before[name] != after[name]}
+
+    assert moved(losses={"slowness": 0.5}) == {"student"}
+    assert moved(eye={"epochs": 3}) == {"student", "GRU", "eye"}
+    longer = {"gru": {"epochs": 11, "width": 128}}
+    assert Graph(tabletop(presets=longer).jobs).keys["tabletop: train GRU, transcripts, seed 0"] != keys()["GRU"]
+    assert moved(data={"processes": 7, "cache": "elsewhere"}, name="other") == set()
+
+
+def test_folds_are_scored_together_and_share_no_clips():
+    plan = gesture_phase()
+    graph = Graph(plan.jobs)
+    (line,) = [line for line in plan.lines if (line.system, line.supervision) == ("student", "annotations")]
+    answers = list(graph.jobs[line.scores[0]].inputs.values())
+    assert len(answers) == 3
+    assert len({graph.jobs[job].inputs["clips"] for job in answers}) == 3
+
+
+def test_only_teachers_and_offline_models_are_references():
+    lines = {line.system for line in tabletop().lines if line.section == REFERENCES}
+    assert lines == {"teacher without HAL", "HAL teacher", "ATBA teacher", "MS-TCN"}
+
+
+def test_quick_is_one_seed_of_the_same_lines():
+    quick = tabletop(quickened(DECLARED["tabletop"], DECLARED["quick"]))
+    assert {(line.section, line.system) for line in quick.lines} == {
+        (line.section, line.system) for line in tabletop().lines
+    }
+    assert all(len(line.scores) == 1 for line in quick.lines)
+    (gru, *_) = [job for job in quick.jobs if job.settings.get("system") == "gru"]
+    assert gru.settings["preset"] == {"epochs": 1, "least_batches": 1, "width": 128}
+
+
+def test_every_declared_setting_is_one_that_its_stage_knows():
+    for plan in (tabletop(), gesture_phase()):
+        configs = [job.settings["config"] for job in plan.jobs if "config" in job.settings]
+        assert configs
+        for config in configs:
+            config_from_mapping(config)  # raises for an unknown or mistyped key
+    student = [job.settings["config"] for job in tabletop().jobs if job.kind == "student"]
+    reaches = {sum(ticks - 1 for ticks in config["model"]["lookback"]) for config in student}
+    assert len(reaches) == 1  # a flat band sees as far back as the pyramid
+
+
+def test_a_stage_gets_its_own_settings_and_no_more():
+    config = stage_config(RUN, "student", 2)
+    assert config["seed"] == 2
+    assert "eye" not in config and "folder" not in config["data"]
+    assert merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}}) == {"a": {"b": 3, "c": 2}}
+
+
+def test_every_job_is_of_a_known_kind_and_reads_what_its_kind_reads():
+    for plan in (tabletop(), gesture_phase()):
+        for job in plan.jobs:
+            kind_of(job, job.inputs)  # raises for an unknown kind, and for inputs that it does not take

@@ -1,0 +1,56 @@
+"""Documents of what is done."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from stored_answers import SETTINGS, score, write_answers
+
+from hal_ros.experiments import report
+from hal_ros.experiments.graph import Graph, Job, Store
+from hal_ros.experiments.plan import ABLATIONS, CURVE, MAIN, WEAK, Experiment, Line, Plan
+from hal_ros.experiments.report import Results
+
+
+@pytest.fixture
+def results(tmp_path) -> Results:
+    """Return a small plan of which all is done but one baseline."""
+    jobs, lines, sure = [], [], {"student": 3.0, "logistic": 1.5, "GRU": 1.0}
+    for system in sure:
+        scores = []
+        for seed in range(2):
+            jobs.append(Job(f"train {system} {seed}", "student", {"system": system, "seed": seed}))
+            jobs.append(Job(f"score {system} {seed}", "score", SETTINGS, {"answers0": f"train {system} {seed}"}))
+            scores.append(f"score {system} {seed}")
+        lines.append(Line(MAIN, system, WEAK, tuple(scores)))
+    lines.append(Line(CURVE, "student, lag 4", WEAK, lines[0].scores))
+    lines.append(Line(ABLATIONS, "student, no gate", WEAK, lines[1].scores))
+    graph, store = Graph(jobs), Store(tmp_path / "store")
+    for seed in range(2):
+        for system in ("student", "logistic"):
+            train, folder = f"train {system} {seed}", store.path(graph, f"score {system} {seed}")
+            write_answers(store.path(graph, train), sure[system], seed)
+            folder.mkdir()
+            score({"answers0": store.path(graph, train)}, folder)
+            for done in (folder, store.path(graph, train)):
+                (done / "job.json").write_text("{}")
+    plan = Plan("tabletop", jobs, lines)
+    return Results(Experiment(plan, {}, ("move", "pick", "place"), 100_000_000, "unseen"), graph, store)
+
+
+def test_documents_hold_rows_tables_verdicts_and_pictures(results, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    report.write(tmp_path / "docs", results)
+    said = capsys.readouterr().out
+    assert "(100 - Edit): **holds**" in said
+    assert "Edit: ahead of GRU by more than the larger std: **not measured**" in said
+    rows = json.loads((tmp_path / "docs" / "tabletop.json").read_text())
+    assert set(rows[0]) == {"system", "supervision", "split", "output", "metric", "mean", "std", "seeds"}
+    text = (tmp_path / "docs" / "tabletop.md").read_text()
+    for part in ("hal tables --dataset tabletop", "| GRU | transcripts | not finished |", "(b) Ablations", "no gate"):
+        assert part in text
+    assert "- GRU, transcripts: 2 of 2 seeds missing" in text
+    for name in ("latency", "timelines", "latents", "changes"):
+        assert f"(tabletop-{name}.svg)" in text
+        assert (tmp_path / "docs" / f"tabletop-{name}.svg").exists()

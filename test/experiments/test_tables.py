@@ -1,0 +1,51 @@
+"""From experiments to the jobs that are needed, done and listed."""
+
+from __future__ import annotations
+
+from fake_jobs import chain
+
+from hal_ros.experiments.graph import Graph, Job, Store, beside
+from hal_ros.experiments.plan import CURVE, MAIN, SECTIONS, Experiment, Line, Plan
+from hal_ros.experiments.queue import Outcome
+from hal_ros.experiments.tables import Tables, print_failures, scores_by_seed
+
+
+def experiment() -> Experiment:
+    jobs = [*chain("add").jobs.values(), Job("other", "add", {"number": 5})]
+    lines = [Line(CURVE, "a curve", "transcripts", ("other",)), Line(MAIN, "a system", "transcripts", ("last",))]
+    return Experiment(Plan("tabletop", jobs, lines), {}, (), 100_000_000)
+
+
+def test_scores_come_section_by_section_and_seed_by_seed():
+    lines = [
+        Line(CURVE, "lag", "transcripts", ("lag 0",)),
+        Line(MAIN, "student", "transcripts", ("student 0", "student 1")),
+        Line(MAIN, "GRU", "transcripts", ("GRU 0", "GRU 1")),
+    ]
+    assert scores_by_seed(lines) == ["student 0", "GRU 0", "student 1", "GRU 1", "lag 0"]
+
+
+def test_only_what_the_chosen_sections_need_is_to_be_done(tmp_path):
+    store = Store(tmp_path)
+    assert list(Tables([experiment()], [MAIN], store).graph.jobs) == ["first", "middle", "last"]
+    assert list(Tables([experiment()], SECTIONS, store).graph.jobs) == ["first", "middle", "last", "other"]
+
+
+def test_the_list_tells_what_is_done_what_failed_and_what_is_left(tmp_path, capsys):
+    tables = Tables([experiment()], [MAIN], Store(tmp_path))
+    done = tables.store.path(Graph(experiment().plan.jobs), "first")
+    done.mkdir()
+    (done / "job.json").write_text('{"seconds": 40}')
+    beside(tables.store.path(tables.graph, "middle"), ".error").write_text("Traceback\nValueError: no")
+    tables.list_jobs(2)
+    assert capsys.readouterr().out.splitlines() == [
+        "first: done, 40 s",
+        "middle: failed: ValueError: no",
+        "last: to do",
+        "3 jobs, 1 done, 2 left (about 40 s)",
+    ]
+
+
+def test_failures_are_told_with_what_waits_for_them(capsys):
+    print_failures(Outcome(("a",), {"b": "no"}, {"c": ("b",)}))
+    assert capsys.readouterr().out.splitlines() == ["FAILED b: no", "not done, c: waits for b"]

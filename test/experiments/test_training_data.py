@@ -1,0 +1,32 @@
+"""Clips and targets as systems are given them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytestmark = pytest.mark.torch
+
+from table_jobs import COLUMNS, SEEN, clip  # noqa: E402
+
+from hal_ros.core.answers import NO_ACTION  # noqa: E402
+from hal_ros.experiments.training_data import load_training_data, restrict  # noqa: E402
+from hal_ros.train.clips import SeenClips  # noqa: E402
+
+
+def test_annotations_are_hidden_under_transcripts_and_shown_to_scores_alone(folders):
+    weak = load_training_data(folders["clips"], folders["labels"])
+    assert all((one.actions == NO_ACTION).all() for split in ("train", "validation") for one in weak.clips[split].clips)
+    assert (weak.clips["test"].clips[0].actions != NO_ACTION).all()
+    annotated = load_training_data(folders["clips"], None)
+    assert np.array_equal(annotated.training.targets["train-0"], clip("train-0", 0).actions)
+
+
+def test_a_modality_taken_away_leaves_no_trace():
+    one = clip("a", 1)
+    seen = SeenClips([one], {"a": one.inputs[:, :SEEN] / 2})
+    (joints,) = restrict(seen, COLUMNS, "joints").clips
+    assert not joints.inputs[:, : SEEN + 1].any() and joints.inputs[:, SEEN + 1 :].any()
+    (camera,) = restrict(seen, COLUMNS, "camera").clips
+    assert not camera.inputs[:, SEEN + 1 :].any() and np.array_equal(camera.inputs[:, :SEEN], seen.numb["a"])

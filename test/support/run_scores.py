@@ -1,0 +1,14 @@
+"""The scores of one run of a system, as few as the tables need."""
+
+from __future__ import annotations
+
+from hal_ros.experiments.markdown import ALL_SPLITS, MODEL
+from hal_ros.metrics.decoded import CONFIRMED_ARGMAX
+from hal_ros.metrics.predictions import CONFIRMED
+
+
+def run(mof=90.0, edit=90.0, latency=0.4, ratio=1.0, argmax_edit=50.0):
+    metrics = {"MoF": mof, "Edit": edit, "F1@50": edit, "segment ratio": ratio}
+    timed = {**metrics, "latency median s": latency, "latency p90 s": latency}
+    model = {ALL_SPLITS: {MODEL: {"parameters": 12345.0, "ms per tick": 0.5}}}
+    return {"unseen": {CONFIRMED: timed, CONFIRMED_ARGMAX: {**timed, "Edit": argmax_edit}}, **model}

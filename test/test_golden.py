@@ -1,0 +1,223 @@
+"""Files that version 0.1.0 wrote: today's code reads them, and gives the answers that it gave. See golden/README.md."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hal_ros.bags.frames import due_frames
+from hal_ros.bags.mcap_files import McapFile
+from hal_ros.bags.messages import deserialise
+from hal_ros.bags.reader import BagMessage, BagNotes, read_messages, topic_types
+from hal_ros.bags.recover import recover
+from hal_ros.bags.sensors import find_topics
+from hal_ros.core.errors import BackendError, CardError, DatasetError
+from hal_ros.core.segmenter import Segmenter
+from hal_ros.offline.recording import read_pictures, read_recording
+from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC, VOCABULARY_TOPIC, replay
+from hal_ros.runtime.backend import open_backend
+from hal_ros.runtime.bundle import CARD, GOLDEN, WEIGHTS, Bundle, load_bundle
+from hal_ros.runtime.golden import check_golden
+
+FOLDER = Path(__file__).parent / "golden" / "0.1.0"
+RECORDING, ANSWERS, RUN = FOLDER / "recording.mcap", FOLDER / "answers.mcap", FOLDER / "run"
+TABLETOP = "c0d82d496053"  # the bundle that labelled the recording
+PROBABILITY_ERROR = 1e-4  # another CPU's instruction set moves a probability by about 1e-6
+VOCABULARY = ("carry", "idle", "move", "pick_red", "place_plate", "press_button")
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    """The old bundle, in a folder that a test may change."""
+    shutil.copytree(FOLDER / "bundle", tmp_path / "bundle")
+    return load_bundle(tmp_path / "bundle")
+
+
+def flip(path: Path, offset: int) -> None:
+    """Change one byte."""
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 1
+    path.write_bytes(content)
+
+
+def replayed(bundle: Bundle, brightness: int = 0) -> list[BagMessage]:
+    """The answers to the recording, or to one whose pictures are brighter."""
+    segmenter = Segmenter(bundle.card, open_backend(bundle, "onnxruntime")[0])
+    topics = find_topics(topic_types(RECORDING), bundle.card)
+    messages = read_messages(RECORDING, [topic for topic in topics if topic])
+    frames = due_frames(messages, bundle.card, topics, Counter())
+    if brightness:
+        frames = (f._replace(picture=np.asarray(f.picture).clip(brightness)) for f in frames)
+    return list(replay(frames, segmenter))
+
+
+def difference(found: Any, expected: Any) -> float:
+    """The largest difference of a float in two messages; infinite if anything else in them differs."""
+    if is_dataclass(found) and type(found) is type(expected):
+        return max(difference(getattr(found, f.name), getattr(expected, f.name)) for f in fields(found))
+    if isinstance(found, np.ndarray) and found.shape == expected.shape:
+        return float(np.abs(found - expected).max(initial=0.0))
+    if isinstance(found, float):
+        return abs(found - float(expected))
+    return 0.0 if found == expected else np.inf
+
+
+def differences(found: list[BagMessage], expected: list[BagMessage]) -> list[float]:
+    """Of each message; topics and times of receipt have to be equal."""
+    assert [(m.topic, m.type_name, m.receive_ns) for m in found] == [
+        (m.topic, m.type_name, m.receive_ns) for m in expected
+    ]
+    pairs = zip(found, expected, strict=True)
+    return [difference(deserialise(a.type_name, a.data), deserialise(b.type_name, b.data)) for a, b in pairs]
+
+
+def test_the_card_says_what_it_said(bundle: Bundle) -> None:
+    card = bundle.card
+    assert (card.name, card.vocabulary, card.supervision) == ("golden", VOCABULARY, "annotations")
+    assert (card.rate_hz, card.lag_ticks, card.max_held_ticks, card.window_ticks) == (10.0, 4, 5, 7)
+    assert bundle.sha256.startswith("79ea4ac02c58")
+    assert card.decoder.priors is not None
+    with (bundle.folder / CARD).open("a") as file:
+        file.write(" ")
+    assert not load_bundle(bundle.folder).sha256.startswith("79ea4ac02c58")
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", pytest.param("torch", marks=pytest.mark.torch)])
+def test_the_bundle_computes_what_it_computed(bundle: Bundle, backend: str) -> None:
+    check_golden(bundle, open_backend(bundle, backend)[0])
+
+
+def test_other_golden_arrays_are_noticed(bundle: Bundle) -> None:
+    opened = open_backend(bundle, "onnxruntime")[0]
+    with np.load(bundle.path(GOLDEN)) as stored:
+        arrays: dict[str, Any] = dict(stored)
+    arrays["joints"][20] += 0.5
+    np.savez(bundle.path(GOLDEN), **arrays)
+    with pytest.raises(BackendError, match=r"golden\.npz by .* at tick"):
+        check_golden(bundle, opened)
+
+
+@pytest.mark.parametrize("name", [path.name for path in (FOLDER / "bundle").iterdir() if path.name != CARD])
+def test_a_changed_byte_of_a_bundle_is_noticed(bundle: Bundle, name: str) -> None:
+    flip(bundle.folder / name, 2000)
+    with pytest.raises(CardError, match=f"{name}: SHA-256"):
+        load_bundle(bundle.folder)
+
+
+def test_a_recording_gets_the_answers_that_it_got(bundle: Bundle) -> None:
+    expected = list(read_messages(ANSWERS, [LABEL_TOPIC, BOUNDARY_TOPIC]))
+    found = replayed(bundle)
+    assert Counter(message.topic for message in found) == {LABEL_TOPIC: 81, BOUNDARY_TOPIC: 7}
+    distances = differences(found, expected)
+    assert max(distances) <= PROBABILITY_ERROR
+    same = [message for message, distance in zip(found, distances, strict=True) if not distance]
+    assert same == [message for message, distance in zip(expected, distances, strict=True) if not distance]
+    assert set(segments(found)) == {"idle", "move", "pick_red", "carry", "place_plate", ""}
+
+
+def segments(messages: list[BagMessage]) -> list[str]:
+    return [deserialise(m.type_name, m.data).to_label for m in messages if m.topic == BOUNDARY_TOPIC]
+
+
+def test_other_pictures_are_noticed(bundle: Bundle) -> None:
+    labels = [message for message in replayed(bundle, brightness=40) if message.topic == LABEL_TOPIC]
+    assert max(differences(labels, list(read_messages(ANSWERS, [LABEL_TOPIC])))) > PROBABILITY_ERROR
+
+
+def test_the_recording_is_read_for_a_report() -> None:
+    pytest.importorskip("jinja2")
+    from hal_ros.report.page import metric_table, render, summarise
+
+    recording = read_recording(RECORDING)
+    assert (recording.bundle, recording.lag_ticks, recording.rate_hz, recording.remark) == ("tabletop", 4, 10.0, "")
+    assert recording.bundle_hash.startswith(TABLETOP)
+    assert (len(recording.labels), len(recording.truth), len(recording.vocabulary)) == (81, 121, 16)
+    assert [event.to_action for event in recording.events] == ["idle", "move", "pick_red", "carry", "place_plate", ""]
+    rows = {row.name: (row.provisional, row.confirmed) for row in metric_table(summarise(recording))}
+    assert rows["MoF"] == ("90.1 %", "93.8 %")
+    assert rows["boundary F1 at 0.25 s"] == ("66.7 %", "100.0 %")
+    pictures = read_pictures(RECORDING, [event.stamp_ns for event in recording.events])
+    assert {picture.shape for picture in pictures.values()} == {(120, 160, 3)}
+    assert "tabletop" in render(recording, summarise(recording), pictures)
+
+
+def test_the_recording_names_its_bundle() -> None:
+    with McapFile(RECORDING) as file:
+        (record,) = file.metadata
+        assert (record.name, record.metadata["name"]) == ("bundle", "tabletop")
+        assert record.metadata["sha256"].startswith(TABLETOP)
+        assert '"format": 1' in record.metadata["card"]
+        assert not file.cut_off and not file.damaged
+
+
+def test_a_damaged_recording_is_noticed(tmp_path: Path) -> None:
+    damaged = Path(shutil.copy(RECORDING, tmp_path))
+    flip(damaged, damaged.stat().st_size // 2)
+    notes = BagNotes()
+    left = list(read_messages(damaged, notes=notes))
+    assert left != list(read_messages(RECORDING))
+    assert str(notes)
+
+
+@pytest.mark.parametrize(("lost_bytes", "messages"), [(8_000, 1132), (100_000, 0)], ids=["its index", "its only chunk"])
+def test_a_cut_off_recording_is_finished(tmp_path: Path, lost_bytes: int, messages: int) -> None:
+    cut = tmp_path / "cut.mcap"
+    cut.write_bytes(RECORDING.read_bytes()[:-lost_bytes])
+    done = recover(cut)
+    assert done is not None
+    assert done.messages == messages
+    assert list(read_messages(done.folder)) == list(read_messages(RECORDING))[:messages]
+    assert recover(RECORDING, tmp_path / "out") is None  # nothing is missing
+
+
+def test_the_vocabulary_is_in_both(bundle: Bundle) -> None:
+    (message,) = read_messages(ANSWERS, [VOCABULARY_TOPIC])
+    said = deserialise(message.type_name, message.data)
+    assert (tuple(said.labels), said.bundle, said.bundle_hash) == (VOCABULARY, "golden", bundle.sha256)
+
+
+@pytest.mark.torch
+def test_the_run_holds_the_weights_that_were_exported() -> None:
+    from hal_ros.train.stages import load_run
+
+    run = load_run(RUN)
+    assert run.config.name == "golden" and run.config.optimiser.epochs == 20
+    assert run.about["next_epoch"] == 20
+    with np.load(FOLDER / "bundle" / WEIGHTS) as stored:
+        exported = {name: stored[name] for name in stored.files if name != "about"}
+    held = {f"eye/{name}": tensor.numpy() for name, tensor in run.eye.state_dict().items()}
+    held |= {f"model/{name}": tensor.numpy() for name, tensor in run.model.state_dict().items()}
+    assert held.keys() == exported.keys()
+    different = {name for name in held if not np.array_equal(held[name], exported[name])}
+    assert different == {"model/temperature"}  # fitted when it was exported
+
+
+@pytest.mark.torch
+def test_a_damaged_run_is_noticed(tmp_path: Path) -> None:
+    from hal_ros.train.stages import load_run
+
+    run = shutil.copytree(RUN, tmp_path / "run")
+    flip(run / "checkpoint.npz", 60_000)
+    with pytest.raises(DatasetError, match="can't be read as a checkpoint"):
+        load_run(run)
+
+
+@pytest.mark.torch
+def test_the_runs_labels_are_read() -> None:
+    from hal_ros.labels.files import load_labels
+
+    labels = load_labels(RUN)
+    assert {name: len(ids) for name, ids in labels.training.items()} == {"whole": 202}
+    assert [VOCABULARY[action] for action in dict.fromkeys(labels.validation["part"].tolist())] == [
+        "idle",
+        "move",
+        "pick_red",
+        "carry",
+        "place_plate",
+    ]
