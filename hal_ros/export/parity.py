@@ -54,7 +54,7 @@ def stream(graph: StepGraph, seed: int = 0) -> list[tuple[NDArray[np.float32], .
     They lie in the range of the model's own standardising numbers, so that no unit is driven where it never works.
     """
     eye, random = graph.eye, np.random.default_rng(seed)
-    values = graph.model.config.values
+    values = graph.model.config.joint_values
     ticks = int(WINDOWS * graph.model.config.window_ticks)
     channel_mean, channel_spread = eye.mean.numpy(), eye.spread.numpy()
     joint_mean, joint_spread = eye.joints.mean.numpy(), eye.joints.spread.numpy()

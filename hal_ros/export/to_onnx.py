@@ -31,10 +31,10 @@ class StepGraph(nn.Module):
 
     def __init__(self, eye: Eye, model: CausalHal, caches: str = "shift") -> None:
         super().__init__()
-        if (eye.config.width, 3 * eye.config.joints) != (model.config.seen, model.config.values):
+        if (eye.config.width, 3 * eye.config.joints) != (model.config.seen, model.config.joint_values):
             raise BackendError(
                 f"the eye gives {eye.config.width} columns and {3 * eye.config.joints} joint values; the model expects "
-                f"{model.config.seen} and {model.config.values}"
+                f"{model.config.seen} and {model.config.joint_values}"
             )
         if not eye.config.joints:
             raise BackendError("the model has no joints; expected at least one, as graphs have no empty tensors")
@@ -75,7 +75,7 @@ def tensor_names(config: HalConfig, caches: str = "shift") -> tuple[list[str], l
 
 def export_step(graph: StepGraph, path: Path, target: str = "10") -> None:
     """Write the step graph. Raises BackendError when it is not valid ONNX, or not what TensorRT `target` takes."""
-    values = graph.model.config.values
+    values = graph.model.config.joint_values
     zeros = (
         torch.zeros(1, graph.eye.config.feature_dim),
         torch.zeros(1, 1),

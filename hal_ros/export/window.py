@@ -42,7 +42,7 @@ class WindowGraph(nn.Module):
 
 def export_window(graph: StepGraph, ticks: int, path: Path, remembered: bool = False) -> None:
     """Write the graph over so many ticks, at least two. The allow-list of TensorRT is not asked: it is for timing."""
-    values = graph.model.config.values
+    values = graph.model.config.joint_values
     looked_at = 1 if remembered else ticks
     example = [
         torch.zeros(1, looked_at, graph.eye.config.feature_dim),

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal_ros.datasets.clips import Clip
+from hal_ros.datasets.tracks import Track
 
 LABELS = "labels.npz"
 
@@ -25,7 +26,7 @@ class Labels:
     soft: Mapping[str, NDArray[Any]]  # (T, K) of training clips; empty where the ids are sure
 
 
-def of_annotations(training: Sequence[Clip], validation: Sequence[Clip]) -> Labels:
+def of_annotations(training: Sequence[Clip] | Sequence[Track], validation: Sequence[Clip] | Sequence[Track]) -> Labels:
     """Return what a person wrote."""
     return Labels({clip.name: clip.actions for clip in training}, {clip.name: clip.actions for clip in validation}, {})
 

@@ -1,10 +1,10 @@
-"""The eye: what one tick's picture shows, looked at where the joints point. It remembers nothing.
+"""The eye: joint-guided attention over one tick's feature map. It carries no state.
 
-It is trained first, on single ticks, and then left as it is: what it sees is computed once and serves every model that
-reads sequences. Its glance head is there for its own training alone.
+It is trained first, on single ticks, and then frozen: its output is computed once and serves every model that reads
+sequences. Its classification head is there for its own training alone.
 
-Shapes: B streams, T ticks, N = rows * columns grid cells, C channels, D = N * C, J joints, K actions, E width of what
-is seen. Written for export like `model.hal`.
+Shapes: B streams, T ticks, N = rows * columns grid cells, C channels, D = N * C, J joints, K actions, E width of the
+output, BT = B * T. Written for export like `nn.hal`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class EyeConfig:
     cell_width: int = 32
     gazes: int = 12
     keypoints: int = 24
-    dropout: float = 0.1  # of what the gazes saw
+    dropout: float = 0.1  # of what the gazes attended to
     noise: float = 0.5  # added to the projected cells in training, lest scenes are learned by heart
 
     @property
@@ -52,11 +52,13 @@ class EyeConfig:
 
 
 class Eye(nn.Module):
-    """Gazes go where the joints say, keypoints find what looks the same wherever it stands.
+    """Spatial attention whose queries come from the joints, beside keypoints, which need none.
 
-    A gaze weighs the cells by a Gaussian whose centre and width are made from the joints (a learned map from where
-    the arm is to where its hand appears), and by content; it yields what is seen there. A keypoint is a spatial
-    softmax of one learned pattern (Levine et al. 2016); it yields where the pattern is, and how clearly.
+    A gaze is one attention query: its weights over the cells are a Gaussian whose centre and width are made from the
+    joints (a learned map from where the arm is to where its hand appears), times a match of content; its values are
+    the cells themselves. A keypoint is a spatial softmax of one learned pattern (Levine et al. 2016); it yields where
+    the pattern is, and how clearly. The weights keep their older names: `aim` and `content` make the queries, `glance`
+    is the classification head.
     """
 
     mean: Tensor
@@ -78,17 +80,17 @@ class Eye(nn.Module):
         self.content = nn.Linear(config.width, config.gazes * config.cell_width)
         nn.init.zeros_(self.content.weight)
         nn.init.zeros_(self.content.bias)
-        found = config.gazes * config.cell_width + 3 * config.keypoints
-        self.first = nn.Linear(found + config.width, config.width)
+        joined = config.gazes * config.cell_width + 3 * config.keypoints + config.width
+        self.first = nn.Linear(joined, config.width)
         self.second = nn.Linear(config.width, config.width)
         self.drop = nn.Dropout(config.dropout)
         self.glance = nn.Linear(config.width, config.actions)
 
     def forward(self, feature: Tensor, joints: Tensor, joints_valid: Tensor) -> Tensor:
-        """Return what is seen, (B, T, E), from feature (B, T, D), joints and joints_valid (B, T, 3J)."""
-        return self.look(self.survey(feature), joints, joints_valid)
+        """Return the output (B, T, E) for feature (B, T, D), joints and joints_valid (B, T, 3J)."""
+        return self.attend(self.encode(feature), joints, joints_valid)
 
-    def survey(self, feature: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, feature: Tensor) -> tuple[Tensor, Tensor]:
         """Return what needs no joints: the cells (BT, N, cell) and the keypoints found in them (BT, 3 * keypoints)."""
         config = self.config
         rows, columns, channels = config.grid
@@ -100,37 +102,37 @@ class Eye(nn.Module):
         if self.training and config.noise:
             cells = _with_noise(cells, config.noise)
         cells = self.norm(cells)
-        return cells, self._find(cells).reshape(-1, 3 * config.keypoints)
+        return cells, self._keypoints(cells).reshape(-1, 3 * config.keypoints)
 
-    def look(self, survey: tuple[Tensor, Tensor], joints: Tensor, joints_valid: Tensor) -> Tensor:
-        """Return what is seen, (B, T, E), where joints and joints_valid (B, T, 3J) point in surveyed pictures."""
-        cells, points = survey
+    def attend(self, encoded: tuple[Tensor, Tensor], joints: Tensor, joints_valid: Tensor) -> Tensor:
+        """Return the output (B, T, E) where joints and joints_valid (B, T, 3J) point in encoded pictures."""
+        cells, keypoints = encoded
         batch, ticks = joints.shape[0], joints.shape[1]
         arm = self.joints(joints, joints_valid).reshape(batch * ticks, self.config.width)
-        gazed = self._gaze(cells, arm).reshape(batch * ticks, -1)
-        found = torch.cat([self.drop(gazed), points, arm], -1)
-        return self.second(nn.functional.silu(self.first(found))).reshape(batch, ticks, self.config.width)
+        attended = self._gazes(cells, arm).reshape(batch * ticks, -1)
+        joined = torch.cat([self.drop(attended), keypoints, arm], -1)
+        return self.second(nn.functional.silu(self.first(joined))).reshape(batch, ticks, self.config.width)
 
-    def guess(self, seen: Tensor) -> Tensor:
-        """Return the log-probabilities (B, T, K) of each tick's action by what is seen in it alone."""
-        return torch.log_softmax(self.glance(nn.functional.silu(seen)), -1)
+    def head(self, output: Tensor) -> Tensor:
+        """Return the log-probabilities (B, T, K) of each tick's action by its own output (B, T, E) alone."""
+        return torch.log_softmax(self.glance(nn.functional.silu(output)), -1)
 
-    def _gaze(self, cells: Tensor, arm: Tensor) -> Tensor:
-        """Return what each gaze sees, (BT, gazes, cell)."""
+    def _gazes(self, cells: Tensor, arm: Tensor) -> Tensor:
+        """Return the attended cells (BT, gazes, cell) for embedded joints (BT, E)."""
         gazes, cell_width = self.config.gazes, self.config.cell_width
         aim = self.aim(arm).reshape(-1, gazes, 3)
         # sharpness from 0.6 (the whole picture) to 90 (about one cell); -|p - centre|^2 is linear in (x, y, x^2 + y^2)
         sharpness = torch.exp(2.0 + 2.5 * torch.tanh(aim[:, :, 2:]))
-        where = torch.cat([aim[:, :, :2] * sharpness, sharpness * -0.5], -1)
+        position = torch.cat([aim[:, :, :2] * sharpness, sharpness * -0.5], -1)
         content = self.content(arm).reshape(-1, gazes, cell_width)
-        scores = torch.matmul(where, self.keys) + torch.matmul(content, cells.transpose(1, 2))  # (BT, gazes, N)
+        scores = torch.matmul(position, self.keys) + torch.matmul(content, cells.transpose(1, 2))  # (BT, gazes, N)
         return torch.matmul(torch.softmax(scores, -1), cells)
 
-    def _find(self, cells: Tensor) -> Tensor:
+    def _keypoints(self, cells: Tensor) -> Tensor:
         """Return x, y in [-1, 1] and the highest score of each keypoint, (BT, keypoints, 3)."""
         scores = torch.matmul(self.pattern * 0.5, cells.transpose(1, 2))  # (BT, keypoints, N)
-        place = torch.matmul(torch.softmax(scores, -1), self.keys[:2].t())
-        return torch.cat([place, scores.amax(-1, keepdim=True) * 0.25], -1)
+        position = torch.matmul(torch.softmax(scores, -1), self.keys[:2].t())
+        return torch.cat([position, scores.amax(-1, keepdim=True) * 0.25], -1)
 
 
 def _with_noise(cells: Tensor, spread: float) -> Tensor:

@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from hal_ros.nn.joints import JointsEmbedding
 
 MASKED = -1e4
+SAVED_AS = {"joint_values": "values"}
+"""Fields of the configuration that checkpoints and bundles know by an older name."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class HalConfig:
     """The architecture's numbers; with the weights they are all that is needed to rebuild the model."""
 
     actions: int  # K
-    values: int  # P: three values of each joint, or a feature vector that stands in their place
+    joint_values: int  # P: three values of each joint, or a feature vector that stands in their place
     seen: int = 128  # E, the eye's width; 0 where there is no eye
     width: int = 128  # d
     heads: int = 4
@@ -46,14 +48,15 @@ class HalConfig:
         return sum(ticks - 1 for ticks in self.lookback) + 1
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-ready mapping; `HalConfig(**mapping)` after `from_json` gives the same value."""
-        return asdict(self)
+        """Return a JSON-ready mapping, from which `from_json` makes the same value."""
+        return {SAVED_AS.get(name, name): value for name, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, mapping: dict[str, Any]) -> HalConfig:
         """Rebuild from what `to_json` gave; JSON's lists become tuples again."""
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in mapping.items()}
-        return cls(**values)
+        names = {saved: name for name, saved in SAVED_AS.items()}
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in mapping.items()}
+        return cls(**{names.get(name, name): value for name, value in fields.items()})
 
 
 class Inputs(NamedTuple):
@@ -142,8 +145,10 @@ class BandLayer(nn.Module):
         values = torch.cat([values, self.value(normed).to(values.dtype)], 1)
         scores = self._scores(self._heads(self.query(normed).to(keys.dtype)), keys)
         scores = scores + self._band(ticks) + ((valid - 1.0) * -MASKED)[:, None, None, :]
-        seen = torch.matmul(torch.softmax(scores, -1).to(values.dtype), self._heads(values))  # (B, heads, T, d / heads)
-        return self._close(x, seen), keys[:, ticks:], values[:, ticks:]
+        attended = torch.matmul(
+            torch.softmax(scores, -1).to(values.dtype), self._heads(values)
+        )  # (B, heads, T, d / heads)
+        return self._close(x, attended), keys[:, ticks:], values[:, ticks:]
 
     def look_up(self, x: Tensor, rings: Rings, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return (x, key, value), (B, 1, d) each, after one tick whose past lies in rings that are left as they are.
@@ -157,19 +162,19 @@ class BandLayer(nn.Module):
         past = self._scores(query, rings.keys) + bias
         present = self._scores(query, key) + self.bias[:, None, -1:]
         weights = torch.softmax(torch.cat([past, present], -1), -1).to(value.dtype)
-        seen = torch.matmul(weights[..., :-1], self._heads(rings.values))
-        seen = seen + torch.matmul(weights[..., -1:], self._heads(value))
-        return self._close(x, seen), key, value
+        attended = torch.matmul(weights[..., :-1], self._heads(rings.values))
+        attended = attended + torch.matmul(weights[..., -1:], self._heads(value))
+        return self._close(x, attended), key, value
 
     def _scores(self, query: Tensor, keys: Tensor) -> Tensor:
         """Return (B, heads, T, keys) in the bias' precision: softmax takes no half, whatever the caches hold."""
         scores = torch.matmul(query, self._heads(keys).transpose(2, 3)).to(self.bias.dtype)
         return scores * self.head_width**-0.5
 
-    def _close(self, x: Tensor, seen: Tensor) -> Tensor:
-        """Add to x (B, T, d) what its heads saw, (B, heads, T, d / heads), and then the feed-forward."""
-        seen = seen.transpose(1, 2).reshape(x.shape)
-        x = x + self.drop(self.out(seen))
+    def _close(self, x: Tensor, attended: Tensor) -> Tensor:
+        """Add to x (B, T, d) what its heads attended to, (B, heads, T, d / heads), and then the feed-forward."""
+        attended = attended.transpose(1, 2).reshape(x.shape)
+        x = x + self.drop(self.out(attended))
         return x + self.drop(self.narrow(nn.functional.silu(self.wide(self.norm_wide(x)))))
 
     def _heads(self, x: Tensor) -> Tensor:
@@ -197,7 +202,7 @@ class CausalHal(nn.Module):
         super().__init__()
         self.config = config
         d = config.width
-        self.joints = JointsEmbedding(config.values, d)
+        self.joints = JointsEmbedding(config.joint_values, d)
         if config.seen:
             self.register_buffer("seen_mean", torch.zeros(config.seen))
             self.register_buffer("seen_spread", torch.ones(config.seen))
@@ -289,8 +294,8 @@ class CausalHal(nn.Module):
         """The leaky gate c_t = (1 - g_t) c_{t-1} + g_t c~_t; a stream's first tick takes c~ whole."""
         candidate = self.candidate(top)
         gate = torch.sigmoid(self.gate(top))
-        seen_before = state.valid[:, -1:]
-        first = 1.0 - seen_before * (1.0 - gate[:, 0])
+        continued = state.valid[:, -1:]  # 0 at a stream's first tick
+        first = 1.0 - continued * (1.0 - gate[:, 0])
         gates = torch.cat([first[:, None], gate[:, 1:]], 1)
         if not self.config.gate:
             return gates, candidate

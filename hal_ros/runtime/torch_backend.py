@@ -94,7 +94,7 @@ def _check(card: ModelCard, eye: EyeConfig, model: HalConfig, path: Path) -> Non
     for name, actual, expected in (
         ("feature_dim", eye.feature_dim, card.feature_dim),
         ("joint values of the eye", VALUES_PER_JOINT * eye.joints, joints),
-        ("joint values", model.values, joints),
+        ("joint values", model.joint_values, joints),
         ("actions", model.actions, len(card.vocabulary)),
         ("window_ticks", model.window_ticks, card.window_ticks),
         ("what the model takes from the eye", model.seen, eye.width),

@@ -118,15 +118,15 @@ def batches(streams: Sequence[Sequence[Chunk]], config: BatchConfig, stream: Str
 
 
 class _Row(NamedTuple):
-    """One chunk's arrays, C ticks long; the ticks behind its end weigh nothing."""
+    """One chunk's arrays, C ticks long, named as in Inputs and Targets; the ticks behind its end weigh nothing."""
 
     seen: FloatArray
     image_valid: FloatArray
     joints: FloatArray
     joints_valid: FloatArray
-    target: FloatArray
+    actions: FloatArray
     weight: FloatArray
-    lagged_target: FloatArray
+    lagged_actions: FloatArray
     lagged_weight: FloatArray
     change: FloatArray
 
@@ -144,7 +144,9 @@ def _row(chunk: Chunk, config: BatchConfig, stream: Stream, random: Random) -> _
     known = alive & (lagged >= chunk.entry)
     lagged = np.maximum(lagged, 0)
     change = lesson.change[now] * (now > chunk.entry)
-    return _Row(*rows, *_target(lesson, now, alive, stream), *_target(lesson, lagged, known, stream), change)
+    actions, weight = _target(lesson, now, alive, stream)
+    lagged_actions, lagged_weight = _target(lesson, lagged, known, stream)
+    return _Row(*rows, actions, weight, lagged_actions, lagged_weight, change)
 
 
 def _target(lesson: Lesson, ticks: np.ndarray, counts: np.ndarray, stream: Stream) -> tuple[FloatArray, FloatArray]:
@@ -189,11 +191,13 @@ def _stretch(ticks: int, random: Random) -> slice:
 def _stack(chunks: Sequence[Chunk | None], rows: Sequence[_Row]) -> Batch:
     """Stack the rows; streams that have ended get zeros."""
     at = [index for index, chunk in enumerate(chunks) if chunk is not None]
-    columns = []
-    for values in zip(*rows, strict=True):
+    columns: dict[str, Tensor] = {}
+    for name in _Row._fields:
+        values = [getattr(row, name) for row in rows]
         column = np.zeros((len(chunks), *values[0].shape), np.float32)
         column[at] = values
-        columns.append(torch.from_numpy(column))
-    seen, image_valid, joints, joints_valid, *targets = columns
+        columns[name] = torch.from_numpy(column)
+    columns["image_valid"] = columns["image_valid"][..., None]
+    inputs, targets = ({name: columns[name] for name in kind._fields} for kind in (Inputs, Targets))
     carried = torch.tensor([float(chunk is not None and chunk.start > chunk.entry) for chunk in chunks])
-    return Batch(Inputs(seen, image_valid[..., None], joints, joints_valid), Targets(*targets), carried)
+    return Batch(Inputs(**inputs), Targets(**targets), carried)

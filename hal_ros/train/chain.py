@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -23,7 +25,7 @@ from hal_ros.labels.files import Labels
 from hal_ros.labels.teacher.fit import Transcribed, align_clips, train_teacher
 from hal_ros.labels.transcripts import first_labels as first
 from hal_ros.labels.transcripts.first_inputs import first_look_clips
-from hal_ros.train.clips import Columns, SeenClips, Supervised, columns_of, seen_clips
+from hal_ros.train.clips import Data, Supervised, columns_of, seen_clips
 from hal_ros.train.config import TRANSCRIPTS, TrainConfig
 from hal_ros.train.eye import fit_eye, gather, new_eye
 from hal_ros.train.loop import Trained, fit, new_model
@@ -35,108 +37,112 @@ DIGEST_TICKS = 50
 Report = Callable[[str], None]
 
 
-def train_on_tracks(
-    config: TrainConfig,
-    actions: int,
-    training: Sequence[Track],
-    validation: Sequence[Track],
-    folder: Path,
-    report: Report = print,
-) -> Trained:
+@dataclass(frozen=True)
+class RunSettings:
+    """What every stage of a run shares."""
+
+    config: TrainConfig
+    folder: Path
+    report: Report = print
+
+    def session(self, part: str = "") -> Session:
+        """Return where a stage keeps its checkpoint: in the run's folder, or in `part` of it."""
+        return Session(self.folder / part, self.report)
+
+
+class LabelSource(Protocol):
+    """Where the student's targets come from."""
+
+    def fit(self, data: Data) -> Labels:
+        """Return the labels of all clips that are to be learned or chosen by."""
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What a person wrote."""
+
+    def fit(self, data: Data) -> Labels:
+        """Return the clips' own actions."""
+        return label_files.of_annotations(data.training.clips, data.validation.clips)
+
+
+@dataclass(frozen=True)
+class AlignedTranscripts:
+    """What a teacher, trained from the first labels, says of the clips, with the transcripts laid over it."""
+
+    run: RunSettings
+    start: first.Labels
+
+    def fit(self, data: Data) -> Labels:
+        """Train the teacher and align all clips."""
+        config, training, validation = self.run.config, data.training.clips, data.validation.clips
+        material = Transcribed(data.actions, training, validation, self.start)
+        teacher = train_teacher(config.teacher, material, config.seed, self.run.session(TEACHER))
+        return split_labels(align_clips(teacher, [*training, *validation]), training, validation)
+
+
+@dataclass(frozen=True)
+class Student:
+    """The causal model that is to run on the robot."""
+
+    run: RunSettings
+
+    def fit(self, data: Data, labels: Labels) -> Trained:
+        """Train it on given labels, and leave them beside it."""
+        self.run.folder.mkdir(parents=True, exist_ok=True)
+        label_files.save_labels(self.run.folder, labels)
+        model = new_model(self.run.config, data.actions, data.columns, data.training.clips)
+        lesson = Supervised(data.training.clips, taught(labels), data.training.numb)
+        held_out = Supervised(data.validation.clips, labels.validation, data.validation.numb)
+        return fit(self.run.config, model, lesson, held_out, self.run.session())
+
+
+def train_on_tracks(run: RunSettings, actions: int, training: Sequence[Track], validation: Sequence[Track]) -> Trained:
     """Train eye, teacher (in transcript supervision) and student over K actions.
 
     Raises DatasetError when no training track has a transcript, or in the other supervision an annotation.
     """
-    start = None
+    config = run.config
     if config.supervision == TRANSCRIPTS:
-        training, validation = _with_transcripts(training, report), _with_transcripts(validation, report)
-    _claim(folder, config, actions, [*training, *validation])
+        training, validation = (_with_transcripts(part, run.report) for part in (training, validation))
+    _claim(run, actions, [*training, *validation])
+    source: LabelSource = Annotations()
+    labels = label_files.of_annotations(training, validation)
     if config.supervision == TRANSCRIPTS:
         looks = [first_look_clips(part, grid_of(config.data), training=training) for part in (training, validation)]
         start = first.first_labels([*looks[0], *looks[1]], actions)
-        labels = split_labels(start, *looks)
-        report(f"first labels: {len(training)} training and {len(validation)} validation clips laid out")
-    else:
-        known = [{track.name: track.actions for track in part} for part in (training, validation)]
-        labels = Labels(known[0], known[1], {})
+        source, labels = AlignedTranscripts(run, start), split_labels(start, *looks)
+        run.report(f"first labels: {len(training)} training and {len(validation)} validation clips laid out")
     eye = new_eye(config, actions, grid_of(config.data), measure(training, grid_of(config.data)[2]))
-    eye = fit_eye(config, eye, gather(training, taught(labels), actions), folder / EYE, report)
-    cache = Path(config.data.cache)
-    seen = [seen_clips(eye, part, cache) for part in (training, validation)]
-    return train_on_clips(config, actions, columns_of(eye), seen[0], seen[1], folder, labels, start, report)
+    eye = fit_eye(config, eye, gather(training, taught(labels), actions), run.folder / EYE, run.report)
+    seen = [seen_clips(eye, part, Path(config.data.cache)) for part in (training, validation)]
+    data = Data(actions, columns_of(eye), *seen)
+    return Student(run).fit(data, source.fit(data))
 
 
-def train_on_clips(
-    config: TrainConfig,
-    actions: int,
-    columns: Columns,
-    training: SeenClips,
-    validation: SeenClips,
-    folder: Path,
-    labels: Labels | None = None,
-    start: first.Labels | None = None,
-    report: Report = print,
-) -> Trained:
-    """Train teacher (in transcript supervision) and student on clips with these columns.
-
-    `labels` are those known so far, or else the annotations; `start` the first labels, or else found here.
-    """
-    if start is None and labels is None:  # the run begins here
-        _claim(folder, config, actions, [*training.clips, *validation.clips])
-    if config.supervision == TRANSCRIPTS:
-        if start is None:
-            start = first.first_labels([*training.clips, *validation.clips], actions)
-        labels = teacher_labels(config, actions, training.clips, validation.clips, start, folder, report)
-    elif labels is None:
-        labels = label_files.of_annotations(training.clips, validation.clips)
-    return student(config, actions, columns, training, validation, labels, folder, report)
+def train_on_clips(run: RunSettings, data: Data) -> Trained:
+    """Train teacher (in transcript supervision) and student on clips that need no eye."""
+    clips = [*data.training.clips, *data.validation.clips]
+    _claim(run, data.actions, clips)
+    source: LabelSource = Annotations()
+    if run.config.supervision == TRANSCRIPTS:
+        source = AlignedTranscripts(run, first.first_labels(clips, data.actions))
+    return Student(run).fit(data, source.fit(data))
 
 
-def teacher_labels(
-    config: TrainConfig,
-    actions: int,
-    training: Sequence[Clip],
-    validation: Sequence[Clip],
-    start: first.Labels,
-    folder: Path,
-    report: Report = print,
-) -> Labels:
-    """Train the teacher from the first labels and lay all transcripts over what it says."""
-    material = Transcribed(actions, training, validation, start)
-    teacher = train_teacher(config.teacher, material, config.seed, Session(folder / TEACHER, report))
-    return split_labels(align_clips(teacher, [*training, *validation]), training, validation)
-
-
-def student(
-    config: TrainConfig,
-    actions: int,
-    columns: Columns,
-    training: SeenClips,
-    validation: SeenClips,
-    labels: Labels,
-    folder: Path,
-    report: Report = print,
-) -> Trained:
-    """Train the causal student on given labels, and leave them beside it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    label_files.save_labels(folder, labels)
-    model = new_model(config, actions, columns, training.clips)
-    lesson = Supervised(training.clips, taught(labels), numb=training.numb)
-    held_out = Supervised(validation.clips, labels.validation, numb=validation.numb)
-    return fit(config, model, lesson, held_out, Session(folder, report))
-
-
-def _claim(folder: Path, config: TrainConfig, actions: int, material: Sequence[Track] | Sequence[Clip]) -> None:
+def _claim(run: RunSettings, actions: int, material: Sequence[Track] | Sequence[Clip]) -> None:
     """Write into a run's folder what it is made from; DatasetError where another run's checkpoints lie."""
-    digest = hashlib.sha256(f"{settings_sha256(config)} {actions}".encode())
+    digest = hashlib.sha256(f"{settings_sha256(run.config)} {actions}".encode())
     for part in material:
         digest.update(f"{part.name} {part.transcript}".encode() + part.actions.tobytes())
         rows = part.inputs if isinstance(part, Clip) else part.joints
         digest.update(np.ascontiguousarray(rows[::DIGEST_TICKS]).tobytes())
-    path = folder / ORIGIN
+    path = run.folder / ORIGIN
     if path.exists() and path.read_text() != digest.hexdigest():
-        raise DatasetError(f"{folder}: holds a run with other settings or data; expected another --checkpoint folder")
-    folder.mkdir(parents=True, exist_ok=True)
+        raise DatasetError(
+            f"{run.folder}: holds a run with other settings or data; expected another --checkpoint folder"
+        )
+    run.folder.mkdir(parents=True, exist_ok=True)
     path.write_text(digest.hexdigest())
 
 

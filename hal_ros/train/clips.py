@@ -7,7 +7,9 @@ joints_valid (P)]. Columns of a clip from a folder of feature vectors: the P val
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -38,6 +40,15 @@ class Rows(NamedTuple):
     joints_valid: FloatArray  # (T, P)
 
 
+class Places(NamedTuple):
+    """Which columns of a clip of the eye hold what."""
+
+    seen: slice
+    image_valid: slice
+    joints: slice
+    joints_valid: slice
+
+
 class Columns(NamedTuple):
     """What the columns of clips mean."""
 
@@ -60,8 +71,26 @@ class Columns(NamedTuple):
             return Rows(
                 rows[:, :0], np.zeros(len(rows), np.float32), np.where(valid, rows, 0), valid.astype(np.float32)
             )
-        seen, values = self.seen, self.values
-        return Rows(rows[:, :seen], rows[:, seen], rows[:, seen + 1 : seen + 1 + values], rows[:, seen + 1 + values :])
+        at = self.places
+        return Rows(
+            seen=rows[:, at.seen],
+            image_valid=rows[:, at.image_valid][:, 0],
+            joints=rows[:, at.joints],
+            joints_valid=rows[:, at.joints_valid],
+        )
+
+    @property
+    def places(self) -> Places:
+        """Where the columns of a clip of the eye lie."""
+        edges = [0, *itertools.accumulate((self.seen, 1, self.values, self.values))]
+        return Places(*itertools.starmap(slice, itertools.pairwise(edges)))
+
+    def join(self, rows: Rows) -> FloatArray:
+        """Return the inputs (T, F) of a clip of the eye: undo `split`."""
+        inputs, at = np.empty((len(rows.seen), self.width), np.float32), self.places
+        inputs[:, at.seen], inputs[:, at.image_valid] = rows.seen, rows.image_valid[:, None]
+        inputs[:, at.joints], inputs[:, at.joints_valid] = rows.joints, rows.joints_valid
+        return inputs
 
 
 class Supervised(NamedTuple):
@@ -82,6 +111,16 @@ class SeenClips(NamedTuple):
 
     clips: list[Clip]
     numb: dict[str, FloatArray]
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a sequence model is trained on and chosen by, but for its targets."""
+
+    actions: int  # K
+    columns: Columns
+    training: SeenClips
+    validation: SeenClips
 
 
 def annotated(seen: SeenClips) -> Supervised:
@@ -121,7 +160,7 @@ def seen_clips(eye: Eye, tracks: Sequence[Track], cache: Path | None = None) -> 
         if path is not None:
             _keep(path, seen=seen, numb=numb)
     ends = np.cumsum([track.ticks for track in tracks])[:-1]
-    clips = [_clip(track, part) for track, part in zip(tracks, np.split(seen, ends), strict=True)]
+    clips = [_clip(columns_of(eye), track, part) for track, part in zip(tracks, np.split(seen, ends), strict=True)]
     return SeenClips(clips, {track.name: part for track, part in zip(tracks, np.split(numb, ends), strict=True)})
 
 
@@ -153,10 +192,10 @@ def _look(eye: Eye, track: Track) -> tuple[FloatArray, FloatArray]:
     if not track.image_valid.any():
         return seen, numb
     for ticks in _slices(track.ticks):
-        survey = eye.survey(torch.from_numpy(track.feature[ticks].astype(np.float32)))
+        encoded = eye.encode(torch.from_numpy(track.feature[ticks].astype(np.float32)))
         joints, valid = (torch.from_numpy(x[ticks])[None] for x in (track.joints, track.joints_valid))
-        seen[ticks] = eye.look(survey, joints, valid)[0].numpy()
-        numb[ticks] = eye.look(survey, joints, torch.zeros_like(valid))[0].numpy()
+        seen[ticks] = eye.attend(encoded, joints, valid)[0].numpy()
+        numb[ticks] = eye.attend(encoded, joints, torch.zeros_like(valid))[0].numpy()
     lit = track.image_valid[:, None]
     return seen * lit, numb * lit
 
@@ -165,7 +204,7 @@ def _slices(ticks: int) -> Iterator[slice]:
     return (slice(start, min(start + LOOK_TICKS, ticks)) for start in range(0, ticks, LOOK_TICKS))
 
 
-def _clip(track: Track, seen: FloatArray) -> Clip:
+def _clip(columns: Columns, track: Track, seen: FloatArray) -> Clip:
     joints = np.where(track.joints_valid > 0, track.joints, 0)
-    inputs = np.concatenate([seen, track.image_valid[:, None], joints, track.joints_valid], 1)
-    return Clip(track.name, inputs.astype(np.float32), track.actions, track.transcript)
+    inputs = columns.join(Rows(seen, track.image_valid, joints, track.joints_valid))
+    return Clip(track.name, inputs, track.actions, track.transcript)

@@ -123,9 +123,9 @@ class _EyeTraining(Training[NDArray[np.int64]]):
         joints = np.stack([track.joints[tick] for track, tick in rows])
         valid = _with_losses(np.stack([track.joints_valid[tick] for track, tick in rows]), settings, self.random)
         inputs = (torch.from_numpy(feature).float(), torch.from_numpy(joints), torch.from_numpy(valid))
-        guess = self.eye.guess(self.eye(*(tensor[:, None] for tensor in inputs)))[:, 0]
+        log_probs = self.eye.head(self.eye(*(tensor[:, None] for tensor in inputs)))[:, 0]
         target, smoothing = torch.from_numpy(ticks.target[batch]), settings.label_smoothing
-        loss = -((1 - smoothing) * (target * guess).sum(-1) + smoothing * guess.mean(-1))
+        loss = -((1 - smoothing) * (target * log_probs).sum(-1) + smoothing * log_probs.mean(-1))
         weight = torch.from_numpy(ticks.weight[batch])
         return {"frame": (loss * weight).sum() / weight.sum()}
 

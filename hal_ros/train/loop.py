@@ -61,7 +61,7 @@ def _sample(clips: Sequence[Clip]) -> np.ndarray:
 
 def columns_of(model: CausalHal) -> Columns:
     """Return the columns of the clips that a model reads."""
-    seen, values = model.config.seen, model.config.values
+    seen, values = model.config.seen, model.config.joint_values
     return Columns(seen, values, values // 3 if seen else 0)
 
 
@@ -175,8 +175,8 @@ def answer(model: CausalHal, clip: Clip) -> Answers:
 def stream_inputs(clip: Clip, columns: Columns, start: int = 0, stop: int | None = None) -> Inputs:
     """Return ticks [start, stop) of a clip as one stream of tensors (1, T, …)."""
     rows = columns.split(clip.inputs[start:stop])
-    seen, image_valid, joints, joints_valid = (torch.from_numpy(np.ascontiguousarray(row))[None] for row in rows)
-    return Inputs(seen, image_valid[..., None], joints, joints_valid)
+    part = {name: torch.from_numpy(np.ascontiguousarray(row))[None] for name, row in rows._asdict().items()}
+    return Inputs(**{**part, "image_valid": part["image_valid"][..., None]})
 
 
 def validate(model: CausalHal, material: Supervised, lag_ticks: int) -> tuple[float, float]:

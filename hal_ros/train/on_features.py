@@ -24,8 +24,8 @@ from hal_ros.metrics.decoded import score_clips, streams
 from hal_ros.metrics.predictions import CONFIRMED
 from hal_ros.metrics.scores import Row
 from hal_ros.nn.hal import CausalHal
-from hal_ros.train.chain import train_on_clips
-from hal_ros.train.clips import Columns, SeenClips
+from hal_ros.train.chain import RunSettings, train_on_clips
+from hal_ros.train.clips import Columns, Data, SeenClips
 from hal_ros.train.config import TRANSCRIPTS, TrainConfig
 from hal_ros.train.decoding import best_of_each_kind, calibrated, fit_both_temperatures
 from hal_ros.train.loop import answer
@@ -67,8 +67,8 @@ def train_on_features(config: TrainConfig, folder: Path | None = None) -> Said |
     print(
         f"run {course.folder}: {len(course.training)} training, {len(course.validation)} held-out clips, {width} values"
     )
-    taught, held_out = SeenClips(course.training, {}), SeenClips(course.validation, {})
-    trained = train_on_clips(config, actions, Columns(0, width), taught, held_out, course.folder)
+    data = Data(actions, Columns(0, width), SeenClips(course.training, {}), SeenClips(course.validation, {}))
+    trained = train_on_clips(RunSettings(config, course.folder), data)
     print(f"best epoch {trained.epoch + 1}: {trained.accuracy:.4f} of held-out ticks right (lagged head)")
     labels = load_labels(course.folder)
     _write_labels(course, ALIGNED, TRAIN, {**labels.training, **labels.validation})

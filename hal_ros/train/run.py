@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hal_ros.core.card import ModelCard
 from hal_ros.train import stages
-from hal_ros.train.chain import train_on_tracks
+from hal_ros.train.chain import RunSettings, train_on_tracks
 from hal_ros.train.config import TrainConfig
 from hal_ros.train.stages import Material
 
@@ -18,6 +18,6 @@ def train_on_episodes(
     folder = folder or stages.run_folder(config, training, validation)
     ticks, actions = sum(track.ticks for track in training.tracks), len(card.vocabulary)
     print(f"run {folder}: {ticks} training ticks, {actions} actions, from {config.supervision}")
-    trained = train_on_tracks(config, actions, training.tracks, validation.tracks, folder)
+    trained = train_on_tracks(RunSettings(config, folder), actions, training.tracks, validation.tracks)
     print(f"best epoch {trained.epoch + 1}: {trained.accuracy:.4f} of validation ticks right (lagged head)")
     return folder

@@ -159,7 +159,7 @@ def test_an_eye_that_does_not_fit_the_model_is_refused():
 @pytest.mark.filterwarnings("ignore:Initializing zero-element")  # of torch, about such a model
 def test_a_model_without_joints_is_refused():
     with pytest.raises(BackendError, match=r"^the model has no joints; expected at least one, as "):
-        to_onnx.StepGraph(Eye(replace(EYE, joints=0)), CausalHal(replace(CONFIG, values=0)))
+        to_onnx.StepGraph(Eye(replace(EYE, joints=0)), CausalHal(replace(CONFIG, joint_values=0)))
 
 
 def test_caches_that_no_graph_has_are_refused(graph):

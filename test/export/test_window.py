@@ -27,9 +27,9 @@ def stream(seed: int = 0) -> list[StepInput]:
     rows = []
     for tick in range(TICKS):
         feature = random.normal(size=graph.eye.config.feature_dim).astype(np.float32)
-        joints_valid = np.ones(graph.model.config.values, np.float32)
+        joints_valid = np.ones(graph.model.config.joint_values, np.float32)
         joints_valid[tick % 6] = tick % 2
-        joints = random.normal(size=graph.model.config.values).astype(np.float32)
+        joints = random.normal(size=graph.model.config.joint_values).astype(np.float32)
         rows.append(StepInput(feature, float(tick % 5 != 0), joints, joints_valid))
     return rows
 

@@ -62,9 +62,9 @@ def test_standardising_inside_the_eye_is_standardising_before_it(eye):
 
 
 @torch.no_grad()
-def test_a_guess_is_a_probability(eye):
-    guess = eye.guess(eye(*ticks(6)))
-    torch.testing.assert_close(guess.exp().sum(-1), torch.ones(1, 6))
+def test_the_head_gives_probabilities(eye):
+    log_probs = eye.head(eye(*ticks(6)))
+    torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(1, 6))
 
 
 def test_config_survives_json():

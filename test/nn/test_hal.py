@@ -23,7 +23,7 @@ from hal_ros.nn.hal import (  # noqa: E402
 
 CONFIG = HalConfig(
     actions=5,
-    values=9,
+    joint_values=9,
     seen=12,
     width=16,
     heads=2,
@@ -60,8 +60,8 @@ def random_inputs(model: CausalHal, ticks: int, batch: int = 1, seed: int = 1) -
     inputs = Inputs(
         torch.randn(batch, ticks, model.config.seen, generator=random),
         flags(batch, ticks, 1),
-        torch.randn(batch, ticks, CONFIG.values, generator=random),
-        flags(batch, ticks, CONFIG.values),
+        torch.randn(batch, ticks, CONFIG.joint_values, generator=random),
+        flags(batch, ticks, CONFIG.joint_values),
     )
     held = [max(0, tick - 1) if tick % 11 in (5, 6) else tick for tick in range(ticks)]
     return Inputs(*(x[:, held] for x in inputs))
@@ -223,6 +223,12 @@ def test_config_survives_json(model):
     import json
 
     assert HalConfig.from_json(json.loads(json.dumps(CONFIG.to_json()))) == CONFIG
+
+
+def test_an_older_checkpoints_config_is_read():
+    saved = CONFIG.to_json()
+    assert saved["values"] == CONFIG.joint_values
+    assert "joint_values" not in saved
 
 
 @torch.no_grad()

@@ -68,7 +68,7 @@ def test_the_gate_is_asked_to_open_where_an_action_begins():
 @pytest.mark.parametrize("prior", ["standard", "transition"])
 def test_every_term_reaches_the_model_and_a_weight_of_zero_takes_it_away(prior):
     torch.manual_seed(0)
-    config = HalConfig(3, values=6, seen=4, width=16, heads=2, lookback=(3, 5), feed_forward=16, visual_width=8)
+    config = HalConfig(3, joint_values=6, seen=4, width=16, heads=2, lookback=(3, 5), feed_forward=16, visual_width=8)
     model = CausalHal(config)
     outputs, _ = model(Inputs(*(torch.randn(2, 12, n) for n in (4, 1, 6, 6))), model.initial_state(2))
     known = torch.ones(2, 12)

@@ -28,7 +28,7 @@ from hal_ros.runtime.bundle import STEP, WEIGHTS, Bundle, save_card  # noqa: E40
 
 pytestmark = pytest.mark.torch
 EYE = EyeConfig(actions=3, joints=2, grid=(2, 2, 5), width=12, cell_width=8, gazes=2, keypoints=3)
-HAL = HalConfig(actions=3, values=6, seen=12, width=16, heads=2, lookback=(3, 5), feed_forward=32)
+HAL = HalConfig(actions=3, joint_values=6, seen=12, width=16, heads=2, lookback=(3, 5), feed_forward=32)
 TOLERANCE = 1e-4
 
 

@@ -15,6 +15,7 @@ from synthetic_tracks import ACTIONS, SETTINGS, make_tracks
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.segments import transcript
+from hal_ros.fit.loop import Report
 from hal_ros.labels.files import load_labels
 from hal_ros.train import chain
 from hal_ros.train.config import TrainConfig, config_from_mapping
@@ -46,10 +47,14 @@ def tracks(count: int, seed: int, annotated: bool = True) -> list:
     return made if annotated else [track._replace(actions=np.full(track.ticks, NO_ACTION)) for track in made]
 
 
+def train(
+    config: TrainConfig, training: list, validation: list, folder: Path, report: Report = lambda _: None
+) -> chain.Trained:
+    return chain.train_on_tracks(chain.RunSettings(config, folder, report), ACTIONS, training, validation)
+
+
 def run(config: TrainConfig, folder: Path, annotated: bool = True) -> tuple[dict, chain.Trained]:
-    trained = chain.train_on_tracks(
-        config, ACTIONS, tracks(4, 0, annotated), tracks(2, 1, annotated), folder, lambda _: None
-    )
+    trained = train(config, tracks(4, 0, annotated), tracks(2, 1, annotated), folder)
     return dict(load_labels(folder).training), trained
 
 
@@ -83,7 +88,7 @@ def test_a_run_is_taken_up_again(tmp_path: Path) -> None:
     config = settings(tmp_path / "cache", supervision="transcripts")
     _, first = run(config, tmp_path / "a")
     lines: list[str] = []
-    again = chain.train_on_tracks(config, ACTIONS, tracks(4, 0), tracks(2, 1), tmp_path / "a", lines.append)
+    again = train(config, tracks(4, 0), tracks(2, 1), tmp_path / "a", lines.append)
     assert same_weights(first, again)
     assert not [line for line in lines if line.startswith(("eye", "teacher", "epoch"))], "nothing was trained twice"
 
@@ -95,7 +100,7 @@ def test_other_settings_or_data_do_not_continue_a_run(tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match="holds a run with other settings or data"):
             run(other, tmp_path / "a")
     with pytest.raises(DatasetError, match="holds a run with other settings or data"):
-        chain.train_on_tracks(config, ACTIONS, tracks(3, 0), tracks(2, 1), tmp_path / "a", lambda _: None)
+        train(config, tracks(3, 0), tracks(2, 1), tmp_path / "a")
 
 
 def test_episodes_without_transcripts_are_left_out_and_said_so(tmp_path: Path) -> None:
@@ -103,15 +108,15 @@ def test_episodes_without_transcripts_are_left_out_and_said_so(tmp_path: Path) -
     training = tracks(4, 0)
     training[0] = training[0]._replace(transcript=())
     lines: list[str] = []
-    chain.train_on_tracks(config, ACTIONS, training, tracks(2, 1), tmp_path / "a", lines.append)
+    train(config, training, tracks(2, 1), tmp_path / "a", lines.append)
     assert "1 stretches without a transcript of their own are left out" in lines
     assert training[0].name not in load_labels(tmp_path / "a").training
     bare = [track._replace(transcript=()) for track in training]
     with pytest.raises(DatasetError, match="none of 4 episodes has a transcript"):
-        chain.train_on_tracks(config, ACTIONS, bare, tracks(2, 1), tmp_path / "b")
+        train(config, bare, tracks(2, 1), tmp_path / "b")
 
 
 def test_a_name_in_both_splits_is_refused(tmp_path: Path) -> None:
     config = settings(tmp_path / "cache", supervision="transcripts")
     with pytest.raises(DatasetError, match="track-0-0 is the name of a training and of a validation clip"):
-        chain.train_on_tracks(config, ACTIONS, tracks(4, 0), tracks(2, 0), tmp_path / "a", lambda _: None)
+        train(config, tracks(4, 0), tracks(2, 0), tmp_path / "a")

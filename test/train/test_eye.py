@@ -38,8 +38,8 @@ def accuracy(model, tracks) -> float:
     right = []
     for track in tracks:
         inputs = (track.feature.astype(np.float32), track.joints, track.joints_valid)
-        guess = model.guess(model(*(torch.from_numpy(x)[None] for x in inputs)))
-        right.append(float((guess[0].argmax(1).numpy() == track.actions).mean()))
+        log_probs = model.head(model(*(torch.from_numpy(x)[None] for x in inputs)))
+        right.append(float((log_probs[0].argmax(1).numpy() == track.actions).mean()))
     return float(np.mean(right))
 
 
@@ -137,3 +137,14 @@ def test_the_eye_looks_once_and_again_only_where_eye_or_tracks_differ(tmp_path, 
 def test_inputs_of_another_width_are_refused():
     with pytest.raises(DatasetError, match=f"expected {COLUMNS.width}"):
         COLUMNS.split(np.zeros((3, 5)))
+
+
+def test_columns_are_found_again_where_they_were_put(rng):
+    sizes = {"seen": (7, 16), "image_valid": (7,), "joints": (7, 6), "joints_valid": (7, 6)}
+    rows = clips.Rows(**{name: rng.normal(size=size).astype(np.float32) for name, size in sizes.items()})
+    inputs = COLUMNS.join(rows)
+    assert inputs.shape == (7, COLUMNS.width)
+    for name, found in COLUMNS.split(inputs)._asdict().items():
+        np.testing.assert_array_equal(found, getattr(rows, name))
+        at = getattr(COLUMNS.places, name)
+        assert found.reshape(7, -1).shape[1] == at.stop - at.start

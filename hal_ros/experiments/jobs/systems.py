@@ -33,6 +33,7 @@ from hal_ros.metrics.answer_files import ClipAnswers
 from hal_ros.nn.hal import CausalHal
 from hal_ros.train import chain, loop
 from hal_ros.train.answers import Answers
+from hal_ros.train.clips import Data
 from hal_ros.train.config import config_from_mapping
 
 LATENT_CLIPS = 8
@@ -55,9 +56,9 @@ def student(task: Task, _: Places) -> None:
     data = load_training_data(inputs["clips"], inputs.get("labels"), settings.get("modalities", "both"))
     config = config_from_mapping(dict(settings["config"]))
     about, clips = data.about, data.clips
-    model = chain.student(
-        config, about.actions, about.columns, clips[TRAINING], clips[VALIDATION], data.labels, folder / CHECKPOINTS, say
-    ).model
+    material = Data(about.actions, about.columns, clips[TRAINING], clips[VALIDATION])
+    run = chain.RunSettings(config, folder / CHECKPOINTS, say)
+    model = chain.Student(run).fit(material, data.labels).model
     count = sum(parameter.numel() for parameter in model.parameters())
 
     def answer(clip: Clip) -> Answers:

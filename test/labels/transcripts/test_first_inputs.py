@@ -64,8 +64,9 @@ def test_both_callers_let_the_training_tracks_decide(monkeypatch, tmp_path, blin
     for module in (chain, targets):
         monkeypatch.setattr(module, "grid_of", lambda _: SYNTHETIC)
     config = config_from_mapping({**SETTINGS, "supervision": "transcripts"})
+    run = chain.RunSettings(config, tmp_path, lambda _: None)
     with pytest.raises(StopError):
-        chain.train_on_tracks(config, ACTIONS, splits["train"], splits["validation"], tmp_path, lambda _: None)
+        chain.train_on_tracks(run, ACTIONS, splits["train"], splits["validation"])
     with pytest.raises(StopError):
         targets.first(Task(Job("first", "first", {"vocabulary": "abcd", "config": SETTINGS}), {}, tmp_path), {})
     assert widths == [[16, 16] if blind == "training" else [6, 6]] * 2
