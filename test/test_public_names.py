@@ -24,13 +24,13 @@ PUBLIC = {
     "core.arrays": "ByteArray FloatArray",
     "core.card": "DecoderSpec ImageSpec JointSpec ModelCard Priors",
     "core.errors": "BackendError BagError CardError ConfigError DatasetError HalError ImageError",
-    "core.known_plan": "PlanEstimate PlanState PlanTracker generic_priors plan_ids plan_names",
+    "core.decoding.known_plan": "PlanEstimate PlanState PlanTracker generic_priors plan_ids plan_names",
     "core.observations": "JointSample Observation",
     "core.segmenter": "OpenSegment PendingTick Segmenter SegmenterState",
-    "core.segments": "Labels Run runs sample_segments to_labels to_segments transcript without",
+    "core.segments": "Labels Run runs sample_segments transcript without",
     "core.step": "Backend StepInput StepOutput",
     "bags.messages": (
-        "definition_folder deserialise duration_message header_message known_class schema_hash schema_text "
+        "definition_folder deserialise duration_message header_message header_stamp_ns known_class schema_hash schema_text "
         "serialise time_message to_ns typestore"
     ),
     "bags.reader": (
@@ -52,10 +52,10 @@ PUBLIC = {
     ),
     "runtime.backend": "BackendOptions CHOICES DEFAULTS about open_backend provider_names",
     "runtime.bundle": (
-        "Bundle CARD ENCODER FILES FORMAT GOLDEN STEP WEIGHTS file_sha256 graph_files load_bundle save_card"
+        "Bundle CARD ENCODER FILES FORMAT GOLDEN STEP WEIGHTS bundle_metadata file_sha256 graph_files load_bundle save_card"
     ),
     "runtime.golden": (
-        "GoldenTick LIMITS Limits TOLERANCE Verdict check_golden gate golden_fault margin_of read_golden stream"
+        "GateLimits GateVerdict GoldenTick LIMITS TOLERANCE check_golden gate golden_fault margin_of read_golden stream"
     ),
 }
 NAMES = [(module, name) for module, names in PUBLIC.items() for name in names.split()]

@@ -10,8 +10,8 @@ import numpy as np
 from hal_ros.bags.messages import duration_message, header_message, known_class, serialise, time_message
 from hal_ros.core.answers import NO_ACTION, ActionEstimate, Answer, BoundaryEstimate
 from hal_ros.core.card import ModelCard
+from hal_ros.core.decoding.known_plan import PlanEstimate
 from hal_ros.core.intake import Due
-from hal_ros.core.known_plan import PlanEstimate
 
 LABEL_TYPE = "hal_msgs/msg/ActionLabel"
 BOUNDARY_TYPE = "hal_msgs/msg/BoundaryEvent"

@@ -10,11 +10,12 @@ from hal_ros.bags import messages
 from hal_ros.bags.answers import label_message
 from hal_ros.bench.rows import BenchRow, at_most, baseline
 from hal_ros.bench.timing import in_turns, median_ms, ratio
-from hal_ros.core import decode, image
+from hal_ros.core import image
 from hal_ros.core.answers import ActionEstimate, Answer
 from hal_ros.core.card import DecoderSpec, ImageSpec, ModelCard, Priors
+from hal_ros.core.decoding import decode
+from hal_ros.core.decoding.known_plan import PlanTracker
 from hal_ros.core.intake import Due
-from hal_ros.core.known_plan import PlanTracker
 from hal_ros.core.proprio import value_count
 from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.runtime.backend import open_backend

@@ -47,7 +47,7 @@ class Priors:
 
 @dataclass(frozen=True)
 class DecoderSpec:
-    """How confirmed log-probabilities become one action per tick; see `core.decode`.
+    """How confirmed log-probabilities become one action per tick; see `core.decoding.decode`.
 
     The first group of fields is read by `hysteresis`, the second by `duration`; `argmax` reads none.
     """

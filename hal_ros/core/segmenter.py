@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hal_ros.core import decode, proprio
+from hal_ros.core import proprio
 from hal_ros.core.answers import NO_ACTION, ActionEstimate, Answer, BoundaryEstimate
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.card import ModelCard
+from hal_ros.core.decoding import decode
 from hal_ros.core.errors import BackendError
 from hal_ros.core.observations import Observation
 from hal_ros.core.step import Backend, StepInput, StepOutput

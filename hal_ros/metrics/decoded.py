@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hal_ros.core import decode
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.card import DecoderSpec
+from hal_ros.core.decoding import decode
 from hal_ros.metrics.answer_files import ClipAnswers
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, Stream
 from hal_ros.metrics.scores import Truth, score

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hal_ros.core import decode
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.card import DecoderSpec
+from hal_ros.core.decoding import decode
 from hal_ros.core.segments import Labels
 
 PROVISIONAL = "provisional"

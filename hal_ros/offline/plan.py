@@ -8,8 +8,8 @@ from pathlib import Path
 from hal_ros.bags.messages import deserialise, to_ns
 from hal_ros.bags.reader import BagMessage
 from hal_ros.core.card import ModelCard
+from hal_ros.core.decoding.known_plan import PlanTracker, plan_ids
 from hal_ros.core.errors import ConfigError
-from hal_ros.core.known_plan import PlanTracker, plan_ids
 from hal_ros.offline.replay import LABEL_TOPIC, PLAN_TOPIC
 
 

@@ -25,9 +25,9 @@ from hal_ros.bags.reader import BagMessage
 from hal_ros.bags.sensors import SensorTopics, joints_first
 from hal_ros.core.answers import BoundaryEstimate
 from hal_ros.core.card import ModelCard
+from hal_ros.core.decoding.known_plan import PlanTracker
 from hal_ros.core.errors import BagError
 from hal_ros.core.intake import Due
-from hal_ros.core.known_plan import PlanTracker
 from hal_ros.core.observations import JointSample, Observation
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.ticks import Grid, place

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from hal_ros.core.card import ModelCard
-from hal_ros.core.decode import KINDS
-from hal_ros.core.duration_filter import priors_fault
+from hal_ros.core.decoding.decode import KINDS
+from hal_ros.core.decoding.duration_filter import priors_fault
 from hal_ros.core.errors import CardError
 
 CARD = "card.json"

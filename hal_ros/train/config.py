@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from hal_ros.core.decode import KINDS
+from hal_ros.core.decoding.decode import KINDS
 from hal_ros.core.errors import ConfigError
 from hal_ros.datasets.config import DataConfig
 from hal_ros.labels.teacher.config import TeacherConfig

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hal_ros.core import decode
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.card import DecoderSpec, Priors
-from hal_ros.core.duration_filter import DurationFilter, log_odds, marginals
+from hal_ros.core.decoding import decode
+from hal_ros.core.decoding.duration_filter import DurationFilter, log_odds, marginals
 from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.core.segments import Labels
 from hal_ros.metrics.segmentation import Pair, edit_score, f1_pooled, mean_over_frames, segment_ratio

@@ -12,9 +12,9 @@ from fakes import COLOURS, FakeBackend, make_card, picture
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hal_ros.core import decode
 from hal_ros.core.answers import NO_ACTION, ActionEstimate, BoundaryEstimate
 from hal_ros.core.card import DecoderSpec, ModelCard, Priors
+from hal_ros.core.decoding import decode
 from hal_ros.core.errors import BackendError
 from hal_ros.core.intake import Intake
 from hal_ros.core.observations import JointSample, Observation

@@ -13,7 +13,7 @@ import pytest
 from fakes import make_card
 
 from hal_ros.core.card import DecoderSpec, Priors
-from hal_ros.core.decode import INITIAL, Decoder
+from hal_ros.core.decoding.decode import INITIAL, Decoder
 from hal_ros.core.errors import CardError
 from hal_ros.runtime.bundle import Bundle, graph_files, load_bundle, save_card
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hal_ros.core import decode
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.card import DecoderSpec
+from hal_ros.core.decoding import decode
 from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.train.answers import Answers
 from hal_ros.train.decoding import (

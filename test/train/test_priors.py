@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hal_ros.core.answers import NO_ACTION
-from hal_ros.core.duration_filter import priors_fault
+from hal_ros.core.decoding.duration_filter import priors_fault
 from hal_ros.core.errors import DatasetError
 from hal_ros.train.priors import fit_durations, fit_order, fit_priors
 

@@ -20,8 +20,8 @@ from std_srvs.srv import Trigger
 
 from hal_ros.bags.answers import vocabulary_message, warm_up
 from hal_ros.bags.messages import serialise
+from hal_ros.core.decoding.known_plan import PlanTracker, plan_ids, plan_names
 from hal_ros.core.errors import BackendError, ConfigError, HalError
-from hal_ros.core.known_plan import PlanTracker, plan_ids, plan_names
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.step import Backend
 from hal_ros.ros import params

@@ -16,9 +16,9 @@ from hal_ros.bags.messages import serialise
 from hal_ros.core import image
 from hal_ros.core.answers import ActionEstimate, BoundaryEstimate
 from hal_ros.core.arrays import ByteArray, FloatArray
+from hal_ros.core.decoding.known_plan import PlanTracker
 from hal_ros.core.errors import ImageError
 from hal_ros.core.intake import Due
-from hal_ros.core.known_plan import PlanTracker
 from hal_ros.core.observations import Observation
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.step import Backend, StepInput, StepOutput

@@ -10,8 +10,8 @@ from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
 
+from hal_ros.core.decoding.known_plan import PlanTracker
 from hal_ros.core.errors import BackendError
-from hal_ros.core.known_plan import PlanTracker
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.ros.convert import ToRgb
 from hal_ros.ros.params import SegmenterParameters

@@ -14,8 +14,8 @@ from std_srvs.srv import Trigger
 
 from hal_ros.bags.frames import Frame
 from hal_ros.bags.messages import deserialise, to_ns
+from hal_ros.core.decoding.known_plan import PlanTracker
 from hal_ros.core.intake import Due
-from hal_ros.core.known_plan import PlanTracker
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.offline.replay import PLAN_TOPIC, replay
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hal_ros.core import decode
 from hal_ros.core.card import DecoderSpec, Priors
-from hal_ros.core.decode import Decoder
-from hal_ros.core.duration_filter import (
+from hal_ros.core.decoding import decode
+from hal_ros.core.decoding.decode import Decoder
+from hal_ros.core.decoding.duration_filter import (
     DurationFilter,
     duration_probabilities,
     hazards,

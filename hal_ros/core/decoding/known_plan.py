@@ -1,6 +1,6 @@
 """Following a plan that is known beforehand: which of its steps runs, how far it is, and whether it is kept at all.
 
-A left-to-right filter over (step, age), as `core.duration_filter` is one over (action, age). A step that ends is
+A left-to-right filter over (step, age), as `duration_filter` is one over (action, age). A step that ends is
 followed by the next one; with small probabilities some are skipped, or one before is done again. Beside the plan runs
 the free filter, which expects any order. A robot that leaves the plan is described by the free filter alone, until it
 takes the plan up again, most likely near where it left it. So the probability of deviation weighs the likelihood of the
@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from hal_ros.core.answers import NO_ACTION, ActionEstimate
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.card import DecoderSpec, ModelCard, Priors
-from hal_ros.core.decode import commit
-from hal_ros.core.duration_filter import TINY, Belief, DurationFilter, emission, hazards, remaining_ticks
+from hal_ros.core.decoding.decode import commit
+from hal_ros.core.decoding.duration_filter import TINY, Belief, DurationFilter, emission, hazards, remaining_ticks
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.segmenter import NO_GRID
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from hal_ros.core.answers import NO_ACTION, ActionEstimate, Answer
 from hal_ros.core.card import DecoderSpec, ModelCard, Priors
+from hal_ros.core.decoding.known_plan import PlanEstimate, PlanState, PlanTracker, plan_ids, plan_names
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.intake import Intake
-from hal_ros.core.known_plan import PlanEstimate, PlanState, PlanTracker, plan_ids, plan_names
 
 ACTIONS = 6
 PERIOD = 100_000_000

@@ -7,10 +7,10 @@ import copy
 import numpy as np
 import pytest
 
-from hal_ros.core import decode
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.card import DecoderSpec, Priors
-from hal_ros.core.decode import Decoder
+from hal_ros.core.decoding import decode
+from hal_ros.core.decoding.decode import Decoder
 from hal_ros.core.errors import ConfigError
 
 

@@ -5,7 +5,7 @@
 - `argmax` takes the most probable action of each tick; nothing is remembered.
 - `hysteresis` smooths the probabilities exponentially and changes the action only once another one has been the most
   probable, with at least `enter_probability`, for `hold_ticks` ticks in a row.
-- `duration` filters over (action, age) with learned durations and order (`core.duration_filter`), and changes the
+- `duration` filters over (action, age) with learned durations and order (`duration_filter` beside), and changes the
   action only to one whose filtered probability is at least `commit_probability`.
 """
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.card import DecoderSpec
-from hal_ros.core.duration_filter import DurationFilter, marginals
+from hal_ros.core.decoding.duration_filter import DurationFilter, marginals
 from hal_ros.core.errors import ConfigError
 
 KINDS = ("argmax", "hysteresis", "duration")
