@@ -6,11 +6,12 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
-from hal_ros.experiments import kinds, queue, report
+from hal_ros.experiments import kinds, queue
+from hal_ros.experiments.documents import report
+from hal_ros.experiments.documents.report import Results
 from hal_ros.experiments.graph import Graph, Store
 from hal_ros.experiments.plan import SECTIONS, Experiment, Line
 from hal_ros.experiments.queue import Outcome, duration, seconds_left
-from hal_ros.experiments.report import Results
 
 
 class Tables:

@@ -14,7 +14,7 @@ class Answers(NamedTuple):
     """One clip from the initial state. The last `lag` ticks get no lagged answer: row t speaks of tick t - lag."""
 
     log_probs: FloatArray  # (T, K) of this tick
-    lagged_log_probs: FloatArray  # (T, K) of lag ticks earlier
+    lagged_log_probs: FloatArray  # (T, K) of lag ticks earlier; (0, K) of a system that sees whole clips
     boundary: FloatArray  # (T,) in [0, 1]: how sure a new action begins
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hal_ros.experiments.markdown import ALL_SPLITS, MODEL
+from hal_ros.experiments.documents.markdown import ALL_SPLITS, MODEL
 from hal_ros.metrics.decoded import CONFIRMED_ARGMAX
 from hal_ros.metrics.predictions import CONFIRMED
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from hal_ros.experiments.documents.latents import Latents, save_latents
 from hal_ros.experiments.graph import Job, Task
 from hal_ros.experiments.jobs import scoring
-from hal_ros.experiments.latents import Latents, save_latents
 from hal_ros.labels.files import Labels, save_labels
 from hal_ros.metrics import answer_files
 from hal_ros.metrics.answer_files import ClipAnswers

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hal_ros.core.card import DecoderSpec, Priors
+from hal_ros.experiments.documents.markdown import ALL_SPLITS, MODEL, MS_PER_TICK, PARAMETERS, TRAINING_S
 from hal_ros.experiments.files import ABOUT, ALIGNED_TARGETS, DECODERS, SCORES, TRAINING, VALIDATION, split_file
 from hal_ros.experiments.graph import Task
 from hal_ros.experiments.kinds import Places
-from hal_ros.experiments.markdown import ALL_SPLITS, MODEL, MS_PER_TICK, PARAMETERS, TRAINING_S
 from hal_ros.labels.files import load_labels
 from hal_ros.metrics import answer_files
 from hal_ros.metrics.answer_files import ClipAnswers
@@ -104,9 +104,10 @@ def load_calibrated(path: Path, fitted: FittedDecoders) -> list[ClipAnswers]:
 
     found = []
     for clip in answer_files.load(path):
-        answers = Answers(clip.log_probs, clip.lagged_log_probs, clip.boundary)
-        calibrated = decoding.calibrated(answers, fitted.temperatures)
-        found.append(clip._replace(log_probs=calibrated.log_probs, lagged_log_probs=calibrated.lagged_log_probs))
+        lagged = clip.log_probs if clip.offline else clip.lagged_log_probs
+        calibrated = decoding.calibrated(Answers(clip.log_probs, lagged, clip.boundary), fitted.temperatures)
+        lagged = clip.lagged_log_probs if clip.offline else calibrated.lagged_log_probs
+        found.append(clip._replace(log_probs=calibrated.log_probs, lagged_log_probs=lagged))
     return found
 
 

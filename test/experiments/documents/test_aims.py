@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from run_scores import run
 
-from hal_ros.experiments.aims import Aim, verdict_lines, verdicts
-from hal_ros.experiments.markdown import SystemScores, rows_of
+from hal_ros.experiments.documents.aims import Aim, verdict_lines, verdicts
+from hal_ros.experiments.documents.markdown import SystemScores, rows_of
 
 
 def judged(student, baseline, annotated):

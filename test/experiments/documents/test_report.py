@@ -7,10 +7,10 @@ import json
 import pytest
 from stored_answers import SETTINGS, score, write_answers
 
-from hal_ros.experiments import report
+from hal_ros.experiments.documents import report
+from hal_ros.experiments.documents.report import Results
 from hal_ros.experiments.graph import Graph, Job, Store
 from hal_ros.experiments.plan import ABLATIONS, CURVE, MAIN, WEAK, Experiment, Line, Plan
-from hal_ros.experiments.report import Results
 
 
 @pytest.fixture

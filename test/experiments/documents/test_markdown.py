@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from run_scores import run
 
-from hal_ros.experiments.markdown import SystemScores, markdown, rows_of, unfinished
+from hal_ros.experiments.documents.markdown import SystemScores, markdown, rows_of, unfinished
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from clip_answers import ACTIONS, TRUTH
 
-from hal_ros.experiments import latents
-from hal_ros.experiments.latents import Latents
+from hal_ros.experiments.documents import latents
+from hal_ros.experiments.documents.latents import Latents
 
 VOCABULARY = ("move", "pick", "place")
 

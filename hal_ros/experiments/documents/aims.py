@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from hal_ros.experiments.markdown import RowIndex
+from hal_ros.experiments.documents.markdown import RowIndex
 from hal_ros.metrics.decoded import CONFIRMED_ARGMAX
 from hal_ros.metrics.predictions import CONFIRMED
 from hal_ros.metrics.scores import Row, RowKey

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hal_ros.experiments import curves
+from hal_ros.experiments.documents import curves
 from hal_ros.metrics.predictions import CONFIRMED
 from hal_ros.metrics.scores import Row
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 
-from hal_ros.experiments.rows import write_rows
+from hal_ros.experiments.documents.rows import write_rows
 from hal_ros.metrics.predictions import CONFIRMED
 from hal_ros.metrics.scores import Row
 

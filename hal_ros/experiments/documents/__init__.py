@@ -1,0 +1,1 @@
+"""What is written of the results: rows, tables in Markdown, verdicts, pictures; report.py puts them together."""
