@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hal_ros.baselines.causal_tcn import CausalConvolution
-from hal_ros.baselines.sequence import CausalModel, State
+from hal_ros.baselines.sequence import CausalModel, Size, State
 
 MASKED = -1e4
 LEAST_BLOCK = 32
@@ -24,24 +24,16 @@ LEAST_BLOCK = 32
 class CausalAsFormer(CausalModel):
     """One encoder and S - 1 decoders of L layers each; a stream carries each layer's last values, keys and values."""
 
-    def __init__(
-        self,
-        inputs: int,
-        actions: int,
-        width: int = 64,
-        layers: int = 6,
-        stages: int = 2,
-        dropout: float = 0.2,
-        input_dropout: float = 0.0,
-    ) -> None:
-        super().__init__(inputs, actions, input_dropout)
+    def __init__(self, inputs: int, actions: int, size: Size) -> None:
+        super().__init__(inputs, actions, size.input_dropout)
+        stages = size.stages
         reads = [inputs] + [2 * actions] * (stages - 1)
         trusts = [1.0] + [math.exp(-3.0 * index / (stages - 1)) for index in range(stages - 1)]
         self.stages = nn.ModuleList(
-            AttentiveStage(read, 2 * actions, width, layers, dropout, trust, crosses=index > 0)
+            AttentiveStage(read, 2 * actions, size, trust, crosses=index > 0)
             for index, (read, trust) in enumerate(zip(reads, trusts, strict=True))
         )
-        self.width, self.dilations = width, [2**index for index in range(layers)] * stages
+        self.width, self.dilations = size.width, [2**index for index in range(size.layers)] * stages
 
     @property
     def receptive_field_ticks(self) -> int:
@@ -73,13 +65,13 @@ class CausalAsFormer(CausalModel):
 class AttentiveStage(nn.Module):
     """Reads (B, T, R), and in a decoder what the stage before had inside (B, T, width) -> logits (B, T, O)."""
 
-    def __init__(
-        self, reads: int, outputs: int, width: int, layers: int, dropout: float, trust: float, crosses: bool
-    ) -> None:
+    def __init__(self, reads: int, outputs: int, size: Size, trust: float, crosses: bool) -> None:
         super().__init__()
-        self.first = nn.Linear(reads, width)
-        self.layers = nn.ModuleList(AttentiveLayer(width, 2**index, dropout, trust, crosses) for index in range(layers))
-        self.last = nn.Linear(width, outputs)
+        self.first = nn.Linear(reads, size.width)
+        self.layers = nn.ModuleList(
+            AttentiveLayer(size.width, 2**index, size.dropout, trust, crosses) for index in range(size.layers)
+        )
+        self.last = nn.Linear(size.width, outputs)
 
     def forward(
         self, reads: Tensor, encoded: Tensor | None, known: Tensor, pasts: Iterator[Tensor]

@@ -11,26 +11,19 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from hal_ros.baselines.sequence import CausalModel, State
+from hal_ros.baselines.sequence import CausalModel, Size, State
 
 
 class CausalTcn(CausalModel):
     """S stages of L layers; a stream carries the last 2d hidden values of each layer."""
 
-    def __init__(
-        self,
-        inputs: int,
-        actions: int,
-        width: int = 64,
-        layers: int = 7,
-        stages: int = 3,
-        dropout: float = 0.2,
-        input_dropout: float = 0.0,
-    ) -> None:
-        super().__init__(inputs, actions, input_dropout)
-        reads = [inputs] + [2 * actions] * (stages - 1)
-        self.stages = nn.ModuleList(CausalStage(read, 2 * actions, width, layers, dropout) for read in reads)
-        self.width, self.dilations = width, [2**index for index in range(layers)] * stages
+    def __init__(self, inputs: int, actions: int, size: Size) -> None:
+        super().__init__(inputs, actions, size.input_dropout)
+        reads = [inputs] + [2 * actions] * (size.stages - 1)
+        self.stages = nn.ModuleList(
+            CausalStage(read, 2 * actions, size.width, size.layers, size.dropout) for read in reads
+        )
+        self.width, self.dilations = size.width, [2**index for index in range(size.layers)] * size.stages
 
     @property
     def receptive_field_ticks(self) -> int:

@@ -9,16 +9,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hal_ros.baselines.sequence import CausalModel, State
+from hal_ros.baselines.sequence import CausalModel, Size, State
 
 
 class GruModel(CausalModel):
     """Inputs -> linear, norm, ReLU -> GRU -> ReLU -> two heads. One stage."""
 
-    def __init__(
-        self, inputs: int, actions: int, width: int = 128, dropout: float = 0.1, input_dropout: float = 0.0
-    ) -> None:
-        super().__init__(inputs, actions, input_dropout)
+    def __init__(self, inputs: int, actions: int, size: Size) -> None:
+        super().__init__(inputs, actions, size.input_dropout)
+        width, dropout = size.width, size.dropout
         self.embed = nn.Sequential(nn.Linear(inputs, width), nn.LayerNorm(width), nn.ReLU(), nn.Dropout(dropout))
         self.gru = nn.GRU(width, width, batch_first=True)
         self.heads = nn.Sequential(nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, 2 * actions))

@@ -8,28 +8,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hal_ros.baselines.sequence import SequenceModel
+from hal_ros.baselines.sequence import SequenceModel, Size
 
 
 class MsTcn(SequenceModel):
     """S stages of L layers of centred dilated convolutions."""
 
-    def __init__(
-        self,
-        inputs: int,
-        actions: int,
-        lag_ticks: int,
-        width: int = 64,
-        layers: int = 7,
-        stages: int = 3,
-        dropout: float = 0.2,
-        input_dropout: float = 0.0,
-    ) -> None:
-        super().__init__(inputs, actions, input_dropout)
+    def __init__(self, inputs: int, actions: int, lag_ticks: int, size: Size) -> None:
+        super().__init__(inputs, actions, size.input_dropout)
         self.lag_ticks = lag_ticks
-        self.reach_ticks = stages * sum(2**index for index in range(layers))  # how far an answer looks to either side
-        reads = [inputs] + [actions] * (stages - 1)
-        self.stages = nn.ModuleList(CentredStage(read, actions, width, layers, dropout) for read in reads)
+        # how far an answer looks to either side
+        self.reach_ticks = size.stages * sum(2**index for index in range(size.layers))
+        reads = [inputs] + [actions] * (size.stages - 1)
+        self.stages = nn.ModuleList(
+            CentredStage(read, actions, size.width, size.layers, size.dropout) for read in reads
+        )
 
     @property
     def receptive_field_ticks(self) -> int:

@@ -7,6 +7,7 @@ latency. Shapes: B clips or streams, T ticks, F inputs, K actions, S stages (the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,17 @@ NOW, LAGGED = 0, 1
 """The two heads: of this tick, and of the one that lies lag ticks back."""
 State = tuple[Tensor, ...]
 """What a stream carries from tick to tick."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """The numbers of a sequence model, whichever it is."""
+
+    width: int = 64
+    layers: int = 7  # of each stage; the GRU has one
+    stages: int = 3  # likewise
+    dropout: float = 0.2
+    input_dropout: float = 0.0  # share of the input columns that are away for a whole clip
 
 
 class SequenceModel(nn.Module, ABC):

@@ -6,7 +6,6 @@ import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from hal_ros.baselines.causal_asformer import CausalAsFormer
 from hal_ros.baselines.causal_tcn import CausalTcn
 from hal_ros.baselines.gru import GruModel
 from hal_ros.baselines.ms_tcn import MsTcn
-from hal_ros.baselines.sequence import SequenceModel
+from hal_ros.baselines.sequence import SequenceModel, Size
 from hal_ros.baselines.sequence_answers import FittedSequence
 from hal_ros.baselines.sequence_batches import Batch, Piece, Sampling, assemble, check, measure, plan
 from hal_ros.core.answers import NO_ACTION
@@ -175,13 +174,16 @@ class _SequenceTraining(Training[list[Piece]]):
 
 def build(config: SequenceConfig, inputs: int, actions: int, lag_ticks: int) -> SequenceModel:
     """Return an untrained model."""
-    size: dict[str, Any] = {"width": config.width, "dropout": config.dropout, "input_dropout": config.input_dropout}
-    if config.kind == "gru":
-        return GruModel(inputs, actions, **size)
-    size |= {"layers": config.layers, "stages": config.stages}
-    if config.kind == "ms_tcn":
-        return MsTcn(inputs, actions, lag_ticks, **size)
-    return (CausalTcn if config.kind == "causal_tcn" else CausalAsFormer)(inputs, actions, **size)
+    size = Size(config.width, config.layers, config.stages, config.dropout, config.input_dropout)
+    match config.kind:
+        case "gru":
+            return GruModel(inputs, actions, size)
+        case "causal_tcn":
+            return CausalTcn(inputs, actions, size)
+        case "causal_asformer":
+            return CausalAsFormer(inputs, actions, size)
+        case _:
+            return MsTcn(inputs, actions, lag_ticks, size)
 
 
 def confirmed_accuracy(fitted: FittedSequence, material: Supervised) -> float:

@@ -55,6 +55,17 @@ class Encoders(NamedTuple):
     fp16: onnx.ModelProto
 
 
+@dataclass(frozen=True)
+class Ingredients:
+    """What a bundle is made of."""
+
+    graph: StepGraph
+    card: ModelCard  # its target and image dtype decide what the graphs are checked for
+    encoders: Encoders
+    golden: Golden
+    trained_on: Path | None = None  # whose features the model learned from, where it is another file than fp32's
+
+
 class Proof(NamedTuple):
     """What was found on the way, by precision."""
 
@@ -71,21 +82,11 @@ class _Halved(Bundle):
         return super().path({ENCODER: ENCODER_FP16, STEP: STEP_FP16}.get(name, name))
 
 
-def write_bundle(
-    graph: StepGraph,
-    card: ModelCard,
-    encoders: Encoders,
-    golden: Golden,
-    folder: Path,
-    trained_on: Path | None = None,
-    reference: bool = False,
-) -> tuple[Bundle, Proof]:
+def write_bundle(made_of: Ingredients, folder: Path, reference: bool = False) -> tuple[Bundle, Proof]:
     """Write a bundle folder; what stood there under the same names is replaced, once all is proven.
 
-    `trained_on` is the encoder.onnx whose features the model learned from, where it is another file than the fp32
-    one; with `reference` the weights go along for the torch back end. The card's target and image dtype decide what
-    the graphs are checked for, the graph's caches what the card says of them. Half-precision graphs that are too far
-    off are left out, and the proof says why: they are for engines alone.
+    With `reference` the weights go along for the torch back end. What the card says of the caches, the graph decides.
+    Half-precision graphs that are too far off are left out, and the proof says why: they are for engines alone.
     Raises BackendError naming the file, and the node or tensor, that is not what it should be; that file then lies in
     `<folder>.unfinished`.
     """
@@ -93,16 +94,17 @@ def write_bundle(
     unfinished = folder.with_name(f"{folder.name}.unfinished")
     unfinished.mkdir(parents=True, exist_ok=True)
     _clear(unfinished)
-    found = _write_graphs("fp32", graph, encoders, card.target, golden, unfinished, trained_on)
+    graph, golden = made_of.graph, made_of.golden
+    found = _write_graphs("fp32", made_of, unfinished)
     if reference:
         write_weights(graph, unfinished / WEIGHTS)
     width, window = graph.eye.config.feature_dim, graph.model.config.window_ticks
-    card = replace(card, feature_dim=width, window_ticks=window, caches=graph.caches)
+    card = replace(made_of.card, feature_dim=width, window_ticks=window, caches=graph.caches)
     write_golden(save_card(card, unfinished), golden)
     check_golden(bundle := save_card(card, unfinished), open_backend(bundle, "onnxruntime")[0])
     proof = Proof({"fp32": found[0]}, {"fp32": found[1]})
     try:
-        found = _write_graphs("fp16", graph, encoders, card.target, golden, unfinished, trained_on)
+        found = _write_graphs("fp16", made_of, unfinished)
         _check_half(save_card(card, unfinished))
         proof.steps["fp16"], proof.features["fp16"] = found
     except BackendError as error:
@@ -128,21 +130,14 @@ def _clear(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _write_graphs(
-    precision: str,
-    graph: StepGraph,
-    encoders: Encoders,
-    target: str,
-    golden: Golden,
-    folder: Path,
-    trained_on: Path | None,
-) -> tuple[Parity, float]:
+def _write_graphs(precision: str, made_of: Ingredients, folder: Path) -> tuple[Parity, float]:
     """Write encoder and step; returns how far the step is from torch, and the features from those of training."""
+    graph, target = made_of.graph, made_of.card.target
     encoder, step = (folder / name for name in graph_files(precision))
-    model: onnx.ModelProto = getattr(encoders, precision)
+    model: onnx.ModelProto = getattr(made_of.encoders, precision)
     check_graph(model, target, str(encoder))
     encoder.write_bytes(model.SerializeToString(deterministic=True))
-    distance = prove_encoder(trained_on or folder / ENCODER, encoder, golden.images, precision)
+    distance = prove_encoder(made_of.trained_on or folder / ENCODER, encoder, made_of.golden.images, precision)
     export_step(graph if precision == "fp32" else halved(graph), step, target)
     return prove(graph, step, precision), distance
 

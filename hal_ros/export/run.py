@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hal_ros.core.card import DecoderSpec, ImageSpec
 from hal_ros.datasets.episodes import load
-from hal_ros.export.bundle import Encoders, Golden, Proof, write_bundle
+from hal_ros.export.bundle import Encoders, Golden, Ingredients, Proof, write_bundle
 from hal_ros.export.to_onnx import StepGraph
 from hal_ros.labels import files as label_files
 from hal_ros.nn.encoder import build_encoder
@@ -49,7 +49,7 @@ def export_run(folder: Path, options: ExportOptions = ExportOptions()) -> Bundle
     card = replace(card, image=image, target=options.target, decoder=decoder, trained_from=origin)
     out = options.out or Path("models") / run.config.name
     golden = _golden(validation.folders)
-    bundle, proof = write_bundle(graph, card, encoders, golden, out, trained_on, options.reference)
+    bundle, proof = write_bundle(Ingredients(graph, card, encoders, golden, trained_on), out, options.reference)
     size_mb = sum(path.stat().st_size for path in out.iterdir()) / 1e6
     made_for = f"caches {options.caches}, for TensorRT {options.target} and later"
     print(f"{out}: {size_mb:.1f} MB, {bundle.sha256[:12]}, {made_for}")

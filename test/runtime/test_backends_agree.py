@@ -15,7 +15,7 @@ import fake_tensorrt
 from step_graphs import CONFIG, SIZE_PX, make_card, make_encoders, make_golden, make_graph
 
 from hal_ros.core.step import Backend, StepInput
-from hal_ros.export.bundle import write_bundle
+from hal_ros.export.bundle import Ingredients, write_bundle
 from hal_ros.runtime.backend import BackendOptions, open_backend
 from hal_ros.runtime.bundle import CACHES, Bundle, load_bundle
 from hal_ros.runtime.golden import check_golden
@@ -29,7 +29,7 @@ TOLERANCE = {"fp32": 1e-4, "fp16": 5e-2}
 def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     folder = tmp_path_factory.mktemp("exported") / request.param
     graph = make_graph(caches=request.param)
-    write_bundle(graph, make_card(), make_encoders(), make_golden(), folder, reference=True)
+    write_bundle(Ingredients(graph, make_card(), make_encoders(), make_golden()), folder, reference=True)
     return load_bundle(folder)
 
 
