@@ -30,8 +30,8 @@ PUBLIC = {
     "core.segments": "Labels Run runs sample_segments transcript without",
     "core.step": "Backend StepInput StepOutput",
     "bags.messages": (
-        "definition_folder deserialise duration_message header_message header_stamp_ns known_class schema_hash schema_text "
-        "serialise time_message to_ns typestore"
+        "definition_folder deserialise duration_message header_message header_stamp_ns known_class schema_hash "
+        "schema_text serialise time_message to_ns typestore"
     ),
     "bags.reader": (
         "BagMessage BagNotes BagWriter METADATA RawMessage TopicForm bag_files qos_profile qos_text raw_messages "
@@ -52,7 +52,8 @@ PUBLIC = {
     ),
     "runtime.backend": "BackendOptions CHOICES DEFAULTS about open_backend provider_names",
     "runtime.bundle": (
-        "Bundle CARD ENCODER FILES FORMAT GOLDEN STEP WEIGHTS bundle_metadata file_sha256 graph_files load_bundle save_card"
+        "Bundle CARD ENCODER FILES FORMAT GOLDEN STEP WEIGHTS bundle_metadata file_sha256 graph_files "
+        "load_bundle save_card"
     ),
     "runtime.golden": (
         "GateLimits GateVerdict GoldenTick LIMITS TOLERANCE check_golden gate golden_fault margin_of read_golden stream"
