@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -151,7 +152,7 @@ def test_another_implementation_decodes_the_bytes_with_the_schema() -> None:
     )
 
 
-def test_a_missing_interface_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+def test_a_missing_interface_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(messages, "definition_folder", lambda _: None)
     monkeypatch.setattr(messages, "REPOSITORY", tmp_path)
     messages.typestore.cache_clear()

@@ -6,6 +6,7 @@ import io
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -190,7 +191,7 @@ def bad_bags(folder: Path) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("function", [lambda path: list(read_messages(path)), topic_types])
-def test_what_is_no_bag_is_refused_in_one_line(tmp_path: Path, function) -> None:
+def test_what_is_no_bag_is_refused_in_one_line(tmp_path: Path, function: Any) -> None:
     for name, path in bad_bags(tmp_path).items():
         with pytest.raises(BagError) as caught:
             function(path)

@@ -37,15 +37,16 @@ def encoded(seed: int, ticks: int = 60) -> EncodedEpisode:
     return EncodedEpisode(episode, np.eye(ACTIONS)[actions] + 0.1 * random.normal(size=(ticks, ACTIONS)))
 
 
-def test_the_rule_names_what_it_names_alone():
+def test_the_rule_names_what_it_names_alone() -> None:
     training, one = [encoded(0), encoded(1)], encoded(2)
-    alone = gripper_rule.train([(e.joints, e.joints_valid, e.actions) for e, _ in training], gripper=1)
+    annotated = [(e.joints, e.joints_valid, np.asarray(e.actions)) for e, _ in training]
+    alone = gripper_rule.train(annotated, gripper=1)
     found = fit_rule(training, ["arm", "gripper"])(one)
     assert np.array_equal(found, alone.predict(one.episode.joints, one.episode.joints_valid))
     assert (found[20:40] == 1).all()
 
 
-def test_the_regression_tells_from_features_what_joints_can_not():
+def test_the_regression_tells_from_features_what_joints_can_not() -> None:
     pytest.importorskip("torch")
     one = encoded(2)
     log_probs = fit_logistic([encoded(0), encoded(1)], make_card())(one)

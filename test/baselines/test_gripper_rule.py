@@ -1,5 +1,9 @@
 """Laws of the gripper-and-speed rule."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -11,7 +15,7 @@ JOINTS = 3  # two of the arm, then the gripper
 REACH, CARRY, RETREAT = 0, 1, 2
 
 
-def recording(seed, ticks=60):
+def recording(seed: Any, ticks: int = 60) -> tuple[Any, ...]:
     """Reach with the gripper open, close it and carry, open it and retreat; rests are seen as speed minima."""
     random = np.random.default_rng(seed)
     labels = np.repeat([REACH, CARRY, RETREAT], ticks // 3)
@@ -21,13 +25,13 @@ def recording(seed, ticks=60):
     return joints, np.ones_like(joints), labels
 
 
-def test_it_learns_what_the_gripper_tells():
+def test_it_learns_what_the_gripper_tells() -> None:
     rule = gripper_rule.train([recording(seed) for seed in range(3)], gripper=2)
     joints, valid, labels = recording(9)
     assert np.array_equal(rule.predict(joints, valid), labels)
 
 
-def test_what_comes_later_changes_nothing_before():
+def test_what_comes_later_changes_nothing_before() -> None:
     rule = gripper_rule.train([recording(seed) for seed in range(3)], gripper=2)
     joints, valid, _ = recording(9)
     changed = joints.copy()
@@ -36,7 +40,7 @@ def test_what_comes_later_changes_nothing_before():
     assert not np.array_equal(rule.predict(changed, valid)[30:], rule.predict(joints, valid)[30:])
 
 
-def test_a_rest_begins_a_new_piece():
+def test_a_rest_begins_a_new_piece() -> None:
     thresholds = gripper_rule.Thresholds(open_above=0.6, closed_below=0.4, rest_below=0.2, moving_above=0.5)
     joints, valid, _ = recording(0)
     joints[10:13, 3:5] = 0
@@ -48,14 +52,14 @@ def test_a_rest_begins_a_new_piece():
     assert found[40].began_by == "open"
 
 
-def test_missing_joints_keep_their_last_value():
+def test_missing_joints_keep_their_last_value() -> None:
     rule = gripper_rule.train([recording(seed) for seed in range(3)], gripper=2)
     joints, valid, labels = recording(9)
     joints[25:30], valid[25:30] = 0, 0
     assert np.array_equal(rule.predict(joints, valid), labels)
 
 
-def test_without_annotation_it_refuses():
+def test_without_annotation_it_refuses() -> None:
     joints, valid, labels = recording(0)
     with pytest.raises(DatasetError, match="annotated"):
         gripper_rule.train([(joints, valid, np.full_like(labels, NO_ACTION))], 2)
@@ -63,7 +67,7 @@ def test_without_annotation_it_refuses():
         gripper_rule.train([], 2)
 
 
-def test_the_gripper_is_found_by_name():
+def test_the_gripper_is_found_by_name() -> None:
     assert gripper_rule.gripper_index(["finger_joint", "a", "b"]) == 0
     assert gripper_rule.gripper_index(["a", "b", "Gripper"]) == 2
     assert gripper_rule.gripper_index(["a", "b"]) == 1

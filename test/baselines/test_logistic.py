@@ -1,5 +1,9 @@
 """Laws of the logistic regression."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,14 +14,14 @@ from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 
 
-def blobs(seed, ticks=90):
+def blobs(seed: int, ticks: int = 90) -> tuple[Any, ...]:
     random = np.random.default_rng(seed)
     labels = random.integers(0, 3, ticks)
     centres = np.array([[0, 0, 5], [0, 5, 0], [5, 0, 0]], np.float32)
     return (centres[labels] + random.normal(size=(ticks, 3))).astype(np.float32), labels
 
 
-def test_it_separates_what_can_be_separated_and_not_what_cannot():
+def test_it_separates_what_can_be_separated_and_not_what_cannot() -> None:
     inputs, labels = blobs(0)
     model = logistic.train([inputs], [labels], actions=3)
     unseen, truth = blobs(1)
@@ -27,13 +31,13 @@ def test_it_separates_what_can_be_separated_and_not_what_cannot():
     assert (control.log_probs(unseen).argmax(1) == truth).mean() < 0.7
 
 
-def test_log_probabilities_sum_to_one():
+def test_log_probabilities_sum_to_one() -> None:
     inputs, labels = blobs(0)
     log_probs = logistic.train([inputs], [labels], actions=3).log_probs(100 * inputs)
     assert np.allclose(np.exp(log_probs).sum(1), 1, atol=1e-5)
 
 
-def test_the_optimum_has_no_gradient():
+def test_the_optimum_has_no_gradient() -> None:
     inputs, labels = blobs(0)
     decay = 1e-2
     model = logistic.train([inputs], [labels], actions=3, decay=decay)
@@ -43,13 +47,13 @@ def test_the_optimum_has_no_gradient():
     assert np.abs(gradient).max() < 1e-3
 
 
-def test_the_same_data_give_the_same_weights():
+def test_the_same_data_give_the_same_weights() -> None:
     inputs, labels = blobs(0)
     first, second = (logistic.train([inputs], [labels], actions=3) for _ in range(2))
     assert np.array_equal(first.weights, second.weights)
 
 
-def test_what_is_not_annotated_is_not_learned_from():
+def test_what_is_not_annotated_is_not_learned_from() -> None:
     inputs, labels = blobs(0)
     padded = np.append(labels, [NO_ACTION] * 5)
     noise = np.concatenate([inputs, np.full((5, 3), 99, np.float32)])
@@ -60,7 +64,7 @@ def test_what_is_not_annotated_is_not_learned_from():
         logistic.train([inputs], [np.full_like(labels, NO_ACTION)], actions=3)
 
 
-def test_frame_inputs_pool_over_cells_and_blank_what_is_not_valid():
+def test_frame_inputs_pool_over_cells_and_blank_what_is_not_valid() -> None:
     features = np.arange(2 * 4 * 3, dtype=np.float16).reshape(2, 12)  # two ticks, four cells, three channels
     joints = np.ones((2, 6), np.float32)
     valid = np.array([[1, 1, 1, 1, 1, 1], [0, 1, 1, 1, 1, 1]], np.float32)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 pytest.importorskip("torch")
@@ -23,21 +25,21 @@ CAUSAL = {
 ALL = {**CAUSAL, "ms_tcn": lambda: MsTcn(F, K, LAG, Size(width=8, layers=3, stages=2))}
 
 
-def make(kind):
+def make(kind: Any) -> Any:
     torch.manual_seed(3)
     return ALL[kind]().eval()
 
 
-def clips(batch, ticks, seed=0):
+def clips(batch: int, ticks: Any, seed: int = 0) -> Any:
     return torch.randn(batch, ticks, F, generator=torch.Generator().manual_seed(seed))
 
 
-def answers(model, inputs):
+def answers(model: Any, inputs: Any) -> Any:
     with torch.no_grad():
         return model(inputs, torch.ones(inputs.shape[:2]))
 
 
-def change_by_the_future(model, ticks=70, now=40):
+def change_by_the_future(model: Any, ticks: int = 70, now: int = 40) -> float:
     """How much answers up to `now` change when everything behind it does."""
     before = clips(2, ticks)
     after = before.clone()
@@ -47,15 +49,15 @@ def change_by_the_future(model, ticks=70, now=40):
 
 
 @pytest.mark.parametrize("kind", CAUSAL)
-def test_what_comes_later_changes_nothing(kind):
+def test_what_comes_later_changes_nothing(kind: str) -> None:
     assert change_by_the_future(make(kind)) == 0
 
 
-def test_what_comes_later_changes_the_offline_answers():
+def test_what_comes_later_changes_the_offline_answers() -> None:
     assert change_by_the_future(make("ms_tcn")) > 1e-3
 
 
-def streamed(model, inputs, chunk, forget=False):
+def streamed(model: Any, inputs: Any, chunk: Any, forget: bool = False) -> Any:
     parts, state = [], model.initial_state(len(inputs))
     with torch.no_grad():
         for start in range(0, inputs.shape[1], chunk):
@@ -67,19 +69,19 @@ def streamed(model, inputs, chunk, forget=False):
 
 @pytest.mark.parametrize("chunk", [1, 7, 50])
 @pytest.mark.parametrize("kind", CAUSAL)
-def test_steps_and_chunks_equal_the_sequence(kind, chunk):
+def test_steps_and_chunks_equal_the_sequence(kind: str, chunk: int) -> None:
     model, inputs = make(kind), clips(2, 150)
     assert torch.allclose(streamed(model, inputs, chunk), answers(model, inputs), atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", CAUSAL)
-def test_steps_without_the_state_differ(kind):
+def test_steps_without_the_state_differ(kind: str) -> None:
     model, inputs = make(kind), clips(2, 150)
     assert not torch.allclose(streamed(model, inputs, 1, forget=True), answers(model, inputs), atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", CAUSAL)
-def test_the_state_does_not_grow(kind):
+def test_the_state_does_not_grow(kind: str) -> None:
     model = make(kind)
     shapes = [tensor.shape for tensor in model.initial_state()]
     state = model.initial_state()
@@ -89,7 +91,7 @@ def test_the_state_does_not_grow(kind):
 
 
 @pytest.mark.parametrize("kind", ["causal_tcn", "causal_asformer"])
-def test_an_answer_depends_on_its_receptive_field_and_on_nothing_before(kind):
+def test_an_answer_depends_on_its_receptive_field_and_on_nothing_before(kind: str) -> None:
     model = make(kind)
     field = model.receptive_field_ticks
     inputs = clips(1, field + 10).requires_grad_()
@@ -100,7 +102,7 @@ def test_an_answer_depends_on_its_receptive_field_and_on_nothing_before(kind):
     assert not felt[:-field].any()
 
 
-def test_the_offline_field_is_centred():
+def test_the_offline_field_is_centred() -> None:
     model = make("ms_tcn")
     reach = model.reach_ticks
     inputs = clips(1, 2 * reach + 21).requires_grad_()
@@ -111,17 +113,17 @@ def test_the_offline_field_is_centred():
     assert model.receptive_field_ticks == 2 * reach + 1
 
 
-def test_the_gru_promises_no_field():
+def test_the_gru_promises_no_field() -> None:
     assert make("gru").receptive_field_ticks is None
 
 
-def test_the_offline_lagged_head_repeats_what_was_said_of_that_tick():
+def test_the_offline_lagged_head_repeats_what_was_said_of_that_tick() -> None:
     said = answers(make("ms_tcn"), clips(1, 20))
     assert torch.equal(said[:, :, LAG:, LAGGED], said[:, :, :-LAG, NOW])
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_padding_behind_the_end_changes_nothing(kind):
+def test_padding_behind_the_end_changes_nothing(kind: Any) -> None:
     model, inputs = make(kind), clips(1, 30)
     padded = torch.cat([inputs, 100 * torch.ones(1, 25, F)], 1)
     mask = torch.cat([torch.ones(1, 30), torch.zeros(1, 25)], 1)
@@ -130,7 +132,7 @@ def test_padding_behind_the_end_changes_nothing(kind):
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_a_missing_value_counts_as_the_mean(kind):
+def test_a_missing_value_counts_as_the_mean(kind: Any) -> None:
     model, inputs = make(kind), clips(1, 20)
     model.standardise_by(torch.arange(F).float().numpy(), torch.full((F,), 2.0).numpy())
     inputs[0, 4, 1], inputs[0, 9, 2] = float("nan"), float("inf")
@@ -142,7 +144,7 @@ def test_a_missing_value_counts_as_the_mean(kind):
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_shapes_parameters_and_one_tick(kind):
+def test_shapes_parameters_and_one_tick(kind: Any) -> None:
     model = make(kind)
     said = answers(model, clips(2, 1))
     assert said.shape[1:] == (2, 1, 2, K)
@@ -151,7 +153,7 @@ def test_shapes_parameters_and_one_tick(kind):
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_input_dropout_takes_whole_columns_away_in_training_alone(kind):
+def test_input_dropout_takes_whole_columns_away_in_training_alone(kind: Any) -> None:
     model = make(kind)
     model.drop_inputs.p = 0.5
     inputs = clips(1, 20)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,12 +44,12 @@ SMALL = {
 }
 
 
-def config(kind, **changes):
+def config(kind: Any, **changes: Any) -> SequenceConfig:
     window = {"window_ticks": 16, "window_stride_ticks": 4, "loss_ticks": 1, "batch": 16} if kind == "gru" else {}
     return SequenceConfig(kind, **{**SMALL, **window, **changes})
 
 
-def pulses(count, seed, ticks=60):
+def pulses(count: int, seed: int, ticks: int = 60) -> list[Any]:
     """A pulse in column 0, 1 or 2 begins an action; afterwards nothing shows which one it was."""
     random = np.random.default_rng(seed)
     clips = []
@@ -62,30 +64,37 @@ def pulses(count, seed, ticks=60):
     return clips
 
 
-def annotated(clips):
+def annotated(clips: Any) -> Supervised:
     return Supervised(clips, {clip.name: clip.actions for clip in clips})
 
 
 TRAINING, VALIDATION = annotated(pulses(16, 0)), annotated(pulses(4, 1))
 
 
-def fit(settings, training=TRAINING, validation=VALIDATION, seed=0, folder=None, report=[].append):
+def fit(
+    settings: Any,
+    training: Any = TRAINING,
+    validation: Any = VALIDATION,
+    seed: int = 0,
+    folder: Any = None,
+    report: Any = [].append,
+) -> Any:
     return fit_sequence(settings, Question(K, LAG, seed), training, validation, Session(folder, report))
 
 
-def weights(fitted):
+def weights(fitted: Any) -> Any:
     return torch.cat([tensor.flatten() for tensor in fitted.model.state_dict().values()])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_learns_what_must_be_remembered(kind):
+def test_it_learns_what_must_be_remembered(kind: Any) -> None:
     fitted = fit(config(kind))
     assert confirmed_accuracy(fitted, annotated(pulses(4, 2))) > 0.85
     assert fitted.accuracy > 0.85
     assert 0 <= fitted.epoch < SMALL["epochs"]
 
 
-def test_shuffled_targets_teach_nothing():
+def test_shuffled_targets_teach_nothing() -> None:
     random = np.random.default_rng(0)
     shuffled = {clip.name: random.permutation(clip.actions) for clip in TRAINING.clips}
     fitted = fit(config("gru"), TRAINING._replace(targets=shuffled))
@@ -93,20 +102,20 @@ def test_shuffled_targets_teach_nothing():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_seed_one_result(kind):
+def test_one_seed_one_result(kind: Any) -> None:
     short = config(kind, epochs=1, dropout=0.3)
     assert torch.equal(weights(fit(short)), weights(fit(short)))
     assert not torch.equal(weights(fit(short)), weights(fit(short, seed=1)))
 
 
-def test_an_interrupted_run_ends_as_the_uninterrupted_one(tmp_path):
+def test_an_interrupted_run_ends_as_the_uninterrupted_one(tmp_path: Path) -> None:
     settings = config("causal_tcn", epochs=3, dropout=0.3)
     whole = fit(settings, folder=tmp_path / "whole")
 
     class CutError(Exception):
         pass
 
-    def cut(line):
+    def cut(line: Any) -> None:
         if "epoch 2/" in line:
             raise CutError
 
@@ -119,7 +128,7 @@ def test_an_interrupted_run_ends_as_the_uninterrupted_one(tmp_path):
     assert (resumed.epoch, resumed.accuracy) == (whole.epoch, whole.accuracy)
 
 
-def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
     fit(config("gru", epochs=1), folder=tmp_path)
     with pytest.raises(ConfigError, match="its config is"):
         fit(config("gru", epochs=2), folder=tmp_path)
@@ -127,17 +136,17 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
         fit(config("gru", epochs=1), folder=tmp_path, seed=1)
 
 
-def test_probabilities_of_0_and_1_teach_what_ids_teach():
+def test_probabilities_of_0_and_1_teach_what_ids_teach() -> None:
     chances = {clip.name: np.eye(K)[clip.actions] for clip in TRAINING.clips}
     short = config("causal_tcn", epochs=1)
     assert torch.allclose(weights(fit(short)), weights(fit(short, TRAINING._replace(targets=chances))), atol=1e-6)
 
 
-def test_without_validation_targets_the_last_epoch_is_taken():
+def test_without_validation_targets_the_last_epoch_is_taken() -> None:
     assert fit(config("gru", epochs=2), validation=Supervised([], {})).epoch == 1
 
 
-def test_few_clips_are_gone_through_oftener():
+def test_few_clips_are_gone_through_oftener() -> None:
     settings = config("causal_tcn", epochs=2, least_batches=9, batch=4)
     assert settings.epochs_for([30] * 4) == 9
     assert settings.epochs_for([30] * 9) == 3
@@ -148,7 +157,7 @@ def test_few_clips_are_gone_through_oftener():
     assert len(lines) == 3
 
 
-def test_settings_that_no_run_could_use_are_refused():
+def test_settings_that_no_run_could_use_are_refused() -> None:
     with pytest.raises(ConfigError, match="kind is 'lstm'; expected one of gru"):
         SequenceConfig("lstm")
     with pytest.raises(ConfigError, match="epochs is 0"):
@@ -160,13 +169,13 @@ def test_settings_that_no_run_could_use_are_refused():
 # --- clips that nobody wishes for -------------------------------------------------------------------------------------
 
 
-def untrained(kind, inputs=K + 1):
+def untrained(kind: Any, inputs: Any = K + 1) -> FittedSequence:
     torch.manual_seed(0)
     small = dataclasses.replace(PRESETS[kind], width=8, layers=3, stages=2)
     return FittedSequence(build(small, inputs, K, LAG), LAG, 0, 0.0)
 
 
-def sound(answers, ticks):
+def sound(answers: Any, ticks: Any) -> None:
     for log_probs in (answers.log_probs, answers.lagged_log_probs):
         assert log_probs.shape == (ticks, K)
         assert log_probs.dtype == np.float32
@@ -176,14 +185,14 @@ def sound(answers, ticks):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_tick_none_constants_and_nothing_but_missing_values(kind):
+def test_one_tick_none_constants_and_nothing_but_missing_values(kind: Any) -> None:
     fitted = untrained(kind)
     for ticks, value in ((1, 0.5), (0, 0.0), (20, 3.0), (20, np.nan)):
         sound(fitted.answer(Clip("odd", np.full((ticks, K + 1), value), np.zeros(ticks, np.int64), ())), ticks)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_training_survives_odd_clips_and_actions_that_never_occur(kind):
+def test_training_survives_odd_clips_and_actions_that_never_occur(kind: Any) -> None:
     nothing = Clip("nan", np.full((9, K + 1), np.nan), np.full(9, NO_ACTION), ())
     odd = [
         Clip("one", np.ones((1, K + 1)), np.array([1]), (1,)),
@@ -197,7 +206,7 @@ def test_training_survives_odd_clips_and_actions_that_never_occur(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_long_clip_is_answered_in_chunks_as_if_at_once(kind, monkeypatch):
+def test_a_long_clip_is_answered_in_chunks_as_if_at_once(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     fitted, clip = untrained(kind), pulses(1, 3, ticks=210)[0]
     whole = fitted.answer(clip)
     monkeypatch.setattr(sequence_answers, "CHUNK_TICKS", 40)
@@ -206,7 +215,7 @@ def test_a_long_clip_is_answered_in_chunks_as_if_at_once(kind, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_hundred_thousand_ticks_never_stand_in_memory_at_once(kind, monkeypatch):
+def test_a_hundred_thousand_ticks_never_stand_in_memory_at_once(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     fitted = untrained(kind, inputs=2)
     longest = []
     standard = fitted.model.standard
@@ -220,19 +229,19 @@ def test_a_hundred_thousand_ticks_never_stand_in_memory_at_once(kind, monkeypatc
 # --- answers ----------------------------------------------------------------------------------------------------------
 
 
-def test_boundaries_are_what_moves_between_actions():
+def test_boundaries_are_what_moves_between_actions() -> None:
     log_probs = np.log(np.array([[0.8, 0.2], [0.8, 0.2], [0.3, 0.7]], np.float32))
     assert np.allclose(change(log_probs), [1, 0, 0.5], atol=1e-6)
 
 
-def test_confirmed_actions_take_the_provisional_answers_where_no_other_comes():
+def test_confirmed_actions_take_the_provisional_answers_where_no_other_comes() -> None:
     now, lagged = np.eye(K, dtype=np.float32)[[0, 0, 0, 0]], np.eye(K, dtype=np.float32)[[2, 2, 1, 2]]
-    assert confirmed_actions(Answers(now, lagged, np.zeros(4)), 2).tolist() == [1, 2, 0, 0]
-    assert confirmed_actions(Answers(now[:1], lagged[:1], np.zeros(1)), 2).tolist() == [0]
+    assert confirmed_actions(Answers(now, lagged, np.zeros(4, np.float32)), 2).tolist() == [1, 2, 0, 0]
+    assert confirmed_actions(Answers(now[:1], lagged[:1], np.zeros(1, np.float32)), 2).tolist() == [0]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_cost_of_a_tick_is_measured(kind):
+def test_the_cost_of_a_tick_is_measured(kind: Any) -> None:
     fitted = untrained(kind)
     assert fitted.ms_per_tick(ticks=5) > 0
     assert fitted.parameter_count == fitted.model.parameter_count

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,7 @@ JOINTS = Columns(seen=1, values=6, joints=2)  # one number of an eye, and two jo
 GRIPPER = 1
 
 
-def episode(name, seed=0, ticks=60):
+def episode(name: Any, seed: int = 0, ticks: int = 60) -> Clip:
     """The hand closes and opens every ten ticks; open is action 0, closed 1; the eye tells all but the first ticks."""
     random = np.random.default_rng(seed)
     closed = (np.arange(ticks) // 10) % 2
@@ -31,22 +33,22 @@ def episode(name, seed=0, ticks=60):
     return Clip(name, np.concatenate([seen, joints, np.ones_like(joints)], 1), closed.astype(np.int64), ())
 
 
-def annotated(*clips):
+def annotated(*clips: Any) -> Supervised:
     return Supervised(clips, {clip.name: clip.actions for clip in clips})
 
 
-def rule(training):
+def rule(training: Any) -> Any:
     return fit_rule(training, K, LAG, JOINTS, GRIPPER)
 
 
-def logistic(training):
+def logistic(training: Any) -> Any:
     return fit_logistic(training, K, LAG)
 
 
 BOTH = pytest.mark.parametrize("fit", [rule, logistic])
 
 
-def sound(answers, ticks):
+def sound(answers: Any, ticks: Any) -> None:
     for log_probs in (answers.log_probs, answers.lagged_log_probs):
         assert log_probs.shape == (ticks, K)
         assert log_probs.dtype == np.float32
@@ -56,7 +58,7 @@ def sound(answers, ticks):
 
 
 @BOTH
-def test_it_learns_and_answers_by_the_rules_of_answers(fit):
+def test_it_learns_and_answers_by_the_rules_of_answers(fit: Any) -> None:
     fitted, clip = fit(annotated(episode("a"), episode("b", 1))), episode("c", 2)
     answers = fitted.answer(clip)
     sound(answers, clip.ticks)
@@ -67,7 +69,7 @@ def test_it_learns_and_answers_by_the_rules_of_answers(fit):
 
 
 @BOTH
-def test_later_ticks_change_nothing(fit):
+def test_later_ticks_change_nothing(fit: Any) -> None:
     fitted, clip = fit(annotated(episode("a"))), episode("c", 2)
     changed = clip._replace(inputs=np.concatenate([clip.inputs[:35], clip.inputs[:25][::-1]]))
     for before, after in zip(fitted.answer(clip), fitted.answer(changed), strict=True):
@@ -75,7 +77,7 @@ def test_later_ticks_change_nothing(fit):
         assert not np.array_equal(before[35:], after[35:])
 
 
-def test_the_lag_lets_two_frames_tell_what_one_can_not():
+def test_the_lag_lets_two_frames_tell_what_one_can_not() -> None:
     """The eye says what happens two ticks late; with the joints hidden, only the lagged answer can be right."""
     blind = [c._replace(inputs=c.inputs[:, :1]) for c in (episode("a"), episode("b", 1))]
     answers = logistic(annotated(*blind)).answer(blind[1])
@@ -86,7 +88,7 @@ def test_the_lag_lets_two_frames_tell_what_one_can_not():
 
 
 @BOTH
-def test_probabilities_of_0_and_1_teach_what_ids_teach(fit):
+def test_probabilities_of_0_and_1_teach_what_ids_teach(fit: Any) -> None:
     clips = episode("a"), episode("b", 1)
     chances = Supervised(clips, {clip.name: np.eye(K)[clip.actions] for clip in clips})
     for said, wanted in zip(fit(chances).answer(clips[0]), fit(annotated(*clips)).answer(clips[0]), strict=True):
@@ -94,7 +96,7 @@ def test_probabilities_of_0_and_1_teach_what_ids_teach(fit):
 
 
 @BOTH
-def test_ticks_without_target_teach_nothing(fit):
+def test_ticks_without_target_teach_nothing(fit: Any) -> None:
     right, wrong = episode("a"), episode("b", 1)
     lies = wrong._replace(actions=np.full(wrong.ticks, 2))
     unknown = wrong._replace(actions=np.full(wrong.ticks, NO_ACTION))
@@ -103,7 +105,7 @@ def test_ticks_without_target_teach_nothing(fit):
 
 
 @BOTH
-def test_odd_clips_are_answered(fit):
+def test_odd_clips_are_answered(fit: Any) -> None:
     fitted = fit(annotated(episode("a"), episode("one", ticks=1), episode("short", ticks=LAG)))
     for ticks, value in ((1, 0.5), (LAG, 0.0), (20, 3.0), (20, np.nan)):
         odd = Clip("odd", np.full((ticks, JOINTS.width), value, np.float32), np.zeros(ticks, np.int64), ())
@@ -111,25 +113,25 @@ def test_odd_clips_are_answered(fit):
 
 
 @BOTH
-def test_without_any_target_it_refuses(fit):
+def test_without_any_target_it_refuses(fit: Any) -> None:
     clip = episode("a")
     with pytest.raises(DatasetError, match="has a tick with a target"):
         fit(Supervised([clip], {"a": np.full(clip.ticks, NO_ACTION)}))
 
 
-def test_the_rule_refuses_clips_without_joints():
+def test_the_rule_refuses_clips_without_joints() -> None:
     with pytest.raises(DatasetError, match="needs clips whose columns are joints"):
         fit_rule(annotated(episode("a")), K, LAG, Columns(seen=0, values=14), GRIPPER)
 
 
-def test_the_rule_names_what_it_named_alone():
+def test_the_rule_names_what_it_named_alone() -> None:
     training, clip = annotated(episode("a"), episode("b", 1)), episode("c", 2)
     fitted, rows = rule(training), JOINTS.split(clip.inputs)
     named = fitted.rule.predict(rows.joints, rows.joints_valid)
     assert np.array_equal(fitted.answer(clip).log_probs.argmax(1), named)
 
 
-def test_the_regression_says_when_every_clip_ends_before_the_lag():
+def test_the_regression_says_when_every_clip_ends_before_the_lag() -> None:
     short = annotated(*(episode(name, ticks=LAG) for name in "ab"))
     with pytest.raises(DatasetError, match="none of 2 training clips is longer than the lag of 2 ticks"):
         logistic(short)

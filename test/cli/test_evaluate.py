@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from colour_episodes import write_bundle, write_data
@@ -12,14 +14,14 @@ from hal_ros.cli import main
 pytest.importorskip("torch")
 
 
-def evaluate(tmp_path, *more):
+def evaluate(tmp_path: Path, *more: Any) -> tuple[Any, ...]:
     results = tmp_path / "results" / "colours.json"
     folders = ["--model", tmp_path / "bundle", "--data", tmp_path / "data", "--cache", tmp_path / "cache"]
     code = main([str(item) for item in ("evaluate", *folders, "--results", results, *more)])
     return code, results
 
 
-def test_every_split_has_its_table_and_the_rows_are_written(tmp_path, capsys):
+def test_every_split_has_its_table_and_the_rows_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_bundle(tmp_path / "bundle")
     write_data(tmp_path / "data")
     code, results = evaluate(tmp_path)
@@ -34,7 +36,7 @@ def test_every_split_has_its_table_and_the_rows_are_written(tmp_path, capsys):
     assert f"rows: {results}   timelines: {results.with_suffix('.svg')}" in printed
 
 
-def test_limit_splits_and_baselines_are_passed_on(tmp_path):
+def test_limit_splits_and_baselines_are_passed_on(tmp_path: Path) -> None:
     write_bundle(tmp_path / "bundle")
     write_data(tmp_path / "data")
     code, results = evaluate(tmp_path, "--splits", "test", "--limit", "1", "--baselines", "rule")
@@ -47,7 +49,9 @@ def test_limit_splits_and_baselines_are_passed_on(tmp_path):
     ("more", "expected"),
     [(("--limit", "0"), "--limit"), (("--splits", "nowhere"), "nowhere"), (("--model", "/nonexistent"), "card.json")],
 )
-def test_what_can_not_be_evaluated_is_one_line(tmp_path, capsys, more, expected):
+def test_what_can_not_be_evaluated_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], expected: str
+) -> None:
     write_bundle(tmp_path / "bundle")
     write_data(tmp_path / "data")
     code, _ = evaluate(tmp_path, *more)
@@ -57,7 +61,7 @@ def test_what_can_not_be_evaluated_is_one_line(tmp_path, capsys, more, expected)
     assert error.count("\n") == 1
 
 
-def test_episodes_without_annotation_are_refused_by_name(tmp_path, capsys):
+def test_episodes_without_annotation_are_refused_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_bundle(tmp_path / "bundle")
     write_data(tmp_path / "data", annotated=False)
     assert evaluate(tmp_path, "--baselines")[0] == 1

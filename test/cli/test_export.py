@@ -57,7 +57,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     says = {
         split: {name: np.arange(TICKS) * len(ACTIONS) // TICKS for name in work.placed()[split]} for split in SPLITS
     }
-    label_files.save_labels(folder, label_files.Labels(*says.values(), {}))
+    label_files.save_labels(folder, label_files.Labels(says[SPLITS[0]], says[SPLITS[1]], {}))
     checkpoint.save(folder / stages.EYE, Checkpoint(eyes, {"eye": eye.config.to_json(), "config": config}))
     return folder
 
@@ -68,7 +68,9 @@ def run(*arguments: object) -> int:
     return export.run(parser.parse_args([str(argument) for argument in arguments]))
 
 
-def test_a_users_run_becomes_the_bundle_that_was_asked_for(trained, tmp_path, capsys):
+def test_a_users_run_becomes_the_bundle_that_was_asked_for(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "bundle"
     assert run(trained, "--out", out, "--target", "8.6", "--caches", "delta", "--reference") == 0
     bundle = load_bundle(out)
@@ -82,7 +84,9 @@ def test_a_users_run_becomes_the_bundle_that_was_asked_for(trained, tmp_path, ca
     assert "fp16: over 37 ticks outputs differ from torch by at most" in printed
 
 
-def test_a_model_that_half_precision_can_not_hold_goes_without(trained, tmp_path, capsys):
+def test_a_model_that_half_precision_can_not_hold_goes_without(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     saved = checkpoint.load(trained)
     with torch.no_grad():
         saved.tensors["best/layers.0.value.weight"] *= 1e5
@@ -99,7 +103,7 @@ def test_a_model_that_half_precision_can_not_hold_goes_without(trained, tmp_path
 
 
 @pytest.mark.parametrize(("option", "value"), [("--target", "9"), ("--caches", "ring")])
-def test_what_no_parser_or_graph_has_is_refused(option, value, capsys):
+def test_what_no_parser_or_graph_has_is_refused(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         run("run", option, value)
     assert f"invalid choice: '{value}'" in capsys.readouterr().err

@@ -52,7 +52,7 @@ def expected(encoding: str) -> np.ndarray:
 
 
 def convert(encoding: str, pixels: np.ndarray, padding: int = 0, big: bool = False) -> np.ndarray:
-    rows = np.ascontiguousarray(pixels).view(np.uint8).reshape(HEIGHT, -1)
+    rows: np.ndarray = np.ascontiguousarray(pixels).view(np.uint8).reshape(HEIGHT, -1)
     rows = np.pad(rows, ((0, 0), (0, padding)), constant_values=255)
     return to_rgb(encoding, HEIGHT, WIDTH, rows.shape[1], big, rows.tobytes())
 

@@ -273,7 +273,7 @@ def test_an_interrupted_call_leaves_the_dataset_as_it_was(work: Workplace, monke
     before = snapshot(work.out)
     work.add("demo_1")
 
-    def stop(*_: object, **__: object):
+    def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

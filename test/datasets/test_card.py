@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def test_the_card_says_how_bags_become_ticks() -> None:
 @pytest.mark.parametrize(
     "change", [{"image_size_px": 32}, {"joints": ("a", "b")}, {"rate_hz": 10.0}, {"max_held_ticks": 3}]
 )
-def test_other_settings_make_other_episodes(tmp_path: Path, change: dict[str, object]) -> None:
+def test_other_settings_make_other_episodes(tmp_path: Path, change: dict[str, Any]) -> None:
     (tmp_path / ANNOTATION).touch()
 
     def key(data: DataConfig, *actions: str) -> str:

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -95,13 +96,13 @@ class Recorder:
         self.inputs: list[StepInput] = []
         self.fresh: list[bool] = []
 
-    def encode(self, image):
+    def encode(self, image: Any) -> Any:
         return image.reshape(-1, 3).mean(0).astype(np.float32)
 
-    def initial_state(self):
+    def initial_state(self) -> str:
         return "fresh"
 
-    def step(self, inputs, state):
+    def step(self, inputs: Any, state: Any) -> tuple[StepOutput, str]:
         self.inputs.append(inputs)
         self.fresh.append(state == "fresh")
         return StepOutput(np.zeros(2, np.float32), np.zeros(2, np.float32), 0.0), "going"
@@ -121,7 +122,7 @@ def stream(bag: Path) -> Recorder:
 
 @pytest.mark.parametrize("missing", [range(0), range(10, 15), range(10, 25), range(3)])
 @pytest.mark.parametrize("bad", [-1, 21])
-def test_rows_are_what_the_segmenter_steps_through(tmp_path, missing, bad):
+def test_rows_are_what_the_segmenter_steps_through(tmp_path: Path, missing: Any, bad: int) -> None:
     """No gap, one that is bridged by held ticks, one that starts a fresh grid; with and without a broken image."""
     bag = write_bag(tmp_path, missing, bad=bad)
     episode, recorder = episodes.ingest(bag, CARD), stream(bag)
@@ -134,14 +135,14 @@ def test_rows_are_what_the_segmenter_steps_through(tmp_path, missing, bad):
     assert bool(episode.held.any()) == (missing == range(10, 15) or (bad == 21 and len(missing) < 10))
 
 
-def test_stamps_rise_and_images_are_those_of_their_stamps(tmp_path):
+def test_stamps_rise_and_images_are_those_of_their_stamps(tmp_path: Path) -> None:
     episode = episodes.ingest(write_bag(tmp_path), CARD)
     assert (np.diff(episode.stamp_ns) > 0).all()
     numbers = np.rint((episode.stamp_ns - START_NS) / IMAGE_PERIOD_NS)
     np.testing.assert_array_equal(episode.images[:, 0, 0, 0], 5 * numbers)
 
 
-def test_joints_are_the_newest_before_the_image_and_absent_ones_are_flagged(tmp_path):
+def test_joints_are_the_newest_before_the_image_and_absent_ones_are_flagged(tmp_path: Path) -> None:
     episode = episodes.ingest(write_bag(tmp_path), CARD)
     age_s = episode.stamp_ns / 1e9 - episode.joints[:, 0]  # the shoulder's position is its sample's time
     assert (age_s > -1e-6).all()
@@ -149,7 +150,7 @@ def test_joints_are_the_newest_before_the_image_and_absent_ones_are_flagged(tmp_
     np.testing.assert_array_equal(episode.joints_valid, np.tile([1, 0, 1, 0, 0, 0], (len(age_s), 1)))
 
 
-def test_actions_are_the_annotations_at_the_stamps(tmp_path):
+def test_actions_are_the_annotations_at_the_stamps(tmp_path: Path) -> None:
     bag = write_bag(tmp_path)
     episode = episodes.ingest(bag, CARD)
     assert episode.actions is not None
@@ -161,13 +162,15 @@ def test_actions_are_the_annotations_at_the_stamps(tmp_path):
     assert episode.transcript == ("reach", "grasp")
 
 
-def test_compressed_images_are_read_too(tmp_path):
+def test_compressed_images_are_read_too(tmp_path: Path) -> None:
     episode = episodes.ingest(write_bag(tmp_path, jpeg=True), CARD)
     assert episode.image_valid.all()
     assert abs(int(episode.images[9, 0, 0, 0]) - 5 * 13) <= 8
 
 
-def test_a_second_call_reads_the_cache_and_a_changed_bag_or_setting_does_not(tmp_path, monkeypatch):
+def test_a_second_call_reads_the_cache_and_a_changed_bag_or_setting_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bag, cache = write_bag(tmp_path), tmp_path / "cache"
     folder = episodes.cached(bag, CARD, episodes.USUAL_TOPICS, cache)
     stored, made = episodes.load(folder), episodes.ingest(bag, CARD)
@@ -184,10 +187,10 @@ def test_a_second_call_reads_the_cache_and_a_changed_bag_or_setting_does_not(tmp
     assert episodes.cached(bag, CARD, episodes.USUAL_TOPICS, cache) != folder
 
 
-def test_an_ingest_that_was_cut_off_is_done_again(tmp_path, monkeypatch):
+def test_an_ingest_that_was_cut_off_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bag, cache = write_bag(tmp_path), tmp_path / "cache"
 
-    def cut_off(*_):
+    def cut_off(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -198,35 +201,35 @@ def test_an_ingest_that_was_cut_off_is_done_again(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["{", "{}", '{"segments": [{"action": "reach"}]}'])
-def test_a_broken_annotation_is_refused(tmp_path, text):
+def test_a_broken_annotation_is_refused(tmp_path: Path, text: str) -> None:
     bag = write_bag(tmp_path)
     (bag / episodes.ANNOTATION).write_text(text)
     with pytest.raises(DatasetError, match=r"annotation\.json"):
         episodes.ingest(bag, CARD)
 
 
-def test_an_action_outside_the_vocabulary_is_refused(tmp_path):
+def test_an_action_outside_the_vocabulary_is_refused(tmp_path: Path) -> None:
     bag = write_bag(tmp_path)
     with pytest.raises(DatasetError, match="grasp"):
         episodes.ingest(bag, replace(CARD, vocabulary=("reach", "lift")))
 
 
-def test_a_bag_without_images_is_refused(tmp_path):
+def test_a_bag_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BagError, match="no topics"):
         episodes.ingest(write_bag(tmp_path, images=0), CARD)
 
 
-def test_an_empty_split_is_refused(tmp_path):
+def test_an_empty_split_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no episode"):
         episodes.find_bags(tmp_path, "train")
 
 
-def test_two_calls_at_a_time_do_not_meet(tmp_path, monkeypatch):
+def test_two_calls_at_a_time_do_not_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second one begins while the first one writes, and is done before it."""
     bag, cache = write_bag(tmp_path), tmp_path / "cache"
     usual, folders = episodes.save, []
 
-    def save(episode, folder):
+    def save(episode: Any, folder: Any) -> None:
         monkeypatch.setattr(episodes, "save", usual)
         (folder / "begun").touch()
         folders.append(episodes.cached(bag, CARD, episodes.USUAL_TOPICS, cache))
@@ -240,7 +243,7 @@ def test_two_calls_at_a_time_do_not_meet(tmp_path, monkeypatch):
     assert episodes.load(folders[0]).name == "episode"
 
 
-def test_restarts_are_told_but_not_the_first_grid(tmp_path):
+def test_restarts_are_told_but_not_the_first_grid(tmp_path: Path) -> None:
     assert episodes.faults({"restarts": 1}) == ""
     assert episodes.faults({"restarts": 2, "zero": 1}) == "1 zero stamps, the tick grid begins anew once"
     counters = episodes.ingest(write_bag(tmp_path, range(10, 25)), CARD).counters

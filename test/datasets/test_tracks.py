@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,31 +37,31 @@ WORDS = ("grasp", "reach")
 
 
 @pytest.fixture
-def load(tmp_path, monkeypatch):
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Save an episode and load its tracks, with features that count the ticks."""
     monkeypatch.setattr(features, "cached", lambda folder, _: folder)
     monkeypatch.setattr(features, "load", lambda _: np.arange(TICKS, dtype=np.float16)[:, None])
 
-    def saved_and_loaded(episode: Episode, vocabulary=WORDS):
+    def saved_and_loaded(episode: Episode, vocabulary: tuple[str, ...] = WORDS) -> Any:
         save(episode, tmp_path)
         return load_tracks(tmp_path, tmp_path / "encoder.onnx", vocabulary)
 
     return saved_and_loaded
 
 
-def test_an_episode_is_one_track_with_its_transcript(load):
+def test_an_episode_is_one_track_with_its_transcript(load: Any) -> None:
     (track,) = load(EPISODE)
     assert (track.name, track.ticks, track.transcript) == ("demo", TICKS, (1, 0, 1))
     np.testing.assert_array_equal(track.actions, EPISODE.actions)
 
 
-def test_without_annotation_no_action_is_known(load):
+def test_without_annotation_no_action_is_known(load: Any) -> None:
     (track,) = load(replace(EPISODE, actions=None))
     assert (track.actions == NO_ACTION).all()
     assert track.transcript == (1, 0, 1)
 
 
-def test_each_fresh_grid_is_a_track_and_nobody_knows_its_part_of_the_transcript(load):
+def test_each_fresh_grid_is_a_track_and_nobody_knows_its_part_of_the_transcript(load: Any) -> None:
     fresh = EPISODE.fresh.copy()
     fresh[5] = True
     first, second = load(replace(EPISODE, fresh=fresh))
@@ -68,13 +70,13 @@ def test_each_fresh_grid_is_a_track_and_nobody_knows_its_part_of_the_transcript(
     assert first.transcript == second.transcript == ()
 
 
-def test_a_transcript_with_an_unknown_action_is_refused(load):
+def test_a_transcript_with_an_unknown_action_is_refused(load: Any) -> None:
     with pytest.raises(DatasetError, match="names reach; expected grasp"):
         load(EPISODE, ("grasp",))
     assert load(EPISODE, ())[0].transcript == ()  # nobody asked
 
 
-def test_means_and_spreads_are_those_of_valid_values():
+def test_means_and_spreads_are_those_of_valid_values() -> None:
     values = np.array([[1.0, 5, 7], [3, 99, 7], [99, 5, 7]])
     valid = np.array([[1, 1, 0], [1, 0, 0], [0, 1, 0]])
     mean, spread = measure_values(values, valid)
@@ -83,7 +85,7 @@ def test_means_and_spreads_are_those_of_valid_values():
     np.testing.assert_allclose(measure_values(values, np.array([[1], [1], [0]]))[0], [2, 52, 7])
 
 
-def test_channels_are_measured_over_pictures_alone():
+def test_channels_are_measured_over_pictures_alone() -> None:
     tracks = make_tracks(3, seed=0)
     expected = measure(tracks, 4)
     dark = tracks[0]._replace(

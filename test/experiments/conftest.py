@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def folders(tmp_path_factory) -> dict[str, Path]:
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Return the folders of the jobs up to the teacher."""
     from table_jobs import do_up_to_the_teacher  # late: it needs torch
 

@@ -25,13 +25,15 @@ ROOT = Path(__file__).parents[2]
         ("a: [", "expected a readable YAML file"),
     ],
 )
-def test_a_declaration_that_can_not_be_used_is_named(tmp_path, text, said):
+def test_a_declaration_that_can_not_be_used_is_named(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "tables.yaml").write_text(text)
     with pytest.raises(ConfigError, match=rf"tables\.yaml: .*{said}"):
         datasets.load_declaration(tmp_path / "tables.yaml")
 
 
-def test_a_data_set_that_is_not_here_is_an_error_only_if_it_was_asked_for(tmp_path, monkeypatch, capsys):
+def test_a_data_set_that_is_not_here_is_an_error_only_if_it_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(datasets, "_tabletop", lambda declared, quick: (declared, quick))
     config = tmp_path / "tables.yaml"
     config.write_text("{tabletop: {a: 1}, gesture_phase: {}, quick: {b: 2}}")
@@ -43,7 +45,7 @@ def test_a_data_set_that_is_not_here_is_an_error_only_if_it_was_asked_for(tmp_pa
             datasets.load_experiments(config, "gesture_phase", quick=False)
 
 
-def test_a_changed_recording_makes_new_jobs(tmp_path, monkeypatch):
+def test_a_changed_recording_makes_new_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets, "read_dataset", lambda *_, **__: SimpleNamespace(vocabulary=("rest", "hold")))
     monkeypatch.setenv(datasets.DATA_FOLDER, str(tmp_path))
     monkeypatch.chdir(ROOT)  # where the declaration's other file is

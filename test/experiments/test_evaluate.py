@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from colour_episodes import LAG, write_bundle, write_data
@@ -20,7 +22,7 @@ METRICS = {"MoF", "Edit", "F1@10", "F1@25", "F1@50", "boundary F1@0.25s", "bound
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory) -> EvaluationConfig:
+def config(tmp_path_factory: pytest.TempPathFactory) -> EvaluationConfig:
     folder = tmp_path_factory.mktemp("colours")
     write_bundle(folder / "bundle")
     write_data(folder / "data")
@@ -36,7 +38,9 @@ def config(tmp_path_factory) -> EvaluationConfig:
     )
 
 
-def evaluate(config: EvaluationConfig, results: Path, splits=("test", "unseen"), **changes) -> Path:
+def evaluate(
+    config: EvaluationConfig, results: Path, splits: Sequence[Any] = ("test", "unseen"), **changes: Any
+) -> Path:
     evaluation = Evaluation(dataclasses.replace(config, results=results, **changes))
     for split in splits:
         evaluation.score(split)
@@ -44,12 +48,12 @@ def evaluate(config: EvaluationConfig, results: Path, splits=("test", "unseen"),
     return results
 
 
-def table(results):
+def table(results: Any) -> dict[Any, Any]:
     rows = json.loads(results.read_text())
     return {(row["system"], row["split"], row["output"], row["metric"]): row["mean"] for row in rows}
 
 
-def test_rows_and_picture_of_bundle_and_baselines(config, tmp_path):
+def test_rows_and_picture_of_bundle_and_baselines(config: EvaluationConfig, tmp_path: Path) -> None:
     results = evaluate(config, tmp_path / "results" / "colours.json")
     found = table(results)
     assert {key[0] for key in found} == {"colours", "gripper rule", "logistic"}
@@ -67,18 +71,20 @@ def test_rows_and_picture_of_bundle_and_baselines(config, tmp_path):
     assert "unseen, worst episode" in text
 
 
-def test_cached_features_and_real_encoding_give_the_same_rows(config, tmp_path):
+def test_cached_features_and_real_encoding_give_the_same_rows(config: EvaluationConfig, tmp_path: Path) -> None:
     cached = evaluate(config, tmp_path / "cached.json", baselines=())
     encoded = evaluate(config, tmp_path / "encoded.json", baselines=(), encode=True)
     assert encoded.read_text() == cached.read_text()
 
 
-def test_limit_and_splits_choose_what_is_scored(config, tmp_path):
+def test_limit_and_splits_choose_what_is_scored(config: EvaluationConfig, tmp_path: Path) -> None:
     results = evaluate(config, tmp_path / "one.json", ["test"], limit=1, baselines=[RULE])
     assert {key[:2] for key in table(results)} == {("colours", "test"), ("gripper rule", "test")}
 
 
-def test_rows_go_beside_the_other_results_unless_told_otherwise(config, tmp_path, monkeypatch):
+def test_rows_go_beside_the_other_results_unless_told_otherwise(
+    config: EvaluationConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     evaluation = Evaluation(dataclasses.replace(config, baselines=()))
     evaluation.score("test")
     monkeypatch.chdir(tmp_path)
@@ -86,7 +92,7 @@ def test_rows_go_beside_the_other_results_unless_told_otherwise(config, tmp_path
     assert results == Path("docs/results/bundle-colours.json") and results.exists() and picture.exists()
 
 
-def test_episodes_without_annotation_are_refused_by_name(config, tmp_path):
+def test_episodes_without_annotation_are_refused_by_name(config: EvaluationConfig, tmp_path: Path) -> None:
     bare = dataclasses.replace(config, data=write_data(tmp_path / "data", annotated=False), baselines=())
     with pytest.raises(DatasetError, match=r"annotation\.json"):
         Evaluation(bare).score("test")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import fake_jobs
 import pytest
 
@@ -10,8 +13,8 @@ from hal_ros.experiments import kinds
 from hal_ros.experiments.graph import Graph, Job, Store
 
 
-def test_a_changed_setting_gives_new_keys_to_the_job_and_to_what_hangs_on_it():
-    def keys(number):
+def test_a_changed_setting_gives_new_keys_to_the_job_and_to_what_hangs_on_it() -> None:
+    def keys(number: Any) -> Any:
         jobs = [Job("a", "add", {"number": number}), Job("b", "add", {}, {"of": "a"}), Job("c", "add", {"number": 7})]
         return Graph(jobs).keys
 
@@ -20,12 +23,12 @@ def test_a_changed_setting_gives_new_keys_to_the_job_and_to_what_hangs_on_it():
     assert before["c"] == after["c"]
 
 
-def test_jobs_that_say_the_same_share_a_result_whatever_they_are_called():
+def test_jobs_that_say_the_same_share_a_result_whatever_they_are_called() -> None:
     keys = Graph([Job("a", "add", {"x": 1, "y": 2}), Job("b", "add", {"y": 2, "x": 1}), Job("c", "sub", {"x": 1})]).keys
     assert keys["a"] == keys["b"] != keys["c"]
 
 
-def test_only_what_is_needed_is_kept():
+def test_only_what_is_needed_is_kept() -> None:
     assert list(fake_jobs.chain("add").needed_for(["middle"]).jobs) == ["first", "middle"]
 
 
@@ -37,7 +40,7 @@ def test_only_what_is_needed_is_kept():
         ([Job("a", "add"), Job("a", "sub")], "two different jobs are named 'a'"),
     ],
 )
-def test_a_graph_that_can_not_be_is_refused(jobs, said):
+def test_a_graph_that_can_not_be_is_refused(jobs: list[Job], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Graph(jobs)
 
@@ -57,7 +60,7 @@ ONE_OF_EACH = [
 ]
 
 
-def test_a_store_of_an_older_version_is_still_found(tmp_path):
+def test_a_store_of_an_older_version_is_still_found(tmp_path: Path) -> None:
     """These keys are in people's stores: a change of any of them throws hours of training away."""
     graph, store = Graph(ONE_OF_EACH), Store(tmp_path)
     assert {job.kind for job in ONE_OF_EACH} == set(kinds.KINDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -18,7 +19,9 @@ VOCABULARY = ("move", "pick", "place")
 PRESETS = {"gru": {"epochs": 10, "width": 128}}
 
 
-def tabletop(declared=DECLARED["tabletop"], run=RUN, presets=PRESETS) -> Plan:
+def tabletop(
+    declared: Any = DECLARED["tabletop"], run: Any = RUN, presets: dict[str, dict[str, int]] = PRESETS
+) -> Plan:
     return Builder(
         "tabletop", declared, run, {"": {"episodes": "abc", "vocabulary": list(VOCABULARY)}}, presets
     ).build()
@@ -30,7 +33,7 @@ def gesture_phase() -> Plan:
     return Builder("gesture_phase", declared, RUN, folds, PRESETS).build()
 
 
-def test_the_declaration_makes_a_graph_in_which_every_line_has_its_seeds():
+def test_the_declaration_makes_a_graph_in_which_every_line_has_its_seeds() -> None:
     for plan in (tabletop(), gesture_phase()):
         graph = Graph(plan.jobs)
         assert {line.section for line in plan.lines} <= set(SECTIONS)
@@ -39,18 +42,18 @@ def test_the_declaration_makes_a_graph_in_which_every_line_has_its_seeds():
             assert all(graph.jobs[job].kind == "score" for job in line.scores)
 
 
-def test_the_main_table_has_all_systems_under_all_supervisions():
+def test_the_main_table_has_all_systems_under_all_supervisions() -> None:
     lines = {(line.system, line.supervision) for line in tabletop().lines if line.section == MAIN}
     systems = ("student", "gripper rule", "logistic", "GRU", "causal TCN", "causal ASFormer")
     supervisions = ("transcripts", "transcripts (HAL teacher)", "annotations")
     assert lines == {(system, supervision) for system in systems for supervision in supervisions}
 
 
-def test_all_systems_of_a_block_learn_from_the_same_targets():
+def test_all_systems_of_a_block_learn_from_the_same_targets() -> None:
     plan = tabletop()
     graph = Graph(plan.jobs)
 
-    def targets(supervision):
+    def targets(supervision: Any) -> set[Any]:
         lines = [line for line in plan.lines if (line.section, line.supervision) == (MAIN, supervision)]
         answers = [graph.jobs[line.scores[0]].inputs["answers0"] for line in lines]
         return {
@@ -64,7 +67,7 @@ def test_all_systems_of_a_block_learn_from_the_same_targets():
     assert weak != annotated
 
 
-def test_a_student_without_changes_is_trained_once():
+def test_a_student_without_changes_is_trained_once() -> None:
     plan = tabletop()
     graph = Graph(plan.jobs)
     weak = [line for line in plan.lines if line.supervision == WEAK and line.system.startswith("student")]
@@ -75,8 +78,8 @@ def test_a_student_without_changes_is_trained_once():
     assert keys["student"] not in others.values()
 
 
-def test_a_setting_moves_only_what_depends_on_it():
-    def keys(**changes):
+def test_a_setting_moves_only_what_depends_on_it() -> None:
+    def keys(**changes: Any) -> dict[str, Any]:
         graph = Graph(tabletop(run=merged(RUN, changes)).jobs)
         return {
             "student": graph.keys["tabletop: train student, transcripts, seed 0"],
@@ -84,7 +87,7 @@ def test_a_setting_moves_only_what_depends_on_it():
             "eye": graph.keys["tabletop: train eye, transcripts, seed 0"],
         }
 
-    def moved(**changes):
+    def moved(**changes: Any) -> set[Any]:
         before, after = keys(), keys(**changes)
         return {name for name in before if before[name] != after[name]}
 
@@ -95,7 +98,7 @@ def test_a_setting_moves_only_what_depends_on_it():
     assert moved(data={"processes": 7, "cache": "elsewhere"}, name="other") == set()
 
 
-def test_folds_are_scored_together_and_share_no_clips():
+def test_folds_are_scored_together_and_share_no_clips() -> None:
     plan = gesture_phase()
     graph = Graph(plan.jobs)
     (line,) = [line for line in plan.lines if (line.system, line.supervision) == ("student", "annotations")]
@@ -104,12 +107,12 @@ def test_folds_are_scored_together_and_share_no_clips():
     assert len({graph.jobs[job].inputs["clips"] for job in answers}) == 3
 
 
-def test_only_teachers_and_offline_models_are_references():
+def test_only_teachers_and_offline_models_are_references() -> None:
     lines = {line.system for line in tabletop().lines if line.section == REFERENCES}
     assert lines == {"teacher without HAL", "HAL teacher", "ATBA teacher", "MS-TCN"}
 
 
-def test_quick_is_one_seed_of_the_same_lines():
+def test_quick_is_one_seed_of_the_same_lines() -> None:
     quick = tabletop(quickened(DECLARED["tabletop"], DECLARED["quick"]))
     assert {(line.section, line.system) for line in quick.lines} == {
         (line.section, line.system) for line in tabletop().lines
@@ -119,7 +122,7 @@ def test_quick_is_one_seed_of_the_same_lines():
     assert gru.settings["preset"] == {"epochs": 1, "least_batches": 1, "width": 128}
 
 
-def test_every_declared_setting_is_one_that_its_stage_knows():
+def test_every_declared_setting_is_one_that_its_stage_knows() -> None:
     for plan in (tabletop(), gesture_phase()):
         configs = [job.settings["config"] for job in plan.jobs if "config" in job.settings]
         assert configs
@@ -130,14 +133,14 @@ def test_every_declared_setting_is_one_that_its_stage_knows():
     assert len(reaches) == 1  # a flat band sees as far back as the pyramid
 
 
-def test_a_stage_gets_its_own_settings_and_no_more():
+def test_a_stage_gets_its_own_settings_and_no_more() -> None:
     config = stage_config(RUN, "student", 2)
     assert config["seed"] == 2
     assert "eye" not in config and "folder" not in config["data"]
     assert merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}}) == {"a": {"b": 3, "c": 2}}
 
 
-def test_every_job_is_of_a_known_kind_and_reads_what_its_kind_reads():
+def test_every_job_is_of_a_known_kind_and_reads_what_its_kind_reads() -> None:
     for plan in (tabletop(), gesture_phase()):
         for job in plan.jobs:
             kind_of(job, job.inputs)  # raises for an unknown kind, and for inputs that it does not take

@@ -19,7 +19,7 @@ from hal_ros.experiments.queue import duration, run, seconds_left
 
 
 @pytest.fixture
-def store(tmp_path) -> Store:
+def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "tables")
 
 
@@ -36,7 +36,7 @@ def resumed(store: Store, graph: Graph, name: str) -> bool:
     return (store.path(graph, name) / "resumed").read_text() == "True"
 
 
-def test_jobs_run_after_their_inputs_and_never_twice(store, lines):
+def test_jobs_run_after_their_inputs_and_never_twice(store: Store, lines: list[str]) -> None:
     graph = fake_jobs.chain("add")
     outcome = run(graph, store, fake_jobs.runner, 2, lines.append)
     assert (set(outcome.done), outcome.failed, outcome.blocked) == (set(graph.jobs), {}, {})
@@ -47,7 +47,7 @@ def test_jobs_run_after_their_inputs_and_never_twice(store, lines):
     assert len(lines) == 4  # nothing was left to do
 
 
-def test_a_failure_is_named_and_the_rest_goes_on(store, lines):
+def test_a_failure_is_named_and_the_rest_goes_on(store: Store, lines: list[str]) -> None:
     graph = fake_jobs.chain("raises")
     outcome = run(graph, store, fake_jobs.runner, 1, lines.append)
     assert outcome.failed == {"middle": "ValueError: this job can't be done"}
@@ -57,26 +57,26 @@ def test_a_failure_is_named_and_the_rest_goes_on(store, lines):
     assert store.error(graph, "middle").endswith("can't be done")
 
 
-def test_a_failed_job_is_tried_again_by_the_next_call(store, lines):
+def test_a_failed_job_is_tried_again_by_the_next_call(store: Store, lines: list[str]) -> None:
     run(fake_jobs.chain("raises"), store, fake_jobs.runner, 1, lines.append)
     again = run(fake_jobs.chain("raises"), store, fake_jobs.runner, 1, lines.append)
     assert "middle" in again.failed
     assert sum("FAILED" in line for line in lines) == 2
 
 
-def test_a_killed_job_is_taken_up_again_where_it_was(store, lines):
+def test_a_killed_job_is_taken_up_again_where_it_was(store: Store, lines: list[str]) -> None:
     graph = fake_jobs.chain("dies_once")
     assert run(graph, store, fake_jobs.runner, 1, lines.append).failed == {}
     assert resumed(store, graph, "middle") and not resumed(store, graph, "first")
     assert any("taken up again: middle (its process ended with -9)" in line for line in lines)
 
 
-def test_a_job_that_is_killed_again_counts_as_failed(store, lines):
+def test_a_job_that_is_killed_again_counts_as_failed(store: Store, lines: list[str]) -> None:
     outcome = run(fake_jobs.chain("dies"), store, fake_jobs.runner, 1, lines.append)
     assert outcome.failed == {"middle": "its process ended with -9, 2 times"}
 
 
-def test_a_call_that_was_killed_with_its_jobs_is_continued_by_the_next_one(store, lines):
+def test_a_call_that_was_killed_with_its_jobs_is_continued_by_the_next_one(store: Store, lines: list[str]) -> None:
     graph, kind = fake_jobs.chain("takes_all_down_once"), "takes_all_down_once"
     here = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": f"{here}:{here / 'test' / 'support'}"}
@@ -89,7 +89,7 @@ def test_a_call_that_was_killed_with_its_jobs_is_continued_by_the_next_one(store
     assert sum("done: first" in line for line in lines) == 0
 
 
-def test_two_processes_never_do_the_same_job(store):
+def test_two_processes_never_do_the_same_job(store: Store) -> None:
     graph = Graph([Job("a", "add")])
     result = store.path(graph, "a")
     store.root.mkdir()
@@ -109,7 +109,7 @@ def test_two_processes_never_do_the_same_job(store):
 # --- estimates --------------------------------------------------------------------------------------------------------
 
 
-def test_the_rest_is_estimated_from_jobs_of_the_same_kind(store):
+def test_the_rest_is_estimated_from_jobs_of_the_same_kind(store: Store) -> None:
     graph = Graph([Job("a", "add"), *(Job(f"b{i}", "add", {"number": i}) for i in range(1, 5)), Job("c", "sub")])
     assert math.isnan(seconds_left(graph, store, 2))
     run(graph.needed_for(["a"]), store, fake_jobs.runner, 1, lambda _: None)
@@ -123,5 +123,5 @@ def test_the_rest_is_estimated_from_jobs_of_the_same_kind(store):
 @pytest.mark.parametrize(
     ("seconds", "said"), [(40, "40 s"), (720, "12 min"), (12000, "3 h 20 min"), (float("nan"), "?")]
 )
-def test_durations_are_for_people(seconds, said):
+def test_durations_are_for_people(seconds: float, said: str) -> None:
     assert duration(seconds) == said

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from fake_jobs import chain
 
 from hal_ros.experiments.graph import Graph, Job, Store, beside
@@ -16,7 +19,7 @@ def experiment() -> Experiment:
     return Experiment(Plan("tabletop", jobs, lines), {}, (), 100_000_000)
 
 
-def test_scores_come_section_by_section_and_seed_by_seed():
+def test_scores_come_section_by_section_and_seed_by_seed() -> None:
     lines = [
         Line(CURVE, "lag", "transcripts", ("lag 0",)),
         Line(MAIN, "student", "transcripts", ("student 0", "student 1")),
@@ -25,13 +28,15 @@ def test_scores_come_section_by_section_and_seed_by_seed():
     assert scores_by_seed(lines) == ["student 0", "GRU 0", "student 1", "GRU 1", "lag 0"]
 
 
-def test_only_what_the_chosen_sections_need_is_to_be_done(tmp_path):
+def test_only_what_the_chosen_sections_need_is_to_be_done(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert list(Tables([experiment()], [MAIN], store).graph.jobs) == ["first", "middle", "last"]
     assert list(Tables([experiment()], SECTIONS, store).graph.jobs) == ["first", "middle", "last", "other"]
 
 
-def test_the_list_tells_what_is_done_what_failed_and_what_is_left(tmp_path, capsys):
+def test_the_list_tells_what_is_done_what_failed_and_what_is_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     tables = Tables([experiment()], [MAIN], Store(tmp_path))
     done = tables.store.path(Graph(experiment().plan.jobs), "first")
     done.mkdir()
@@ -46,6 +51,6 @@ def test_the_list_tells_what_is_done_what_failed_and_what_is_left(tmp_path, caps
     ]
 
 
-def test_failures_are_told_with_what_waits_for_them(capsys):
+def test_failures_are_told_with_what_waits_for_them(capsys: pytest.CaptureFixture[str]) -> None:
     print_failures(Outcome(("a",), {"b": "no"}, {"c": ("b",)}))
     assert capsys.readouterr().out.splitlines() == ["FAILED b: no", "not done, c: waits for b"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ from hal_ros.experiments.training_data import load_training_data, restrict  # no
 from hal_ros.train.clips import SeenClips  # noqa: E402
 
 
-def test_annotations_are_hidden_under_transcripts_and_shown_to_scores_alone(folders):
+def test_annotations_are_hidden_under_transcripts_and_shown_to_scores_alone(folders: dict[str, Path]) -> None:
     weak = load_training_data(folders["clips"], folders["labels"])
     assert all((one.actions == NO_ACTION).all() for split in ("train", "validation") for one in weak.clips[split].clips)
     assert (weak.clips["test"].clips[0].actions != NO_ACTION).all()
@@ -23,9 +25,9 @@ def test_annotations_are_hidden_under_transcripts_and_shown_to_scores_alone(fold
     assert np.array_equal(annotated.training.targets["train-0"], clip("train-0", 0).actions)
 
 
-def test_a_modality_taken_away_leaves_no_trace():
+def test_a_modality_taken_away_leaves_no_trace() -> None:
     one = clip("a", 1)
-    seen = SeenClips([one], {"a": one.inputs[:, :SEEN] / 2})
+    seen = SeenClips([one], {"a": one.inputs[:, :SEEN] * np.float32(0.5)})
     (joints,) = restrict(seen, COLUMNS, "joints").clips
     assert not joints.inputs[:, : SEEN + 1].any() and joints.inputs[:, SEEN + 1 :].any()
     (camera,) = restrict(seen, COLUMNS, "camera").clips

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+
+from hal_ros.core.step import StepOutput
 
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
@@ -51,19 +55,19 @@ def ingredients() -> Ingredients:
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def written(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The bundle for today's TensorRT, and what was found while it was written."""
     folder = tmp_path_factory.mktemp("bundles")
     return bundles.write_bundle(ingredients(), folder / "small")
 
 
 @pytest.fixture(scope="module")
-def bundle(written) -> Bundle:
+def bundle(written: Any) -> Bundle:
     return written[0]
 
 
 @pytest.fixture(scope="module")
-def old(bundle, tmp_path_factory) -> Bundle:
+def old(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The same model for TensorRT 8.6: float pictures, and rings and weights besides."""
     folder, card = tmp_path_factory.mktemp("old"), make_card("float32", "8.6")
     graph, trained_on = make_graph(caches="delta"), bundle.path(ENCODER)
@@ -71,7 +75,7 @@ def old(bundle, tmp_path_factory) -> Bundle:
     return bundles.write_bundle(made_of, folder / "old", reference=True)[0]
 
 
-def stream(bundle: Bundle) -> list[tuple]:
+def stream(bundle: Bundle) -> list[StepOutput]:
     backend, _ = open_backend(bundle, "onnxruntime")
     golden, state, said = make_golden(), backend.initial_state(), []
     for image, *rest in zip(*golden, strict=True):
@@ -80,7 +84,7 @@ def stream(bundle: Bundle) -> list[tuple]:
     return said
 
 
-def copied(bundle: Bundle, folder, **files: bytes) -> Bundle:
+def copied(bundle: Bundle, folder: Any, **files: bytes) -> Bundle:
     shutil.copytree(bundle.folder, folder)
     for name, content in files.items():
         (folder / name).write_bytes(content)
@@ -91,7 +95,7 @@ def contents(bundle: Bundle) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in bundle.folder.iterdir()}
 
 
-def test_a_bundle_loads_and_its_golden_outputs_hold(bundle):
+def test_a_bundle_loads_and_its_golden_outputs_hold(bundle: Bundle) -> None:
     loaded = load_bundle(bundle.folder)
     assert loaded == bundle
     assert loaded.card.feature_dim == EYE.feature_dim
@@ -103,13 +107,13 @@ def test_a_bundle_loads_and_its_golden_outputs_hold(bundle):
     check_golden(loaded, backend)
 
 
-def test_what_was_found_is_told_by_precision(written):
+def test_what_was_found_is_told_by_precision(written: Any) -> None:
     proof = written[1]
     assert proof.steps["fp32"].output_error < 1e-4 < proof.steps["fp16"].output_error
     assert proof.features["fp32"] == 0 < proof.features["fp16"]
 
 
-def test_the_bundle_of_an_old_parser_says_the_same(bundle, old):
+def test_the_bundle_of_an_old_parser_says_the_same(bundle: Bundle, old: Bundle) -> None:
     card = old.card
     assert (card.caches, card.target, card.image.dtype) == ("delta", "8.6", "float32")
     assert set(card.files) == set(FILES)
@@ -119,7 +123,7 @@ def test_the_bundle_of_an_old_parser_says_the_same(bundle, old):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_pictures_go_into_the_graph_as_the_card_says(bundle, old, precision):
+def test_pictures_go_into_the_graph_as_the_card_says(bundle: Bundle, old: Bundle, precision: str) -> None:
     for each in (bundle, old):
         (image,) = onnx.load(each.path(graph_files(precision)[0])).graph.input
         name = onnx.TensorProto.DataType.Name(image.type.tensor_type.elem_type).lower()
@@ -129,8 +133,14 @@ def test_pictures_go_into_the_graph_as_the_card_says(bundle, old, precision):
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("version", fake_tensorrt.VERSIONS)
 def test_every_tensorrt_compiles_what_is_exported_for_it(
-    bundle, old, version, precision, in_one_process, monkeypatch, tmp_path
-):
+    bundle: Bundle,
+    old: Bundle,
+    version: Any,
+    precision: str,
+    in_one_process: None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
     fake_tensorrt.install(monkeypatch, version)
     monkeypatch.setenv("HAL_ROS_CACHE", str(tmp_path))
     model = old if version.startswith("8.6") else bundle
@@ -142,10 +152,10 @@ def test_every_tensorrt_compiles_what_is_exported_for_it(
     assert engines.report["parity"]["ticks"] > 0
 
 
-def test_features_of_episodes_are_the_same_by_either_encoder(bundle, old):
+def test_features_of_episodes_are_the_same_by_either_encoder(bundle: Bundle, old: Bundle) -> None:
     golden = make_golden()
     ticks = len(golden.images)
-    episode = SimpleNamespace(
+    episode: Any = SimpleNamespace(
         stamp_ns=np.arange(ticks), held=np.zeros(ticks, bool), image_valid=golden.image_valid, images=golden.images
     )
     expected, found = (features._encode(episode, each.path(ENCODER)) for each in (bundle, old))
@@ -154,7 +164,7 @@ def test_features_of_episodes_are_the_same_by_either_encoder(bundle, old):
     assert found[3].any()
 
 
-def test_golden_outputs_notice_another_model(bundle, tmp_path):
+def test_golden_outputs_notice_another_model(bundle: Bundle, tmp_path: Path) -> None:
     other = StepGraph(Eye(EYE), CausalHal(CONFIG)).eval()
     export_step(other, tmp_path / STEP)
     tampered = copied(bundle, tmp_path / "other", **{STEP: (tmp_path / STEP).read_bytes()})
@@ -163,10 +173,10 @@ def test_golden_outputs_notice_another_model(bundle, tmp_path):
         check_golden(tampered, backend)
 
 
-def test_half_precision_of_another_model_is_noticed_on_golden_inputs(bundle, tmp_path):
+def test_half_precision_of_another_model_is_noticed_on_golden_inputs(bundle: Bundle, tmp_path: Path) -> None:
     other = make_graph()
     with torch.no_grad():
-        other.model.lagged_head.bias += torch.tensor([0.0, 0.2, 0.0, 0.0])
+        other.model.lagged_head.bias.add_(torch.tensor([0.0, 0.2, 0.0, 0.0]))
     export_step(halved(other), tmp_path / STEP_FP16)
     tampered = copied(bundle, tmp_path / "other", **{STEP_FP16: (tmp_path / STEP_FP16).read_bytes()})
     bundles._check_half(bundle)
@@ -174,8 +184,10 @@ def test_half_precision_of_another_model_is_noticed_on_golden_inputs(bundle, tmp
         bundles._check_half(tampered)
 
 
-def test_half_precision_that_fails_costs_the_bundle_no_more_than_that(bundle, tmp_path, monkeypatch):
-    def refuse(_):
+def test_half_precision_that_fails_costs_the_bundle_no_more_than_that(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Any) -> None:
         raise BackendError("step.fp16.onnx: on golden inputs, too far off")
 
     monkeypatch.setattr(bundles, "_check_half", refuse)
@@ -186,7 +198,7 @@ def test_half_precision_that_fails_costs_the_bundle_no_more_than_that(bundle, tm
     check_golden(whole, open_backend(whole, "onnxruntime")[0])
 
 
-def test_an_encoder_with_another_weight_is_noticed(bundle, tmp_path):
+def test_an_encoder_with_another_weight_is_noticed(bundle: Bundle, tmp_path: Path) -> None:
     changed = onnx.load(bundle.path(ENCODER_FP16))
     bias = next(entry for entry in changed.graph.initializer if entry.name.startswith("bias"))
     bias.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias) + np.float16(0.1), bias.name))
@@ -199,7 +211,7 @@ def test_an_encoder_with_another_weight_is_noticed(bundle, tmp_path):
         prove_encoder(bundle.path(ENCODER), tmp_path / "changed.onnx", images, "fp16")
 
 
-def test_an_export_that_fails_leaves_the_old_bundle(bundle, tmp_path):
+def test_an_export_that_fails_leaves_the_old_bundle(bundle: Bundle, tmp_path: Path) -> None:
     kept = copied(bundle, tmp_path / "kept")
     before = contents(kept)
     card = replace(make_card(), target="8.6")  # whose parser takes no bytes
@@ -208,7 +220,7 @@ def test_an_export_that_fails_leaves_the_old_bundle(bundle, tmp_path):
     assert contents(kept) == before
 
 
-def test_a_model_trained_on_another_encoder_is_refused(bundle, tmp_path):
+def test_a_model_trained_on_another_encoder_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     other = onnx.load(bundle.path(ENCODER))
     for entry in other.graph.initializer:
         if entry.name == "mean":
@@ -219,7 +231,7 @@ def test_a_model_trained_on_another_encoder_is_refused(bundle, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_an_older_exports_weights_do_not_stay(old, bundle, tmp_path):
+def test_an_older_exports_weights_do_not_stay(old: Bundle, bundle: Bundle, tmp_path: Path) -> None:
     """They would be taken for those of the new graphs."""
     (tmp_path / "new").mkdir()
     for path in bundle.folder.iterdir():
@@ -231,7 +243,7 @@ def test_an_older_exports_weights_do_not_stay(old, bundle, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_weights_rebuild_the_model_and_can_not_run_code(old):
+def test_weights_rebuild_the_model_and_can_not_run_code(old: Bundle) -> None:
     graph = make_graph()
     with np.load(old.path(WEIGHTS), allow_pickle=False) as stored:
         about = json.loads(str(stored["about"]))
@@ -245,6 +257,6 @@ def test_weights_rebuild_the_model_and_can_not_run_code(old):
     assert len(tensors) == sum(len(module.state_dict()) for module in rebuilt.values())
 
 
-def test_a_bundle_without_weights_says_so(bundle):
+def test_a_bundle_without_weights_says_so(bundle: Bundle) -> None:
     with pytest.raises(CardError, match=r"names no file 'weights\.npz'"):
         bundle.path(WEIGHTS)

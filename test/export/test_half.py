@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ PRODUCTS = ("query", "key", "value", "out", "wide", "narrow")
 
 
 @torch.no_grad()
-def run(graph: StepGraph, rows, state=None) -> list[list]:
+def run(graph: StepGraph, rows: Any, state: Any = None) -> list[list]:
     state = flatten_state(graph.initial_state()) if state is None else state
     results = []
     for row in rows:
@@ -31,20 +32,20 @@ def run(graph: StepGraph, rows, state=None) -> list[list]:
     return results
 
 
-def difference(first, second) -> float:
+def difference(first: Any, second: Any) -> float:
     return max(
         float((a - b).abs().max()) for x, y in zip(first, second, strict=True) for a, b in zip(x, y, strict=True)
     )
 
 
-def test_the_products_of_the_trunk_are_half_and_nothing_else():
+def test_the_products_of_the_trunk_are_half_and_nothing_else() -> None:
     names = {f"model.layers.{layer}.{name}" for layer in range(len(CONFIG.lookback)) for name in PRODUCTS}
     names |= {"model.candidate"}
     for name, tensor in halved(make_graph()).state_dict().items():
         assert (tensor.dtype == torch.float16) == (name.rpartition(".")[0] in names), name
 
 
-def test_the_given_graph_keeps_its_precision():
+def test_the_given_graph_keeps_its_precision() -> None:
     graph = make_graph()
     before = copy.deepcopy(graph.state_dict())
     halved(graph)
@@ -52,7 +53,7 @@ def test_the_given_graph_keeps_its_precision():
     assert {tensor.dtype for tensor in flatten_state(graph.initial_state())} == {torch.float32}
 
 
-def test_torch_in_half_precision_stays_near():
+def test_torch_in_half_precision_stays_near() -> None:
     """The arithmetic itself, which ONNX Runtime on a CPU does in single precision between the casts."""
     graph = make_graph()
     rows = parity.stream(graph)
@@ -60,7 +61,7 @@ def test_torch_in_half_precision_stays_near():
     assert 1e-5 < error < 1e-2
 
 
-def test_a_glitch_of_a_sensor_leaves_the_stream_as_near_as_before():
+def test_a_glitch_of_a_sensor_leaves_the_stream_as_near_as_before() -> None:
     """An effort of ten million at one tick: what is cached and summed up afterwards is finite, and right."""
     graph = make_graph()
     rows = parity.stream(graph)[:12]
@@ -76,7 +77,7 @@ def test_a_glitch_of_a_sensor_leaves_the_stream_as_near_as_before():
 
 
 @torch.no_grad()
-def last_context(graph: StepGraph, rows, rounded: bool) -> torch.Tensor:
+def last_context(graph: StepGraph, rows: Any, rounded: bool) -> Any:
     """Return c after a stream that begins with c = 8 all over, on request rounded to half precision each tick."""
     state = flatten_state(graph.initial_state())
     state[-2:] = [torch.ones_like(state[-2]), torch.full_like(state[-1], 8.0)]
@@ -86,7 +87,7 @@ def last_context(graph: StepGraph, rows, rounded: bool) -> torch.Tensor:
     return state[-1]
 
 
-def test_a_slow_context_does_not_stall():
+def test_a_slow_context_does_not_stall() -> None:
     """With a gate of a thousandth, a step is below what half precision resolves at 8; the sum still has to move."""
     graph = make_graph()
     with torch.no_grad():

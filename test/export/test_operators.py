@@ -19,11 +19,18 @@ INT32, INT64, UINT8, INT8 = TensorProto.INT32, TensorProto.INT64, TensorProto.UI
 ALL = ("8.6", "10", "11")
 
 
-def node(operator: str, inputs: list[str], output: str = "y", **attributes: Any):
+def node(operator: str, inputs: list[str], output: str = "y", **attributes: Any) -> Any:
     return helper.make_node(operator, inputs, [output], name=f"the_{operator.lower()}", **attributes)
 
 
-def make(nodes, inputs, output=("y", FLOAT, [1, 4]), constants=None, opset: int = 17, more: Any = None):
+def make(
+    nodes: Any,
+    inputs: Any,
+    output: tuple[Any, ...] = ("y", FLOAT, [1, 4]),
+    constants: Any = None,
+    opset: int = 17,
+    more: Any = None,
+) -> Any:
     """Inputs and output are (name, type, shape); constants are arrays by name; `more` is another operator set."""
     graph = helper.make_graph(
         nodes,

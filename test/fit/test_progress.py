@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ pytest.importorskip("torch")
 from hal_ros.fit.progress import ABSENT, SCALARS, open_scalars, rounds
 
 
-def test_scalars_are_written_and_their_absence_is_told_once(tmp_path, monkeypatch):
+def test_scalars_are_written_and_their_absence_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorboard")
     with open_scalars(tmp_path) as scalars:
         scalars.write(0, {"frame": 1.0})
@@ -26,6 +27,6 @@ def test_scalars_are_written_and_their_absence_is_told_once(tmp_path, monkeypatc
     assert told == [ABSENT]
 
 
-def test_rounds_count_on_from_where_a_run_was_cut_off():
+def test_rounds_count_on_from_where_a_run_was_cut_off() -> None:
     assert list(rounds(2, 5)) == [2, 3, 4]
     assert list(rounds(5, 5)) == []

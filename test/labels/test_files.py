@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from hal_ros.labels.files import Labels, load_labels, save_labels
 
 
-def test_labels_come_back_from_their_file(tmp_path):
+def test_labels_come_back_from_their_file(tmp_path: Path) -> None:
     labels = Labels(
         {"a": np.array([0, 1])}, {"b": np.array([2])}, {"a": np.array([[0.5, 0.5], [0.1, 0.9]], np.float32)}
     )

@@ -15,7 +15,7 @@ from hal_ros.sim import render
 
 def test_labels_that_do_not_come_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(demo.time, "monotonic", lambda: now)
+    monkeypatch.setattr(demo.time, "monotonic", lambda: now)  # type: ignore[attr-defined]
     watch = demo.Watch(duration_s=30.0)
     now += demo.FIRST_LABEL_LIMIT_S - 1
     assert watch.failure() == ""

@@ -1,6 +1,9 @@
 """Laws of ECE and NLL."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +15,12 @@ from hal_ros.core.errors import DatasetError
 from hal_ros.metrics.calibration import expected_calibration_error, negative_log_likelihood
 
 
-def random_case(seed, ticks=40):
+def random_case(seed: Any, ticks: int = 40) -> tuple[Any, ...]:
     random = np.random.default_rng(seed)
     return random.integers(0, 4, ticks), np.log(random.dirichlet(np.ones(4), ticks))
 
 
-def naive_ece(truth, log_probs, bins=15):
+def naive_ece(truth: Any, log_probs: Any, bins: int = 15) -> float:
     total = 0.0
     for low in range(bins):
         members = [
@@ -32,7 +35,7 @@ def naive_ece(truth, log_probs, bins=15):
 
 
 @given(st.integers(0, 10_000))
-def test_ece_agrees_with_its_definition_and_is_a_fraction(seed):
+def test_ece_agrees_with_its_definition_and_is_a_fraction(seed: int) -> None:
     truth, log_probs = random_case(seed)
     error = expected_calibration_error(truth, log_probs)
     assert error == pytest.approx(naive_ece(truth, log_probs))
@@ -40,7 +43,7 @@ def test_ece_agrees_with_its_definition_and_is_a_fraction(seed):
 
 
 @given(st.integers(0, 10_000))
-def test_nll_is_positive_and_the_order_of_ticks_is_irrelevant(seed):
+def test_nll_is_positive_and_the_order_of_ticks_is_irrelevant(seed: int) -> None:
     truth, log_probs = random_case(seed)
     assert negative_log_likelihood(truth, log_probs) >= 0
     assert negative_log_likelihood(truth[::-1], log_probs[::-1]) == pytest.approx(
@@ -48,7 +51,7 @@ def test_nll_is_positive_and_the_order_of_ticks_is_irrelevant(seed):
     )
 
 
-def test_certain_and_right_is_perfect_certain_and_wrong_is_worst():
+def test_certain_and_right_is_perfect_certain_and_wrong_is_worst() -> None:
     with np.errstate(divide="ignore"):
         certain = np.log(np.eye(3))
     assert expected_calibration_error(np.arange(3), certain) == 0
@@ -57,12 +60,12 @@ def test_certain_and_right_is_perfect_certain_and_wrong_is_worst():
     assert negative_log_likelihood(np.array([1, 2, 0]), certain) == math.inf
 
 
-def test_half_right_at_half_confidence_is_calibrated():
+def test_half_right_at_half_confidence_is_calibrated() -> None:
     halves = np.log(np.full((2, 2), 0.5))
     assert expected_calibration_error(np.array([0, 1]), halves) == pytest.approx(0)
 
 
-def test_what_is_not_annotated_is_left_out_and_nothing_left_is_nan():
+def test_what_is_not_annotated_is_left_out_and_nothing_left_is_nan() -> None:
     truth, log_probs = random_case(1)
     padded = np.append(truth, NO_ACTION), np.vstack([log_probs, log_probs[:1]])
     assert negative_log_likelihood(*padded) == negative_log_likelihood(truth, log_probs)
@@ -70,7 +73,7 @@ def test_what_is_not_annotated_is_left_out_and_nothing_left_is_nan():
     assert math.isnan(negative_log_likelihood(np.array([]), np.zeros((0, 4))))
 
 
-def test_labels_that_do_not_fit_are_refused():
+def test_labels_that_do_not_fit_are_refused() -> None:
     _, log_probs = random_case(1)
     with pytest.raises(DatasetError, match="log-probabilities"):
         negative_log_likelihood(np.arange(3), log_probs)

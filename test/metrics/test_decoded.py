@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from clip_answers import LAG, PERIOD_NS, TRUTH, clip
@@ -13,13 +15,13 @@ from hal_ros.metrics.decoded import ARGMAX, CONFIRMED_ARGMAX, OFFLINE, score_cli
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL
 
 
-def scores(*clips, decoders=None):
+def scores(*clips: Any, decoders: Any = None) -> Any:
     decoders = {CONFIRMED: ARGMAX} if decoders is None else decoders
     said = [streams(one, decoders, LAG, PERIOD_NS) for one in clips]
     return score_clips(clips, said, PERIOD_NS)
 
 
-def test_a_confirmed_answer_is_about_its_tick_and_as_late_as_the_lag():
+def test_a_confirmed_answer_is_about_its_tick_and_as_late_as_the_lag() -> None:
     said = streams(clip(now=np.roll(TRUTH, 2)), {CONFIRMED: ARGMAX}, LAG, PERIOD_NS)
     assert np.array_equal(said[CONFIRMED].labels, TRUTH)
     assert set((said[CONFIRMED].emitted_ns - said[PROVISIONAL].emitted_ns)[:-LAG]) == {LAG * PERIOD_NS}
@@ -30,7 +32,7 @@ def test_a_confirmed_answer_is_about_its_tick_and_as_late_as_the_lag():
     assert found[PROVISIONAL]["latency median s"] == 0
 
 
-def test_the_last_ticks_keep_the_action_in_force():
+def test_the_last_ticks_keep_the_action_in_force() -> None:
     truth = TRUTH.copy()
     truth[-2:] = 0  # too late to be confirmed
     said = streams(clip(about=truth), {CONFIRMED: ARGMAX}, LAG, PERIOD_NS)
@@ -38,25 +40,26 @@ def test_the_last_ticks_keep_the_action_in_force():
     assert said[CONFIRMED].emitted_ns[-1] == (len(TRUTH) - 1) * PERIOD_NS
 
 
-def test_a_clip_shorter_than_the_lag_is_answered_at_once():
+def test_a_clip_shorter_than_the_lag_is_answered_at_once() -> None:
     one = clip()
-    short = ClipAnswers(*(value[:3] if isinstance(value, np.ndarray) else value for value in one))
+    cut: list[Any] = [value[:3] if isinstance(value, np.ndarray) else value for value in one]
+    short = ClipAnswers(*cut)
     said = streams(short, {CONFIRMED: ARGMAX}, LAG, PERIOD_NS)
     assert np.array_equal(said[CONFIRMED].labels, TRUTH[:3])
 
 
-def test_an_offline_system_has_one_output_and_no_latency():
+def test_an_offline_system_has_one_output_and_no_latency() -> None:
     found = scores(clip(offline=True))
     assert list(found) == [OFFLINE]
     assert not any("latency" in metric for metric in found[OFFLINE])
 
 
-def test_what_can_not_be_measured_is_none():
+def test_what_can_not_be_measured_is_none() -> None:
     quiet = clip()._replace(truth=np.full(len(TRUTH), NO_ACTION))
     assert scores(quiet)[PROVISIONAL]["MoF"] is None
 
 
-def test_each_decoder_is_an_output_of_its_own():
+def test_each_decoder_is_an_output_of_its_own() -> None:
     flicker = TRUTH.copy()
     flicker[[5, 15, 25]] = [2, 0, 0]
     calm = DecoderSpec("hysteresis", enter_probability=0.0, hold_ticks=2, smoothing=0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,11 +18,11 @@ STAMPS = np.arange(40) * PERIOD_NS
 TRUTH = [Truth("one", STAMPS, LABELS)]
 
 
-def stream(labels, lag=0, log_probs=None):
+def stream(labels: Any, lag: int = 0, log_probs: Any = None) -> Stream:
     return Stream(np.asarray(labels), STAMPS + lag * PERIOD_NS, log_probs)
 
 
-def test_a_perfect_stream_scores_best_and_its_lag_is_its_latency():
+def test_a_perfect_stream_scores_best_and_its_lag_is_its_latency() -> None:
     found = score(TRUTH, [stream(LABELS, lag=4)], PERIOD_NS)
     assert all(found[name] == 100 for name in ("MoF", "Edit", "F1@10", "F1@50", "boundary F1@0.25s"))
     assert found["segment ratio"] == 1
@@ -29,13 +30,13 @@ def test_a_perfect_stream_scores_best_and_its_lag_is_its_latency():
     assert found["latency missed"] == 0
 
 
-def test_a_shift_costs_boundaries_by_tolerance():
+def test_a_shift_costs_boundaries_by_tolerance() -> None:
     found = score(TRUTH, [stream(np.repeat([0, 1, 2, 1], [14, 10, 10, 6]))], PERIOD_NS)
     assert found["boundary F1@0.25s"] == 0 < found["boundary F1@0.5s"] == 100
     assert found["latency median s"] == pytest.approx(0.4)
 
 
-def test_a_flash_counts_as_first_detection_but_not_as_a_stable_one():
+def test_a_flash_counts_as_first_detection_but_not_as_a_stable_one() -> None:
     labels = LABELS.copy()
     labels[12:14] = 0
     found = score(TRUTH, [stream(labels)], PERIOD_NS)
@@ -43,7 +44,7 @@ def test_a_flash_counts_as_first_detection_but_not_as_a_stable_one():
     assert found["stable latency p90 s"] > 0.3
 
 
-def test_probabilities_are_calibrated_only_where_there_are_some():
+def test_probabilities_are_calibrated_only_where_there_are_some() -> None:
     assert "ECE" not in score(TRUTH, [stream(LABELS)], PERIOD_NS)
     log_probs = np.log(np.full((40, 3), 0.05) + 0.85 * np.eye(3)[LABELS])
     log_probs[30:] = np.nan
@@ -52,22 +53,22 @@ def test_probabilities_are_calibrated_only_where_there_are_some():
     assert found["NLL"] == pytest.approx(-math.log(0.9))
 
 
-def test_the_order_of_episodes_is_irrelevant():
+def test_the_order_of_episodes_is_irrelevant() -> None:
     truths = [*TRUTH, Truth("two", STAMPS, LABELS[::-1].copy())]
     streams = [stream(np.roll(LABELS, 3)), stream(LABELS)]
     assert score(truths, streams, PERIOD_NS) == pytest.approx(score(truths[::-1], streams[::-1], PERIOD_NS))
 
 
-def prediction(provisional, confirmed, system="ours"):
+def prediction(provisional: Any, confirmed: Any, system: str = "ours") -> Prediction:
     return Prediction(system, "annotations", {PROVISIONAL: stream(provisional), CONFIRMED: stream(confirmed)})
 
 
-def find(table, output, metric):
+def find(table: Any, output: Any, metric: str) -> Any:
     (row,) = [row for row in table if (row.output, row.metric) == (output, metric)]
     return row
 
 
-def test_rows_give_mean_and_standard_deviation_over_seeds():
+def test_rows_give_mean_and_standard_deviation_over_seeds() -> None:
     half = np.where(np.arange(40) < 20, LABELS, NO_ACTION)
     table = rows("test", TRUTH, [[prediction(LABELS, LABELS)], [prediction(half, LABELS)]], PERIOD_NS)
     row = find(table, PROVISIONAL, "MoF")
@@ -76,7 +77,7 @@ def test_rows_give_mean_and_standard_deviation_over_seeds():
     assert find(table, CONFIRMED, "MoF").std == 0
 
 
-def test_one_seed_has_no_standard_deviation_and_churn_needs_two_outputs():
+def test_one_seed_has_no_standard_deviation_and_churn_needs_two_outputs() -> None:
     table = rows("test", TRUTH, [[prediction(np.roll(LABELS, 1), LABELS)]], PERIOD_NS)
     assert find(table, CONFIRMED, "churn").mean == pytest.approx(10)
     assert find(table, CONFIRMED, "churn").std is None

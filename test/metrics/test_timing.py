@@ -1,7 +1,10 @@
 """Laws of boundaries, latency and churn."""
 
+from __future__ import annotations
+
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +29,7 @@ from hal_ros.metrics.timing import (
 )
 
 
-def labels(word):
+def labels(word: Any) -> Any:
     """Spell labels as a word: a letter an action, '.' for NO_ACTION."""
     return np.array([NO_ACTION if c == "." else ord(c) - ord("A") for c in word], np.int64)
 
@@ -43,18 +46,18 @@ boundaries_strategy = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 1)),
 # --- boundaries -------------------------------------------------------------------------------------------------------
 
 
-def test_the_first_segment_has_no_boundary_and_silence_is_looked_past():
+def test_the_first_segment_has_no_boundary_and_silence_is_looked_past() -> None:
     found = find_boundaries(labels("..AA.AB..CC"), np.arange(11) * 10)
     assert found.times.tolist() == [60, 90]
     assert found.actions.tolist() == [1, 2]
 
 
 @given(words)
-def test_perfect_boundaries_score_100_at_any_tolerance(word):
+def test_perfect_boundaries_score_100_at_any_tolerance(word: str) -> None:
     assert boundary_scores([Pair(labels(word), labels(word))], 0, class_aware=True) == (100, 100, 100)
 
 
-def naive_matching(truth, predicted, tolerance, class_aware):
+def naive_matching(truth: Any, predicted: Any, tolerance: Any, class_aware: Any) -> Any:
     """Try every order-preserving one-to-one assignment, largest first."""
     for size in range(min(len(truth.times), len(predicted.times)), 0, -1):
         for left in itertools.combinations(range(len(truth.times)), size):
@@ -69,38 +72,38 @@ def naive_matching(truth, predicted, tolerance, class_aware):
 
 
 @given(boundaries_strategy, boundaries_strategy, st.integers(0, 4), st.booleans())
-def test_the_matching_is_the_largest_there_is(truth, predicted, tolerance, class_aware):
+def test_the_matching_is_the_largest_there_is(truth: Any, predicted: Any, tolerance: int, class_aware: bool) -> None:
     hits = naive_matching(truth, predicted, tolerance, class_aware)
     expected = Counts(hits, len(predicted.times) - hits, len(truth.times) - hits)
     assert match_boundaries(truth, predicted, tolerance, class_aware) == expected
 
 
 @given(boundaries_strategy, boundaries_strategy, st.integers(0, 4))
-def test_more_tolerance_never_hurts_and_class_awareness_never_helps(truth, predicted, tolerance):
+def test_more_tolerance_never_hurts_and_class_awareness_never_helps(truth: Any, predicted: Any, tolerance: int) -> None:
     hits = match_boundaries(truth, predicted, tolerance).hits
     assert match_boundaries(truth, predicted, tolerance + 1).hits >= hits
     assert match_boundaries(truth, predicted, tolerance, class_aware=True).hits <= hits
 
 
-def test_two_predictions_cannot_share_one_truth():
+def test_two_predictions_cannot_share_one_truth() -> None:
     scores = boundary_scores([Pair(labels("AAAABBBB"), labels("AAABABBB"))], tolerance_ticks=1)
     assert scores.recall == 100
     assert scores.precision == pytest.approx(100 / 3)
 
 
-def test_the_tolerance_is_inclusive():
+def test_the_tolerance_is_inclusive() -> None:
     pairs = [Pair(labels("AAAABBBB"), labels("AABBBBBB"))]
     assert boundary_scores(pairs, 2).f1 == 100
     assert boundary_scores(pairs, 1.99).f1 == 0
 
 
-def test_class_aware_wants_the_same_new_action():
+def test_class_aware_wants_the_same_new_action() -> None:
     pairs = [Pair(labels("AAABBB"), labels("AAACCC"))]
     assert boundary_scores(pairs, 0).f1 == 100
     assert boundary_scores(pairs, 0, class_aware=True).f1 == 0
 
 
-def test_boundary_edge_cases():
+def test_boundary_edge_cases() -> None:
     assert boundary_scores([Pair(labels("AAA"), labels("BBB"))], 1) == (100, 100, 100)
     assert boundary_scores([Pair(labels("AAA"), labels("ABA"))], 1) == (0, 0, 0)
     assert boundary_scores([Pair(labels("ABA"), labels("AAA"))], 1) == (0, 0, 0)
@@ -108,7 +111,7 @@ def test_boundary_edge_cases():
 
 
 @given(st.lists(st.tuples(words, words), min_size=1, max_size=3))
-def test_boundary_scores_are_percentages_and_ignore_the_order_of_videos(texts):
+def test_boundary_scores_are_percentages_and_ignore_the_order_of_videos(texts: list[tuple[str, str]]) -> None:
     pairs = [Pair(labels(a.ljust(14, ".")), labels(b.ljust(14, "."))) for a, b in texts]
     scores = boundary_scores(pairs, 2)
     assert all(0 <= score <= 100 for score in scores)
@@ -118,55 +121,55 @@ def test_boundary_scores_are_percentages_and_ignore_the_order_of_videos(texts):
 # --- latency ----------------------------------------------------------------------------------------------------------
 
 
-def delays(truth, said, lag=0, stable=1, period=10):
+def delays(truth: Any, said: Any, lag: int = 0, stable: int = 1, period: int = 10) -> Any:
     """Answer at every tick, 10 apart; what is said of a tick comes out `lag` ticks later."""
     times = np.arange(len(truth)) * period
     segments = true_segments(labels(truth), times, len(truth) * period)
     return detection_delays(segments, Answers(times, times + lag * period, labels(said)), stable)
 
 
-def test_a_perfect_stream_is_as_late_as_its_lag():
+def test_a_perfect_stream_is_as_late_as_its_lag() -> None:
     assert delays("AAABBBCC", "AAABBBCC") == Delays((0, 0), 0, 0)
     assert delays("AAABBBCC", "AAABBBCC", lag=4) == Delays((40, 40), 0, 0)
 
 
-def test_a_late_answer_is_late_and_a_missing_one_is_no_number():
+def test_a_late_answer_is_late_and_a_missing_one_is_no_number() -> None:
     assert delays("AAABBBBCC", "AAAAABBBB") == Delays((20,), 1, 0)
 
 
-def test_the_first_segment_has_no_onset():
+def test_the_first_segment_has_no_onset() -> None:
     assert delays("AAAA", "BBBB") == Delays((), 0, 0)
 
 
-def test_an_early_answer_is_clipped_and_counted():
+def test_an_early_answer_is_clipped_and_counted() -> None:
     assert delays("AAAABBBB", "AABBBBBB") == Delays((0,), 0, 1)
 
 
-def test_an_early_answer_with_a_lag_is_less_late():
+def test_an_early_answer_with_a_lag_is_less_late() -> None:
     assert delays("AAAABBBB", "AABBBBBB", lag=3) == Delays((10,), 0, 0)
 
 
-def test_a_flash_of_the_right_label_before_the_segment_is_no_detection():
+def test_a_flash_of_the_right_label_before_the_segment_is_no_detection() -> None:
     assert delays("AAAABBBB", "ABAAAABB") == Delays((20,), 0, 0)
 
 
-def test_stable_latency_passes_over_short_runs():
+def test_stable_latency_passes_over_short_runs() -> None:
     assert delays("AAABBBBBB", "AAABABBBB") == Delays((0,), 0, 0)
     assert delays("AAABBBBBB", "AAABABBBB", stable=3) == Delays((20,), 0, 0)
     assert delays("AAABBBBBB", "AAABABABA", stable=3) == Delays((), 1, 0)
 
 
-def test_a_segment_shorter_than_the_stable_run_can_still_be_found():
+def test_a_segment_shorter_than_the_stable_run_can_still_be_found() -> None:
     assert delays("AAABBAAA", "AAABBAAA", stable=4).missed == 0
 
 
-def test_a_segment_without_any_answer_is_missed():
+def test_a_segment_without_any_answer_is_missed() -> None:
     answers = Answers(np.array([0, 100]), np.array([0, 100]), np.array([1, 1]))
     assert detection_delays([Run(0, 0, 40), Run(1, 40, 60), Run(0, 60, 90)], answers) == Delays((), 2, 0)
 
 
 @given(words, words, st.integers(0, 4))
-def test_stable_is_never_sooner_and_more_lag_never_earlier(truth, said, lag):
+def test_stable_is_never_sooner_and_more_lag_never_earlier(truth: str, said: str, lag: int) -> None:
     said = said.ljust(len(truth), ".")[: len(truth)]
     first, stable, lagged = delays(truth, said), delays(truth, said, stable=3), delays(truth, said, lag=lag)
     assert stable.missed >= first.missed
@@ -174,7 +177,7 @@ def test_stable_is_never_sooner_and_more_lag_never_earlier(truth, said, lag):
     assert all(a <= b for a, b in zip(first.delays, lagged.delays, strict=True))
 
 
-def test_misses_never_enter_the_median():
+def test_misses_never_enter_the_median() -> None:
     summary = summarise_delays([Delays((10, 20, 30), 1, 1), Delays((), 4, 0)])
     assert summary.median == 20
     assert summary.p90 == pytest.approx(28)
@@ -183,14 +186,14 @@ def test_misses_never_enter_the_median():
     assert summary.segments == 8
 
 
-def test_no_segment_found_has_no_median_and_no_segment_no_share():
+def test_no_segment_found_has_no_median_and_no_segment_no_share() -> None:
     found_none = summarise_delays([Delays((), 2, 0)])
     assert math.isnan(found_none.median)
     assert found_none.miss_percent == 100
     assert math.isnan(summarise_delays([]).miss_percent)
 
 
-def test_answers_must_be_as_many():
+def test_answers_must_be_as_many() -> None:
     with pytest.raises(DatasetError):
         detection_delays([], Answers(np.arange(3), np.arange(2), np.arange(3)))
 
@@ -198,7 +201,7 @@ def test_answers_must_be_as_many():
 # --- revisions --------------------------------------------------------------------------------------------------------
 
 
-def test_churn_counts_changed_answers_among_those_given_twice():
+def test_churn_counts_changed_answers_among_those_given_twice() -> None:
     assert label_churn(labels("AAB.C"), labels("ABB..")) == pytest.approx(100 / 3)
     assert label_churn(labels("AB"), labels("AB")) == 0
     assert math.isnan(label_churn(labels(".."), labels("AB")))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ SIZE = 64
 
 
 @pytest.fixture(scope="module")
-def session():
+def session() -> Any:
     ort = pytest.importorskip("onnxruntime")
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
@@ -47,7 +49,7 @@ def reference(image: np.ndarray, layers: list[encoder.Convolution]) -> np.ndarra
     return torch.cat([x, *colours], 1)[0].permute(1, 2, 0).reshape(-1).numpy()
 
 
-def test_graph_equals_the_reference_on_random_images(session, rng):
+def test_graph_equals_the_reference_on_random_images(session: Any, rng: np.random.Generator) -> None:
     layers = encoder.convolutions(encoder.pretrained_weights())
     for _ in range(3):
         image = rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
@@ -55,7 +57,9 @@ def test_graph_equals_the_reference_on_random_images(session, rng):
         np.testing.assert_allclose(feature[0], reference(image, layers), atol=2e-4)
 
 
-def test_reference_notices_torchs_symmetric_padding(session, rng, monkeypatch):
+def test_reference_notices_torchs_symmetric_padding(
+    session: Any, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     image = rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
     monkeypatch.setattr(encoder, "same_padding", lambda _size, kernel, _stride: ((kernel - 1) // 2,) * 2)
     ort = pytest.importorskip("onnxruntime")
@@ -66,7 +70,7 @@ def test_reference_notices_torchs_symmetric_padding(session, rng, monkeypatch):
     assert np.abs(feature - right).max() > 0.1
 
 
-def run(graph, image: np.ndarray) -> np.ndarray:
+def run(graph: Any, image: np.ndarray) -> np.ndarray:
     ort = pytest.importorskip("onnxruntime")
     (feature,) = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"]).run(
         None, {"image": image[None]}
@@ -74,7 +78,7 @@ def run(graph, image: np.ndarray) -> np.ndarray:
     return feature[0]
 
 
-def test_float_pictures_of_the_same_values_give_the_same_bits(session, rng):
+def test_float_pictures_of_the_same_values_give_the_same_bits(session: Any, rng: np.random.Generator) -> None:
     image = rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
     (expected,) = session.run(None, {"image": image[None]})
     found = encoder.build_encoder(SIZE, dtype="float32")
@@ -85,7 +89,7 @@ def test_float_pictures_of_the_same_values_give_the_same_bits(session, rng):
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_half_precision_is_near_and_not_the_same(session, rng, dtype):
+def test_half_precision_is_near_and_not_the_same(session: Any, rng: np.random.Generator, dtype: str) -> None:
     image = rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
     (expected,) = session.run(None, {"image": image[None]})
     graph = encoder.build_encoder(SIZE, dtype=dtype, half=True)
@@ -95,7 +99,7 @@ def test_half_precision_is_near_and_not_the_same(session, rng, dtype):
     assert set(stored.values()) == {onnx.TensorProto.FLOAT16}
 
 
-def test_colours_of_cells_keep_their_digits_in_half_precision(session, rng):
+def test_colours_of_cells_keep_their_digits_in_half_precision(session: Any, rng: np.random.Generator) -> None:
     image = rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
     (expected,) = session.run(None, {"image": image[None]})
     shape = encoder.feature_shape(SIZE)
@@ -104,12 +108,12 @@ def test_colours_of_cells_keep_their_digits_in_half_precision(session, rng):
     np.testing.assert_array_equal(found[..., colours], expected.reshape(shape)[..., colours])
 
 
-def test_a_picture_of_another_type_is_refused():
+def test_a_picture_of_another_type_is_refused() -> None:
     with pytest.raises(CardError, match="image dtype is 'float16'; expected one of uint8, float32"):
         encoder.build_encoder(SIZE, dtype="float16")
 
 
-def test_feature_is_laid_out_cell_by_cell(session):
+def test_feature_is_laid_out_cell_by_cell(session: Any) -> None:
     """A mark in one corner of the picture changes the cells of that corner, and the far corner not at all."""
     grey = np.full((SIZE, SIZE, 3), 127, np.uint8)
     marked = grey.copy()
@@ -121,12 +125,12 @@ def test_feature_is_laid_out_cell_by_cell(session):
     assert change[0, -1] > 10 * change[-1, 0]
 
 
-def test_a_size_that_cells_do_not_tile_is_refused():
+def test_a_size_that_cells_do_not_tile_is_refused() -> None:
     with pytest.raises(CardError, match="multiple of 8"):
         encoder.build_encoder(SIZE + 4)
 
 
-def test_same_size_gives_the_same_bytes(tmp_path):
+def test_same_size_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         encoder.write_encoder(tmp_path / name, SIZE)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
@@ -134,7 +138,7 @@ def test_same_size_gives_the_same_bytes(tmp_path):
     assert (tmp_path / "a").read_bytes() != (tmp_path / "c").read_bytes()
 
 
-def test_graph_declares_what_old_runtimes_read():
+def test_graph_declares_what_old_runtimes_read() -> None:
     graph = encoder.build_encoder(SIZE)
     assert graph.opset_import[0].version == 17
     assert graph.ir_version == 8
@@ -144,13 +148,13 @@ def test_graph_declares_what_old_runtimes_read():
     assert stored == {"FLOAT16"}
 
 
-def test_changed_weights_are_refused(tmp_path, monkeypatch):
+def test_changed_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder, "WEIGHTS_SHA256", "0" * 64)
     with pytest.raises(CardError, match="SHA-256"):
         encoder.pretrained_weights()
 
 
-def test_missing_package_is_named(monkeypatch):
+def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder, "PACKAGE", "no_such_package_of_weights")
     with pytest.raises(CardError, match="no_such_package_of_weights"):
         encoder.pretrained_weights()
@@ -159,11 +163,11 @@ def test_missing_package_is_named(monkeypatch):
 class Harmful:
     """Runs a function when it is unpickled the usual way."""
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, tuple[str, ...]]:
         return print, ("this must never be printed",)
 
 
-def test_a_file_that_would_run_code_is_refused(tmp_path, capsys):
+def test_a_file_that_would_run_code_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "weights.pth"
     with path.open("wb") as file:
         for _ in range(3):

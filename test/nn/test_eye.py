@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -19,11 +20,11 @@ def eye() -> Eye:
     eye = Eye(CONFIG).eval()
     with torch.no_grad():
         for parameter in eye.parameters():
-            parameter += 0.2 * torch.randn_like(parameter)
+            parameter.add_(0.2 * torch.randn_like(parameter))
     return eye
 
 
-def ticks(count: int, seed: int = 0):
+def ticks(count: int, seed: int = 0) -> tuple[Any, ...]:
     random = torch.Generator().manual_seed(seed)
     feature = torch.randn(1, count, CONFIG.feature_dim, generator=random)
     joints = torch.randn(1, count, 9, generator=random)
@@ -31,7 +32,7 @@ def ticks(count: int, seed: int = 0):
 
 
 @torch.no_grad()
-def test_ticks_are_seen_one_by_one(eye):
+def test_ticks_are_seen_one_by_one(eye: Eye) -> None:
     inputs = ticks(7)
     together = eye(*inputs)
     assert together.shape == (1, 7, CONFIG.width)
@@ -42,7 +43,7 @@ def test_ticks_are_seen_one_by_one(eye):
 
 
 @torch.no_grad()
-def test_joints_say_where_to_look_and_unknown_ones_say_nothing(eye):
+def test_joints_say_where_to_look_and_unknown_ones_say_nothing(eye: Eye) -> None:
     feature, joints, valid = ticks(4)
     other = torch.where(valid > 0, joints, torch.full_like(joints, 50.0))
     assert torch.equal(eye(feature, joints, valid), eye(feature, other, valid))
@@ -50,7 +51,7 @@ def test_joints_say_where_to_look_and_unknown_ones_say_nothing(eye):
 
 
 @torch.no_grad()
-def test_standardising_inside_the_eye_is_standardising_before_it(eye):
+def test_standardising_inside_the_eye_is_standardising_before_it(eye: Eye) -> None:
     feature, joints, valid = ticks(4)
     before = eye(feature, joints, valid)
     channels = CONFIG.grid[2]
@@ -62,10 +63,10 @@ def test_standardising_inside_the_eye_is_standardising_before_it(eye):
 
 
 @torch.no_grad()
-def test_the_head_gives_probabilities(eye):
+def test_the_head_gives_probabilities(eye: Eye) -> None:
     log_probs = eye.head(eye(*ticks(6)))
     torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(1, 6))
 
 
-def test_config_survives_json():
+def test_config_survives_json() -> None:
     assert EyeConfig.from_json(json.loads(json.dumps(CONFIG.to_json()))) == CONFIG

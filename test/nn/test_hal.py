@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -41,12 +43,12 @@ def make_model(config: HalConfig) -> CausalHal:
     model = CausalHal(config).eval()
     with torch.no_grad():  # away from the zeros that biases start with
         for parameter in model.parameters():
-            parameter += 0.1 * torch.randn_like(parameter)
+            parameter.add_(0.1 * torch.randn_like(parameter))
     return model
 
 
 @pytest.fixture(params=[CONFIG, EYELESS, replace(CONFIG, gate=False)], ids=["eye", "no-eye", "no-gate"])
-def model(request) -> CausalHal:
+def model(request: pytest.FixtureRequest) -> CausalHal:
     return make_model(request.param)
 
 
@@ -54,7 +56,7 @@ def random_inputs(model: CausalHal, ticks: int, batch: int = 1, seed: int = 1) -
     """Inputs with missing images and joints, and with held ticks."""
     random = torch.Generator().manual_seed(seed)
 
-    def flags(*shape: int) -> torch.Tensor:
+    def flags(*shape: int) -> Any:
         return (torch.rand(shape, generator=random) < 0.85).float()
 
     inputs = Inputs(
@@ -71,7 +73,7 @@ def cut(inputs: Inputs, start: int, stop: int) -> Inputs:
     return Inputs(*(x[:, start:stop] for x in inputs))
 
 
-def difference(first: tuple, second: tuple) -> float:
+def difference(first: Iterable[Any], second: Iterable[Any]) -> float:
     return max(float((a - b).abs().max()) for a, b in zip(first, second, strict=True))
 
 
@@ -85,7 +87,7 @@ def step_through(model: CausalHal, inputs: Inputs, state: State) -> tuple[Output
 
 
 @torch.no_grad()
-def test_the_future_never_changes_the_past(model):
+def test_the_future_never_changes_the_past(model: CausalHal) -> None:
     inputs, other = random_inputs(model, TICKS), random_inputs(model, TICKS, seed=2)
     for tick in (0, 3, WINDOW, TICKS - 2):
         changed = Inputs(
@@ -102,7 +104,7 @@ def cut_outputs(outputs: Outputs, stop: int) -> tuple:
 
 
 @torch.no_grad()
-def test_the_presence_of_a_tick_reaches_the_end_of_the_window(model):
+def test_the_presence_of_a_tick_reaches_the_end_of_the_window(model: CausalHal) -> None:
     """Attention sees window_ticks and no more; the control for causality being no mere blindness."""
     free = replace(model.config, classifier_reads="trunk")
     blind_gate = CausalHal(free).eval()
@@ -118,7 +120,7 @@ def test_the_presence_of_a_tick_reaches_the_end_of_the_window(model):
     assert float(change[:WINDOW].max()) > 0
 
 
-def test_a_sequence_equals_its_steps(model):
+def test_a_sequence_equals_its_steps(model: CausalHal) -> None:
     """Through warm-up, held ticks, missing inputs and over more than two windows."""
     inputs = random_inputs(model, TICKS, batch=2)
     with torch.no_grad():
@@ -128,7 +130,7 @@ def test_a_sequence_equals_its_steps(model):
     assert difference(flatten_state(state), flatten_state(stepped_state)) <= TOLERANCE
 
 
-def test_parity_notices_a_cache_that_is_one_tick_late(model):
+def test_parity_notices_a_cache_that_is_one_tick_late(model: CausalHal) -> None:
     inputs = random_inputs(model, TICKS)
     with torch.no_grad():
         outputs, _ = model(inputs, model.initial_state())
@@ -144,7 +146,7 @@ def test_parity_notices_a_cache_that_is_one_tick_late(model):
 
 @torch.no_grad()
 @pytest.mark.parametrize("chunks", [(1, TICKS - 1), (7, WINDOW, TICKS - WINDOW - 7), (TICKS - 1, 1)])
-def test_chunks_with_carried_state_equal_the_whole(model, chunks):
+def test_chunks_with_carried_state_equal_the_whole(model: CausalHal, chunks: tuple[Any, ...]) -> None:
     inputs = random_inputs(model, TICKS)
     whole, _ = model(inputs, model.initial_state())
     state, start, pieces = model.initial_state(), 0, []
@@ -157,7 +159,7 @@ def test_chunks_with_carried_state_equal_the_whole(model, chunks):
 
 
 @torch.no_grad()
-def test_the_last_window_with_the_carried_context_equals_the_step(model):
+def test_the_last_window_with_the_carried_context_equals_the_step(model: CausalHal) -> None:
     """What a fresh process could recompute: attention from the last window, the context from the stream."""
     inputs = random_inputs(model, TICKS)
     before, _ = model(cut(inputs, 0, TICKS - 1), model.initial_state())
@@ -175,7 +177,7 @@ def test_the_last_window_with_the_carried_context_equals_the_step(model):
 
 
 @torch.no_grad()
-def test_a_reset_stream_is_a_new_one_and_its_neighbour_goes_on(model):
+def test_a_reset_stream_is_a_new_one_and_its_neighbour_goes_on(model: CausalHal) -> None:
     inputs = random_inputs(model, 40, batch=2)
     _, state = model(cut(inputs, 0, 20), model.initial_state(2))
     reset, _ = model(cut(inputs, 20, 40), state.where_kept(torch.tensor([0.0, 1.0])))
@@ -186,7 +188,7 @@ def test_a_reset_stream_is_a_new_one_and_its_neighbour_goes_on(model):
 
 
 @torch.no_grad()
-def test_values_under_a_zero_flag_are_ignored(model):
+def test_values_under_a_zero_flag_are_ignored(model: CausalHal) -> None:
     inputs = random_inputs(model, 30)
     garbage = Inputs(
         torch.where(inputs.image_valid > 0, inputs.seen, torch.full_like(inputs.seen, 7.0)),
@@ -204,14 +206,14 @@ def test_values_under_a_zero_flag_are_ignored(model):
 
 
 @torch.no_grad()
-def test_the_first_tick_takes_the_context_whole_and_outputs_are_probabilities(model):
+def test_the_first_tick_takes_the_context_whole_and_outputs_are_probabilities(model: CausalHal) -> None:
     outputs, _ = model(random_inputs(model, 20), model.initial_state())
     assert float(outputs.boundary[0, 0]) == 1.0
     assert bool(((outputs.boundary >= 0) & (outputs.boundary <= 1)).all())
     torch.testing.assert_close(outputs.log_probs.exp().sum(-1), torch.ones(1, 20))
 
 
-def test_state_flattens_to_the_named_tensors_and_back(model):
+def test_state_flattens_to_the_named_tensors_and_back(model: CausalHal) -> None:
     state = model.initial_state()
     flat = flatten_state(state)
     assert len(flat) == len(state_names(CONFIG))
@@ -219,20 +221,20 @@ def test_state_flattens_to_the_named_tensors_and_back(model):
     assert difference(flatten_state(unflatten_state(flat)), flat) == 0
 
 
-def test_config_survives_json(model):
+def test_config_survives_json(model: CausalHal) -> None:
     import json
 
     assert HalConfig.from_json(json.loads(json.dumps(CONFIG.to_json()))) == CONFIG
 
 
-def test_an_older_checkpoints_config_is_read():
+def test_an_older_checkpoints_config_is_read() -> None:
     saved = CONFIG.to_json()
     assert saved["values"] == CONFIG.joint_values
     assert "joint_values" not in saved
 
 
 @torch.no_grad()
-def test_the_leak_in_one_sum_is_the_leak_tick_by_tick():
+def test_the_leak_in_one_sum_is_the_leak_tick_by_tick() -> None:
     """Also where a gate is wide open, and over a stretch whose products of (1 - g) underflow."""
     gates = torch.sigmoid(torch.randn(2, 600, 1) * 4)
     gates[:, [0, 17]] = 1.0
@@ -244,7 +246,7 @@ def test_the_leak_in_one_sum_is_the_leak_tick_by_tick():
     torch.testing.assert_close(_leak(gates, candidate, context), torch.stack(expected, 1), atol=1e-5, rtol=0)
 
 
-def test_dropout_takes_a_channel_for_the_whole_stretch_and_nothing_at_run_time():
+def test_dropout_takes_a_channel_for_the_whole_stretch_and_nothing_at_run_time() -> None:
     drop = LockedDropout(0.5)
     dropped = drop(torch.ones(4, 10, 32))
     assert set(dropped.unique().tolist()) == {0.0, 2.0}
@@ -253,7 +255,7 @@ def test_dropout_takes_a_channel_for_the_whole_stretch_and_nothing_at_run_time()
 
 
 @torch.no_grad()
-def step_rings_through(model: CausalHal, inputs: Inputs, slip: int = 0) -> tuple[Outputs, list[torch.Tensor]]:
+def step_rings_through(model: CausalHal, inputs: Inputs, slip: int = 0) -> tuple[Outputs, list[Any]]:
     """Step over rings written here, from the second window on `slip` slots too far; returns their columns as well."""
     spans = [lookback - 1 for lookback in model.config.lookback]
     state, steps = model.initial_state(), []
@@ -272,7 +274,7 @@ def step_rings_through(model: CausalHal, inputs: Inputs, slip: int = 0) -> tuple
     return Outputs(*(torch.stack(column, 1) for column in zip(*steps, strict=True))), flatten_state(unrolled)
 
 
-def test_rings_hold_what_the_shifted_caches_hold(model):
+def test_rings_hold_what_the_shifted_caches_hold(model: CausalHal) -> None:
     """Through warm-up and two wraps of the longest ring; with the control of a row written one slot too far."""
     inputs = random_inputs(model, TICKS)
     outputs, state = step_through(model, inputs, model.initial_state())

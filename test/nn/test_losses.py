@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -12,11 +13,11 @@ from hal_ros.nn import losses  # noqa: E402
 from hal_ros.nn.hal import CausalHal, HalConfig, Inputs  # noqa: E402
 
 
-def one_hot(actions, count):
+def one_hot(actions: Any, count: int) -> Any:
     return torch.nn.functional.one_hot(actions, count).float()
 
 
-def test_certain_and_right_costs_nothing_and_unknown_costs_log_k():
+def test_certain_and_right_costs_nothing_and_unknown_costs_log_k() -> None:
     certain = torch.log_softmax(torch.tensor([[[100.0, 0, 0, 0]]]), -1)
     unknown = torch.log_softmax(torch.zeros(1, 1, 4), -1)
     actions, weight = one_hot(torch.zeros(1, 1, dtype=torch.int64), 4), torch.ones(1, 1)
@@ -25,7 +26,7 @@ def test_certain_and_right_costs_nothing_and_unknown_costs_log_k():
     assert float(losses.classification(certain, actions, weight, 0.1)) > 1  # smoothing punishes certainty
 
 
-def test_ticks_without_weight_do_not_count():
+def test_ticks_without_weight_do_not_count() -> None:
     log_probs = torch.log_softmax(torch.randn(2, 6, 3), -1)
     actions = one_hot(torch.zeros(2, 6, dtype=torch.int64), 3)
     weight = torch.zeros(2, 6)
@@ -34,7 +35,7 @@ def test_ticks_without_weight_do_not_count():
     assert float(losses.classification(log_probs, actions, weight, 0.0)) == pytest.approx(-float(log_probs[0, 2, 0]))
 
 
-def test_transition_is_the_capped_square_of_a_jump_and_holds_the_past_fixed():
+def test_transition_is_the_capped_square_of_a_jump_and_holds_the_past_fixed() -> None:
     log_probs = torch.tensor([[[0.0], [-1.0], [-21.0]]], requires_grad=True)
     loss = losses.transition(log_probs, torch.ones(1, 3))
     assert float(loss.detach()) == pytest.approx((1 + losses.JUMP_CAP**2) / 2)
@@ -42,7 +43,7 @@ def test_transition_is_the_capped_square_of_a_jump_and_holds_the_past_fixed():
     assert float(log_probs.grad[0, 0]) == 0
 
 
-def test_slowness_prefers_a_context_that_rests_over_one_that_moves_like_v():
+def test_slowness_prefers_a_context_that_rests_over_one_that_moves_like_v() -> None:
     visual = torch.randn(1, 30, 8)
     weight = torch.ones(1, 30)
     rests, moves = torch.ones(1, 30, 8), torch.randn(1, 30, 8) * 5
@@ -50,7 +51,7 @@ def test_slowness_prefers_a_context_that_rests_over_one_that_moves_like_v():
     assert float(losses.slowness(visual, moves, weight, 0.1)) > 0.1
 
 
-def test_soft_targets_cost_their_own_entropy_at_least():
+def test_soft_targets_cost_their_own_entropy_at_least() -> None:
     soft = torch.tensor([[[0.7, 0.2, 0.1]]])
     weight = torch.ones(1, 1)
     entropy = -float((soft * soft.log()).sum())
@@ -58,7 +59,7 @@ def test_soft_targets_cost_their_own_entropy_at_least():
     assert float(losses.classification(torch.log(torch.tensor([[[0.6, 0.3, 0.1]]])), soft, weight, 0.0)) > entropy
 
 
-def test_the_gate_is_asked_to_open_where_an_action_begins():
+def test_the_gate_is_asked_to_open_where_an_action_begins() -> None:
     change, weight = torch.tensor([[0.0, 0.0, 1.0, 0.0]]), torch.ones(1, 4)
     right = float(losses.opening(torch.tensor([[1.0, 0.0, 1.0, 0.0]]), change, weight))  # the first tick does not count
     assert right == pytest.approx(0, abs=1e-3)
@@ -66,7 +67,7 @@ def test_the_gate_is_asked_to_open_where_an_action_begins():
 
 
 @pytest.mark.parametrize("prior", ["standard", "transition"])
-def test_every_term_reaches_the_model_and_a_weight_of_zero_takes_it_away(prior):
+def test_every_term_reaches_the_model_and_a_weight_of_zero_takes_it_away(prior: str) -> None:
     torch.manual_seed(0)
     config = HalConfig(3, joint_values=6, seen=4, width=16, heads=2, lookback=(3, 5), feed_forward=16, visual_width=8)
     model = CausalHal(config)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -293,7 +295,7 @@ def test_what_was_interrupted_never_looks_complete(
 ) -> None:
     bag, out, seen = write(tmp_path / "run", sensors()), tmp_path / "out", []
 
-    def stop(path: Path, notes: BagNotes):
+    def stop(path: Path, notes: BagNotes) -> Iterator[Any]:
         yield from list(raw_messages(path, notes))[:20]
         (file,) = tmp_path.glob("out.unfinished-*/out/*")  # as a killed process would leave it
         seen.append((file.name, out.exists()))

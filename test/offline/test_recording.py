@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from recordings import PERIOD_NS, START_NS, Story, draw, put_image, write_story
@@ -15,7 +17,7 @@ TRUE = "A" * 10 + "B" * 10 + "C" * 10
 STORY = Story(WORDS, truth=TRUE, provisional=TRUE, confirmed=TRUE)
 
 
-def test_what_was_recorded_is_read(tmp_path):
+def test_what_was_recorded_is_read(tmp_path: Path) -> None:
     recording = read_recording(write_story(tmp_path / "run", STORY))
     assert recording.vocabulary == WORDS
     assert (recording.bundle, recording.bundle_hash) == ("demo", "ab" * 32)
@@ -32,7 +34,7 @@ def test_what_was_recorded_is_read(tmp_path):
     assert recording.topics["/action_label"] == 30
 
 
-def test_a_recording_without_labels_is_refused(tmp_path):
+def test_a_recording_without_labels_is_refused(tmp_path: Path) -> None:
     with BagWriter(tmp_path / "run") as bag:
         put_image(bag, STORY, 0, START_NS)
     with pytest.raises(BagError, match="ActionLabel"):
@@ -42,7 +44,7 @@ def test_a_recording_without_labels_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["raw", "compressed"])
-def test_pictures_are_found_by_their_stamp(tmp_path, kind):
+def test_pictures_are_found_by_their_stamp(tmp_path: Path, kind: str) -> None:
     path = write_story(tmp_path / "run", STORY._replace(images=kind))
     wanted = [START_NS + tick * PERIOD_NS for tick in (3, 12)]
     pictures = read_pictures(path, [*wanted, START_NS + 1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ class JointsBackend(FakeBackend):
     def encode(self, image: ByteArray) -> FloatArray:
         return super().encode(image)
 
-    def step(self, inputs, state):
+    def step(self, inputs: Any, state: Any) -> Any:
         shifted = inputs._replace(feature=inputs.feature + np.float32(0.01) * inputs.joints[:1])
         return super().step(shifted, state)
 

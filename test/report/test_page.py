@@ -6,6 +6,8 @@ import base64
 import math
 import re
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,14 +26,14 @@ TRUE = "A" * 10 + "B" * 10 + "C" * 10
 STORY = Story(WORDS, truth=TRUE, provisional=TRUE, confirmed=TRUE)
 
 
-def summary_of(tmp_path, story):
+def summary_of(tmp_path: Path, story: Any) -> Any:
     return summarise(read_recording(write_story(tmp_path / "run", story)))
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_perfect_run_scores_full_marks_and_pays_lag_and_computing(tmp_path):
+def test_a_perfect_run_scores_full_marks_and_pays_lag_and_computing(tmp_path: Path) -> None:
     summary = summary_of(tmp_path, STORY)
     for output in (PROVISIONAL, CONFIRMED):
         assert summary.metrics[output]["Edit"] == summary.metrics[output]["F1@50"] == 100
@@ -42,24 +44,24 @@ def test_a_perfect_run_scores_full_marks_and_pays_lag_and_computing(tmp_path):
     assert summary.churn == 0
 
 
-def test_a_wrong_run_scores_worse(tmp_path):
+def test_a_wrong_run_scores_worse(tmp_path: Path) -> None:
     summary = summary_of(tmp_path, STORY._replace(confirmed="A" * 30))
     assert summary.metrics[CONFIRMED]["MoF"] == pytest.approx(100 / 3)
     assert summary.metrics[PROVISIONAL]["MoF"] == 100
     assert summary.churn == pytest.approx(200 / 3)
 
 
-def test_the_confirmed_line_has_the_action_in_force_at_its_end(tmp_path):
+def test_the_confirmed_line_has_the_action_in_force_at_its_end(tmp_path: Path) -> None:
     confirmed = summary_of(tmp_path, STORY).streams[CONFIRMED]
     assert confirmed.labels.tolist() == [ord(c) - ord("A") for c in TRUE]
 
 
-def test_warming_up_is_no_answer(tmp_path):
+def test_warming_up_is_no_answer(tmp_path: Path) -> None:
     summary = summary_of(tmp_path, STORY._replace(confirmed="....." + TRUE[5:]))
     assert summary.streams[CONFIRMED].labels[:6].tolist() == [NO_ACTION] * 5 + [0]
 
 
-def test_another_clock_is_measured_from_the_images_receipt(tmp_path):
+def test_another_clock_is_measured_from_the_images_receipt(tmp_path: Path) -> None:
     here = summary_of(tmp_path / "here", STORY)
     elsewhere = summary_of(tmp_path / "elsewhere", STORY._replace(receive_offset_ns=10**15))
     assert (here.latency_from, elsewhere.latency_from) == (STAMP, RECEIPT)
@@ -68,13 +70,13 @@ def test_another_clock_is_measured_from_the_images_receipt(tmp_path):
     assert delays[0] - delays[1] == pytest.approx(0.002)
 
 
-def test_another_clock_without_images_leaves_sensor_time_alone(tmp_path):
+def test_another_clock_without_images_leaves_sensor_time_alone(tmp_path: Path) -> None:
     summary = summary_of(tmp_path, STORY._replace(receive_offset_ns=10**15, images=""))
     assert summary.latency_ms is None
     assert summary.metrics[CONFIRMED]["latency median s"] == pytest.approx(0.4)
 
 
-def test_a_closing_event_ends_the_confirmed_line_where_it_was_found(tmp_path):
+def test_a_closing_event_ends_the_confirmed_line_where_it_was_found(tmp_path: Path) -> None:
     recording = read_recording(write_story(tmp_path / "run", STORY._replace(confirmed=TRUE[:20] + "." * 10)))
     tick = recording.labels[27].stamp_ns
     closing = recording.events[-1]._replace(stamp_ns=recording.labels[20].stamp_ns, detected_ns=tick, to_action="")
@@ -82,13 +84,13 @@ def test_a_closing_event_ends_the_confirmed_line_where_it_was_found(tmp_path):
     assert summary.streams[CONFIRMED].labels.tolist() == [0] * 10 + [1] * 17 + [NO_ACTION] * 3
 
 
-def test_without_truth_there_are_no_metrics(tmp_path):
+def test_without_truth_there_are_no_metrics(tmp_path: Path) -> None:
     summary = summary_of(tmp_path, STORY._replace(truth=""))
     assert summary.truth is None
     assert not summary.metrics
 
 
-def test_actions_that_only_the_truth_names_are_scored_as_never_said(tmp_path):
+def test_actions_that_only_the_truth_names_are_scored_as_never_said(tmp_path: Path) -> None:
     path = write_story(
         tmp_path / "run", STORY._replace(vocabulary=WORDS[:2], truth="A" * 30, provisional="A" * 30, confirmed="A" * 30)
     )
@@ -99,7 +101,7 @@ def test_actions_that_only_the_truth_names_are_scored_as_never_said(tmp_path):
     assert summary.metrics[PROVISIONAL]["MoF"] == 0
 
 
-def test_truth_that_stopped_long_ago_is_no_truth(tmp_path):
+def test_truth_that_stopped_long_ago_is_no_truth(tmp_path: Path) -> None:
     recording = read_recording(write_story(tmp_path / "run", STORY))
     summary = summarise(type(recording)(**{**vars(recording), "truth": recording.truth[:10]}))
     assert np.flatnonzero(summary.truth.labels != NO_ACTION).tolist() == list(range(12))
@@ -113,12 +115,12 @@ class Page(HTMLParser):
 
     VOID = frozenset({"meta", "img", "br", "link", "input"})
 
-    def __init__(self, html):
+    def __init__(self, html: Any) -> None:
         super().__init__()
         self.words, self.pictures, self.fetched, self.open = [], [], [], []
         self.feed(html)
 
-    def handle_starttag(self, tag, attributes):
+    def handle_starttag(self, tag: Any, attributes: Any) -> None:
         if tag not in self.VOID:
             self.open.append(tag)
         for key, value in attributes:
@@ -127,27 +129,27 @@ class Page(HTMLParser):
             if key == "src":
                 self.pictures.append(value)
 
-    def handle_startendtag(self, tag, attributes):
+    def handle_startendtag(self, tag: Any, attributes: Any) -> None:
         pass  # closed in place, as SVG does
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: Any) -> None:
         assert self.open.pop() == tag
 
-    def handle_data(self, data):
+    def handle_data(self, data: Any) -> None:
         self.words.append(data)
 
     @property
-    def text(self):
+    def text(self) -> str:
         return " ".join(" ".join(self.words).split())
 
 
-def page(tmp_path, story, out="report.html"):
+def page(tmp_path: Path, story: Any, out: str = "report.html") -> str:
     path = write_story(tmp_path / "run", story)
     write_and_print(path, tmp_path / out)
     return (tmp_path / out).read_text(encoding="utf-8")
 
 
-def test_the_page_is_well_formed_and_needs_nothing_from_outside(tmp_path):
+def test_the_page_is_well_formed_and_needs_nothing_from_outside(tmp_path: Path) -> None:
     html = page(tmp_path, STORY)
     parsed = Page(html)
     assert parsed.open == []
@@ -155,7 +157,7 @@ def test_the_page_is_well_formed_and_needs_nothing_from_outside(tmp_path):
     assert not re.search(r"@import|url\((?!#striped)|<script", html)
 
 
-def test_the_page_shows_metrics_pictures_counters_and_the_bundle(tmp_path):
+def test_the_page_shows_metrics_pictures_counters_and_the_bundle(tmp_path: Path) -> None:
     parsed = Page(page(tmp_path, STORY))
     assert "100.0 %" in parsed.text
     assert "ab" * 32 in parsed.text
@@ -166,7 +168,7 @@ def test_the_page_shows_metrics_pictures_counters_and_the_bundle(tmp_path):
     assert cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).shape == (156, 208, 3)
 
 
-def test_the_page_says_what_is_missing(tmp_path):
+def test_the_page_says_what_is_missing(tmp_path: Path) -> None:
     bare = STORY._replace(truth="", images="", with_vocabulary=False, with_diagnostics=False, receive_offset_ns=10**15)
     text = Page(page(tmp_path, bare)).text
     for missing in (
@@ -182,25 +184,25 @@ def test_the_page_says_what_is_missing(tmp_path):
     assert "No truth" not in complete
 
 
-def test_a_boundary_says_whether_the_truth_agrees(tmp_path):
+def test_a_boundary_says_whether_the_truth_agrees(tmp_path: Path) -> None:
     text = Page(page(tmp_path, STORY._replace(confirmed="A" * 10 + "C" * 20))).text
     assert "✗ truth here: grasp" in text
     assert text.count("✓") == 1
 
 
-def test_names_can_not_break_the_page(tmp_path):
+def test_names_can_not_break_the_page(tmp_path: Path) -> None:
     html = page(tmp_path, STORY._replace(vocabulary=("<script>x</script>", 'a"b', "c&d")))
     assert "<script>" not in html
     assert Page(html).open == []
 
 
-def test_an_empty_run_of_events_and_one_label_still_make_a_page(tmp_path):
+def test_an_empty_run_of_events_and_one_label_still_make_a_page(tmp_path: Path) -> None:
     html = page(tmp_path, STORY._replace(truth="A", provisional="A", confirmed="."))
     assert "No boundary event recorded" in Page(html).text
     assert math.isnan(summary_of(tmp_path / "again", STORY._replace(truth="A", provisional="A", confirmed=".")).churn)
 
 
-def test_a_recording_that_was_cut_off_is_reported_up_to_the_cut(tmp_path):
+def test_a_recording_that_was_cut_off_is_reported_up_to_the_cut(tmp_path: Path) -> None:
     path = write_story(tmp_path / "run", STORY)
     (whole,) = path.glob("*.mcap")
     cut = tmp_path / "cut.mcap"
@@ -209,14 +211,14 @@ def test_a_recording_that_was_cut_off_is_reported_up_to_the_cut(tmp_path):
     assert "cut off" in Page((tmp_path / "cut.html").read_text(encoding="utf-8")).text
 
 
-def test_a_page_that_can_not_be_written_is_one_line(tmp_path):
+def test_a_page_that_can_not_be_written_is_one_line(tmp_path: Path) -> None:
     path = write_story(tmp_path / "run", STORY)
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(BagError, match="can't be written"):
         write_and_print(path, tmp_path / "taken" / "report.html")
 
 
-def test_many_boundaries_are_cut_and_counted(tmp_path):
+def test_many_boundaries_are_cut_and_counted(tmp_path: Path) -> None:
     recording = read_recording(write_story(tmp_path / "run", STORY))
     many = type(recording)(**{**vars(recording), "events": recording.events * 30})
     text = Page(render(many, summarise(many), {})).text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from rich.console import Console
 
@@ -15,12 +17,12 @@ STAMPS = np.arange(40) * PERIOD_NS
 TRUTH = [Truth("one", STAMPS, LABELS)]
 
 
-def prediction(provisional, confirmed, system="ours"):
+def prediction(provisional: Any, confirmed: Any, system: str = "ours") -> Prediction:
     streams = {PROVISIONAL: Stream(provisional, STAMPS, None), CONFIRMED: Stream(confirmed, STAMPS, None)}
     return Prediction(system, "annotations", streams)
 
 
-def test_the_table_has_a_line_for_each_system_and_output():
+def test_the_table_has_a_line_for_each_system_and_output() -> None:
     table = rows("test", TRUTH, [[prediction(LABELS, np.roll(LABELS, 2))]], PERIOD_NS)
     table += rows("unseen", TRUTH, [[prediction(LABELS, LABELS, "elsewhere")]], PERIOD_NS)
     console = Console(width=200, record=True, file=None, quiet=False, force_terminal=False)

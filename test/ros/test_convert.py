@@ -63,7 +63,9 @@ def test_native_conversion_skips_the_padding_of_rows() -> None:
 def test_compressed_images_convert_to_what_opencv_decodes(conversion: str, suffix: str) -> None:
     encoded = cv2.imencode(suffix, cv2.cvtColor(random_pixels((16, 16, 3)), cv2.COLOR_RGB2BGR))[1]
     message = CompressedImage(format=suffix[1:], data=encoded.tobytes())
-    expected = cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    assert decoded is not None
+    expected = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
     assert np.array_equal(converter(conversion)(message), expected)
 
 

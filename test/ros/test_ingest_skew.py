@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -48,13 +48,13 @@ class Recorder(FakeBackend):
     def __init__(self) -> None:
         super().__init__(CARD)
         self.rows: list[Row] = []
-        self._image = np.zeros(0, np.uint8)
+        self._image: np.ndarray = np.zeros(0, np.uint8)
 
     def encode(self, image: ByteArray) -> np.ndarray:
         self._image = image
         return super().encode(image)
 
-    def step(self, inputs: StepInput, state) -> tuple[StepOutput, object]:
+    def step(self, inputs: StepInput, state: Any) -> tuple[StepOutput, Any]:
         joints = inputs.joints.tobytes(), inputs.joints_valid.tobytes()
         self.rows.append(Row(state.ticks == 0, self._image.tobytes(), *joints))
         return super().step(inputs, state)

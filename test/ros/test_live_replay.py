@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ def test_a_run_that_dropped_images_is_repeated_by_its_labels_alone(rig: Rig, rec
         show(rig, tick, colour)
     for tick, colour in enumerate(STORY[4:8], 4):
         show(rig, tick, colour, wait=False)
-        rig.until(lambda tick=tick: node.counters["images"] == tick + 1)
+        rig.until(partial(lambda shown: node.counters["images"] == shown, tick + 1))
     backend.go_on.set()
     rig.until(lambda: len(rig.labels) == 6)
     for tick, colour in enumerate(STORY[8:], 8):

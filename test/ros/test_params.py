@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -25,7 +26,7 @@ README = Path(__file__).parents[2] / "README.md"
 MARKERS = ("<!-- parameters -->", "<!-- /parameters -->")
 
 
-def set_parameter(rig: Rig, name: str, value: object) -> tuple[bool, str]:
+def set_parameter(rig: Rig, name: str, value: Any) -> tuple[bool, str]:
     """As `ros2 param set` does it."""
     client = rig.robot.create_client(SetParameters, "segmenter/set_parameters")
     rig.until(client.service_is_ready)

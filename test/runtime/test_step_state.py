@@ -65,7 +65,7 @@ def test_a_graph_that_breaks_the_contract_is_refused(inputs: Any, outputs: Any, 
 @pytest.mark.parametrize("slots", [1, 2, 7])
 def test_a_ring_read_in_its_order_is_the_shifted_cache(slots: int) -> None:
     ring = np.full(slots, -1)
-    shifted = np.full(slots, -1)  # oldest first
+    shifted: np.ndarray = np.full(slots, -1)  # oldest first
     for tick in range(3 * slots + 1):
         columns = np.empty_like(ring)
         columns[ring_order(tick, slots)] = ring

@@ -42,7 +42,7 @@ def make_graph() -> StepGraph:
     graph = StepGraph(Eye(EYE), CausalHal(HAL)).eval()
     with torch.no_grad():
         for parameter in graph.parameters():
-            parameter += 0.1 * torch.randn_like(parameter)
+            parameter.add_(0.1 * torch.randn_like(parameter))
     return graph
 
 

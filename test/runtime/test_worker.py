@@ -73,7 +73,7 @@ def test_put_returns_while_the_handler_is_busy(worker: Worker[int], gate: Gate) 
 
 
 def test_a_call_runs_in_the_worker_before_the_waiting_item(worker: Worker[int], gate: Gate) -> None:
-    order: list[object] = []
+    order: list[tuple[list[int], threading.Thread]] = []
     worker.put(0)
     gate.wait()
     worker.put(1)
@@ -86,7 +86,7 @@ def test_a_call_runs_in_the_worker_before_the_waiting_item(worker: Worker[int], 
     gate.open.release()
     gate.wait()
     caller.join(DEADLINE_S)
-    ((taken, thread),) = order  # type: ignore[misc]
+    ((taken, thread),) = order
     assert taken == [0] and gate.taken == [0, 1]
     assert thread not in (threading.main_thread(), caller)
 

@@ -44,12 +44,12 @@ def pictures() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def encoder():
+def encoder() -> Any:
     return build_encoder(SIZE)
 
 
 @pytest.fixture(scope="module")
-def int8(forms, encoder, pictures):
+def int8(forms: ModuleType, encoder: Any, pictures: np.ndarray) -> Any:
     return forms.quantised(encoder, forms.Quantisation("int8"), pictures[:8])
 
 
@@ -68,19 +68,21 @@ def constants(model: Any) -> dict[str, np.ndarray]:
     return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
 
 
-def error(forms, encoder, pictures, **changes: Any) -> float:
+def error(forms: Any, encoder: Any, pictures: Any, **changes: Any) -> float:
     model = forms.quantised(encoder, forms.Quantisation("", **changes), pictures[:8])
     return float(np.abs(features(model, pictures[8:], False) - features(encoder, pictures[8:])).mean())
 
 
 @pytest.mark.parametrize("shape", [(), (1, 1, 1, 3)])
-def test_the_shape_of_the_normalisation_changes_no_bit(forms, encoder, pictures, shape):
+def test_the_shape_of_the_normalisation_changes_no_bit(
+    forms: ModuleType, encoder: Any, pictures: np.ndarray, shape: tuple[Any, ...]
+) -> None:
     other = forms.normalised_by(encoder, shape)
     assert constants(other)["mean"].shape == shape
     np.testing.assert_array_equal(features(other, pictures), features(encoder, pictures))
 
 
-def test_another_normalisation_is_noticed(encoder, pictures):
+def test_another_normalisation_is_noticed(encoder: Any, pictures: np.ndarray) -> None:
     other = onnx.ModelProto()
     other.CopyFrom(encoder)
     scale = next(tensor for tensor in other.graph.initializer if tensor.name == "scale")
@@ -88,7 +90,7 @@ def test_another_normalisation_is_noticed(encoder, pictures):
     assert np.abs(features(other, pictures) - features(encoder, pictures)).max() > 1e-3
 
 
-def test_channels_that_are_normalised_differently_are_refused(forms, encoder):
+def test_channels_that_are_normalised_differently_are_refused(forms: ModuleType, encoder: Any) -> None:
     other = onnx.ModelProto()
     other.CopyFrom(encoder)
     mean = next(tensor for tensor in other.graph.initializer if tensor.name == "mean")
@@ -97,25 +99,27 @@ def test_channels_that_are_normalised_differently_are_refused(forms, encoder):
         forms.normalised_by(other, ())
 
 
-def test_weights_stored_as_float32_change_no_bit(forms, encoder, pictures):
+def test_weights_stored_as_float32_change_no_bit(forms: ModuleType, encoder: Any, pictures: np.ndarray) -> None:
     other = forms.stored_as_float32(encoder)
     assert [node.op_type for node in other.graph.node].count("Cast") == 1  # the picture's
     assert not any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in other.graph.initializer)
     np.testing.assert_array_equal(features(other, pictures), features(encoder, pictures))
 
 
-def test_signed_8_bit_graphs_are_taken_by_tensorrt(int8):
+def test_signed_8_bit_graphs_are_taken_by_tensorrt(int8: Any) -> None:
     check_graph(int8, "10", "int8")
     check_graph(int8, "11", "int8")
 
 
-def test_unsigned_ones_are_not(forms, encoder, pictures):
+def test_unsigned_ones_are_not(forms: ModuleType, encoder: Any, pictures: np.ndarray) -> None:
     other = forms.quantised(encoder, forms.Quantisation("", signed=False), pictures[:8])
     with pytest.raises(BackendError, match=r"zero point|uint8"):
         check_graph(other, "10", "uint8")
 
 
-def test_a_clipped_convolution_has_the_range_of_its_clip(forms, encoder, pictures, int8):
+def test_a_clipped_convolution_has_the_range_of_its_clip(
+    forms: ModuleType, encoder: Any, pictures: np.ndarray, int8: Any
+) -> None:
     def scales(model: Any) -> list[float]:
         """The scales that convolutions' outputs are quantised by before they are clipped."""
         values = constants(model)
@@ -130,14 +134,18 @@ def test_a_clipped_convolution_has_the_range_of_its_clip(forms, encoder, picture
     assert max(scales(first_try)) > 2 * SIX_BITS
 
 
-def test_ranges_of_the_clips_and_more_float_layers_lessen_the_error(forms, encoder, pictures):
+def test_ranges_of_the_clips_and_more_float_layers_lessen_the_error(
+    forms: ModuleType, encoder: Any, pictures: np.ndarray
+) -> None:
     plain = error(forms, encoder, pictures)
     assert error(forms, encoder, pictures, clips=False) > 1.5 * plain
     assert error(forms, encoder, pictures, skipped=2) < plain
 
 
 @pytest.mark.parametrize(("bits", "largest"), [(7, 64), (8, 127)])
-def test_weights_have_the_bits_of_their_plan(forms, encoder, pictures, bits, largest):
+def test_weights_have_the_bits_of_their_plan(
+    forms: ModuleType, encoder: Any, pictures: np.ndarray, bits: int, largest: int
+) -> None:
     model = forms.quantised(encoder, forms.Quantisation("", weight_bits=bits), pictures[:8])
     weights = [value for value in constants(model).values() if value.dtype == np.int8 and value.ndim == 4]
     assert len(weights) == 15
@@ -147,13 +155,15 @@ def test_weights_have_the_bits_of_their_plan(forms, encoder, pictures, bits, lar
 @pytest.mark.parametrize(
     ("changes", "floats"), [({}, 0), ({"skipped": 2}, 2), ({"pointwise_only": True}, 6), ({"skipped": 15}, 15)]
 )
-def test_what_a_plan_leaves_out_stays_float32(forms, encoder, pictures, changes, floats):
+def test_what_a_plan_leaves_out_stays_float32(
+    forms: ModuleType, encoder: Any, pictures: np.ndarray, changes: dict[str, Any], floats: int
+) -> None:
     model = forms.quantised(encoder, forms.Quantisation("", **changes), pictures[:8])
     by_output = {output: node for node in model.graph.node for output in node.output}
     weights = [node.input[1] for node in model.graph.node if node.op_type == "Conv"]
     assert sum(weight not in by_output for weight in weights) == floats
 
 
-def test_all_quantisations_have_names_of_their_own(forms):
+def test_all_quantisations_have_names_of_their_own(forms: ModuleType) -> None:
     names, settings = zip(*((how.name, how._replace(name="")) for how in forms.QUANTISATIONS), strict=True)
     assert len(set(names)) == len(set(settings)) == len(forms.QUANTISATIONS)

@@ -1,6 +1,9 @@
 """Episodes that several tests look at, run once."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -24,7 +27,7 @@ class Run(NamedTuple):
     worst_miss_m: float
 
 
-def run(spec: EpisodeSpec, each_tick=lambda _: None, ticks: int = 100_000) -> Run:
+def run(spec: EpisodeSpec, each_tick: Callable[..., Any] = lambda _: None, ticks: int = 100_000) -> Run:
     simulation = Simulation(spec)
     actions, joints = [], []
     while len(actions) < ticks and simulation.step():

@@ -1,11 +1,19 @@
 """What labels claim is physically true; and a false claim is noticed."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
 from hal_ros.sim import tasks
 from hal_ros.sim.benchmark import episode
 from hal_ros.sim.episode import Simulation
 from hal_ros.sim.world import layout as lay
+
+if TYPE_CHECKING:
+    from test.sim.conftest import Run
+
 
 OPPOSITES = {
     "pick_red": ("pick_blue", "missed_grasp", "idle"),
@@ -26,7 +34,7 @@ OPPOSITES = {
 }
 
 
-def test_every_claim_holds(runs):
+def test_every_claim_holds(runs: list[Run]) -> None:
     broken = [(result.spec.name, claim) for result in runs for claim in result.claims if not claim.held]
     assert not broken
     for result in runs:
@@ -34,11 +42,17 @@ def test_every_claim_holds(runs):
 
 
 @pytest.mark.parametrize(("recipe", "seed"), [("serve", 11), ("restock", 12), ("brew", 13)])
-def test_another_action_s_claim_does_not_hold(recipe, seed):
+def test_another_action_s_claim_does_not_hold(recipe: str, seed: int) -> None:
     simulation = Simulation(episode(recipe, seed))
     tried = set()
 
-    def end(action, start_ns, end_ns, judge=simulation._monitor.judge, original=simulation._monitor.end):
+    def end(
+        action: Any,
+        start_ns: Any,
+        end_ns: Any,
+        judge: Any = simulation._monitor.judge,
+        original: Any = simulation._monitor.end,
+    ) -> None:
         for other in OPPOSITES.get(action, ()):
             needs = {"pour": "cup", "tilt_empty": "cup", "pick_cup": "cup", "return_cup": "cup"}.get(other)
             if "place" in other and other[6:] not in simulation.layout.places:
@@ -48,32 +62,32 @@ def test_another_action_s_claim_does_not_hold(recipe, seed):
                 tried.add(action)
         original(action, start_ns, end_ns)
 
-    simulation._monitor.end = end
+    simulation._monitor.end = end  # type: ignore[method-assign]
     while simulation.step():
         pass
     assert len(tried) >= 5
 
 
-def _claims_of(simulation, action):
+def _claims_of(simulation: Any, action: str) -> list[Any]:
     while simulation.step():
         pass
     return [claim.held for claim in simulation.claims() if claim.action == action]
 
 
-def test_without_friction_nothing_is_picked():
+def test_without_friction_nothing_is_picked() -> None:
     simulation = Simulation(episode("stack_tray", 5))
     for name in ("pad_left", "pad_right", "red", "blue"):
         simulation.model.geom(name).friction[:] = 1e-4
     assert _claims_of(simulation, "pick_red") == [False]
 
 
-def test_a_button_without_pedestal_contact_is_not_pressed():
+def test_a_button_without_pedestal_contact_is_not_pressed() -> None:
     simulation = Simulation(episode("recheck", 7))
     simulation.model.geom("cap").contype = simulation.model.geom("cap").conaffinity = 0
     assert _claims_of(simulation, "press_button") == [False]
 
 
-def test_balls_beside_the_bowl_are_no_pour(monkeypatch):
+def test_balls_beside_the_bowl_are_no_pour(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "POUR_OUTWARDS", -0.07)
     assert lay.BALL_COUNT >= 4
     assert _claims_of(Simulation(episode("brew", 13)), "pour") == [False]

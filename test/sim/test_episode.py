@@ -1,6 +1,9 @@
 """An episode is a function of its spec alone, and its labels are its segments."""
 
+from __future__ import annotations
+
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,29 +11,33 @@ from hal_ros.sim.benchmark import ACTIONS, episode
 from hal_ros.sim.episode import TICK_NS, Simulation
 from test.sim.conftest import run
 
+if TYPE_CHECKING:
+    from test.sim.conftest import Run
+
+
 TICKS = 900
 
 
-def test_same_spec_same_joints_and_labels_byte_for_byte(runs):
+def test_same_spec_same_joints_and_labels_byte_for_byte(runs: list[Run]) -> None:
     again = run(runs[0].spec)
     assert again.joints == runs[0].joints
     assert again.actions == runs[0].actions
     assert again.segments == runs[0].segments
 
 
-def test_another_seed_gives_another_episode(runs):
+def test_another_seed_gives_another_episode(runs: list[Run]) -> None:
     other = run(episode(runs[0].spec.recipe, runs[0].spec.seed + 1000), ticks=TICKS)
     assert other.joints != runs[0].joints[: len(other.joints)]
 
 
-def test_looking_and_the_level_change_nothing(runs):
+def test_looking_and_the_level_change_nothing(runs: list[Run]) -> None:
     first = runs[0]
     watched = run(episode(first.spec.recipe, first.spec.seed, "hard"), lambda s: (s.snapshot(), s.joints()), TICKS)
     assert watched.joints == first.joints[: len(watched.joints)]
     assert watched.actions == first.actions[:TICKS]
 
 
-def test_transcript_equals_the_run_collapsed_labels(runs):
+def test_transcript_equals_the_run_collapsed_labels(runs: list[Run]) -> None:
     for result in runs:
         collapsed = [action for action, _ in groupby(result.actions)]
         assert [segment.action for segment in result.segments] == collapsed
@@ -38,7 +45,7 @@ def test_transcript_equals_the_run_collapsed_labels(runs):
         assert 6 <= len(collapsed) <= 25
 
 
-def test_segments_cover_the_episode_without_gaps(runs):
+def test_segments_cover_the_episode_without_gaps(runs: list[Run]) -> None:
     for result in runs:
         starts = [segment.start_ns for segment in result.segments]
         ends = [segment.end_ns for segment in result.segments]
@@ -48,13 +55,13 @@ def test_segments_cover_the_episode_without_gaps(runs):
         assert tuple(labels) == result.actions
 
 
-def test_the_sample_holds_every_action_and_stays_in_reach(runs):
+def test_the_sample_holds_every_action_and_stays_in_reach(runs: list[Run]) -> None:
     missing = set(ACTIONS) - {action for result in runs for action in result.actions}
     assert not missing
     assert max(result.worst_miss_m for result in runs) < 0.003
 
 
-def test_encoders_are_noisy_and_lose_samples_now_and_then(runs):
+def test_encoders_are_noisy_and_lose_samples_now_and_then(runs: list[Run]) -> None:
     values = np.frombuffer(runs[0].joints, np.float32).reshape(-1, 3, 7)
     lost = np.isnan(values)
     assert 0 < lost.mean() < 0.1
@@ -63,7 +70,7 @@ def test_encoders_are_noisy_and_lose_samples_now_and_then(runs):
     assert 5e-4 < np.nanstd(still, axis=0).max() < 5e-3
 
 
-def test_a_snapshot_is_a_copy():
+def test_a_snapshot_is_a_copy() -> None:
     simulation = Simulation(episode("serve", 11))
     snapshot = simulation.snapshot()
     before = snapshot.qpos.copy()
@@ -73,7 +80,7 @@ def test_a_snapshot_is_a_copy():
     assert not np.array_equal(simulation.snapshot().qpos, before)
 
 
-def test_nothing_changes_after_the_end():
+def test_nothing_changes_after_the_end() -> None:
     simulation = Simulation(episode("stack_tray", 5))
     while simulation.step():
         pass

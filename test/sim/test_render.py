@@ -1,5 +1,9 @@
 """Pictures show what the labels speak of, and are a function of the snapshot alone."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import mujoco
 import numpy as np
 import pytest
@@ -18,13 +22,13 @@ except HalError as error:
 needs_gl = pytest.mark.skipif(bool(GL), reason=GL)
 
 
-def _until(simulation, action):
+def _until(simulation: Any, action: str) -> None:
     while simulation.action != action:
         assert simulation.step()
 
 
 @needs_gl
-def test_a_picture_is_a_function_of_the_snapshot_and_rendering_changes_nothing():
+def test_a_picture_is_a_function_of_the_snapshot_and_rendering_changes_nothing() -> None:
     simulation = Simulation(episode("serve", 11))
     with Renderer(simulation, 128, 128) as renderer:
         first = simulation.snapshot()
@@ -40,7 +44,7 @@ def test_a_picture_is_a_function_of_the_snapshot_and_rendering_changes_nothing()
 
 
 @needs_gl
-def test_the_centre_square_of_the_live_picture_is_the_training_picture():
+def test_the_centre_square_of_the_live_picture_is_the_training_picture() -> None:
     simulation = Simulation(episode("serve", 11))
     snapshot = simulation.snapshot()
     with Renderer(simulation, 640, 480) as live:
@@ -52,7 +56,7 @@ def test_the_centre_square_of_the_live_picture_is_the_training_picture():
 
 
 @needs_gl
-def test_the_lamp_is_seen_when_the_button_is_pressed():
+def test_the_lamp_is_seen_when_the_button_is_pressed() -> None:
     simulation = Simulation(episode("recheck", 7))
     _until(simulation, "press_button")
     for _ in range(170):
@@ -66,7 +70,7 @@ def test_the_lamp_is_seen_when_the_button_is_pressed():
 
 
 @needs_gl
-def test_a_block_is_at_least_eight_pixels_wide():
+def test_a_block_is_at_least_eight_pixels_wide() -> None:
     simulation = Simulation(episode("serve", 11))
     with Renderer(simulation, 128, 128) as renderer:
         picture = renderer.render(simulation.snapshot()).astype(int)[35:]
@@ -77,7 +81,7 @@ def test_a_block_is_at_least_eight_pixels_wide():
 
 
 @needs_gl
-def test_shadows_and_level_change_the_picture():
+def test_shadows_and_level_change_the_picture() -> None:
     pictures = []
     for level, shadows in (("default", False), ("default", True), ("hard", False)):
         simulation = Simulation(episode("serve", 11, level))
@@ -87,8 +91,8 @@ def test_shadows_and_level_change_the_picture():
     assert np.abs(pictures[0] - pictures[2]).mean() > 5
 
 
-def test_missing_gl_names_the_package(monkeypatch):
-    def fail(*_):
+def test_missing_gl_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
         raise AttributeError("'NoneType' object has no attribute 'eglQueryString'")
 
     fail.__module__ = "mujoco.egl"

@@ -20,6 +20,7 @@ from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, JointState
 
 from hal_ros.bags.messages import to_ns
+from hal_ros.core.arrays import ByteArray
 from hal_ros.core.card import ModelCard
 from hal_ros.core.step import Backend
 from hal_ros.ros.segmenter.node import SegmenterNode
@@ -183,6 +184,6 @@ def runs(labels: list[ActionLabel]) -> list[tuple[str, int, int]]:
     return changes
 
 
-def random_pixels(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+def random_pixels(shape: tuple[int, ...], seed: int = 0) -> ByteArray:
     """Pixels that no two conversions agree on by chance."""
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)

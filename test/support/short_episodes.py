@@ -15,9 +15,7 @@ def shortened() -> Iterator[None]:
     """End every script of this process early."""
     from hal_ros.sim import episode
 
-    whole = episode.Simulation
-
-    class Short(whole):
+    class Short(episode.Simulation):
         def step(self) -> bool:
             return self.time_ns < LENGTH_NS and super().step()
 

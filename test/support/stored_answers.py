@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def write_answers(folder: Path, sure: float, seed: int) -> None:
     """Write what a training would: right answers with noise on them, three clips a split."""
     random = np.random.default_rng(seed)
     folder.mkdir(parents=True)
-    training = {}
+    training: dict[str, Any] = {}
     for split in ("train", "validation", "test", "unseen"):
         clips = []
         for number in range(3):
@@ -48,8 +49,8 @@ def write_answers(folder: Path, sure: float, seed: int) -> None:
             save_latents(folder / f"latents-{split}.npz", latents)
     save_labels(folder, Labels({name: truth for name, (truth, _) in training.items()}, {}, {}))
     about = {"parameters": 10, "ms per tick": 0.1, "training s": 1.0, "rate_hz": 10, "actions": 3, "lag_ticks": LAG}
-    order = {"transcripts": {name: order for name, (_, order) in training.items()}}
-    (folder / "about.json").write_text(json.dumps({**about, **order}))
+    orders = {"transcripts": {name: order for name, (_, order) in training.items()}}
+    (folder / "about.json").write_text(json.dumps({**about, **orders}))
 
 
 def score(inputs: Mapping[str, Path], folder: Path) -> None:

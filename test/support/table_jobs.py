@@ -46,7 +46,7 @@ def clips_folder(folder: Path) -> Path:
     splits = {}
     for number, (split, count) in enumerate(counts.items()):
         clips = [clip(f"{split}-{index}", 10 * number + index) for index in range(count)]
-        splits[split] = SeenClips(clips, {one.name: one.inputs[:, :SEEN] / 2 for one in clips})
+        splits[split] = SeenClips(clips, {one.name: one.inputs[:, :SEEN] * np.float32(0.5) for one in clips})
     save_clips(folder, AboutClips(("move", "pick", "place"), COLUMNS, 10.0, tuple(splits)), splits)
     return folder
 

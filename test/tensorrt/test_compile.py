@@ -177,7 +177,12 @@ def test_another_workspace_for_engines_that_are_there_is_told(
 ) -> None:
     install()
     first, _, _ = compiled(bundle, cache, workspace_mib=64)
-    for options, says in (({}, False), ({"workspace_mib": 64}, False), ({"workspace_mib": 128}, True)):
+    changes: list[tuple[dict[str, Any], bool]] = [
+        ({}, False),
+        ({"workspace_mib": 64}, False),
+        ({"workspace_mib": 128}, True),
+    ]
+    for options, says in changes:
         engines, said, _ = compiled(bundle, cache, **options)
         assert engines == first and said[-1].endswith("; built with 64 MiB, not 128; --again builds anew") is says
     again, _, _ = compiled(bundle, cache, workspace_mib=128, again=True)
@@ -344,7 +349,7 @@ def test_a_judge_that_is_stopped_gives_no_verdict(
     install: Install, bundle: Bundle, cache: EngineCache, monkeypatch: pytest.MonkeyPatch, reason: str
 ) -> None:
     install()
-    inner = to_tensorrt.run_child
+    inner = to_tensorrt.run_child  # type: ignore[attr-defined]
 
     def stopped(arguments: Sequence[str], *rest: Any) -> float:
         if "prove_engine" in arguments[0]:

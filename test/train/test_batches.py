@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,17 +24,17 @@ LAG, HELD = 2, 3
 STREAM = Stream(COLUMNS, ACTIONS, LAG, HELD)
 
 
-def all_batches(material, config, seed=0, stream=STREAM):
+def all_batches(material: Any, config: Any, seed: int = 0, stream: Stream = STREAM) -> list[Any]:
     random = np.random.default_rng(seed)
     return list(batches(plan(lessons(material), config, random), config, stream, random))
 
 
-def joined(column) -> np.ndarray:
+def joined(column: Any) -> np.ndarray:
     """The batches of one stream behind each other."""
     return torch.cat([part[0] for part in column]).numpy()
 
 
-def test_an_epoch_plays_every_tick_once_and_in_order():
+def test_an_epoch_plays_every_tick_once_and_in_order() -> None:
     material = random_clips(7, seed=0, ticks=45)
     assert sum(int(batch.targets.weight.sum()) for batch in all_batches(material, PLAIN)) == 7 * 45
     for stream in plan(lessons(material), PLAIN, np.random.default_rng(0)):
@@ -41,7 +42,7 @@ def test_an_epoch_plays_every_tick_once_and_in_order():
             assert after.start == (before.stop if after.lesson is before.lesson else 0)
 
 
-def test_a_stream_carries_its_state_except_at_a_clips_entry():
+def test_a_stream_carries_its_state_except_at_a_clips_entry() -> None:
     config = replace(PLAIN, late_start=1.0)
     material = random_clips(5, seed=0)
     streams = plan(lessons(material), config, np.random.default_rng(0))
@@ -52,7 +53,7 @@ def test_a_stream_carries_its_state_except_at_a_clips_entry():
             assert carried == float(goes_on)
 
 
-def test_lagged_targets_are_the_actions_of_lag_ticks_before():
+def test_lagged_targets_are_the_actions_of_lag_ticks_before() -> None:
     material = random_clips(1, seed=0, ticks=40)
     rows = all_batches(material, PLAIN)
     actions = joined(batch.targets.lagged_actions for batch in rows)[:40].argmax(1)
@@ -61,7 +62,7 @@ def test_lagged_targets_are_the_actions_of_lag_ticks_before():
     np.testing.assert_array_equal(weight, [0] * LAG + [1] * (40 - LAG))
 
 
-def test_soft_targets_arrive_as_they_were_given():
+def test_soft_targets_arrive_as_they_were_given() -> None:
     material = random_clips(1, seed=0, ticks=16)
     soft = np.random.default_rng(1).dirichlet(np.ones(ACTIONS), 16)
     (batch,) = all_batches(material._replace(targets={"clip-0": soft}), PLAIN)
@@ -71,7 +72,7 @@ def test_soft_targets_arrive_as_they_were_given():
     assert batch.targets.lagged_weight[0].tolist() == [0] * LAG + [1] * (16 - LAG)
 
 
-def test_targets_count_and_not_the_clips_own_actions():
+def test_targets_count_and_not_the_clips_own_actions() -> None:
     material = random_clips(2, seed=0, ticks=16)
     other = (material.clips[0].actions + 1) % ACTIONS
     (batch,) = all_batches(material._replace(targets={"clip-0": other}), PLAIN)
@@ -79,14 +80,14 @@ def test_targets_count_and_not_the_clips_own_actions():
     np.testing.assert_array_equal(batch.targets.actions[0].argmax(1), other)
 
 
-def test_ticks_without_a_label_weigh_nothing():
+def test_ticks_without_a_label_weigh_nothing() -> None:
     material = random_clips(1, seed=0, ticks=16)
     material.clips[0].actions[4:7] = NO_ACTION
     (batch,) = all_batches(material, PLAIN)
     assert batch.targets.weight[0].tolist() == [1] * 4 + [0] * 3 + [1] * 9
 
 
-def test_a_change_is_where_the_label_changes_and_its_share_where_that_is_unsure():
+def test_a_change_is_where_the_label_changes_and_its_share_where_that_is_unsure() -> None:
     hard = np.array([2, 2, 0, 0, NO_ACTION, 1, 1, 3])
     np.testing.assert_array_equal(changes(hard), [0, 0, 1, 0, 0, 0, 0, 1])
     soft = np.array([[1.0, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
@@ -96,7 +97,7 @@ def test_a_change_is_where_the_label_changes_and_its_share_where_that_is_unsure(
     np.testing.assert_array_equal(found, changes(material.clips[0].actions))
 
 
-def test_held_ticks_repeat_the_input_before_and_keep_their_own_target():
+def test_held_ticks_repeat_the_input_before_and_keep_their_own_target() -> None:
     material = random_clips(1, seed=0, ticks=16)
     (clip,) = material.clips
     (batch,) = all_batches(material, replace(PLAIN, held=0.3))
@@ -108,7 +109,7 @@ def test_held_ticks_repeat_the_input_before_and_keep_their_own_target():
     np.testing.assert_array_equal(batch.targets.actions[0].argmax(1), clip.actions)
 
 
-def test_dropout_takes_away_cameras_and_joints_and_without_joints_the_eye_sees_otherwise():
+def test_dropout_takes_away_cameras_and_joints_and_without_joints_the_eye_sees_otherwise() -> None:
     config = replace(PLAIN, blind=0.5, numb=0.5)
     material = random_clips(6, seed=0)
     rows = all_batches(material, config)
@@ -123,7 +124,7 @@ def test_dropout_takes_away_cameras_and_joints_and_without_joints_the_eye_sees_o
     assert torch.equal(numb[played], gone[played])
 
 
-def test_single_joints_go_with_all_their_values():
+def test_single_joints_go_with_all_their_values() -> None:
     rows = all_batches(random_clips(6, seed=0), replace(PLAIN, joint_dropout=0.5))
     valid = torch.cat([batch.inputs.joints_valid.flatten(0, 1) for batch in rows])
     by_joint = valid.reshape(-1, 3, COLUMNS.joints)
@@ -131,7 +132,7 @@ def test_single_joints_go_with_all_their_values():
     assert 0 < float((by_joint[:, 0].sum(1) == 1).float().mean()) < 1  # one gone, the other not
 
 
-def test_plain_feature_vectors_stand_where_joints_stand_and_are_never_dropped():
+def test_plain_feature_vectors_stand_where_joints_stand_and_are_never_dropped() -> None:
     random = np.random.default_rng(0)
     values = random.normal(size=(20, 5))
     values[3, 1] = np.nan
@@ -144,11 +145,11 @@ def test_plain_feature_vectors_stand_where_joints_stand_and_are_never_dropped():
     assert rows[0].inputs.seen.shape[2] == 0
 
 
-def test_the_same_seed_gives_the_same_epoch_and_another_does_not():
+def test_the_same_seed_gives_the_same_epoch_and_another_does_not() -> None:
     config = BatchConfig(streams=3, chunk_ticks=16)
     material = random_clips(6, seed=0)
 
-    def signature(seed):
+    def signature(seed: Any) -> Any:
         return torch.cat([batch.inputs.joints.flatten() for batch in all_batches(material, config, seed)])
 
     first, again, other = signature(0), signature(0), signature(1)

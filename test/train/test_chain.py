@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,8 +27,9 @@ TEACHER = {"width": 16, "heads": 2, "feed_forward": 16, "visual_width": 8, "acti
 
 
 def settings(cache: Path, **changes: object) -> TrainConfig:
-    data = {**SETTINGS["data"], "cache": str(cache)}
-    eye = {**SETTINGS["eye"], "epochs": 2}
+    given: dict[str, Any] = SETTINGS
+    data = {**given["data"], "cache": str(cache)}
+    eye = {**given["eye"], "epochs": 2}
     optimiser = {"epochs": 2, "learning_rate": 0.01}
     return config_from_mapping(
         {**SETTINGS, "data": data, "eye": eye, "optimiser": optimiser, "teacher": TEACHER, **changes}
@@ -47,18 +49,16 @@ def tracks(count: int, seed: int, annotated: bool = True) -> list:
     return made if annotated else [track._replace(actions=np.full(track.ticks, NO_ACTION)) for track in made]
 
 
-def train(
-    config: TrainConfig, training: list, validation: list, folder: Path, report: Report = lambda _: None
-) -> chain.Trained:
+def train(config: TrainConfig, training: list, validation: list, folder: Path, report: Report = lambda _: None) -> Any:
     return chain.train_on_tracks(chain.RunSettings(config, folder, report), ACTIONS, training, validation)
 
 
-def run(config: TrainConfig, folder: Path, annotated: bool = True) -> tuple[dict, chain.Trained]:
+def run(config: TrainConfig, folder: Path, annotated: bool = True) -> tuple[dict[str, Any], Any]:
     trained = train(config, tracks(4, 0, annotated), tracks(2, 1, annotated), folder)
     return dict(load_labels(folder).training), trained
 
 
-def same_weights(first: chain.Trained, second: chain.Trained) -> bool:
+def same_weights(first: Any, second: Any) -> bool:
     ours, theirs = first.model.state_dict(), second.model.state_dict()
     return all(bool((ours[name] == theirs[name]).all()) for name in ours)
 

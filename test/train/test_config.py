@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,13 +14,13 @@ from hal_ros.train.config import TrainConfig, config_from_mapping, load_config
 ROOT = Path(__file__).parents[2]
 
 
-def test_an_empty_file_gives_the_defaults(tmp_path):
+def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "train.yaml"
     path.write_text("")
     assert load_config(path) == TrainConfig()
 
 
-def test_the_shipped_file_is_valid_and_names_the_benchmarks_joints():
+def test_the_shipped_file_is_valid_and_names_the_benchmarks_joints() -> None:
     from hal_ros.sim.benchmark import JOINT_NAMES, VERSION
 
     config = load_config(ROOT / "config" / "train.yaml")
@@ -29,13 +30,13 @@ def test_the_shipped_file_is_valid_and_names_the_benchmarks_joints():
 
 
 @pytest.mark.parametrize("size", ["small", "large"])
-def test_a_preset_is_the_shipped_file_with_another_model(size):
+def test_a_preset_is_the_shipped_file_with_another_model(size: str) -> None:
     shipped, preset = (load_config(ROOT / "config" / name) for name in ("train.yaml", f"train_{size}.yaml"))
     assert preset.model != shipped.model
     assert replace(preset, name=shipped.name, model=shipped.model) == shipped
 
 
-def test_a_file_completes_the_one_that_it_is_based_on(tmp_path):
+def test_a_file_completes_the_one_that_it_is_based_on(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text("seed: 3\nmodel: {width: 64, heads: 2}\n")
     path = tmp_path / "own.yaml"
     path.write_text("base: base.yaml\nmodel: {heads: 8}\n")
@@ -46,7 +47,7 @@ def test_a_file_completes_the_one_that_it_is_based_on(tmp_path):
         load_config(path)
 
 
-def test_lists_become_tuples_and_whole_numbers_floats():
+def test_lists_become_tuples_and_whole_numbers_floats() -> None:
     config = config_from_mapping({"model": {"lookback": [3, 5]}, "data": {"rate_hz": 5}})
     assert config.model.lookback == (3, 5)
     assert isinstance(config.data.rate_hz, float)
@@ -69,26 +70,26 @@ def test_lists_become_tuples_and_whole_numbers_floats():
         ({"supervision": "guesses"}, "'annotations'"),
     ],
 )
-def test_a_wrong_setting_is_refused_in_one_line(mapping, message):
+def test_a_wrong_setting_is_refused_in_one_line(mapping: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         config_from_mapping(mapping)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["a: [", "- a list"])
-def test_a_broken_file_is_refused(tmp_path, text):
+def test_a_broken_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "train.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError):
         load_config(path)
 
 
-def test_a_missing_file_is_refused(tmp_path):
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.yaml"):
         load_config(tmp_path / "absent.yaml")
 
 
-def test_an_older_checkpoint_stays_readable_unless_it_asked_for_what_is_gone():
+def test_an_older_checkpoint_stays_readable_unless_it_asked_for_what_is_gone() -> None:
     assert config_from_mapping({"realign": False, "seed": 4}) == TrainConfig(seed=4)
     with pytest.raises(ConfigError, match="realign is not a setting"):
         config_from_mapping({"realign": True})

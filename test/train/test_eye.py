@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,11 +25,13 @@ CONFIG = config_from_mapping(SETTINGS)
 TRACKS, OTHERS = make_tracks(10, seed=0), make_tracks(4, seed=1)
 
 
-def actions_of(tracks):
+def actions_of(tracks: Any) -> dict[Any, Any]:
     return {track.name: track.actions for track in tracks}
 
 
-def trained(epochs: int, folder=None, targets=None, seed=0, report=lambda _: None):
+def trained(
+    epochs: int, folder: Any = None, targets: Any = None, seed: int = 0, report: Callable[..., Any] = lambda _: None
+) -> Any:
     config = replace(CONFIG, seed=seed, eye=replace(CONFIG.eye, epochs=epochs))
     model = eye.new_eye(config, ACTIONS, GRID, measure(TRACKS, GRID[2]))
     ticks = eye.gather(TRACKS, targets or actions_of(TRACKS), ACTIONS)
@@ -34,7 +39,7 @@ def trained(epochs: int, folder=None, targets=None, seed=0, report=lambda _: Non
 
 
 @torch.no_grad()
-def accuracy(model, tracks) -> float:
+def accuracy(model: Any, tracks: Any) -> float:
     right = []
     for track in tracks:
         inputs = (track.feature.astype(np.float32), track.joints, track.joints_valid)
@@ -43,24 +48,24 @@ def accuracy(model, tracks) -> float:
     return float(np.mean(right))
 
 
-def same(first, second):
+def same(first: Any, second: Any) -> bool:
     return all(
         torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
     )
 
 
-def test_single_ticks_are_told_apart_by_camera_and_joints_together():
+def test_single_ticks_are_told_apart_by_camera_and_joints_together() -> None:
     model = trained(40)
     assert accuracy(model, OTHERS) > 0.8
     assert accuracy(model, restrict(OTHERS, "camera")) < 0.7  # the control: joints say where to look
 
 
-def test_probabilities_teach_as_labels_do():
+def test_probabilities_teach_as_labels_do() -> None:
     soft = {name: np.eye(ACTIONS)[target] for name, target in actions_of(TRACKS).items()}
     assert same(trained(2), trained(2, targets=soft))
 
 
-def test_ticks_without_picture_or_label_are_not_shown():
+def test_ticks_without_picture_or_label_are_not_shown() -> None:
     dark = TRACKS[0]._replace(image_valid=np.zeros_like(TRACKS[0].image_valid))
     unknown = TRACKS[1]._replace(actions=np.full_like(TRACKS[1].actions, NO_ACTION))
     tracks = [dark, unknown, TRACKS[2], TRACKS[3]]
@@ -69,15 +74,15 @@ def test_ticks_without_picture_or_label_are_not_shown():
     assert len(ticks.tick) == TRACKS[2].ticks
 
 
-def test_material_without_a_single_labelled_picture_is_refused():
+def test_material_without_a_single_labelled_picture_is_refused() -> None:
     with pytest.raises(DatasetError, match="no tick"):
         eye.gather(TRACKS, {}, ACTIONS)
 
 
-def test_a_resumed_eye_ends_as_the_uninterrupted_one_and_loads_again(tmp_path):
+def test_a_resumed_eye_ends_as_the_uninterrupted_one_and_loads_again(tmp_path: Path) -> None:
     whole = trained(4)
 
-    def stop(_):
+    def stop(_: Any) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -91,7 +96,7 @@ def test_a_resumed_eye_ends_as_the_uninterrupted_one_and_loads_again(tmp_path):
 # --- its clips --------------------------------------------------------------------------------------------------------
 
 
-def test_a_clip_holds_what_the_eye_saw_and_the_joints_where_they_are_valid():
+def test_a_clip_holds_what_the_eye_saw_and_the_joints_where_they_are_valid() -> None:
     model = trained(1)
     track = OTHERS[0]
     track.image_valid[5] = 0
@@ -116,7 +121,9 @@ def test_a_clip_holds_what_the_eye_saw_and_the_joints_where_they_are_valid():
     assert clip.transcript == track.transcript
 
 
-def test_the_eye_looks_once_and_again_only_where_eye_or_tracks_differ(tmp_path, monkeypatch):
+def test_the_eye_looks_once_and_again_only_where_eye_or_tracks_differ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, looked = trained(1), []
     look = clips._look
     monkeypatch.setattr(clips, "_look", lambda *arguments: looked.append(1) or look(*arguments))
@@ -134,12 +141,12 @@ def test_the_eye_looks_once_and_again_only_where_eye_or_tracks_differ(tmp_path, 
     assert len(looked) == 3 * count
 
 
-def test_inputs_of_another_width_are_refused():
+def test_inputs_of_another_width_are_refused() -> None:
     with pytest.raises(DatasetError, match=f"expected {COLUMNS.width}"):
         COLUMNS.split(np.zeros((3, 5)))
 
 
-def test_columns_are_found_again_where_they_were_put(rng):
+def test_columns_are_found_again_where_they_were_put(rng: np.random.Generator) -> None:
     sizes = {"seen": (7, 16), "image_valid": (7,), "joints": (7, 6), "joints_valid": (7, 6)}
     rows = clips.Rows(**{name: rng.normal(size=size).astype(np.float32) for name, size in sizes.items()})
     inputs = COLUMNS.join(rows)

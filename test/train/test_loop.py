@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,32 +27,39 @@ CONFIG = config_from_mapping(SETTINGS)
 MATERIAL, VALIDATION = random_clips(6, seed=0), random_clips(2, seed=1)
 
 
-def quiet(_):
+def quiet(_: Any) -> None:
     pass
 
 
-def train(config, folder=None, material=MATERIAL, validation=VALIDATION, columns=COLUMNS, report=quiet):
+def train(
+    config: Any,
+    folder: Any = None,
+    material: Any = MATERIAL,
+    validation: Any = VALIDATION,
+    columns: Any = COLUMNS,
+    report: Callable[..., Any] = quiet,
+) -> Any:
     model = new_model(config, ACTIONS, columns, material.clips)
     return fit(config, model, material, validation, Session(folder, report))
 
 
-def weights(trained):
+def weights(trained: Any) -> dict[Any, Any]:
     return {name: tensor.clone() for name, tensor in trained.model.state_dict().items()}
 
 
-def same(first, second):
+def same(first: Any, second: Any) -> bool:
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
-def with_epochs(config, epochs):
+def with_epochs(config: Any, epochs: int) -> Any:
     return replace(config, optimiser=replace(config.optimiser, epochs=epochs))
 
 
-def with_losses(config, **losses):
+def with_losses(config: Any, **losses: Any) -> Any:
     return replace(config, losses=replace(config.losses, **losses))
 
 
-def test_it_learns_what_needs_both_eyes_and_joints():
+def test_it_learns_what_needs_both_eyes_and_joints() -> None:
     config = with_epochs(CONFIG, 8)
     tracks, others = make_tracks(10, seed=0), make_tracks(2, seed=1)
     seen, others_seen, blind = look_at(config, tracks, others, restrict(others, "joints"))
@@ -58,8 +68,8 @@ def test_it_learns_what_needs_both_eyes_and_joints():
     assert validate(trained.model, annotated(blind), CONFIG.data.lag_ticks)[1] < 0.7  # the control
 
 
-def test_what_is_taught_is_the_target_and_not_the_annotation():
-    def shifted(material):
+def test_what_is_taught_is_the_target_and_not_the_annotation() -> None:
+    def shifted(material: Any) -> Any:
         return material._replace(targets={name: (ids + 1) % ACTIONS for name, ids in material.targets.items()})
 
     trained = train(with_epochs(CONFIG, 12), material=shifted(MATERIAL), validation=shifted(VALIDATION))
@@ -67,17 +77,17 @@ def test_what_is_taught_is_the_target_and_not_the_annotation():
     assert validate(trained.model, shifted(VALIDATION), CONFIG.data.lag_ticks)[0] > 0.6
 
 
-def test_soft_targets_without_certainty_teach_uncertainty():
+def test_soft_targets_without_certainty_teach_uncertainty() -> None:
     soft = {name: 0.7 * np.eye(ACTIONS)[target] + 0.075 for name, target in MATERIAL.targets.items()}
     trained = train(with_epochs(CONFIG, 10), material=MATERIAL._replace(targets=soft))
     said = np.concatenate([answer(trained.model, clip).log_probs for clip in VALIDATION.clips])
     assert 0.6 < float(np.exp(said.max(1)).mean()) < 0.85
 
 
-def test_feature_vectors_alone_are_learned_from():
+def test_feature_vectors_alone_are_learned_from() -> None:
     columns = Columns(0, COLUMNS.values)
 
-    def plain(material):
+    def plain(material: Any) -> Supervised:
         clips = [Clip(c.name, COLUMNS.split(c.inputs).joints, c.actions, c.transcript) for c in material.clips]
         return Supervised(clips, material.targets)
 
@@ -85,7 +95,7 @@ def test_feature_vectors_alone_are_learned_from():
     assert trained.accuracy > 0.8
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_does_not():
+def test_the_same_seed_gives_the_same_weights_and_another_does_not() -> None:
     assert same(weights(train(CONFIG)), weights(train(CONFIG)))
     assert not same(weights(train(CONFIG)), weights(train(replace(CONFIG, seed=1))))
 
@@ -95,7 +105,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not():
     [CONFIG, with_losses(CONFIG, reconstruction=0.1, kl=0.01, slowness=0.1, boundary=0.1)],
     ids=["bare", "hal"],
 )
-def test_a_resumed_run_ends_as_the_uninterrupted_one(config, tmp_path):
+def test_a_resumed_run_ends_as_the_uninterrupted_one(config: Any, tmp_path: Path) -> None:
     whole = train(config, tmp_path / "whole")
     cut_off(config, tmp_path / "cut")
     resumed = train(config, tmp_path / "cut")
@@ -106,10 +116,10 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(config, tmp_path):
     assert first.about == second.about
 
 
-def cut_off(config, folder, epochs=2):
+def cut_off(config: Any, folder: Any, epochs: int = 2) -> None:
     """Train, and interrupt as a person would: after an epoch was saved."""
 
-    def stop(line):
+    def stop(line: Any) -> None:
         if line.startswith(f"epoch {epochs}/"):
             raise KeyboardInterrupt
 
@@ -117,7 +127,9 @@ def cut_off(config, folder, epochs=2):
         train(config, folder, report=stop)
 
 
-def test_resuming_without_the_optimisers_moments_would_be_noticed(tmp_path, monkeypatch):
+def test_resuming_without_the_optimisers_moments_would_be_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     train(CONFIG, tmp_path / "whole")
     cut_off(CONFIG, tmp_path / "cut")
     monkeypatch.setattr(checkpoint, "restore_optimiser", lambda *_: None)
@@ -126,19 +138,19 @@ def test_resuming_without_the_optimisers_moments_would_be_noticed(tmp_path, monk
     assert not same(first.part("model"), second.part("model"))
 
 
-def test_a_damaged_checkpoint_is_refused(tmp_path):
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     train(with_epochs(CONFIG, 1), tmp_path)
     (tmp_path / checkpoint.FILE).write_bytes(b"no archive")
     with pytest.raises(DatasetError, match=r"checkpoint\.npz"):
         train(CONFIG, tmp_path)
 
 
-def test_clips_without_targets_are_refused():
+def test_clips_without_targets_are_refused() -> None:
     with pytest.raises(DatasetError, match="no training clip"):
         train(CONFIG, material=MATERIAL._replace(targets={}))
 
 
-def test_a_long_clip_is_answered_in_pieces_as_in_one(monkeypatch):
+def test_a_long_clip_is_answered_in_pieces_as_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
     trained = train(with_epochs(CONFIG, 1))
     (clip,) = random_clips(1, seed=3, ticks=90).clips
     whole = answer(trained.model, clip)
@@ -147,7 +159,7 @@ def test_a_long_clip_is_answered_in_pieces_as_in_one(monkeypatch):
         np.testing.assert_allclose(one, pieces, atol=1e-5)
 
 
-def test_clips_of_one_tick_and_constant_or_missing_features_are_survived():
+def test_clips_of_one_tick_and_constant_or_missing_features_are_survived() -> None:
     one = Clip("one", MATERIAL.clips[0].inputs[:1], np.zeros(1, np.int64), (0,))
     constant = np.full((30, COLUMNS.width), 3.0, np.float32)
     constant[:, COLUMNS.seen] = constant[:, -COLUMNS.values :] = 0  # nothing of it is valid

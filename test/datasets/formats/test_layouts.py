@@ -80,7 +80,7 @@ def test_what_was_written_comes_back(
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for name, ids in actions.items():
-            array = features[name] if time_first else features[name].T
+            array: np.ndarray = features[name] if time_first else features[name].T
             array = np.asfortranarray(array) if fortran else np.ascontiguousarray(array)
             write_clip_files(folder, name, array, [VOCABULARY[action] for action in ids])
         write_dataset_files(folder, VOCABULARY, {"train": TRAIN, "test": TEST}, "4")

@@ -8,6 +8,7 @@ import resource
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def read(folder: Path, *names: str) -> Dataset:
     return read_dataset(folder, orientation="DT")
 
 
-def base(array: np.ndarray) -> object:
+def base(array: Any) -> object:
     """Return what holds an array's memory."""
     return array if getattr(array, "base", None) is None else base(array.base)
 
@@ -107,7 +108,7 @@ def test_more_clips_than_a_process_may_open_files(tmp_path: Path, file_limit: tu
 
 def test_more_clips_than_the_machine_allows_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, "one", np.ones((20, WIDTH)))
-    monkeypatch.setattr(layout_features.resource, "getrlimit", lambda _: (64, 64))
+    monkeypatch.setattr(layout_features.resource, "getrlimit", lambda _: (64, 64))  # type: ignore[attr-defined]
     with pytest.raises(DatasetError, match="1 feature files, but a process may open 64; expected `ulimit -Hn"):
         read(tmp_path, "one")
 

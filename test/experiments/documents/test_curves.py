@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hal_ros.experiments.documents import curves
@@ -9,7 +11,7 @@ from hal_ros.metrics.predictions import CONFIRMED
 from hal_ros.metrics.scores import Row
 
 
-def test_the_picture_is_the_same_every_time(tmp_path):
+def test_the_picture_is_the_same_every_time(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     row = Row("s", "t", "unseen", CONFIRMED, "MoF", 80.0, 1.0, 3)
     points = [curves.Point(str(lag), dict.fromkeys((curves.LATENCY, *curves.SHOWN), row)) for lag in (0, 4)]

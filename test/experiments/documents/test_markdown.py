@@ -10,21 +10,21 @@ from hal_ros.experiments.documents.markdown import SystemScores, markdown, rows_
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL
 
 
-def test_rows_tell_mean_and_std_over_the_finished_seeds():
+def test_rows_tell_mean_and_std_over_the_finished_seeds() -> None:
     rows = rows_of(SystemScores("student", "transcripts", (run(80), None, run(90))))
     (row,) = [row for row in rows if (row.output, row.metric) == (CONFIRMED, "MoF")]
     assert (row.mean, row.seeds) == (85, 2)
     assert row.std == pytest.approx(np.std([80, 90], ddof=1))
 
 
-def test_what_has_no_answers_on_a_split_is_no_line_of_its_table():
+def test_what_has_no_answers_on_a_split_is_no_line_of_its_table() -> None:
     aligned = SystemScores("realigned", "transcripts", ({"train": {"aligned": {"MoF": 90.0}}},))
     assert "realigned" not in markdown(
         [aligned, SystemScores("student", "transcripts", (run(),))], "unseen", (CONFIRMED,)
     )
 
 
-def test_what_is_not_finished_stands_in_the_table_by_name():
+def test_what_is_not_finished_stands_in_the_table_by_name() -> None:
     entries = [SystemScores("student", "transcripts", (run(), None)), SystemScores("GRU", "transcripts", (None, None))]
     text = markdown(entries, "unseen", (PROVISIONAL, CONFIRMED))
     assert "| student | transcripts | confirmed | 90.0 |" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from stored_answers import SETTINGS, score, write_answers
@@ -14,7 +15,7 @@ from hal_ros.experiments.plan import ABLATIONS, CURVE, MAIN, WEAK, Experiment, L
 
 
 @pytest.fixture
-def results(tmp_path) -> Results:
+def results(tmp_path: Path) -> Results:
     """Return a small plan of which all is done but one baseline."""
     jobs, lines, sure = [], [], {"student": 3.0, "logistic": 1.5, "GRU": 1.0}
     for system in sure:
@@ -39,7 +40,9 @@ def results(tmp_path) -> Results:
     return Results(Experiment(plan, {}, ("move", "pick", "place"), 100_000_000, "unseen"), graph, store)
 
 
-def test_documents_hold_rows_tables_verdicts_and_pictures(results, tmp_path, capsys):
+def test_documents_hold_rows_tables_verdicts_and_pictures(
+    results: Results, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("matplotlib")
     report.write(tmp_path / "docs", results)
     said = capsys.readouterr().out

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 from hal_ros.experiments.documents.rows import write_rows
 from hal_ros.metrics.predictions import CONFIRMED
 from hal_ros.metrics.scores import Row
 
 
-def test_rows_hold_the_agreed_keys_and_what_was_not_measured_is_null(tmp_path):
+def test_rows_hold_the_agreed_keys_and_what_was_not_measured_is_null(tmp_path: Path) -> None:
     table = [
         Row("ours", "annotations", "test", CONFIRMED, "MoF", 81.23456, 1.5, 3),
         Row("ours", "annotations", "test", CONFIRMED, "NLL", math.inf, None, 1),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("torch")
@@ -17,7 +19,9 @@ from hal_ros.experiments.jobs.clips import hold_out  # noqa: E402
 from hal_ros.labels.files import Labels, save_labels  # noqa: E402
 
 
-def test_an_empty_file_of_labels_teaches_nobody_the_annotations(monkeypatch, tmp_path):
+def test_an_empty_file_of_labels_teaches_nobody_the_annotations(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     splits = {"train": make_tracks(1, 0), "validation": make_tracks(1, 1)}
     monkeypatch.setattr(clips, "load_splits", lambda *_: splits)
     monkeypatch.setattr(clips, "grid_of", lambda _: GRID)
@@ -27,7 +31,7 @@ def test_an_empty_file_of_labels_teaches_nobody_the_annotations(monkeypatch, tmp
         clips.eye(Task(job, {"labels": tmp_path}, tmp_path), {})
 
 
-def test_the_end_of_a_recording_is_held_out_with_its_own_transcript():
+def test_the_end_of_a_recording_is_held_out_with_its_own_transcript() -> None:
     one = clip("a", 1)
     before, after = hold_out(one, 0.25)
     assert before.ticks + after.ticks == one.ticks and after.name != before.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from stored_answers import score, write_answers
 
@@ -10,7 +11,7 @@ from hal_ros.experiments.files import SCORES
 from hal_ros.experiments.jobs.scoring import load_fitted
 
 
-def test_scoring_chooses_decoders_on_validation_and_scores_every_output(tmp_path):
+def test_scoring_chooses_decoders_on_validation_and_scores_every_output(tmp_path: Path) -> None:
     write_answers(tmp_path / "a", 2.0, 0)
     score({"answers0": tmp_path / "a"}, tmp_path)
     found = json.loads((tmp_path / SCORES).read_text())
@@ -22,7 +23,7 @@ def test_scoring_chooses_decoders_on_validation_and_scores_every_output(tmp_path
     assert fitted.specs["confirmed"].kind == "duration" and fitted.specs["confirmed"].priors is not None
 
 
-def test_folds_are_scored_as_one_split(tmp_path):
+def test_folds_are_scored_as_one_split(tmp_path: Path) -> None:
     for name, sure in (("a", 9.0), ("b", 0.0)):
         write_answers(tmp_path / name, sure, 1)
         (tmp_path / f"score-{name}").mkdir()

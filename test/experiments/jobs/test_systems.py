@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +37,9 @@ from hal_ros.train.config import config_from_mapping  # noqa: E402
     ],
     ids=lambda value: value if isinstance(value, str) else str(value.get("system", value.get("modalities", "both"))),
 )
-def test_a_system_is_trained_answers_and_is_scored(folders, tmp_path, kind, settings):
+def test_a_system_is_trained_answers_and_is_scored(
+    folders: dict[str, Path], tmp_path: Path, kind: str, settings: dict[str, Any]
+) -> None:
     inputs = {"clips": folders["clips"], "labels": folders["labels"]}
     folder = do(tmp_path, kind, settings, inputs)
     offline = settings.get("system") == "ms_tcn"
@@ -62,7 +66,7 @@ def untrained() -> CausalHal:
     return loop.new_model(config_from_mapping(CONFIG), ACTIONS, COLUMNS, [clip("a", 1)]).eval()
 
 
-def test_latents_are_found_in_pieces_as_in_one(monkeypatch):
+def test_latents_are_found_in_pieces_as_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
     model, one, seen = untrained(), long_clip(), []
     with torch.no_grad():
         whole, _ = model(loop.stream_inputs(one, COLUMNS), model.initial_state())
@@ -73,7 +77,9 @@ def test_latents_are_found_in_pieces_as_in_one(monkeypatch):
         np.testing.assert_allclose(ours, theirs[0].numpy(), atol=1e-5)
 
 
-def test_a_students_tick_costs_what_its_processor_spends_not_what_the_clock_says(monkeypatch):
+def test_a_students_tick_costs_what_its_processor_spends_not_what_the_clock_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model = untrained()
     model.register_forward_pre_hook(lambda *_: time.sleep(0.02))  # something else runs
     assert 0 < systems._student_ms(model, clip("a", 1), ticks=5) < 15

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ from hal_ros.labels.files import load_labels  # noqa: E402
 from hal_ros.metrics import answer_files  # noqa: E402
 
 
-def test_first_labels_and_teacher_give_targets_in_the_transcripts_order(folders):
+def test_first_labels_and_teacher_give_targets_in_the_transcripts_order(folders: dict[str, Path]) -> None:
     for stage, validation in (("first", 2), ("labels", 2)):
         labels = load_labels(folders[stage])
         assert (len(labels.training), len(labels.validation), len(labels.soft)) == (6, validation, 6)
@@ -27,18 +29,18 @@ def test_first_labels_and_teacher_give_targets_in_the_transcripts_order(folders)
         assert np.allclose(labels.soft["train-0"].sum(1), 1, atol=1e-4)
 
 
-def test_a_teacher_answers_offline_and_shows_its_alignment(folders):
+def test_a_teacher_answers_offline_and_shows_its_alignment(folders: dict[str, Path]) -> None:
     (one, *_) = answer_files.load(folders["labels"] / "unseen.npz")
     assert one.offline and np.array_equal(one.truth, clip("unseen-0", 30).actions)
     aligned = answer_files.load(folders["labels"] / ALIGNED_TARGETS)
     assert len(aligned) == 6 and all(len(one.targets) == len(one.truth) for one in aligned)
 
 
-def test_a_changed_annotation_changes_no_target(folders, tmp_path):
+def test_a_changed_annotation_changes_no_target(folders: dict[str, Path], tmp_path: Path) -> None:
     weak = load_training_data(folders["clips"], folders["labels"])
     for split, seen in weak.clips.items():
         wrong = [one._replace(actions=np.zeros_like(one.actions)) for one in seen.clips]
-        weak.clips[split].clips[:] = wrong  # type: ignore[index]
+        weak.clips[split].clips[:] = wrong
     (tmp_path / "clips").mkdir()
     save_clips(tmp_path / "clips", weak.about, weak.clips)
     first = do(tmp_path, "first", {}, {"clips": tmp_path / "clips"})
@@ -46,7 +48,7 @@ def test_a_changed_annotation_changes_no_target(folders, tmp_path):
         assert before[0] == after[0] and np.array_equal(before[1], after[1])
 
 
-def test_realigning_keeps_answers_and_makes_targets_anew(folders, tmp_path):
+def test_realigning_keeps_answers_and_makes_targets_anew(folders: dict[str, Path], tmp_path: Path) -> None:
     settings = {"robot": True, "bonus": 0.2, "joints": ["arm", "gripper"]}
     folder = do(tmp_path, "realign", settings, {"clips": folders["clips"], "teacher": folders["labels"]})
     pairs = zip(*(answer_files.load(f / ALIGNED_TARGETS) for f in (folders["labels"], folder)), strict=True)

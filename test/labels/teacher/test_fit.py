@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,12 +36,19 @@ HAL = dataclasses.replace(SMALL, elbo=0.1, slowness=0.1, contrast=0.1)
 def quiet(_: str) -> None: ...
 
 
-def train(config=SMALL, clips=None, seed=0, folder=None, report=quiet, **more):
+def train(
+    config: TeacherConfig = SMALL,
+    clips: Any = None,
+    seed: int = 0,
+    folder: Any = None,
+    report: Callable[..., Any] = quiet,
+    **more: Any,
+) -> Any:
     material = Transcribed(more.pop("actions", ACTIONS), clips or make_clips(8), **more)
     return train_teacher(config, material, seed, Session(folder, report))
 
 
-def weights(teacher):
+def weights(teacher: Any) -> Any:
     return torch.cat([tensor.reshape(-1) for tensor in teacher.model.state_dict().values()])
 
 
@@ -53,7 +63,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_variant_trains_and_aligns(variant):
+def test_every_variant_trains_and_aligns(variant: str) -> None:
     clips = make_clips(8)
     lines: list[str] = []
     teacher = train(VARIANTS[variant], clips, validation=clips[:2], report=lines.append)
@@ -66,7 +76,7 @@ def test_every_variant_trains_and_aligns(variant):
         np.testing.assert_allclose(labels.soft[clip.name].sum(1), 1, atol=1e-4)
 
 
-def test_transcripts_alone_teach_the_actions():
+def test_transcripts_alone_teach_the_actions() -> None:
     clips, others = make_clips(24), make_clips(6, seed=1)
     config = dataclasses.replace(SMALL, start_epochs=4, epochs=2)
     teacher = train(config, clips)
@@ -76,7 +86,7 @@ def test_transcripts_alone_teach_the_actions():
     assert torch.equal(weights(train(config, blind)), weights(teacher))  # annotations are not looked at
 
 
-def test_a_seed_gives_the_same_weights_and_another_gives_others():
+def test_a_seed_gives_the_same_weights_and_another_gives_others() -> None:
     first = weights(train(HAL, seed=3))
     assert torch.equal(weights(train(HAL, seed=3)), first)
     assert not torch.equal(weights(train(HAL, seed=4)), first)
@@ -87,7 +97,7 @@ class CutError(Exception):
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3])
-def test_a_run_that_was_cut_off_ends_as_the_whole_one(tmp_path, epochs):
+def test_a_run_that_was_cut_off_ends_as_the_whole_one(tmp_path: Path, epochs: int) -> None:
     whole = train(HAL)
     told = 0
 
@@ -104,7 +114,7 @@ def test_a_run_that_was_cut_off_ends_as_the_whole_one(tmp_path, epochs):
     np.testing.assert_array_equal(again.knowledge.durations.mean, whole.knowledge.durations.mean)
 
 
-def test_every_phase_of_the_stride_is_seen_as_in_training(monkeypatch):
+def test_every_phase_of_the_stride_is_seen_as_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
     teacher, (clip,) = train(dataclasses.replace(SMALL, stride_ticks=3)), make_clips(1)
     found = teacher.log_probs(clip)
     assert found.shape == (clip.ticks, ACTIONS)
@@ -117,7 +127,7 @@ def test_every_phase_of_the_stride_is_seen_as_in_training(monkeypatch):
     np.testing.assert_allclose(teacher.log_probs(clip), found, atol=1e-5)
 
 
-def test_odd_clips_are_borne():
+def test_odd_clips_are_borne() -> None:
     clips = make_clips(6)
     broken = clips[0].inputs.copy()
     broken[:, 0], broken[:, 1], broken[5] = np.nan, 7.0, np.inf
@@ -132,7 +142,7 @@ def test_odd_clips_are_borne():
     assert labels.hard["one frame"].tolist() == [2]
 
 
-def test_a_very_long_video_is_trained_on_and_aligned():
+def test_a_very_long_video_is_trained_on_and_aligned() -> None:
     actions = np.repeat([0, 1, 2, 3, 0], 20_000)
     means = np.random.default_rng(99).normal(size=(ACTIONS, FEATURES)) * 2
     inputs = means[actions] + np.random.default_rng(0).normal(size=(100_000, FEATURES))
@@ -142,7 +152,7 @@ def test_a_very_long_video_is_trained_on_and_aligned():
     assert accuracy(align_clips(teacher, [clip]).hard, [clip]) > 0.95
 
 
-def test_a_clip_of_any_length_makes_no_more_steps_than_memory_bears():
+def test_a_clip_of_any_length_makes_no_more_steps_than_memory_bears() -> None:
     clip = Clip("endless", np.zeros((3 * LONGEST_STEPS, 1)), np.zeros(3 * LONGEST_STEPS, np.int64), (0,))
     assert steps_of(clip, 1) == LONGEST_STEPS
     assert steps_of(clip, 6) == LONGEST_STEPS // 2
@@ -150,10 +160,10 @@ def test_a_clip_of_any_length_makes_no_more_steps_than_memory_bears():
 
 
 @pytest.mark.parametrize("start", ["uniform", "video"])
-def test_a_start_without_model_merges_the_steps_of_a_long_clip(monkeypatch, start):
+def test_a_start_without_model_merges_the_steps_of_a_long_clip(monkeypatch: pytest.MonkeyPatch, start: str) -> None:
     seen = []
 
-    def watched(scores, *more):
+    def watched(scores: Any, *more: Any) -> Any:
         seen.append(len(scores))
         return place(scores, *more)
 
@@ -170,14 +180,14 @@ def test_a_start_without_model_merges_the_steps_of_a_long_clip(monkeypatch, star
 
 
 @pytest.mark.parametrize("start", ["durations", "uniform", "video"])
-def test_one_tick_alone_is_trained_on(start):
+def test_one_tick_alone_is_trained_on(start: str) -> None:
     one = Clip("one frame", np.ones((1, FEATURES), np.float32), np.zeros(1, np.int64), (2,))
     teacher = train(dataclasses.replace(HAL, start=start), [one])
     assert weights(teacher).isfinite().all()
     assert align_clips(teacher, [one]).hard["one frame"].tolist() == [2]
 
 
-def test_labels_from_elsewhere_replace_the_start():
+def test_labels_from_elsewhere_replace_the_start() -> None:
     clips = make_clips(4)
     start = align_clips(train(clips=clips), clips)
     turned = start._replace(soft={name: np.roll(soft, 1, 1) for name, soft in start.soft.items()})
@@ -188,7 +198,7 @@ def test_labels_from_elsewhere_replace_the_start():
     )
 
 
-def test_an_empty_transcript_is_refused_by_name():
+def test_an_empty_transcript_is_refused_by_name() -> None:
     clips = make_clips(2)
     clips[1] = clips[1]._replace(transcript=())
     with pytest.raises(DatasetError, match=f"clip {clips[1].name} has an empty transcript"):
@@ -207,6 +217,6 @@ def test_an_empty_transcript_is_refused_by_name():
         ({"elbo": -1.0}, "teacher.elbo is -1.0; expected 0 or more"),
     ],
 )
-def test_settings_no_run_could_use_are_refused(change, message):
+def test_settings_no_run_could_use_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         dataclasses.replace(SMALL, **change)

@@ -11,13 +11,13 @@ torch = pytest.importorskip("torch")
 from hal_ros.labels.teacher.weak_losses import contrast, frame_loss, video_loss  # noqa: E402
 
 
-def test_the_video_loss_asks_which_actions_occur():
+def test_the_video_loss_asks_which_actions_occur() -> None:
     present = torch.tensor([[1.0, 0.0, 1.0]])
     assert float(video_loss(torch.zeros(1, 3), present)) == pytest.approx(math.log(2))
     assert float(video_loss((present - 0.5) * 100, present)) == pytest.approx(0, abs=1e-6)
 
 
-def test_the_frame_loss_is_a_mean_over_ticks_that_count():
+def test_the_frame_loss_is_a_mean_over_ticks_that_count() -> None:
     log_probs = torch.log_softmax(torch.randn(2, 4, 3), -1)
     targets = torch.eye(3)[torch.tensor([[0, 1, 2, 0], [1, 1, 1, 1]])]
     weight = torch.tensor([[1.0, 1, 0, 0], [1, 1, 1, 1]])
@@ -27,7 +27,7 @@ def test_the_frame_loss_is_a_mean_over_ticks_that_count():
     assert float(frame_loss(log_probs, targets, torch.zeros(2, 4), torch.ones(3)).abs().max()) == 0
 
 
-def test_background_counts_less():
+def test_background_counts_less() -> None:
     log_probs = torch.log_softmax(torch.tensor([[[3.0, 0.0], [3.0, 0.0]]]), -1)  # right at tick 0, wrong at tick 1
     targets = torch.eye(2)[None]
     even = frame_loss(log_probs, targets, torch.ones(1, 2), torch.ones(2))
@@ -35,7 +35,7 @@ def test_background_counts_less():
     assert float(eased) < float(even)
 
 
-def test_the_contrast_is_least_where_each_action_resembles_its_own_token():
+def test_the_contrast_is_least_where_each_action_resembles_its_own_token() -> None:
     tokens = torch.eye(3)[None] * 5
     targets = torch.eye(3)[torch.tensor([[0, 0, 1, 1]])]
     known, present = torch.ones(1, 4), torch.tensor([[1.0, 1, 0]])
@@ -46,7 +46,7 @@ def test_the_contrast_is_least_where_each_action_resembles_its_own_token():
     assert float(swapped) == pytest.approx(float(own) + 5, abs=1e-4)
 
 
-def test_the_contrast_holds_tokens_fixed_and_an_action_without_ticks_is_harmless():
+def test_the_contrast_holds_tokens_fixed_and_an_action_without_ticks_is_harmless() -> None:
     tokens = torch.randn(1, 3, 4, requires_grad=True)
     frames = torch.randn(1, 5, 4, requires_grad=True)
     targets = torch.eye(3)[torch.zeros(1, 5, dtype=torch.int64)]

@@ -1,6 +1,9 @@
 """Laws of the hard alignment, against brute force on small clips."""
 
+from __future__ import annotations
+
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,31 +21,33 @@ SEEDS = st.integers(0, 2**32 - 1)
 TRANSCRIPTS = st.lists(st.integers(0, 4), min_size=1, max_size=8)
 
 
-def noise(seed, ticks, actions=5):
+def noise(seed: Any, ticks: Any, actions: int = 5) -> Any:
     """Return log-probabilities (T, K) that mean nothing."""
     logits = 2.0 * np.random.default_rng(seed).normal(size=(ticks, actions))
     return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 
 
-def sure_of(labels, actions, probability=0.9):
+def sure_of(labels: Any, actions: int, probability: float = 0.9) -> Any:
     """Return log-probabilities (T, K) that speak of these labels."""
     probs = np.full((len(labels), actions), (1.0 - probability) / (actions - 1))
     probs[np.arange(len(labels)), labels] = probability
     return np.log(probs)
 
 
-def best_by_trying(gain):
+def best_by_trying(gain: Any) -> Any:
     """Return the greatest sum of gain over all rising choices of columns, one a row."""
     rows, columns = gain.shape
     return max(sum(gain[range(rows), chosen]) for chosen in itertools.combinations(range(columns), rows))
 
 
-def lay(boundaries, actions, ticks):
+def lay(boundaries: Any, actions: Any, ticks: Any) -> Any:
     return np.repeat(actions, np.diff([0, *boundaries, ticks]))
 
 
 @given(seed=SEEDS, ticks=st.integers(8, 60), transcript=TRANSCRIPTS, soft=st.booleans())
-def test_labels_follow_the_transcript_and_every_transition_is_used_once(seed, ticks, transcript, soft):
+def test_labels_follow_the_transcript_and_every_transition_is_used_once(
+    seed: int, ticks: int, transcript: list[int], soft: bool
+) -> None:
     log_probs = noise(seed, ticks)
     found = most_correct(np.exp(log_probs), transcript) if soft else align(log_probs, transcript, CONFIG)
     merged = [action for action, _ in itertools.groupby(transcript)]
@@ -55,7 +60,7 @@ def test_labels_follow_the_transcript_and_every_transition_is_used_once(seed, ti
 
 
 @given(seed=SEEDS, rows=st.integers(1, 4), extra=st.integers(0, 5))
-def test_the_programme_finds_the_best_placement(seed, rows, extra):
+def test_the_programme_finds_the_best_placement(seed: int, rows: int, extra: int) -> None:
     gain = np.random.default_rng(seed).normal(size=(rows, rows + extra))
     chosen = drop_allowed_dp(gain)
     assert np.all(np.diff(chosen) > 0)
@@ -63,7 +68,7 @@ def test_the_programme_finds_the_best_placement(seed, rows, extra):
     assert bench_offline.match_by_cells(gain) == chosen.tolist()
 
 
-def test_the_comparison_with_brute_force_notices_a_changed_gain():
+def test_the_comparison_with_brute_force_notices_a_changed_gain() -> None:
     gain = np.random.default_rng(0).normal(size=(3, 6))
     chosen = drop_allowed_dp(gain)
     gain[1, chosen[1]] -= 10.0
@@ -71,7 +76,7 @@ def test_the_comparison_with_brute_force_notices_a_changed_gain():
     assert drop_allowed_dp(gain).tolist() != chosen.tolist()
 
 
-def test_too_few_or_impossible_columns_are_refused():
+def test_too_few_or_impossible_columns_are_refused() -> None:
     with pytest.raises(DatasetError, match="3 transitions but 2 candidates"):
         drop_allowed_dp(np.zeros((3, 2)))
     with pytest.raises(DatasetError, match="finite"):
@@ -79,7 +84,7 @@ def test_too_few_or_impossible_columns_are_refused():
 
 
 @given(seed=SEEDS, ticks=st.integers(6, 9))
-def test_with_every_tick_a_candidate_the_alignment_is_the_best_of_all(seed, ticks):
+def test_with_every_tick_a_candidate_the_alignment_is_the_best_of_all(seed: int, ticks: int) -> None:
     transcript = [0, 2, 1]
     config = AlignConfig(boundary_window=3, transition_window=5, candidates_per_transition=9.0, suppression=0.0)
     log_probs = noise(seed, ticks)
@@ -91,20 +96,20 @@ def test_with_every_tick_a_candidate_the_alignment_is_the_best_of_all(seed, tick
 
 
 @given(seed=SEEDS, ticks=st.integers(3, 40), window=st.sampled_from([3, 5, 7, 9]))
-def test_boundary_scores_are_what_the_definition_says(seed, ticks, window):
+def test_boundary_scores_are_what_the_definition_says(seed: int, ticks: int, window: int) -> None:
     probs = np.exp(noise(seed, ticks))
     expected = bench_offline.boundary_scores_by_cells(probs, window)
     np.testing.assert_allclose(boundary_scores(probs, window), expected, atol=1e-8)
 
 
-def test_boundary_scores_do_not_depend_on_the_blocks(monkeypatch):
+def test_boundary_scores_do_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     probs = np.exp(noise(3, 50))
     whole = boundary_scores(probs, 7)
     monkeypatch.setattr("hal_ros.labels.transcripts.align_scores.BLOCK_TICKS", 11)
     np.testing.assert_allclose(boundary_scores(probs, 7), whole, atol=1e-8)
 
 
-def test_boundary_scores_know_change_from_none_even_at_the_ends():
+def test_boundary_scores_know_change_from_none_even_at_the_ends() -> None:
     same = np.exp(sure_of(np.zeros(20, int), 3))
     np.testing.assert_allclose(boundary_scores(same, 7)[1:], 0.0, atol=1e-9)
     changed = boundary_scores(np.exp(sure_of(lay([9], [0, 2], 20), 3, 1.0 - 1e-9)), 7)
@@ -114,7 +119,7 @@ def test_boundary_scores_know_change_from_none_even_at_the_ends():
 
 
 @given(seed=SEEDS, ticks=st.integers(3, 30), window=st.sampled_from([3, 7, 31]))
-def test_transition_scores_are_what_the_definition_says(seed, ticks, window):
+def test_transition_scores_are_what_the_definition_says(seed: int, ticks: int, window: int) -> None:
     probs = np.exp(noise(seed, ticks))
     transcript, at = [3, 0, 3, 1], np.arange(1, ticks)
     found = transition_scores(probs, transcript, at, window)
@@ -124,7 +129,7 @@ def test_transition_scores_are_what_the_definition_says(seed, ticks, window):
         assert found[row, column] == pytest.approx(expected, abs=1e-12)
 
 
-def test_peaks_suppress_their_neighbours_and_extra_ticks_do_not_suffer():
+def test_peaks_suppress_their_neighbours_and_extra_ticks_do_not_suffer() -> None:
     scores = np.zeros(40)
     scores[[10, 12, 30]] = [3.0, 2.0, 1.0]
     assert candidates(scores, 1, 2.0, 0.2).tolist() == [10, 30]
@@ -135,7 +140,7 @@ def test_peaks_suppress_their_neighbours_and_extra_ticks_do_not_suffer():
         candidates(scores, 40, 2.0, 0.2)
 
 
-def test_too_few_peaks_are_filled_up_with_equal_shares():
+def test_too_few_peaks_are_filled_up_with_equal_shares() -> None:
     scores = np.zeros(40)
     scores[0] = -np.inf
     found = candidates(scores, 7, 4.0, 3.0)  # one peak's neighbourhood is 15 ticks on either side
@@ -146,13 +151,13 @@ def test_too_few_peaks_are_filled_up_with_equal_shares():
 
 
 @given(seed=SEEDS, ticks=st.integers(1, 60), segments=st.integers(1, 8))
-def test_equal_shares_are_even(seed, ticks, segments):
+def test_equal_shares_are_even(seed: int, ticks: int, segments: int) -> None:
     lengths = np.diff(equal_shares(segments, ticks), prepend=0, append=ticks)
     assert lengths.max() - lengths.min() <= 1
 
 
 @given(seed=SEEDS, order=st.permutations(range(5)), transcript=TRANSCRIPTS)
-def test_renaming_actions_renames_labels(seed, order, transcript):
+def test_renaming_actions_renames_labels(seed: int, order: Any, transcript: list[int]) -> None:
     log_probs = noise(seed, 50)
     renamed = np.empty_like(log_probs)
     renamed[:, order] = log_probs
@@ -165,7 +170,7 @@ def test_renaming_actions_renames_labels(seed, order, transcript):
 
 
 @given(cuts=st.lists(st.integers(15, 60), min_size=2, max_size=6), probability=st.floats(0.6, 0.999))
-def test_clean_probabilities_are_followed_exactly(cuts, probability):
+def test_clean_probabilities_are_followed_exactly(cuts: list[int], probability: float) -> None:
     lengths = np.array(cuts)
     actions = [index % 3 for index in range(len(cuts))]
     labels = np.repeat(actions, lengths)
@@ -175,7 +180,7 @@ def test_clean_probabilities_are_followed_exactly(cuts, probability):
     assert most_correct(np.exp(sure_of(labels, 4, probability)), actions).labels.tolist() == labels.tolist()
 
 
-def test_without_evidence_the_clip_is_shared_evenly():
+def test_without_evidence_the_clip_is_shared_evenly() -> None:
     flat = np.full((80, 4), np.log(0.25))
     found = align(flat, [0, 1, 2, 3], AlignConfig(suppression=0.0, candidates_per_transition=99.0))
     assert found.boundaries.tolist() == [20, 40, 60]
@@ -183,7 +188,7 @@ def test_without_evidence_the_clip_is_shared_evenly():
     assert np.all(np.abs(roughly.boundaries - [20, 40, 60]) <= 4)
 
 
-def test_an_action_that_is_never_seen_still_gets_its_place():
+def test_an_action_that_is_never_seen_still_gets_its_place() -> None:
     labels = lay([20, 40], [0, 1, 2], 60)
     log_probs = sure_of(np.where(labels == 1, 0, labels), 4)
     log_probs[:, 1] = -np.inf
@@ -193,13 +198,13 @@ def test_an_action_that_is_never_seen_still_gets_its_place():
     assert 40 in found.boundaries
 
 
-def test_repeated_neighbours_share_a_segment():
+def test_repeated_neighbours_share_a_segment() -> None:
     found = align(sure_of(lay([20], [1, 0], 40), 3), [1, 1, 0, 0, 0], CONFIG)
     assert found.boundaries.tolist() == [20]
     assert found.segment_of.tolist() == [0, 0, 1, 1, 1]
 
 
-def test_one_action_covers_the_clip():
+def test_one_action_covers_the_clip() -> None:
     found = align(noise(0, 7), [3, 3], CONFIG)
     assert found.labels.tolist() == [3] * 7
     assert found.boundaries.shape == (0,)
@@ -207,7 +212,7 @@ def test_one_action_covers_the_clip():
 
 
 @pytest.mark.parametrize("ticks", [1, 2, 3])
-def test_of_a_transcript_longer_than_the_clip_evenly_chosen_actions_stay(ticks):
+def test_of_a_transcript_longer_than_the_clip_evenly_chosen_actions_stay(ticks: int) -> None:
     transcript = [0, 1, 2, 3, 4]
     found = align(noise(0, ticks), transcript, CONFIG)
     assert found.labels.tolist() == [[0], [0, 2], [0, 1, 3]][ticks - 1]
@@ -217,7 +222,7 @@ def test_of_a_transcript_longer_than_the_clip_evenly_chosen_actions_stay(ticks):
 
 
 @given(transcript=TRANSCRIPTS, ticks=st.integers(1, 12))
-def test_whatever_the_lengths_segments_fit(transcript, ticks):
+def test_whatever_the_lengths_segments_fit(transcript: list[int], ticks: int) -> None:
     actions, segment_of = fit_into(transcript, ticks)
     assert len(actions) <= ticks
     assert all(a != b for a, b in itertools.pairwise(actions))
@@ -227,7 +232,7 @@ def test_whatever_the_lengths_segments_fit(transcript, ticks):
     assert align(noise(1, ticks), transcript, CONFIG).labels.shape == (ticks,)
 
 
-def test_extra_candidates_can_win_by_their_bonus():
+def test_extra_candidates_can_win_by_their_bonus() -> None:
     log_probs = sure_of(lay([20], [0, 1], 40), 3)
     without = align(log_probs, [0, 1], AlignConfig(), [24])
     with_bonus = align(log_probs, [0, 1], AlignConfig(candidate_bonus=5.0), [0, 24])
@@ -249,7 +254,7 @@ def test_extra_candidates_can_win_by_their_bonus():
         (np.where(np.arange(9)[:, None] == 4, -np.inf, noise(0, 9)), [0, 1], "tick 4 sum to 0"),
     ],
 )
-def test_what_cannot_be_aligned_is_refused(log_probs, transcript, words):
+def test_what_cannot_be_aligned_is_refused(log_probs: Any, transcript: list[Any], words: str) -> None:
     with pytest.raises(DatasetError, match=words):
         align(log_probs, transcript, CONFIG)
 
@@ -263,7 +268,7 @@ def test_what_cannot_be_aligned_is_refused(log_probs, transcript, words):
         {"suppression": -0.1},
     ],
 )
-def test_wrong_settings_are_refused(wrong):
+def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         AlignConfig(**wrong)
     with pytest.raises(ConfigError, match="odd"):
@@ -271,7 +276,7 @@ def test_wrong_settings_are_refused(wrong):
 
 
 @given(seed=SEEDS, ticks=st.integers(3, 9))
-def test_the_most_correct_segmentation_is_the_best_of_all(seed, ticks):
+def test_the_most_correct_segmentation_is_the_best_of_all(seed: int, ticks: int) -> None:
     soft, transcript = np.exp(noise(seed, ticks)), [1, 0, 1]
     best = max(
         np.mean(soft[range(ticks), lay(cuts, transcript, ticks)]) for cuts in itertools.combinations(range(1, ticks), 2)
@@ -281,7 +286,7 @@ def test_the_most_correct_segmentation_is_the_best_of_all(seed, ticks):
 
 
 @pytest.mark.parametrize(("ticks", "actions"), [(60, 4), (200, 12)])
-def test_the_form_written_cell_by_cell_finds_the_same(ticks, actions):
+def test_the_form_written_cell_by_cell_finds_the_same(ticks: int, actions: int) -> None:
     for seed in range(5):
         log_probs, transcript = bench_offline.made_clip(ticks, actions, seed)
         found = align(log_probs, transcript, CONFIG)

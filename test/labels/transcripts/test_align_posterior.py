@@ -1,6 +1,9 @@
 """Laws of the soft alignment, against a sum over all segmentations of small clips."""
 
+from __future__ import annotations
+
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,13 +17,13 @@ SEEDS = st.integers(0, 2**32 - 1)
 TRANSCRIPTS = st.lists(st.integers(0, 4), min_size=1, max_size=8)
 
 
-def noise(seed, ticks, actions=5):
+def noise(seed: Any, ticks: Any, actions: int = 5) -> Any:
     """Return log-probabilities (T, K) that mean nothing."""
     logits = 2.0 * np.random.default_rng(seed).normal(size=(ticks, actions))
     return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 
 
-def by_trying(log_probs, actions, temper, least=1, log_stay=None):
+def by_trying(log_probs: Any, actions: Any, temper: Any, least: int = 1, log_stay: Any = None) -> Any:
     """Return the posterior (T, K) by weighing every segmentation of `actions` (no repeats) by itself."""
     ticks, width = log_probs.shape
     stay = np.zeros(width) if log_stay is None else log_stay
@@ -36,14 +39,14 @@ def by_trying(log_probs, actions, temper, least=1, log_stay=None):
 
 
 @given(seed=SEEDS, ticks=st.integers(4, 9), temper=st.sampled_from([0.25, 1.0]), least=st.integers(1, 3))
-def test_it_is_the_weighted_mean_of_all_segmentations(seed, ticks, temper, least):
+def test_it_is_the_weighted_mean_of_all_segmentations(seed: int, ticks: int, temper: float, least: int) -> None:
     log_probs, transcript = noise(seed, ticks), [2, 0, 2]
     found = posterior(log_probs, transcript, temper=temper, min_ticks=least)
     least = min(least, ticks // 3)
     np.testing.assert_allclose(found, by_trying(log_probs, transcript, temper, least), atol=1e-9)
 
 
-def test_the_comparison_notices_a_changed_tick():
+def test_the_comparison_notices_a_changed_tick() -> None:
     log_probs = noise(0, 8)
     expected = by_trying(log_probs, [2, 0, 2], 0.25)
     log_probs[4] = np.roll(log_probs[4], 1)
@@ -51,7 +54,7 @@ def test_the_comparison_notices_a_changed_tick():
 
 
 @given(seed=SEEDS)
-def test_mean_lengths_weigh_segmentations_geometrically(seed):
+def test_mean_lengths_weigh_segmentations_geometrically(seed: int) -> None:
     log_probs, means = noise(seed, 9), np.array([2.5, 1.0, 6.0, 3.0, 4.0])
     beyond = np.maximum(means - 2, 0.5)
     expected = by_trying(log_probs, [0, 2, 4], 0.5, 2, np.log(beyond / (1 + beyond)))
@@ -61,7 +64,7 @@ def test_mean_lengths_weigh_segmentations_geometrically(seed):
 
 
 @given(seed=SEEDS, ticks=st.integers(1, 60), transcript=TRANSCRIPTS, least=st.integers(1, 9))
-def test_rows_are_probabilities_over_the_transcript(seed, ticks, transcript, least):
+def test_rows_are_probabilities_over_the_transcript(seed: int, ticks: int, transcript: list[int], least: int) -> None:
     found = posterior(noise(seed, ticks), transcript, min_ticks=least)
     assert found.shape == (ticks, 5)
     np.testing.assert_allclose(found.sum(axis=1), 1.0, atol=1e-12)
@@ -74,7 +77,7 @@ def test_rows_are_probabilities_over_the_transcript(seed, ticks, transcript, lea
 
 
 @given(seed=SEEDS, order=st.permutations(range(5)), transcript=TRANSCRIPTS)
-def test_renaming_actions_renames_columns(seed, order, transcript):
+def test_renaming_actions_renames_columns(seed: int, order: Any, transcript: list[int]) -> None:
     log_probs = noise(seed, 30)
     renamed = np.empty_like(log_probs)
     renamed[:, order] = log_probs
@@ -82,7 +85,7 @@ def test_renaming_actions_renames_columns(seed, order, transcript):
     np.testing.assert_allclose(other[:, order], found, atol=1e-9)
 
 
-def test_on_clean_probabilities_hard_and_soft_agree():
+def test_on_clean_probabilities_hard_and_soft_agree() -> None:
     labels = np.repeat([3, 1, 3, 0], [40, 25, 60, 30])
     probs = np.full((155, 4), 0.02)
     probs[np.arange(155), labels] = 0.94
@@ -93,7 +96,7 @@ def test_on_clean_probabilities_hard_and_soft_agree():
     assert most_correct(soft, [3, 1, 3, 0]).labels.tolist() == labels.tolist()
 
 
-def test_uncertainty_sits_at_the_boundary():
+def test_uncertainty_sits_at_the_boundary() -> None:
     labels = np.repeat([0, 1], [30, 30])
     probs = np.full((60, 3), 0.1)
     probs[np.arange(60), labels] = 0.8
@@ -103,7 +106,7 @@ def test_uncertainty_sits_at_the_boundary():
     assert soft[:20].min() > 0.9 and soft[40:].min() > 0.9
 
 
-def test_a_long_clip_stays_exact():
+def test_a_long_clip_stays_exact() -> None:
     """Sums over 100,000 ticks, of which some say the impossible, lose nothing that shows at the boundaries."""
     ticks, transcript = 100_000, [0, 1, 2, 3, 4] * 4
     labels = np.repeat(transcript, ticks // 20)
@@ -120,15 +123,21 @@ def test_a_long_clip_stays_exact():
 
 
 @pytest.mark.parametrize("length", range(1, 12))
-def test_whatever_is_computed_again_does_not_show(length):
+def test_whatever_is_computed_again_does_not_show(length: int) -> None:
     transcript = [index % 3 for index in range(length)]
     log_probs = noise(length, length + 1)
     np.testing.assert_allclose(posterior(log_probs, transcript), by_trying(log_probs, transcript, 0.25), atol=1e-9)
 
 
-def test_wrong_settings_and_inputs_are_refused():
+def test_wrong_settings_and_inputs_are_refused() -> None:
     log_probs = noise(0, 9)
-    wrongs = [{"temper": 0.0}, {"temper": 1.5}, {"min_ticks": 0}, {"mean_ticks": [1.0]}, {"mean_ticks": [0.0] * 5}]
+    wrongs: list[dict[str, Any]] = [
+        {"temper": 0.0},
+        {"temper": 1.5},
+        {"min_ticks": 0},
+        {"mean_ticks": [1.0]},
+        {"mean_ticks": [0.0] * 5},
+    ]
     for wrong in wrongs:
         with pytest.raises(ConfigError):
             posterior(log_probs, [0, 1], **wrong)

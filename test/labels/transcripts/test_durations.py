@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hal_ros.labels.transcripts.durations import LEAST_SPREAD, LONGEST, Duration
 KNOWN = Durations(np.array([2.0, 3.0, 4.0, 1.5]), np.array([0.3, 0.5, 0.6, 0.4]))
 
 
-def by_counting(scores, actions, durations):
+def by_counting(scores: Any, actions: Any, durations: Any) -> Any:
     ticks, segments = len(scores), len(actions)
     longest = min(ticks, int(np.ceil(LONGEST * ticks / segments)))
     total, soft = 0.0, np.zeros_like(scores)
@@ -29,7 +30,7 @@ def by_counting(scores, actions, durations):
     return soft / total
 
 
-def test_it_equals_the_sum_over_all_segmentations():
+def test_it_equals_the_sum_over_all_segmentations() -> None:
     scores = np.random.default_rng(0).normal(size=(9, 4))
     found = place(scores, [0, 2, 2, 0, 3], KNOWN)
     np.testing.assert_allclose(found.soft, by_counting(scores, [0, 2, 0, 3], KNOWN), atol=1e-12)
@@ -39,7 +40,7 @@ def test_it_equals_the_sum_over_all_segmentations():
     assert np.abs(found.soft - other).max() > 0.01  # the durations matter
 
 
-def test_lengths_decide_where_nothing_is_seen():
+def test_lengths_decide_where_nothing_is_seen() -> None:
     lengths = Durations(np.array([30.0, 10.0]), np.array([0.15, 0.15]))
     found = place(np.zeros((40, 2)), [0, 1], lengths)
     assert found.lengths == pytest.approx([30, 10], abs=0.5)
@@ -47,7 +48,7 @@ def test_lengths_decide_where_nothing_is_seen():
     assert found.soft[20, 0] > 0.98 > geometric[20, 0]  # a geometric length knows no typical one
 
 
-def test_one_action_covers_the_clip_and_short_clips_are_filled():
+def test_one_action_covers_the_clip_and_short_clips_are_filled() -> None:
     assert place(np.zeros((7, 4)), [2], KNOWN).soft[:, 2].tolist() == [1.0] * 7
     crowded = place(np.zeros((3, 4)), [0, 1, 2, 3, 0, 1], KNOWN)
     assert crowded.soft.shape == (3, 4)
@@ -56,7 +57,7 @@ def test_one_action_covers_the_clip_and_short_clips_are_filled():
         place(np.zeros((7, 4)), [], KNOWN)
 
 
-def test_an_impossible_tick_and_a_strange_length_break_nothing():
+def test_an_impossible_tick_and_a_strange_length_break_nothing() -> None:
     scores = np.zeros((400, 4))
     scores[100] = -1e6
     scores[200, 1] = -1e9
@@ -65,13 +66,13 @@ def test_an_impossible_tick_and_a_strange_length_break_nothing():
     np.testing.assert_allclose(found.soft.sum(1), 1)
 
 
-def test_lengths_are_probabilities_with_the_mean_they_claim():
+def test_lengths_are_probabilities_with_the_mean_they_claim() -> None:
     log = KNOWN.scaled(5).log_lengths(1, 400)
     assert np.exp(log).sum() == pytest.approx(1)
     assert np.exp(log) @ np.arange(1, 401) == pytest.approx(15, rel=0.05)
 
 
-def test_durations_are_found_again_and_an_unseen_action_gets_the_common_one():
+def test_durations_are_found_again_and_an_unseen_action_gets_the_common_one() -> None:
     truth = Durations(np.array([12.0, 30.0, 20.0]), np.full(3, 0.2))
     random = np.random.default_rng(1)
     found = []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -28,7 +31,7 @@ def make_track(name: str, joints_known: float) -> Track:
     return Track(name, feature, lit, np.ones((9, 6), np.float32), valid, np.zeros(9, np.int64), (0,))
 
 
-def test_joints_are_enough_and_unknown_ones_are_missing():
+def test_joints_are_enough_and_unknown_ones_are_missing() -> None:
     clips = first_look_clips([make_track("a", 1.0), make_track("bb", 0.0)], GRID)
     assert clips[0].inputs.shape == (9, 6)
     assert (clips[0].inputs == 1).all()
@@ -37,7 +40,7 @@ def test_joints_are_enough_and_unknown_ones_are_missing():
 
 
 @pytest.mark.parametrize(("known", "width"), [((1.0, 0.0), 6), ((0.0, 1.0), 4 * 4 * 3)])
-def test_what_the_training_tracks_have_decides_for_all_splits(known, width):
+def test_what_the_training_tracks_have_decides_for_all_splits(known: tuple[float, ...], width: int) -> None:
     training, validation = [make_track("a", known[0])], [make_track("bb", known[1])]
     for part in (training, validation):
         (clip,) = first_look_clips(part, GRID, training=training)
@@ -49,13 +52,15 @@ class StopError(Exception):
 
 
 @pytest.mark.parametrize("blind", ["training", "validation"])
-def test_both_callers_let_the_training_tracks_decide(monkeypatch, tmp_path, blind):
-    def first_labels(clips, _):
+def test_both_callers_let_the_training_tracks_decide(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, blind: str
+) -> None:
+    def first_labels(clips: Any, _: Any) -> None:
         widths.append([clip.inputs.shape[1] for clip in clips])
         raise StopError
 
     widths: list[list[int]] = []
-    monkeypatch.setattr(chain.first, "first_labels", first_labels)
+    monkeypatch.setattr(chain.first, "first_labels", first_labels)  # type: ignore[attr-defined]
     monkeypatch.setattr(targets, "first_labels", first_labels)
     splits = {"train": make_tracks(1, 0), "validation": make_tracks(1, 1)}
     name = "train" if blind == "training" else blind
@@ -72,7 +77,7 @@ def test_both_callers_let_the_training_tracks_decide(monkeypatch, tmp_path, blin
     assert widths == [[16, 16] if blind == "training" else [6, 6]] * 2
 
 
-def test_without_joints_pictures_are_pooled():
+def test_without_joints_pictures_are_pooled() -> None:
     tracks = [make_track("a", 0.0), make_track("bb", 0.0)]
     clips = first_look_clips(tracks, GRID)
     assert clips[0].inputs.shape == (9, 4 * 4 * 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,11 +19,11 @@ from hal_ros.labels.transcripts.durations import place
 from hal_ros.labels.transcripts.first_labels import first_labels
 
 
-def equal_shares(clips):
+def equal_shares(clips: Any) -> dict[Any, Any]:
     return {c.name: np.array(c.transcript)[np.arange(c.ticks) * len(c.transcript) // c.ticks] for c in clips}
 
 
-def test_transcripts_alone_find_the_changes():
+def test_transcripts_alone_find_the_changes() -> None:
     clips = make_clips(30)
     found = first_labels(clips, ACTIONS)
     assert accuracy(found.hard, clips) > 0.92 > 0.88 > accuracy(equal_shares(clips), clips)
@@ -33,14 +34,14 @@ def test_transcripts_alone_find_the_changes():
         assert found.hard[clip.name][[0, -1]].tolist() == [clip.transcript[0], clip.transcript[-1]]
 
 
-def test_annotations_are_not_looked_at():
+def test_annotations_are_not_looked_at() -> None:
     clips = make_clips(6)
     blind = [clip._replace(actions=np.full(clip.ticks, 3)) for clip in clips]
     for name, labels in first_labels(clips, ACTIONS).hard.items():
         np.testing.assert_array_equal(labels, first_labels(blind, ACTIONS).hard[name])
 
 
-def test_odd_data_have_odd_labels_and_no_failure():
+def test_odd_data_have_odd_labels_and_no_failure() -> None:
     clips = make_clips(4)
     broken = clips[0].inputs.copy()
     broken[:, 0], broken[:, 1], broken[5] = np.nan, 7.0, np.inf
@@ -66,12 +67,12 @@ def test_odd_data_have_odd_labels_and_no_failure():
         (Clip("a", np.zeros((0, 2)), np.zeros(0, np.int64), (0,)), "clip a has no ticks"),
     ],
 )
-def test_what_can_not_be_laid_is_refused_by_name(clip, message):
+def test_what_can_not_be_laid_is_refused_by_name(clip: Clip, message: str) -> None:
     with pytest.raises(DatasetError, match=message):
         first_labels([clip], ACTIONS)
 
 
-def test_a_short_clip_beside_long_ones_keeps_all_its_actions(monkeypatch):
+def test_a_short_clip_beside_long_ones_keeps_all_its_actions(monkeypatch: pytest.MonkeyPatch) -> None:
     (short,) = make_clips(1, segments=6)
     short = short._replace(inputs=short.inputs[::3], actions=short.actions[::3])  # about 40 ticks
     long = [
@@ -80,7 +81,7 @@ def test_a_short_clip_beside_long_ones_keeps_all_its_actions(monkeypatch):
     ]
     sizes = []
 
-    def watched(scores, *more):
+    def watched(scores: Any, *more: Any) -> Any:
         sizes.append(len(scores))
         return place(scores, *more)
 
@@ -92,7 +93,7 @@ def test_a_short_clip_beside_long_ones_keeps_all_its_actions(monkeypatch):
     assert max(sizes) < 2 * module.STEPS * len(short.transcript)  # it makes nobody else's grid finer
 
 
-def test_ticks_of_a_finer_grid_count_as_much_as_others():
+def test_ticks_of_a_finer_grid_count_as_much_as_others() -> None:
     """Durations come out in ticks whatever the grid of a clip: here one half of the clips has a finer one."""
     slow = make_clips(10)
     slow = [
@@ -108,7 +109,7 @@ def test_ticks_of_a_finer_grid_count_as_much_as_others():
 
 
 @pytest.mark.parametrize("width", [FEATURES, 70])
-def test_one_tick_alone_is_labelled(width):
+def test_one_tick_alone_is_labelled(width: Any) -> None:
     one = Clip("one frame", np.ones((1, width)), np.zeros(1, np.int64), (2,))
     found = first_labels([one], ACTIONS)
     assert found.hard["one frame"].tolist() == [2]

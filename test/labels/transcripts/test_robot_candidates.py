@@ -1,5 +1,9 @@
 """Which ticks of a robot's joints are offered as boundaries."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +13,7 @@ from hal_ros.core.errors import DatasetError
 from hal_ros.labels.transcripts.robot_candidates import gripper_events, robot_candidates, speed_minima
 
 
-def recording(ticks=60):
+def recording(ticks: int = 60) -> tuple[Any, ...]:
     """Return joints and flags (T, 9) of two arm joints and a gripper: rest around tick 20, closed from 25 to 44."""
     joints = np.zeros((ticks, 9))
     time = np.arange(ticks)
@@ -18,7 +22,7 @@ def recording(ticks=60):
     return joints, np.ones_like(joints)
 
 
-def test_events_and_rests_are_offered():
+def test_events_and_rests_are_offered() -> None:
     joints, there = recording()
     assert robot_candidates(joints, there, 2).tolist() == [20, 25, 45]
     assert robot_candidates(joints, there, -1).tolist() == [20, 25, 45]
@@ -26,7 +30,7 @@ def test_events_and_rests_are_offered():
 
 
 @given(scale=st.floats(1e-3, 1e3), offset=st.floats(-5, 5))
-def test_units_do_not_matter(scale, offset):
+def test_units_do_not_matter(scale: float, offset: float) -> None:
     joints, there = recording()
     changed = joints * scale
     changed[:, :3] += offset
@@ -34,7 +38,7 @@ def test_units_do_not_matter(scale, offset):
 
 
 @pytest.mark.parametrize("as_nan", [True, False])
-def test_missing_values_keep_the_last_one(as_nan):
+def test_missing_values_keep_the_last_one(as_nan: bool) -> None:
     joints, there = recording()
     for ticks in (slice(0, 3), slice(30, 35)):
         if as_nan:
@@ -44,7 +48,7 @@ def test_missing_values_keep_the_last_one(as_nan):
     assert robot_candidates(joints, there, 2).tolist() == [20, 25, 45]
 
 
-def test_a_clip_without_values_or_movement_offers_nothing():
+def test_a_clip_without_values_or_movement_offers_nothing() -> None:
     joints, there = recording()
     assert robot_candidates(joints, np.zeros_like(there), 2).size == 0
     assert robot_candidates(np.zeros_like(joints), there, 2).size == 0
@@ -52,18 +56,18 @@ def test_a_clip_without_values_or_movement_offers_nothing():
         assert robot_candidates(joints[:ticks], there[:ticks], 2).size == 0
 
 
-def test_jitter_is_no_event():
+def test_jitter_is_no_event() -> None:
     jitter = np.random.default_rng(0).normal(size=200)
     assert gripper_events(jitter).size == 0
     assert gripper_events(jitter * 0.01 + (np.arange(200) > 90)).tolist() == [91]
 
 
-def test_between_open_and_closed_nothing_changes():
+def test_between_open_and_closed_nothing_changes() -> None:
     opening = np.concatenate([np.ones(20), np.full(5, 0.5), np.ones(20), np.full(5, 0.5), np.zeros(20)])
     assert gripper_events(opening).tolist() == [50]
 
 
-def test_rest_at_the_ends_separates_nothing():
+def test_rest_at_the_ends_separates_nothing() -> None:
     speed = np.ones(60)
     speed[:10] = speed[50:] = 0.0
     assert speed_minima(speed).size == 0
@@ -71,7 +75,7 @@ def test_rest_at_the_ends_separates_nothing():
     assert speed_minima(speed).tolist() == [31]
 
 
-def test_other_shapes_are_refused():
+def test_other_shapes_are_refused() -> None:
     joints, there = recording()
     for arguments in (
         (joints[:, :8], there[:, :8], 0),
@@ -83,7 +87,7 @@ def test_other_shapes_are_refused():
             robot_candidates(*arguments)
 
 
-def test_a_dip_counts_by_its_depth():
+def test_a_dip_counts_by_its_depth() -> None:
     speed = np.ones(60)
     speed[20:23], speed[40:43] = 0.7, 0.3
     assert speed_minima(speed).tolist() == [41]

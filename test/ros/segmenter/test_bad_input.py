@@ -17,7 +17,7 @@ from sensor_msgs.msg import CompressedImage, Image
 pytestmark = pytest.mark.ros
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
-UNREADABLE = {
+UNREADABLE: dict[str, tuple[dict[str, Any], str]] = {
     "unknown encoding": ({"encoding": "xyz12"}, "xyz12"),
     "too few bytes": ({"data": b"\0" * 700}, "700 bytes"),
     "too many bytes": ({"data": b"\0" * 800}, "800 bytes"),
@@ -180,7 +180,8 @@ def test_an_old_joint_state_is_not_used(rig: Rig) -> None:
 @pytest.mark.filterwarnings("ignore:Deprecated in favor:DeprecationWarning")
 def test_a_qos_mismatch_is_said_with_the_override_that_ends_it(rig: Rig) -> None:
     override = "qos_overrides./camera/color/image_raw.subscription.reliability"
-    node = rig.segmenter(card=make_card(joints=None), **{override: "reliable"})
+    overrides: dict[str, Any] = {override: "reliable"}
+    node = rig.segmenter(card=make_card(joints=None), **overrides)
     rig.robot.destroy_publisher(rig.images)
     best_effort = QoSProfile(depth=5, reliability=QoSReliabilityPolicy.BEST_EFFORT)
     unfit = rig.robot.create_publisher(Image, "camera/color/image_raw", best_effort)

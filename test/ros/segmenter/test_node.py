@@ -163,6 +163,7 @@ def test_published_bytes_are_those_of_the_core_and_of_replay(rig: Rig) -> None:
     rig.robot.create_subscription(ActionLabel, "action_label", heard.append, 50, raw=True)
     rig.until(lambda: rig.robot.count_subscribers("action_label") == 2)
     card, expected = make_card(), []
+    assert card.joints is not None
     intake, segmenter = Intake(card), Segmenter(card, FakeBackend(card))
     state = segmenter.start()
     for tick, colour in enumerate(STORY):
@@ -171,8 +172,10 @@ def test_published_bytes_are_those_of_the_core_and_of_replay(rig: Rig) -> None:
         rig.count(node, "joint_samples", tick + 1)
         rig.show(colour, tick)
         sample = joint_sample(joints, card.joints)
+        assert sample is not None
         intake.joints(sample)
         due = intake.image(START_NS + tick * PERIOD_NS)
+        assert due is not None
         observation = Observation(due.stamp_ns, due.tick, due.origin_ns, picture(colour), due.joints)
         estimate, _, state = segmenter.step(observation, state)
         expected.append(serialise(label_message(estimate, due, card.vocabulary, "camera")))

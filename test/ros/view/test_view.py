@@ -205,7 +205,7 @@ def test_what_is_published_is_shown(ros_domain_id: int) -> None:
 
     with Listener(tracker) as listener:
         node = listener.node
-        publishers = [node.create_publisher(type(m), topic, qos) for topic, (m, qos) in published.items()]
+        publishers = [node.create_publisher(type(m), topic, qos) for topic, (m, qos) in published.items()]  # type: ignore[arg-type]
         while not complete(state := tracker.state(0.0, time.time_ns())):  # ended by the test's own time limit
             for publisher, (message, _) in zip(publishers, published.values(), strict=True):
                 publisher.publish(message)

@@ -1,6 +1,9 @@
 """Stations never stand in each other's way, and a place does not tell what stands there."""
 
+from __future__ import annotations
+
 from collections import defaultdict
+from typing import Any
 
 import pytest
 
@@ -11,12 +14,12 @@ from hal_ros.sim.world import layout as lay
 SEEDS = range(40)
 
 
-def _all_places(layout):
+def _all_places(layout: Any) -> Any:
     return dict(layout.places) | {name: block.xy for name, block in layout.blocks.items()}
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_everything_a_recipe_needs_is_there_and_clear(recipe):
+def test_everything_a_recipe_needs_is_there_and_clear(recipe: Any) -> None:
     for seed in SEEDS:
         layout = lay.draw(RECIPES[recipe], stream(seed, "layout"))
         places = _all_places(layout)
@@ -27,14 +30,14 @@ def test_everything_a_recipe_needs_is_there_and_clear(recipe):
             assert all(max(abs(xa - xb), abs(ya - yb)) > 0.06 for xb, yb in items[:i])
 
 
-def test_a_crowded_table_is_told_apart_from_a_clear_one():
+def test_a_crowded_table_is_told_apart_from_a_clear_one() -> None:
     assert lay._apart({"plate": (0.2, 0.0), "tray": (0.33, 0.0)}, 0)
     assert not lay._apart({"plate": (0.2, 0.0), "tray": (0.3, 0.0)}, 0)
     assert not lay._apart({"plate": (0.3, 0.1)}, drawer_side=1)
     assert lay._apart({"plate": (0.3, 0.1)}, drawer_side=-1)
 
 
-def test_red_and_blue_plate_and_tray_take_every_slot():
+def test_red_and_blue_plate_and_tray_take_every_slot() -> None:
     slots = defaultdict(set)
     for seed in range(150):
         for name, (x, y) in _all_places(lay.draw(RECIPES["serve"], stream(seed, "layout"))).items():
