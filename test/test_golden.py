@@ -210,9 +210,9 @@ def test_a_damaged_run_is_noticed(tmp_path: Path) -> None:
 
 @pytest.mark.torch
 def test_the_runs_labels_are_read() -> None:
-    from hal_ros.labels.files import load_labels
+    from hal_ros.labels.targets import load_targets
 
-    labels = load_labels(RUN)
+    labels = load_targets(RUN)
     assert {name: len(ids) for name, ids in labels.training.items()} == {"whole": 202}
     assert [VOCABULARY[action] for action in dict.fromkeys(labels.validation["part"].tolist())] == [
         "idle",

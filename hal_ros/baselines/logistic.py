@@ -15,7 +15,7 @@ from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.segments import Labels
 
-SMALLEST_SPREAD = 1e-3
+SMALLEST_STD = 1e-3
 """Inputs that hardly vary in training are not blown up by standardising."""
 
 
@@ -24,13 +24,13 @@ class LogisticRegression:
     """Standardised inputs (T, F) times weights (F, K) plus bias (K,)."""
 
     mean: FloatArray  # (F,)
-    spread: FloatArray  # (F,)
+    std: FloatArray  # (F,)
     weights: FloatArray  # (F, K)
     bias: FloatArray  # (K,)
 
     def log_probs(self, inputs: FloatArray) -> FloatArray:
         """Return (T, K) for inputs (T, F); each row depends on its own tick alone, so the system is causal."""
-        logits = (inputs - self.mean) / self.spread @ self.weights + self.bias
+        logits = (inputs - self.mean) / self.std @ self.weights + self.bias
         peak = logits.max(axis=1, keepdims=True)
         normaliser = peak + np.log(np.exp(logits - peak).sum(axis=1, keepdims=True))
         return np.asarray(logits - normaliser, np.float32)
@@ -69,13 +69,13 @@ def train_soft(
     rows, chances, weights = rows[counts], chances[counts], weights[counts]
     if not len(rows):
         raise DatasetError("logistic regression needs annotated episodes; none of those given has an annotated tick")
-    mean, spread = rows.mean(axis=0), np.maximum(rows.std(axis=0), SMALLEST_SPREAD)
-    standard = torch.from_numpy((rows - mean) / spread)
+    mean, std = rows.mean(axis=0), np.maximum(rows.std(axis=0), SMALLEST_STD)
+    standard = torch.from_numpy((rows - mean) / std)
     with _one_thread():
         slopes, bias = _fit(
             standard, torch.from_numpy(chances), torch.from_numpy(weights / weights.sum()), decay, iterations
         )
-    return LogisticRegression(mean, spread, slopes, bias)
+    return LogisticRegression(mean, std, slopes, bias)
 
 
 def _fit(

@@ -59,7 +59,7 @@ class SequenceModel(nn.Module, ABC):
         """Return logits (S, B, T, 2, K); mask (B, T) is 1 at a clip's ticks and 0 in the padding behind its end."""
 
     def standardise_by(self, mean: FloatArray, spread: FloatArray) -> None:
-        """Set the training split's means and spreads, (F,) each."""
+        """Set the training split's means and standard deviations, (F,) each."""
         with torch.no_grad():
             self.mean.copy_(torch.from_numpy(mean))
             self.spread.copy_(torch.from_numpy(spread))

@@ -17,7 +17,7 @@ from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.standardising import Part, measure_parts
 from hal_ros.train.clips import Supervised, probabilities
 
-SMALLEST_SPREAD = 1e-3
+SMALLEST_STD = 1e-3
 """Columns that vary less in training, flags mostly, are centred and not scaled: a change must not look enormous."""
 ROWS_AT_ONCE = 4096
 
@@ -41,7 +41,7 @@ class Piece(NamedTuple):
     counts: int
 
 
-class Batch(NamedTuple):
+class WindowBatch(NamedTuple):
     """B pieces, padded behind their ends to T ticks."""
 
     inputs: Tensor  # (B, T, F), NaN where a value is missing
@@ -53,8 +53,8 @@ class Batch(NamedTuple):
 def measure(clips: Sequence[Clip]) -> tuple[FloatArray, FloatArray]:
     """Return means and standard deviations (F,) of what is not missing; a column without values has 0 and 1."""
     found = measure_parts(lambda: _parts(clips))
-    spread = np.where(found.spread < SMALLEST_SPREAD, 1.0, found.spread)
-    return found.mean.astype(np.float32), spread.astype(np.float32)
+    std = np.where(found.std < SMALLEST_STD, 1.0, found.std)
+    return found.mean.astype(np.float32), std.astype(np.float32)
 
 
 def _parts(clips: Sequence[Clip]) -> Iterator[Part]:
@@ -65,24 +65,24 @@ def _parts(clips: Sequence[Clip]) -> Iterator[Part]:
             yield rows, np.isfinite(rows)
 
 
-def check(material: Supervised, actions: int) -> Supervised:
+def check(supervised: Supervised, actions: int) -> Supervised:
     """Return the clips that have a target. Raises DatasetError when a target does not fit, or none says anything."""
-    clips = [clip for clip in material.clips if clip.name in material.targets and clip.ticks]
+    clips = [clip for clip in supervised.clips if clip.name in supervised.targets and clip.ticks]
     known = 0
     for clip in clips:
-        target = material.targets[clip.name]
+        target = supervised.targets[clip.name]
         expected = (clip.ticks,) if target.ndim == 1 else (clip.ticks, actions)
         if target.shape != expected:
             raise DatasetError(f"clip {clip.name}: target has shape {target.shape}; expected {expected}")
-        labels = material.labels(clip)
+        labels = supervised.labels(clip)
         labels = labels[labels != NO_ACTION]
         if len(labels) and not 0 <= labels.min() <= labels.max() < actions:
             ids = f"{labels.min()} to {labels.max()}"
             raise DatasetError(f"clip {clip.name}: target has ids {ids}; expected 0 to {actions - 1}")
         known += len(labels)
     if not known:
-        raise DatasetError(f"none of {len(material.clips)} clips has a tick with a target; expected some")
-    return material._replace(clips=clips)
+        raise DatasetError(f"none of {len(supervised.clips)} clips has a tick with a target; expected some")
+    return supervised._replace(clips=clips)
 
 
 def plan(lengths: Sequence[int], sampling: Sampling, random: np.random.Generator) -> list[list[Piece]]:
@@ -112,21 +112,21 @@ def _windows(clip: int, ticks: int, sampling: Sampling, random: np.random.Genera
     return [Piece(clip, max(0, end - sampling.window_ticks), end, max(0, end - loss_ticks)) for end in ends]
 
 
-def assemble(pieces: Sequence[Piece], material: Supervised, actions: int, lag_ticks: int) -> Batch:
-    """Read the pieces of the material's clips into one batch."""
+def assemble(pieces: Sequence[Piece], supervised: Supervised, actions: int, lag_ticks: int) -> WindowBatch:
+    """Read the pieces of the clips into one batch."""
     longest = max(piece.stop - piece.start for piece in pieces)
-    inputs = np.zeros((len(pieces), longest, material.clips[0].inputs.shape[1]), np.float32)
+    inputs = np.zeros((len(pieces), longest, supervised.clips[0].inputs.shape[1]), np.float32)
     mask = np.zeros((len(pieces), longest), np.float32)
     targets = np.zeros((len(pieces), longest, 2, actions), np.float32)
     weight = np.zeros((len(pieces), longest, 2), np.float32)
     for row, (index, start, stop, counts) in enumerate(pieces):
-        clip, ticks = material.clips[index], stop - start
+        clip, ticks = supervised.clips[index], stop - start
         inputs[row, :ticks] = clip.inputs[start:stop]
         mask[row, :ticks] = 1
-        chances, known = probabilities(material.targets[clip.name][start:stop], actions)
+        chances, known = probabilities(supervised.targets[clip.name][start:stop], actions)
         for head, lag in enumerate((0, lag_ticks)):
             told = max(ticks - lag, 0)  # a piece shorter than the lag says nothing of the past
             targets[row, ticks - told : ticks, head] = chances[:told]
             weight[row, ticks - told : ticks, head] = known[:told]
         weight[row, : max(counts - start, 0)] = 0
-    return Batch(*map(torch.from_numpy, (inputs, mask, targets, weight)))
+    return WindowBatch(*map(torch.from_numpy, (inputs, mask, targets, weight)))

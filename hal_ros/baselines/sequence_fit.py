@@ -17,7 +17,7 @@ from hal_ros.baselines.gru import GruModel
 from hal_ros.baselines.ms_tcn import MsTcn
 from hal_ros.baselines.sequence import SequenceModel, Size
 from hal_ros.baselines.sequence_answers import FittedSequence
-from hal_ros.baselines.sequence_batches import Batch, Piece, Sampling, assemble, check, measure, plan
+from hal_ros.baselines.sequence_batches import Piece, Sampling, WindowBatch, assemble, check, measure, plan
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import ConfigError
 from hal_ros.fit.loop import UNSAVED, Epoch, Finished, Loop, Seeds, Session, Terms, Training, mean_terms
@@ -186,19 +186,19 @@ def build(config: SequenceConfig, inputs: int, actions: int, lag_ticks: int) -> 
             return MsTcn(inputs, actions, lag_ticks, size)
 
 
-def confirmed_accuracy(fitted: FittedSequence, material: Supervised) -> float:
+def confirmed_accuracy(fitted: FittedSequence, supervised: Supervised) -> float:
     """Return the share of ticks with a target whose confirmed answer is the target, 0 without any such tick."""
     hits, total = 0, 0
-    for clip in material.clips:
-        if clip.name in material.targets and clip.ticks:
-            labels = material.labels(clip)
+    for clip in supervised.clips:
+        if clip.name in supervised.targets and clip.ticks:
+            labels = supervised.labels(clip)
             known = labels != NO_ACTION
             hits += int((confirmed_actions(fitted.answer(clip), fitted.lag_ticks) == labels)[known].sum())
             total += int(known.sum())
     return hits / max(total, 1)
 
 
-def sequence_loss(logits: Tensor, batch: Batch, config: SequenceConfig) -> Tensor:
+def sequence_loss(logits: Tensor, batch: WindowBatch, config: SequenceConfig) -> Tensor:
     """Return cross-entropy plus T-MSE, each a mean over the ticks that count, summed over the stages.
 
     T-MSE: squared change of log-probabilities from tick to tick, truncated, the earlier tick held fixed (MS-TCN).

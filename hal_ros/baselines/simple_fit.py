@@ -188,8 +188,8 @@ def fit_logistic(training: Supervised, actions: int, lag_ticks: int, decay: floa
 
 def frames(clip: Clip, standard: tuple[FloatArray, FloatArray]) -> FloatArray:
     """Return standardised inputs (T, F), 0 where a value is missing."""
-    mean, spread = standard
-    rows = (np.asarray(clip.inputs, np.float32) - mean) / spread
+    mean, std = standard
+    rows = (np.asarray(clip.inputs, np.float32) - mean) / std
     return np.where(np.isfinite(rows), rows, np.float32(0))
 
 

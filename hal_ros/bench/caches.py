@@ -107,7 +107,7 @@ def untrained(card: ModelCard, window: int = 0) -> UntrainedModel:
     Raises BackendError where torch or the exporter is not installed.
     """
     try:
-        from hal_ros.datasets.tracks import Standard
+        from hal_ros.datasets.encoded_clips import NormalisationStatistics
         from hal_ros.export.to_onnx import StepGraph
         from hal_ros.export.window import lookbacks
         from hal_ros.nn.hal import CausalHal, HalConfig
@@ -121,7 +121,7 @@ def untrained(card: ModelCard, window: int = 0) -> UntrainedModel:
     config: TrainConfig = load_config(shared_file("config/train.yaml"))
     grid, actions, values = grid_of(config.data), len(card.vocabulary), VALUES_PER_JOINT * len(config.data.joints)
     zeros, ones = ([make(size, np.float32) for size in (values, grid[2])] for make in (np.zeros, np.ones))
-    eye = new_eye(config, actions, grid, Standard(zeros[0], ones[0], zeros[1], ones[1]))
+    eye = new_eye(config, actions, grid, NormalisationStatistics(zeros[0], ones[0], zeros[1], ones[1]))
     settings = replace(config.model, lookback=lookbacks(window)) if window else config.model
     graph = StepGraph(eye, CausalHal(HalConfig(actions, values, config.eye.width, **vars(settings))))
     return UntrainedModel(graph.eval(), card_of(graph, card, config.data.joints))

@@ -75,6 +75,6 @@ def _ingest_config(config_file: Path, splits: Sequence[str]) -> int:
     config = load_config(config_file)
     from hal_ros.train import stages  # late: a wrong setting is told without loading torch
 
-    for split, (tracks, folders, sha256) in zip(splits, stages.ingest(config, splits).materials, strict=True):
-        print(f"{split}: {len(folders)} episodes, {sum(track.ticks for track in tracks)} ticks, {sha256[:12]}")
+    for split, (clips, folders, sha256) in zip(splits, stages.ingest(config, splits).prepared, strict=True):
+        print(f"{split}: {len(folders)} episodes, {sum(clip.ticks for clip in clips)} ticks, {sha256[:12]}")
     return 0

@@ -58,7 +58,7 @@ def _train_on_features(config: TrainConfig, folder: Path | None) -> None:
     from hal_ros.report.table import results_table
     from hal_ros.train.on_features import TEST, train_on_features
 
-    said = train_on_features(config, folder)
-    if said is not None:
-        Console(width=TABLE_WIDTH).print(results_table(TEST, said.rows))
-        said.write_labels()
+    predictions = train_on_features(config, folder)
+    if predictions is not None:
+        Console(width=TABLE_WIDTH).print(results_table(TEST, predictions.rows))
+        predictions.write_labels()

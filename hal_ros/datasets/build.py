@@ -47,7 +47,7 @@ def build(plan: Plan, report: Report = PRINT) -> Built | Problems:
     card = draft_card(plan.data, vocabulary_of(plan))
     with dataset_folder.staging(plan.out) as place:
         made = {
-            name: dataset_folder.lay(bag, plan.transcripts[name], place / plan.splits[name], plan.copy)
+            name: dataset_folder.place_episode(bag, plan.transcripts[name], place / plan.splits[name], plan.copy)
             for name, bag in plan.bags.items()
         }
         job = partial(_ingest_one, card=card, topics=plan.topics, cache=Path(plan.data.cache))

@@ -58,7 +58,7 @@ def staging(folder: Path) -> Iterator[Path]:
             folder.rmdir()
 
 
-def lay(bag: UserBag, transcript: tuple[str, ...], place: Path, copy: bool) -> Path:
+def place_episode(bag: UserBag, transcript: tuple[str, ...], place: Path, copy: bool) -> Path:
     """Make the episode of a bag in an empty place; returns its folder, named as the bag is. May raise OSError."""
     episode = place / bag.name
     episode.mkdir(parents=True)

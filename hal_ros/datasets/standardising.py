@@ -1,4 +1,4 @@
-"""Means and spreads of columns some of whose values are missing: what every network's inputs are standardised by."""
+"""Means and standard deviations of columns with missing values: what every network's inputs are normalised by."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Moments(NamedTuple):
 
     known: NDArray[np.int64]  # (P,) how many values
     mean: Array  # (P,), 0 without any value
-    spread: Array  # (P,) standard deviation, 0 without any value; each user has a floor of its own
+    std: Array  # (P,) standard deviation, 0 without any value; each user has a floor of its own
 
 
 def measure_parts(parts: Callable[[], Iterable[Part]]) -> Moments:

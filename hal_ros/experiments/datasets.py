@@ -72,15 +72,15 @@ def _tabletop(declared: Declaration, quick: Declaration | None) -> Experiment:
     splits = (TRAINING, VALIDATION, *declared["score"])
     limits = quick["limits"] if quick else {}
     write_missing(Path(config.data.folder), splits, config.data.processes, limits)
-    card, encoder, materials = stages.ingest(config, splits, limits)
-    by_split = dict(zip(splits, materials, strict=True))
+    card, encoder, prepared = stages.ingest(config, splits, limits)
+    by_split = dict(zip(splits, prepared, strict=True))
     fold = {
-        "episodes": {split: material.sha256 for split, material in by_split.items()},
+        "episodes": {split: split_data.sha256 for split, split_data in by_split.items()},
         "vocabulary": list(card.vocabulary),
     }
     places = {
         "encoder": str(encoder),
-        "episodes": {split: [str(folder) for folder in material.folders] for split, material in by_split.items()},
+        "episodes": {split: [str(folder) for folder in split_data.folders] for split, split_data in by_split.items()},
     }
     plan = _plan(TABLETOP, declared, settings, {"": fold}, quick)
     return Experiment(plan, places, card.vocabulary, card.period_ns, declared["aims"])

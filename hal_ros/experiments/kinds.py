@@ -20,7 +20,7 @@ from hal_ros.experiments.files import (
     split_file,
 )
 from hal_ros.experiments.graph import Job, Task
-from hal_ros.labels.files import LABELS
+from hal_ros.labels.targets import LABELS
 
 JOBS = f"{__package__}.jobs"
 """The package of the functions."""

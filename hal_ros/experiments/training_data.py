@@ -14,8 +14,8 @@ import numpy as np
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.datasets.clips import Clip
 from hal_ros.experiments.files import ABOUT, TRAINING, VALIDATION, split_file
-from hal_ros.labels.files import Labels, load_labels, of_annotations
-from hal_ros.train.clips import Columns, SeenClips, Supervised
+from hal_ros.labels.targets import Targets, load_targets, of_annotations
+from hal_ros.train.clips import AttendedClips, Columns, Supervised
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,16 @@ class AboutClips:
         return len(self.vocabulary)
 
 
-def save_clips(folder: Path, about: AboutClips, clips: Mapping[str, SeenClips]) -> None:
+def save_clips(folder: Path, about: AboutClips, clips: Mapping[str, AttendedClips]) -> None:
     """Write <split>.npz for each split, and about.json."""
-    for split, seen in clips.items():
-        columns: dict[str, Any] = {"names": np.array([clip.name for clip in seen.clips], dtype=str)}
-        for index, clip in enumerate(seen.clips):
+    for split, attended in clips.items():
+        columns: dict[str, Any] = {"names": np.array([clip.name for clip in attended.clips], dtype=str)}
+        for index, clip in enumerate(attended.clips):
             columns[f"{index}/inputs"] = np.asarray(clip.inputs, np.float32)
             columns[f"{index}/actions"] = np.asarray(clip.actions, np.int64)
             columns[f"{index}/transcript"] = np.asarray(clip.transcript, np.int64)
-            if clip.name in seen.numb:
-                columns[f"{index}/numb"] = seen.numb[clip.name]
+            if clip.name in attended.joints_masked:
+                columns[f"{index}/joints_masked"] = attended.joints_masked[clip.name]
         _write(folder / split_file(split), columns)
     (folder / ABOUT).write_text(json.dumps(dataclasses.asdict(about) | {"columns": about.columns._asdict()}, indent=1))
 
@@ -54,17 +54,17 @@ def load_about(folder: Path) -> AboutClips:
     return AboutClips(tuple(found["vocabulary"]), columns, found["rate_hz"], tuple(found["splits"]))
 
 
-def load_clips(folder: Path, split: str) -> SeenClips:
+def load_clips(folder: Path, split: str) -> AttendedClips:
     """Read one split."""
-    clips, numb = [], {}
+    clips, joints_masked = [], {}
     with np.load(folder / split_file(split)) as file:
         present = set(file.files)
         for index, name in enumerate(file["names"].tolist()):
             transcript = tuple(file[f"{index}/transcript"].tolist())
             clips.append(Clip(name, file[f"{index}/inputs"], file[f"{index}/actions"], transcript))
-            if f"{index}/numb" in present:
-                numb[name] = file[f"{index}/numb"]
-    return SeenClips(clips, numb)
+            if f"{index}/joints_masked" in present:
+                joints_masked[name] = file[f"{index}/joints_masked"]
+    return AttendedClips(clips, joints_masked)
 
 
 # --- with targets -----------------------------------------------------------------------------------------------------
@@ -75,20 +75,22 @@ class TrainingData:
     """What every system of a block is trained on: the same clips and the same targets."""
 
     about: AboutClips
-    clips: Mapping[str, SeenClips]
-    labels: Labels
+    clips: Mapping[str, AttendedClips]
+    labels: Targets
 
     @property
     def training(self) -> Supervised:
         """Soft targets where there are some."""
-        seen = self.clips[TRAINING]
-        return Supervised(seen.clips, {**self.labels.training, **self.labels.soft}, numb=seen.numb)
+        attended = self.clips[TRAINING]
+        return Supervised(
+            attended.clips, {**self.labels.training, **self.labels.soft}, joints_masked=attended.joints_masked
+        )
 
     @property
     def validation(self) -> Supervised:
         """Labels that epochs and decoders are chosen by."""
-        seen = self.clips[VALIDATION]
-        return Supervised(seen.clips, self.labels.validation, numb=seen.numb)
+        attended = self.clips[VALIDATION]
+        return Supervised(attended.clips, self.labels.validation, joints_masked=attended.joints_masked)
 
 
 def load_training_data(clips: Path, labels: Path | None, modalities: str = "both") -> TrainingData:
@@ -101,30 +103,34 @@ def load_training_data(clips: Path, labels: Path | None, modalities: str = "both
     if labels is None:
         return TrainingData(about, splits, of_annotations(splits[TRAINING].clips, splits[VALIDATION].clips))
     hidden = {split: without_annotations(splits[split]) for split in (TRAINING, VALIDATION)}
-    return TrainingData(about, {**splits, **hidden}, load_labels(labels))
+    return TrainingData(about, {**splits, **hidden}, load_targets(labels))
 
 
-def without_annotations(seen: SeenClips) -> SeenClips:
+def without_annotations(attended: AttendedClips) -> AttendedClips:
     """Return the clips as one has them under transcripts: no tick is annotated."""
-    clips = [clip._replace(actions=np.full(clip.ticks, NO_ACTION)) for clip in seen.clips]
-    return seen._replace(clips=clips)
+    clips = [clip._replace(actions=np.full(clip.ticks, NO_ACTION)) for clip in attended.clips]
+    return attended._replace(clips=clips)
 
 
-def restrict(seen: SeenClips, columns: Columns, modalities: str) -> SeenClips:
+def restrict(attended: AttendedClips, columns: Columns, modalities: str) -> AttendedClips:
     """Return the clips as one without camera ("joints") or without joints ("camera") would have them."""
-    if modalities == "both" or not columns.seen:
-        return seen
+    if modalities == "both" or not columns.attended:
+        return attended
     clips = []
-    for clip in seen.clips:
+    for clip in attended.clips:
         inputs = np.array(clip.inputs)
         if modalities == "joints":
-            inputs[:, : columns.seen + 1] = 0
+            inputs[:, : columns.attended + 1] = 0
         else:
-            inputs[:, : columns.seen] = seen.numb[clip.name]
-            inputs[:, columns.seen + 1 :] = 0
+            inputs[:, : columns.attended] = attended.joints_masked[clip.name]
+            inputs[:, columns.attended + 1 :] = 0
         clips.append(clip._replace(inputs=inputs))
-    numb = {name: np.zeros_like(part) for name, part in seen.numb.items()} if modalities == "joints" else seen.numb
-    return SeenClips(clips, numb)
+    joints_masked = (
+        {name: np.zeros_like(part) for name, part in attended.joints_masked.items()}
+        if modalities == "joints"
+        else attended.joints_masked
+    )
+    return AttendedClips(clips, joints_masked)
 
 
 def _write(path: Path, columns: Mapping[str, Any]) -> None:

@@ -56,16 +56,16 @@ def stream(graph: StepGraph, seed: int = 0) -> list[tuple[NDArray[np.float32], .
     eye, random = graph.eye, np.random.default_rng(seed)
     values = graph.model.config.joint_values
     ticks = int(WINDOWS * graph.model.config.window_ticks)
-    channel_mean, channel_spread = eye.mean.numpy(), eye.spread.numpy()
-    joint_mean, joint_spread = eye.joints.mean.numpy(), eye.joints.spread.numpy()
+    channel_mean, channel_std = eye.mean.numpy(), eye.spread.numpy()
+    joint_mean, joint_std = eye.joints.mean.numpy(), eye.joints.spread.numpy()
     rows: list[tuple[NDArray[np.float32], ...]] = []
     for _ in range(ticks):
         if rows and random.random() < 0.05:
             rows.append(rows[-1])
             continue
         noise = random.standard_normal((1, eye.config.feature_dim // len(channel_mean), len(channel_mean)))
-        feature = (channel_mean + noise * channel_spread).reshape(1, -1).astype(np.float32)
-        joints = (joint_mean + random.standard_normal((1, values)) * joint_spread).astype(np.float32)
+        feature = (channel_mean + noise * channel_std).reshape(1, -1).astype(np.float32)
+        joints = (joint_mean + random.standard_normal((1, values)) * joint_std).astype(np.float32)
         image_valid = (random.random((1, 1)) < 0.9).astype(np.float32)
         joints_valid = (random.random((1, values)) < 0.9).astype(np.float32)
         rows.append((feature, image_valid, joints, joints_valid))

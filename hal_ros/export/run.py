@@ -10,15 +10,15 @@ from hal_ros.core.card import DecoderSpec, ImageSpec
 from hal_ros.datasets.episodes import load
 from hal_ros.export.bundle import Encoders, Golden, Ingredients, Proof, write_bundle
 from hal_ros.export.to_onnx import StepGraph
-from hal_ros.labels import files as label_files
+from hal_ros.labels import targets as targets_file
 from hal_ros.nn.encoder import build_encoder
 from hal_ros.runtime.bundle import Bundle
 from hal_ros.train import stages
-from hal_ros.train.clips import seen_clips
+from hal_ros.train.clips import attended_clips
 from hal_ros.train.decoding import best_of_each_kind, fit_temperatures
 from hal_ros.train.loop import answer
 from hal_ros.train.priors import fit_priors
-from hal_ros.train.stages import Material, Run
+from hal_ros.train.stages import PreparedSplit, Run
 
 GOLDEN_TICKS = 48
 
@@ -68,17 +68,22 @@ def _tell(proof: Proof) -> None:
         print(f"WARNING: without half-precision graphs, {proof.half_fault}; hal compile needs --precision fp32")
 
 
-def _choose(run: Run, folder: Path, training: Material, validation: Material) -> DecoderSpec:
+def _choose(run: Run, folder: Path, training: PreparedSplit, validation: PreparedSplit) -> DecoderSpec:
     """Fit the model's temperatures, in place, and return the best decoder of the validation clips."""
-    clips = seen_clips(run.eye, validation.tracks, Path(run.config.data.cache)).clips
-    if (folder / label_files.LABELS).exists():
-        labels = label_files.load_labels(folder)
+    clips = attended_clips(run.eye, validation.encoded_clips, Path(run.config.data.cache)).clips
+    if (folder / targets_file.LABELS).exists():
+        labels = targets_file.load_targets(folder)
     else:
-        taught, held_out = ({t.name: t.actions for t in part.tracks} for part in (training, validation))
-        labels = label_files.Labels(taught, held_out, {})
+        training_targets, held_out = (
+            {t.name: t.actions for t in part.encoded_clips} for part in (training, validation)
+        )
+        labels = targets_file.Targets(training_targets, held_out, {})
     clips = [clip._replace(actions=labels.validation[clip.name]) for clip in clips if clip.name in labels.validation]
-    tracks = [track for track in training.tracks if track.name in labels.training]
-    found, orders = [labels.training[track.name] for track in tracks], [track.transcript for track in tracks]
+    encoded_clips = [encoded for encoded in training.encoded_clips if encoded.name in labels.training]
+    found, orders = (
+        [labels.training[encoded.name] for encoded in encoded_clips],
+        [encoded.transcript for encoded in encoded_clips],
+    )
     priors, lag_ticks = fit_priors(found, orders, run.model.config.actions), run.config.data.lag_ticks
     temperatures = fit_temperatures(run.model, clips, lag_ticks)
     answers = [answer(run.model, clip) for clip in clips]

@@ -31,10 +31,10 @@ class StepGraph(nn.Module):
 
     def __init__(self, eye: Eye, model: CausalHal, caches: str = "shift") -> None:
         super().__init__()
-        if (eye.config.width, 3 * eye.config.joints) != (model.config.seen, model.config.joint_values):
+        if (eye.config.width, 3 * eye.config.joints) != (model.config.attended, model.config.joint_values):
             raise BackendError(
                 f"the eye gives {eye.config.width} columns and {3 * eye.config.joints} joint values; the model expects "
-                f"{model.config.seen} and {model.config.joint_values}"
+                f"{model.config.attended} and {model.config.joint_values}"
             )
         if not eye.config.joints:
             raise BackendError("the model has no joints; expected at least one, as graphs have no empty tensors")
@@ -46,8 +46,8 @@ class StepGraph(nn.Module):
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Take INPUTS, the state and, with rings, their orders; return OUTPUTS and the next state or its new rows."""
         feature, image_valid, joints, joints_valid, *rest = tensors
-        seen = self.eye(feature[:, None], joints[:, None], joints_valid[:, None])[:, 0]
-        inputs = Inputs(seen, image_valid, joints, joints_valid)
+        attended = self.eye(feature[:, None], joints[:, None], joints_valid[:, None])[:, 0]
+        inputs = Inputs(attended, image_valid, joints, joints_valid)
         if self.caches == "delta":
             layers = len(self.model.config.lookback)
             outputs, following = self.model.step_rings(inputs, unflatten_state(rest[:-layers]), rest[-layers:])

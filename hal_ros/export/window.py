@@ -15,7 +15,7 @@ from hal_ros.export.to_onnx import StepGraph, to_proto
 from hal_ros.nn.hal import Inputs
 from hal_ros.runtime.step_state import INPUTS, OUTPUTS
 
-SEEN = "seen"
+ATTENDED = "attended"
 
 
 class WindowGraph(nn.Module):
@@ -34,8 +34,8 @@ class WindowGraph(nn.Module):
         `feature` is (1, T, D), or (1, 1, D) with what the eye saw before, (1, T - 1, E), as `remembered`.
         """
         looked_at = feature.shape[1]
-        seen = self.eye(feature, joints[:, -looked_at:], joints_valid[:, -looked_at:])
-        inputs = Inputs(torch.cat([*remembered, seen], 1), image_valid, joints, joints_valid)
+        attended = self.eye(feature, joints[:, -looked_at:], joints_valid[:, -looked_at:])
+        inputs = Inputs(torch.cat([*remembered, attended], 1), image_valid, joints, joints_valid)
         outputs, _ = self.model(inputs, self.model.initial_state())
         return outputs.log_probs[:, -1], outputs.lagged_log_probs[:, -1], outputs.boundary[:, -1]
 
@@ -53,7 +53,7 @@ def export_window(graph: StepGraph, ticks: int, path: Path, remembered: bool = F
     names = list(INPUTS)
     if remembered:
         example.append(torch.zeros(1, ticks - 1, graph.eye.config.width))
-        names.append(SEEN)
+        names.append(ATTENDED)
     written = to_proto(WindowGraph(graph, remembered).eval(), tuple(example), names, list(OUTPUTS))
     path.write_bytes(written.SerializeToString(deterministic=True))
 
@@ -67,8 +67,8 @@ def window_feeds(graph: StepGraph, stream: Sequence[StepInput], remembered: bool
         return feeds
     before = [torch.from_numpy(feeds[name][:, :-1]) for name in ("feature", "joints", "joints_valid")]
     with torch.no_grad():
-        seen = graph.eye.eval()(*before).numpy()
-    return {**feeds, "feature": feeds["feature"][:, -1:], SEEN: seen}
+        attended = graph.eye.eval()(*before).numpy()
+    return {**feeds, "feature": feeds["feature"][:, -1:], ATTENDED: attended}
 
 
 def lookbacks(window: int, layers: int = 6) -> tuple[int, ...]:

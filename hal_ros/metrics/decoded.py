@@ -11,7 +11,7 @@ from hal_ros.core.arrays import FloatArray
 from hal_ros.core.card import DecoderSpec
 from hal_ros.core.decoding import decode
 from hal_ros.metrics.answer_files import ClipAnswers
-from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, Stream
+from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, OutputStream
 from hal_ros.metrics.scores import Truth, score
 
 OFFLINE = "offline"
@@ -35,14 +35,14 @@ def stamps(clip: ClipAnswers, period_ns: int) -> NDArray[np.int64]:
 
 def streams(
     clip: ClipAnswers, decoders: Mapping[str, DecoderSpec], lag_ticks: int, period_ns: int
-) -> dict[str, Stream]:
+) -> dict[str, OutputStream]:
     """Return the outputs of one clip: `provisional`, and one for each of `decoders`, by its name; or `offline` alone.
 
     A confirmed answer leaves the system lag_ticks after the tick of which it speaks. The last lag_ticks ticks of a clip
     are never confirmed: the action in force stands for them, as it does live.
     """
     times = stamps(clip, period_ns)
-    plain = Stream(clip.log_probs.argmax(1), times, clip.log_probs)
+    plain = OutputStream(clip.log_probs.argmax(1), times, clip.log_probs)
     if clip.offline:
         return {OFFLINE: plain}
     found = {PROVISIONAL: plain}
@@ -51,7 +51,7 @@ def streams(
     return found
 
 
-def _confirmed(clip: ClipAnswers, spec: DecoderSpec, lag_ticks: int, period_ns: int) -> Stream:
+def _confirmed(clip: ClipAnswers, spec: DecoderSpec, lag_ticks: int, period_ns: int) -> OutputStream:
     ticks = len(clip.truth)
     log_probs, boundary = decode.aligned(spec, clip.lagged_log_probs, clip.boundary, lag_ticks)
     decoded = decode.decode(decode.Decoder(spec), log_probs, boundary)
@@ -62,11 +62,11 @@ def _confirmed(clip: ClipAnswers, spec: DecoderSpec, lag_ticks: int, period_ns: 
     emitted = np.minimum(np.arange(ticks), answered - 1) + lag_ticks
     probabilities: FloatArray = np.full_like(clip.log_probs, np.nan)
     probabilities[: len(log_probs)] = log_probs
-    return Stream(labels, emitted * period_ns, probabilities)
+    return OutputStream(labels, emitted * period_ns, probabilities)
 
 
 def score_clips(
-    clips: Sequence[ClipAnswers], outputs: Sequence[Mapping[str, Stream]], period_ns: int
+    clips: Sequence[ClipAnswers], outputs: Sequence[Mapping[str, OutputStream]], period_ns: int
 ) -> dict[str, dict[str, float | None]]:
     """Return every metric of every output over the clips of a split; None where there was nothing to measure.
 
@@ -86,5 +86,5 @@ def score_clips(
 
 def score_targets(clips: Sequence[ClipAnswers], period_ns: int) -> dict[str, dict[str, float | None]]:
     """Return every metric of the clips' targets, as what was made of their transcripts, against the annotation."""
-    outputs = [{ALIGNED: Stream(clip.targets, stamps(clip, period_ns), None)} for clip in clips]
+    outputs = [{ALIGNED: OutputStream(clip.targets, stamps(clip, period_ns), None)} for clip in clips]
     return score_clips(clips, outputs, period_ns)

@@ -17,7 +17,7 @@ CONFIRMED = "confirmed"
 
 
 @dataclass(frozen=True)
-class Stream:
+class OutputStream:
     """One output of a system over one episode. Tick t's answer left the system at emitted_ns[t], on the sensor's clock.
 
     Computing time is not in it: that is measured live, from image stamp to receipt.
@@ -34,12 +34,12 @@ class Prediction:
 
     system: str
     supervision: str  # "annotations" or "transcripts"
-    streams: dict[str, Stream]
+    streams: dict[str, OutputStream]
 
 
 def from_labels(system: str, supervision: str, stamp_ns: NDArray[np.int64], labels: Labels) -> Prediction:
     """Wrap the labels (T,) of a causal system that answers each tick at once and never revises."""
-    return Prediction(system, supervision, {PROVISIONAL: Stream(labels, np.asarray(stamp_ns, np.int64), None)})
+    return Prediction(system, supervision, {PROVISIONAL: OutputStream(labels, np.asarray(stamp_ns, np.int64), None)})
 
 
 def from_log_probs(
@@ -49,7 +49,7 @@ def from_log_probs(
     stamps = np.asarray(stamp_ns, np.int64)
     decoded = decode.decode(decode.Decoder(decoder), log_probs)
     streams = {
-        PROVISIONAL: Stream(log_probs.argmax(axis=1), stamps, log_probs),
-        CONFIRMED: Stream(decoded, stamps, log_probs),
+        PROVISIONAL: OutputStream(log_probs.argmax(axis=1), stamps, log_probs),
+        CONFIRMED: OutputStream(decoded, stamps, log_probs),
     }
     return Prediction(system, supervision, streams)

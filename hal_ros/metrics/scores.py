@@ -13,7 +13,7 @@ from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.segments import Labels
 from hal_ros.metrics import calibration, timing
 from hal_ros.metrics import segmentation as metrics
-from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, Prediction, Stream
+from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, OutputStream, Prediction
 from hal_ros.metrics.segmentation import Pair
 
 OVERLAPS_PERCENT = (10, 25, 50)
@@ -61,7 +61,7 @@ class Row:
         return RowKey(self.system, self.supervision, self.split, self.output, self.metric)
 
 
-def score(truths: Sequence[Truth], streams: Sequence[Stream], period_ns: int) -> dict[str, float]:
+def score(truths: Sequence[Truth], streams: Sequence[OutputStream], period_ns: int) -> dict[str, float]:
     """Return every metric of one output over the episodes of a split; nan where there is nothing to measure.
 
     Scores are percentages, latencies seconds from the onset of the true segment to the answer's emission.
@@ -103,7 +103,7 @@ def rows(split: str, truths: Sequence[Truth], predictions: Sequence[Sequence[Pre
     ]
 
 
-def frame_accuracy(truth: Truth, stream: Stream) -> float:
+def frame_accuracy(truth: Truth, stream: OutputStream) -> float:
     """Return one episode's MoF, for choosing the median and the worst one."""
     return metrics.mean_over_frames([Pair(truth.labels, stream.labels)])
 
@@ -128,7 +128,7 @@ def _boundary_scores(pairs: Sequence[Pair], period_ns: int) -> dict[str, float]:
 
 
 def _latencies(
-    name: str, truths: Sequence[Truth], streams: Sequence[Stream], period_ns: int, stable_ticks: int
+    name: str, truths: Sequence[Truth], streams: Sequence[OutputStream], period_ns: int, stable_ticks: int
 ) -> Mapping[str, float]:
     delays = []
     for truth, stream in zip(truths, streams, strict=True):
@@ -145,7 +145,7 @@ def _latencies(
     }
 
 
-def _calibration(truths: Sequence[Truth], streams: Sequence[Stream]) -> dict[str, float]:
+def _calibration(truths: Sequence[Truth], streams: Sequence[OutputStream]) -> dict[str, float]:
     """Calibrate on the ticks that are annotated and were answered with probabilities."""
     labels, log_probs = [], []
     for truth, stream in zip(truths, streams, strict=True):

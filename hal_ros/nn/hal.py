@@ -4,7 +4,7 @@ One set of weights, one code path: `forward` runs a whole sequence, `step` one t
 that step after step equals the sequence (law 2). Nothing looks ahead (law 1). Attention reaches back `window_ticks`;
 only the context c is carried further, through its gate.
 
-Shapes: B streams, T ticks, E width of what is seen, P joint values a tick, K actions, d width.
+Shapes: B streams, T ticks, E what the eye gives, P joint values a tick, K actions, d width.
 Written for export: static shapes, explicit softmax, no split, no integer arithmetic, masks of -1e4 (finite in fp16).
 Caches may be of half precision (`compile.half`); every `.to(...)` here is about that and does nothing otherwise.
 """
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from hal_ros.nn.joints import JointsEmbedding
 
 MASKED = -1e4
-SAVED_AS = {"joint_values": "values"}
+SAVED_AS = {"joint_values": "values", "attended": "seen", "attended_dropout": "seen_dropout"}
 """Fields of the configuration that checkpoints and bundles know by an older name."""
 
 
@@ -30,7 +30,7 @@ class HalConfig:
 
     actions: int  # K
     joint_values: int  # P: three values of each joint, or a feature vector that stands in their place
-    seen: int = 128  # E, the eye's width; 0 where there is no eye
+    attended: int = 128  # E, the eye's width; 0 where there is no eye
     width: int = 128  # d
     heads: int = 4
     lookback: tuple[int, ...] = (3, 5, 9, 17, 33, 65)  # ticks that each layer sees, the present one included
@@ -38,7 +38,7 @@ class HalConfig:
     visual_width: int = 32  # of v
     visual_layer: int = 2  # v is read after this many layers
     dropout: float = 0.1
-    seen_dropout: float = 0.1  # share of what is seen's columns that a training chunk does without
+    attended_dropout: float = 0.1  # share of the attended columns that a training chunk does without
     classifier_reads: str = "context"  # "trunk" is the published code's shortcut past c, kept for the ablation
     gate: bool = True  # without it c is its candidate, and carries nothing
 
@@ -62,7 +62,7 @@ class HalConfig:
 class Inputs(NamedTuple):
     """What a stretch of ticks gives. Values under a zero flag are ignored."""
 
-    seen: Tensor  # (B, T, E), of `model.eye.Eye`
+    attended: Tensor  # (B, T, E), of `nn.eye.Eye`
     image_valid: Tensor  # (B, T, 1)
     joints: Tensor  # (B, T, P)
     joints_valid: Tensor  # (B, T, P)
@@ -203,12 +203,12 @@ class CausalHal(nn.Module):
         self.config = config
         d = config.width
         self.joints = JointsEmbedding(config.joint_values, d)
-        if config.seen:
-            self.register_buffer("seen_mean", torch.zeros(config.seen))
-            self.register_buffer("seen_spread", torch.ones(config.seen))
-            self.drop_seen = nn.Dropout1d(config.seen_dropout)
-            self.seen = nn.Linear(config.seen, d)
-            self.blind = nn.Parameter(torch.zeros(d))  # stands in for what is seen where there is no image
+        if config.attended:
+            self.register_buffer("seen_mean", torch.zeros(config.attended))
+            self.register_buffer("seen_spread", torch.ones(config.attended))
+            self.drop_seen = nn.Dropout1d(config.attended_dropout)
+            self.seen = nn.Linear(config.attended, d)
+            self.blind = nn.Parameter(torch.zeros(d))  # stands in for the attended columns where there is no image
         self.layers = nn.ModuleList(BandLayer(config, lookback) for lookback in config.lookback)
         self.visual = nn.Linear(d, config.visual_width)
         self.norm = nn.LayerNorm(d)
@@ -284,11 +284,11 @@ class CausalHal(nn.Module):
 
     def _embed(self, inputs: Inputs) -> Tensor:
         x: Tensor = self.joints(inputs.joints, inputs.joints_valid)
-        if not self.config.seen:
+        if not self.config.attended:
             return x
-        standard = (inputs.seen - self.seen_mean) / self.seen_spread
-        seen = self.seen(self.drop_seen(standard.transpose(1, 2)).transpose(1, 2) if self.training else standard)
-        return x + seen * inputs.image_valid + self.blind * (1.0 - inputs.image_valid)
+        standard = (inputs.attended - self.seen_mean) / self.seen_spread
+        attended = self.seen(self.drop_seen(standard.transpose(1, 2)).transpose(1, 2) if self.training else standard)
+        return x + attended * inputs.image_valid + self.blind * (1.0 - inputs.image_valid)
 
     def _carry(self, top: Tensor, state: State) -> tuple[Tensor, Tensor]:
         """The leaky gate c_t = (1 - g_t) c_{t-1} + g_t c~_t; a stream's first tick takes c~ whole."""

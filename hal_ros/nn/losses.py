@@ -32,7 +32,7 @@ class LossWeights(NamedTuple):
     kl: float = 0.0  # and of its divergences
 
 
-class Targets(NamedTuple):
+class TargetBatch(NamedTuple):
     """What is right for the present tick and for the one that lies lag ticks back."""
 
     actions: Tensor  # (B, T, K) probabilities
@@ -68,7 +68,7 @@ def _bounded(log_variance: Tensor) -> Tensor:
 
 
 def training_loss(
-    outputs: Outputs, targets: Targets, weights: LossWeights, hierarchy: Hierarchy | None = None
+    outputs: Outputs, targets: TargetBatch, weights: LossWeights, hierarchy: Hierarchy | None = None
 ) -> dict[str, Tensor]:
     """Return the terms by name, each already weighted; their sum is the loss. Terms of weight 0 are left out."""
     smoothing = weights.label_smoothing

@@ -16,7 +16,7 @@ from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.segments import Labels
 from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.datasets.episodes import Episode
-from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, Prediction, Stream
+from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, OutputStream, Prediction
 
 
 def run_segmenter(segmenter: Segmenter, episode: Episode, system: str = "") -> Prediction:
@@ -41,8 +41,8 @@ def run_segmenter(segmenter: Segmenter, episode: Episode, system: str = "") -> P
             confirmed_ns[spoken_of] = arrival_ns[row]
     _hold_to_the_end(labels[1], confirmed_ns, episode)
     streams = {
-        PROVISIONAL: Stream(labels[0], arrival_ns, log_probs[0]),
-        CONFIRMED: Stream(labels[1], confirmed_ns, log_probs[1]),
+        PROVISIONAL: OutputStream(labels[0], arrival_ns, log_probs[0]),
+        CONFIRMED: OutputStream(labels[1], confirmed_ns, log_probs[1]),
     }
     return Prediction(system or segmenter.card.name, segmenter.card.supervision, streams)
 

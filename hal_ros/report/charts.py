@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from hal_ros.metrics.predictions import Stream
+from hal_ros.metrics.predictions import OutputStream
 from hal_ros.metrics.scores import Truth
 from hal_ros.metrics.timing import Answers, detection_delays, true_segments
 
@@ -17,7 +17,7 @@ SMALLEST_SPAN = {"ms": 1.0, "s": 1.0}
 PERCENTILES = (50, 95, 99)
 
 
-def segment_delays_s(truth: Truth, stream: Stream) -> list[float]:
+def segment_delays_s(truth: Truth, stream: OutputStream) -> list[float]:
     """Return the detection delay of each true segment that was found, in seconds."""
     stamps = truth.stamp_ns
     segments = true_segments(truth.labels, stamps, int(stamps[-1]) + 1)

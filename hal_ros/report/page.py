@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.arrays import ByteArray
 from hal_ros.core.segments import Labels
-from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, Stream
+from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, OutputStream
 from hal_ros.metrics.scores import Truth, score
 from hal_ros.metrics.timing import label_churn
 from hal_ros.offline.recording import Event, Recording
@@ -44,7 +44,7 @@ class Summary:
     duration_s: float
     vocabulary: tuple[str, ...]  # the bundle's actions, then those that only the truth names
     truth: Truth | None
-    streams: Mapping[str, Stream]
+    streams: Mapping[str, OutputStream]
     stamps_ns: NDArray[np.int64]  # (T,), of the labels
     latency_from: str  # where latency begins: STAMP, or RECEIPT of the image where the sensor has another clock
     latency_ms: NDArray[np.float64] | None  # (N,) until the label was received; None where neither is known
@@ -75,7 +75,7 @@ def summarise(recording: Recording) -> Summary:
     latency_from, latency_ns = _latency(recording, stamps)
     emitted = np.array([answer.as_of_ns for answer in recording.labels], np.int64) + np.maximum(latency_ns, 0)
     streams = {
-        PROVISIONAL: Stream(np.array([ids.get(a.action, NO_ACTION) for a in recording.labels]), emitted, None),
+        PROVISIONAL: OutputStream(np.array([ids.get(a.action, NO_ACTION) for a in recording.labels]), emitted, None),
         CONFIRMED: _confirmed(recording, stamps, emitted, ids),
     }
     truth = _truth(recording, stamps, ids)
@@ -130,7 +130,7 @@ def _truth(recording: Recording, stamps: NDArray[np.int64], ids: Mapping[str, in
 
 def _confirmed(
     recording: Recording, stamps: NDArray[np.int64], emitted: NDArray[np.int64], ids: Mapping[str, int]
-) -> Stream:
+) -> OutputStream:
     """Return the confirmed sequence at the labels' stamps.
 
     A tick whose confirmation fell into a held tick, or that waited at the end, has the action in force; a closing event
@@ -151,7 +151,7 @@ def _confirmed(
             labels[tick] = changes[place][1]
         if int(stamps[tick]) in changed_at:
             when[tick] = changed_at[int(stamps[tick])][1]
-    return Stream(labels, when, None)
+    return OutputStream(labels, when, None)
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------

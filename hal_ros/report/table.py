@@ -49,5 +49,5 @@ def _cell(row: Row | None) -> str:
     if row is None or row.mean is None or math.isnan(row.mean):
         return "–"
     digits = 2 if row.metric in RATIOS else 1
-    spread = f"±{row.std:.{digits}f}" if row.std is not None else ""
-    return f"{row.mean:.{digits}f}{spread}"
+    std = f"±{row.std:.{digits}f}" if row.std is not None else ""
+    return f"{row.mean:.{digits}f}{std}"

@@ -62,11 +62,11 @@ class TorchBackend:
         """Advance the stream by one tick, which uses `state` up. Raises BackendError for one that is used up."""
         before = state.take(self)
         feature, joints, joints_valid = (_row(x) for x in (inputs.feature, inputs.joints, inputs.joints_valid))
-        seen = self._eye(feature[:, None], joints[:, None], joints_valid[:, None])[:, 0]
+        attended = self._eye(feature[:, None], joints[:, None], joints_valid[:, None])[:, 0]
         image_valid = torch.full((1, 1), float(inputs.image_valid))
-        said, following = self._model.step(Inputs(seen, image_valid, joints, joints_valid), before)
-        log_probs, lagged = said.log_probs[0].numpy(), said.lagged_log_probs[0].numpy()
-        return StepOutput(log_probs, lagged, float(said.boundary)), state.following(following)
+        outputs, following = self._model.step(Inputs(attended, image_valid, joints, joints_valid), before)
+        log_probs, lagged = outputs.log_probs[0].numpy(), outputs.lagged_log_probs[0].numpy()
+        return StepOutput(log_probs, lagged, float(outputs.boundary)), state.following(following)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -97,7 +97,7 @@ def _check(card: ModelCard, eye: EyeConfig, model: HalConfig, path: Path) -> Non
         ("joint values", model.joint_values, joints),
         ("actions", model.actions, len(card.vocabulary)),
         ("window_ticks", model.window_ticks, card.window_ticks),
-        ("what the model takes from the eye", model.seen, eye.width),
+        ("what the model takes from the eye", model.attended, eye.width),
     ):
         if actual != expected:
             raise BackendError(f"{path}: {name} is {actual}; expected {expected}, as in the card")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hal_ros.sim.world import layout as lay
+from hal_ros.sim.world import layout as table_layout
 from hal_ros.sim.world.physics import Physics
 
 LIFTED = 0.05  # metres between table and a picked block's lowest face
@@ -129,7 +129,7 @@ class Monitor:
         block = max(self._blocks, key=lambda name: float(self._blocks[name][2]))  # the one held when it began
         offset = p.position(block)[:2] - p.position(receptacle)[:2]
         bottom = p.bottom(block)
-        rests = abs(bottom - lay.SURFACE_Z) < 0.003 and float(np.abs(offset).max()) < 0.045
+        rests = abs(bottom - table_layout.SURFACE_Z) < 0.003 and float(np.abs(offset).max()) < 0.045
         free = p.pads_on(block) == 0 and p.speed(block) < 0.02
         return rests and free, f"bottom at {bottom:.3f} m, off by {np.linalg.norm(offset):.3f} m"
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from hal_ros.sim.arm import FINGER_OPEN, Pose, Vector
 from hal_ros.sim.controller import HOME, Controller, Motion
-from hal_ros.sim.world import layout as lay
+from hal_ros.sim.world import layout as table_layout
 from hal_ros.sim.world.physics import Physics
 
 TRAVEL_Z = 0.125  # height of the fingertips between stations: a held block clears the tallest thing on the table
@@ -105,7 +105,9 @@ class Tasks:
         yield from self._c.go(above)
         yield from self._c.hesitate()
         self._c.action = f"place_{receptacle}"
-        yield from self._c.go(above._replace(z=lay.SURFACE_Z + GRASP_Z + 0.001), float(self._rng.uniform(1.5, 2.2)))
+        yield from self._c.go(
+            above._replace(z=table_layout.SURFACE_Z + GRASP_Z + 0.001), float(self._rng.uniform(1.5, 2.2))
+        )
         yield from self._c.wait(0.1)
         yield from self._c.set_grip(self._layout.blocks[colour].half + 0.012, 0.4)
         yield from self._c.go(above, 1.2, grip=FINGER_OPEN)
@@ -127,7 +129,7 @@ class Tasks:
 
     def _button(self, press: bool) -> Motion:
         x, y, z = (float(v) for v in self._physics.position("button"))
-        top = z + lay.CAP_HEIGHT / 2
+        top = z + table_layout.CAP_HEIGHT / 2
         yaw = math.atan2(y, x) + float(self._rng.uniform(-0.7, 0.7))
         over = Pose(x, y, top + 0.028, yaw)
         self._c.action = "move"
@@ -143,7 +145,7 @@ class Tasks:
 
     def _cup(self, action: str) -> Motion:
         place = self._layout.places["cup"]
-        yaw = lay.cup_yaw(place)
+        yaw = table_layout.cup_yaw(place)
         at = self._cup_pose((*place, CUP_GRASP_Z), yaw, CUP_PITCH)
         back = at.moved(*(-0.085 * _pointing(at)))
         up = self._cup_pose((*place, POUR_Z), yaw, POUR_PITCH)
@@ -191,7 +193,7 @@ class Tasks:
 
     def _drawer(self, opening: bool) -> Motion:
         x, y = self._layout.drawer_x + self._drawer_open, self._layout.drawer_y
-        travel = lay.DRAWER_TRAVEL - 0.006 if opening else -self._drawer_open - 0.003
+        travel = table_layout.DRAWER_TRAVEL - 0.006 if opening else -self._drawer_open - 0.003
         yaw = self._near(math.pi / 2, math.atan2(y, x))
         over = Pose(x, y, TRAVEL_Z - 0.015, yaw)
         held = over._replace(z=HANDLE_Z)

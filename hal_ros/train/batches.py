@@ -18,18 +18,18 @@ from torch import Tensor
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.arrays import FloatArray
 from hal_ros.nn.hal import Inputs
-from hal_ros.nn.losses import Targets
+from hal_ros.nn.losses import TargetBatch
 from hal_ros.train.clips import Columns, Rows, Supervised, probabilities
 from hal_ros.train.config import BatchConfig
 
 Random = np.random.Generator
 
 
-class Lesson(NamedTuple):
-    """One clip and what is taught of it; its inputs may stay on disk and are read chunk by chunk."""
+class TrainingClip(NamedTuple):
+    """One clip and its targets; its inputs may stay on disk and are read chunk by chunk."""
 
     inputs: NDArray[Any]  # (T, F)
-    numb: FloatArray | None  # (T, E) what is seen when no joint is known
+    joints_masked: FloatArray | None  # (T, E) attended when no joint is known
     target: NDArray[Any]  # (T,) ids or (T, K) probabilities
     change: FloatArray  # (T,) how surely an action begins at this tick
 
@@ -40,33 +40,33 @@ class Lesson(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Ticks [start, stop) of a lesson that is entered at `entry`."""
+    """Ticks [start, stop) of a clip that is entered at `entry`."""
 
-    lesson: Lesson
+    clip: TrainingClip
     entry: int
     start: int
     stop: int
 
 
-class Batch(NamedTuple):
+class StreamBatch(NamedTuple):
     """B streams of C ticks; `carried` (B,) is 1 where a stream goes on from the batch before."""
 
     inputs: Inputs
-    targets: Targets
+    targets: TargetBatch
     carried: Tensor
 
 
-def lessons(material: Supervised) -> list[Lesson]:
+def training_clips(supervised: Supervised) -> list[TrainingClip]:
     """Return what the loop plays: the clips that have a target."""
     return [
-        Lesson(
+        TrainingClip(
             clip.inputs,
-            material.numb.get(clip.name),
-            material.targets[clip.name],
-            changes(material.targets[clip.name]),
+            supervised.joints_masked.get(clip.name),
+            supervised.targets[clip.name],
+            changes(supervised.targets[clip.name]),
         )
-        for clip in material.clips
-        if clip.name in material.targets and clip.ticks
+        for clip in supervised.clips
+        if clip.name in supervised.targets and clip.ticks
     ]
 
 
@@ -82,9 +82,9 @@ def changes(target: NDArray[Any]) -> FloatArray:
     return np.concatenate([[0], change]).astype(np.float32)
 
 
-def plan(material: Sequence[Lesson], config: BatchConfig, random: Random) -> list[list[Chunk]]:
-    """Deal the lessons to B streams of nearly equal length, each cut into chunks, in random order."""
-    pieces = [_cut(lesson, config, random) for lesson in material]
+def plan(supervised: Sequence[TrainingClip], config: BatchConfig, random: Random) -> list[list[Chunk]]:
+    """Deal the clips to B streams of nearly equal length, each cut into chunks, in random order."""
+    pieces = [_cut(clip, config, random) for clip in supervised]
     streams: list[list[list[Chunk]]] = [[] for _ in range(min(config.streams, len(pieces)))]
     for piece in sorted(pieces, key=len, reverse=True):  # the longest first, each to the shortest stream
         min(streams, key=lambda stream: sum(map(len, stream))).append(piece)
@@ -93,14 +93,14 @@ def plan(material: Sequence[Lesson], config: BatchConfig, random: Random) -> lis
     return [[chunk for piece in stream for chunk in piece] for stream in streams]
 
 
-def _cut(lesson: Lesson, config: BatchConfig, random: Random) -> list[Chunk]:
-    late = lesson.ticks > 1 and random.random() < config.late_start
-    entry = int(random.integers(0, lesson.ticks // 2)) if late else 0
-    starts = range(entry, lesson.ticks, config.chunk_ticks)
-    return [Chunk(lesson, entry, start, min(start + config.chunk_ticks, lesson.ticks)) for start in starts]
+def _cut(clip: TrainingClip, config: BatchConfig, random: Random) -> list[Chunk]:
+    late = clip.ticks > 1 and random.random() < config.late_start
+    entry = int(random.integers(0, clip.ticks // 2)) if late else 0
+    starts = range(entry, clip.ticks, config.chunk_ticks)
+    return [Chunk(clip, entry, start, min(start + config.chunk_ticks, clip.ticks)) for start in starts]
 
 
-class Stream(NamedTuple):
+class StreamSettings(NamedTuple):
     """What a stream is like, beside `BatchConfig`."""
 
     columns: Columns
@@ -109,7 +109,9 @@ class Stream(NamedTuple):
     max_held_ticks: int
 
 
-def batches(streams: Sequence[Sequence[Chunk]], config: BatchConfig, stream: Stream, random: Random) -> Iterator[Batch]:
+def batches(
+    streams: Sequence[Sequence[Chunk]], config: BatchConfig, stream: StreamSettings, random: Random
+) -> Iterator[StreamBatch]:
     """Yield the batches of one epoch's plan; a stream that has ended before the others weighs nothing."""
     for index in range(max(map(len, streams))):
         chunks = [chunks[index] if index < len(chunks) else None for chunks in streams]
@@ -120,7 +122,7 @@ def batches(streams: Sequence[Sequence[Chunk]], config: BatchConfig, stream: Str
 class _Row(NamedTuple):
     """One chunk's arrays, C ticks long, named as in Inputs and Targets; the ticks behind its end weigh nothing."""
 
-    seen: FloatArray
+    attended: FloatArray
     image_valid: FloatArray
     joints: FloatArray
     joints_valid: FloatArray
@@ -131,27 +133,29 @@ class _Row(NamedTuple):
     change: FloatArray
 
 
-def _row(chunk: Chunk, config: BatchConfig, stream: Stream, random: Random) -> _Row:
-    lesson, ticks = chunk.lesson, config.chunk_ticks
+def _row(chunk: Chunk, config: BatchConfig, stream: StreamSettings, random: Random) -> _Row:
+    clip, ticks = chunk.clip, config.chunk_ticks
     now = np.minimum(np.arange(chunk.start, chunk.start + ticks), chunk.stop - 1)
     alive = np.arange(ticks) < chunk.stop - chunk.start
     source = _with_holds(now, config.held, stream.max_held_ticks, random)
-    rows = stream.columns.split(lesson.inputs[source])
-    if stream.columns.seen:  # what has one modality alone can't live without it
-        numb = None if lesson.numb is None else lesson.numb[source]
-        rows = _with_gaps(rows, numb, stream.columns.joints, config, random)
+    rows = stream.columns.split(clip.inputs[source])
+    if stream.columns.attended:  # what has one modality alone can't live without it
+        joints_masked = None if clip.joints_masked is None else clip.joints_masked[source]
+        rows = _with_gaps(rows, joints_masked, stream.columns.joints, config, random)
     lagged = now - stream.lag_ticks
     known = alive & (lagged >= chunk.entry)
     lagged = np.maximum(lagged, 0)
-    change = lesson.change[now] * (now > chunk.entry)
-    actions, weight = _target(lesson, now, alive, stream)
-    lagged_actions, lagged_weight = _target(lesson, lagged, known, stream)
+    change = clip.change[now] * (now > chunk.entry)
+    actions, weight = _target(clip, now, alive, stream)
+    lagged_actions, lagged_weight = _target(clip, lagged, known, stream)
     return _Row(*rows, actions, weight, lagged_actions, lagged_weight, change)
 
 
-def _target(lesson: Lesson, ticks: np.ndarray, counts: np.ndarray, stream: Stream) -> tuple[FloatArray, FloatArray]:
+def _target(
+    clip: TrainingClip, ticks: np.ndarray, counts: np.ndarray, stream: StreamSettings
+) -> tuple[FloatArray, FloatArray]:
     """Return probabilities (C, K) and weights (C,)."""
-    target, known = probabilities(lesson.target[ticks], stream.actions)
+    target, known = probabilities(clip.target[ticks], stream.actions)
     return target, known * counts
 
 
@@ -164,20 +168,20 @@ def _with_holds(now: np.ndarray, share: float, longest: int, random: Random) -> 
     return source
 
 
-def _with_gaps(rows: Rows, numb: FloatArray | None, joints: int, config: BatchConfig, random: Random) -> Rows:
+def _with_gaps(rows: Rows, joints_masked: FloatArray | None, joints: int, config: BatchConfig, random: Random) -> Rows:
     """Take away camera, all joints or single joints for a stretch; without joints the eye sees something else."""
-    seen, image_valid, joints_valid = rows.seen, rows.image_valid.copy(), rows.joints_valid.copy()
+    attended, image_valid, joints_valid = rows.attended, rows.image_valid.copy(), rows.joints_valid.copy()
     ticks = len(image_valid)
-    if random.random() < config.blind:
+    if random.random() < config.camera_masked:
         image_valid[_stretch(ticks, random)] = 0
-    if numb is not None and random.random() < config.numb:
+    if joints_masked is not None and random.random() < config.joints_masked:
         gone = _stretch(ticks, random)
         joints_valid[gone] = 0
-        seen = seen.copy()
-        seen[gone] = numb[gone]
+        attended = attended.copy()
+        attended[gone] = joints_masked[gone]
     for joint in np.flatnonzero(random.random(joints) < config.joint_dropout):
         joints_valid[_stretch(ticks, random), joint::joints] = 0
-    return Rows(seen, image_valid, rows.joints, joints_valid)
+    return Rows(attended, image_valid, rows.joints, joints_valid)
 
 
 def _stretch(ticks: int, random: Random) -> slice:
@@ -188,7 +192,7 @@ def _stretch(ticks: int, random: Random) -> slice:
     return slice(start, stop)
 
 
-def _stack(chunks: Sequence[Chunk | None], rows: Sequence[_Row]) -> Batch:
+def _stack(chunks: Sequence[Chunk | None], rows: Sequence[_Row]) -> StreamBatch:
     """Stack the rows; streams that have ended get zeros."""
     at = [index for index, chunk in enumerate(chunks) if chunk is not None]
     columns: dict[str, Tensor] = {}
@@ -198,6 +202,6 @@ def _stack(chunks: Sequence[Chunk | None], rows: Sequence[_Row]) -> Batch:
         column[at] = values
         columns[name] = torch.from_numpy(column)
     columns["image_valid"] = columns["image_valid"][..., None]
-    inputs, targets = ({name: columns[name] for name in kind._fields} for kind in (Inputs, Targets))
+    inputs, targets = ({name: columns[name] for name in kind._fields} for kind in (Inputs, TargetBatch))
     carried = torch.tensor([float(chunk is not None and chunk.start > chunk.entry) for chunk in chunks])
-    return Batch(Inputs(**inputs), Targets(**targets), carried)
+    return StreamBatch(Inputs(**inputs), TargetBatch(**targets), carried)

@@ -1,7 +1,7 @@
 """From episodes or feature vectors to a student, stage by stage: labels, eye, clips, teacher, student (docs/adr/0004).
 
 Every stage keeps its checkpoint in a folder of its own below the run's and is taken up again there; the labels that
-the student was taught lie in the run's folder. In transcript supervision no annotation is read, of validation clips
+the student learns lie in the run's folder. In transcript supervision no annotation is read, of validation clips
 neither.
 """
 
@@ -18,14 +18,14 @@ import numpy as np
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
-from hal_ros.datasets.tracks import Track, measure
+from hal_ros.datasets.encoded_clips import EncodedClip, measure
 from hal_ros.fit.loop import Session
-from hal_ros.labels import files as label_files
-from hal_ros.labels.files import Labels
+from hal_ros.labels import targets as targets_file
+from hal_ros.labels.targets import Targets
 from hal_ros.labels.teacher.fit import Transcribed, align_clips, train_teacher
 from hal_ros.labels.transcripts import first_labels as first
-from hal_ros.labels.transcripts.first_inputs import first_look_clips
-from hal_ros.train.clips import Data, Supervised, columns_of, seen_clips
+from hal_ros.labels.transcripts.first_inputs import first_input_clips
+from hal_ros.train.clips import Data, Supervised, attended_clips, columns_of
 from hal_ros.train.config import TRANSCRIPTS, TrainConfig
 from hal_ros.train.eye import fit_eye, gather, new_eye
 from hal_ros.train.loop import Trained, fit, new_model
@@ -53,7 +53,7 @@ class RunSettings:
 class LabelSource(Protocol):
     """Where the student's targets come from."""
 
-    def fit(self, data: Data) -> Labels:
+    def fit(self, data: Data) -> Targets:
         """Return the labels of all clips that are to be learned or chosen by."""
 
 
@@ -61,9 +61,9 @@ class LabelSource(Protocol):
 class Annotations:
     """What a person wrote."""
 
-    def fit(self, data: Data) -> Labels:
+    def fit(self, data: Data) -> Targets:
         """Return the clips' own actions."""
-        return label_files.of_annotations(data.training.clips, data.validation.clips)
+        return targets_file.of_annotations(data.training.clips, data.validation.clips)
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,14 @@ class AlignedTranscripts:
     """What a teacher, trained from the first labels, says of the clips, with the transcripts laid over it."""
 
     run: RunSettings
-    start: first.Labels
+    start: first.FirstLabels
 
-    def fit(self, data: Data) -> Labels:
+    def fit(self, data: Data) -> Targets:
         """Train the teacher and align all clips."""
         config, training, validation = self.run.config, data.training.clips, data.validation.clips
-        material = Transcribed(data.actions, training, validation, self.start)
-        teacher = train_teacher(config.teacher, material, config.seed, self.run.session(TEACHER))
-        return split_labels(align_clips(teacher, [*training, *validation]), training, validation)
+        transcribed = Transcribed(data.actions, training, validation, self.start)
+        teacher = train_teacher(config.teacher, transcribed, config.seed, self.run.session(TEACHER))
+        return split_targets(align_clips(teacher, [*training, *validation]), training, validation)
 
 
 @dataclass(frozen=True)
@@ -87,36 +87,38 @@ class Student:
 
     run: RunSettings
 
-    def fit(self, data: Data, labels: Labels) -> Trained:
+    def fit(self, data: Data, labels: Targets) -> Trained:
         """Train it on given labels, and leave them beside it."""
         self.run.folder.mkdir(parents=True, exist_ok=True)
-        label_files.save_labels(self.run.folder, labels)
+        targets_file.save_targets(self.run.folder, labels)
         model = new_model(self.run.config, data.actions, data.columns, data.training.clips)
-        lesson = Supervised(data.training.clips, taught(labels), data.training.numb)
-        held_out = Supervised(data.validation.clips, labels.validation, data.validation.numb)
-        return fit(self.run.config, model, lesson, held_out, self.run.session())
+        supervised = Supervised(data.training.clips, training_targets(labels), data.training.joints_masked)
+        held_out = Supervised(data.validation.clips, labels.validation, data.validation.joints_masked)
+        return fit(self.run.config, model, supervised, held_out, self.run.session())
 
 
-def train_on_tracks(run: RunSettings, actions: int, training: Sequence[Track], validation: Sequence[Track]) -> Trained:
+def train_on_encoded_clips(
+    run: RunSettings, actions: int, training: Sequence[EncodedClip], validation: Sequence[EncodedClip]
+) -> Trained:
     """Train eye, teacher (in transcript supervision) and student over K actions.
 
-    Raises DatasetError when no training track has a transcript, or in the other supervision an annotation.
+    Raises DatasetError when no training clip has a transcript, or in the other supervision an annotation.
     """
     config = run.config
     if config.supervision == TRANSCRIPTS:
         training, validation = (_with_transcripts(part, run.report) for part in (training, validation))
     _claim(run, actions, [*training, *validation])
     source: LabelSource = Annotations()
-    labels = label_files.of_annotations(training, validation)
+    labels = targets_file.of_annotations(training, validation)
     if config.supervision == TRANSCRIPTS:
-        looks = [first_look_clips(part, grid_of(config.data), training=training) for part in (training, validation)]
+        looks = [first_input_clips(part, grid_of(config.data), training=training) for part in (training, validation)]
         start = first.first_labels([*looks[0], *looks[1]], actions)
-        source, labels = AlignedTranscripts(run, start), split_labels(start, *looks)
+        source, labels = AlignedTranscripts(run, start), split_targets(start, *looks)
         run.report(f"first labels: {len(training)} training and {len(validation)} validation clips laid out")
     eye = new_eye(config, actions, grid_of(config.data), measure(training, grid_of(config.data)[2]))
-    eye = fit_eye(config, eye, gather(training, taught(labels), actions), run.folder / EYE, run.report)
-    seen = [seen_clips(eye, part, Path(config.data.cache)) for part in (training, validation)]
-    data = Data(actions, columns_of(eye), *seen)
+    eye = fit_eye(config, eye, gather(training, training_targets(labels), actions), run.folder / EYE, run.report)
+    attended = [attended_clips(eye, part, Path(config.data.cache)) for part in (training, validation)]
+    data = Data(actions, columns_of(eye), *attended)
     return Student(run).fit(data, source.fit(data))
 
 
@@ -130,10 +132,10 @@ def train_on_clips(run: RunSettings, data: Data) -> Trained:
     return Student(run).fit(data, source.fit(data))
 
 
-def _claim(run: RunSettings, actions: int, material: Sequence[Track] | Sequence[Clip]) -> None:
+def _claim(run: RunSettings, actions: int, transcribed: Sequence[EncodedClip] | Sequence[Clip]) -> None:
     """Write into a run's folder what it is made from; DatasetError where another run's checkpoints lie."""
     digest = hashlib.sha256(f"{settings_sha256(run.config)} {actions}".encode())
-    for part in material:
+    for part in transcribed:
         digest.update(f"{part.name} {part.transcript}".encode() + part.actions.tobytes())
         rows = part.inputs if isinstance(part, Clip) else part.joints
         digest.update(np.ascontiguousarray(rows[::DIGEST_TICKS]).tobytes())
@@ -149,26 +151,30 @@ def _claim(run: RunSettings, actions: int, material: Sequence[Track] | Sequence[
 # --- labels -----------------------------------------------------------------------------------------------------------
 
 
-def taught(labels: Labels) -> dict[str, np.ndarray]:
-    """Return what a model is taught of the training clips: probabilities where there are some, or else ids."""
+def training_targets(labels: Targets) -> dict[str, np.ndarray]:
+    """Return the targets of the training clips: probabilities where there are some, or else ids."""
     return {**labels.training, **labels.soft}
 
 
-def split_labels(
-    found: first.Labels, training: Sequence[Clip] | Sequence[Track], validation: Sequence[Clip] | Sequence[Track]
-) -> Labels:
+def split_targets(
+    found: first.FirstLabels,
+    training: Sequence[Clip] | Sequence[EncodedClip],
+    validation: Sequence[Clip] | Sequence[EncodedClip],
+) -> Targets:
     """Return labels of all clips as those of either split. Raises DatasetError for a name that is in both."""
     hard = [{clip.name: found.hard[clip.name] for clip in part} for part in (training, validation)]
     if both := sorted(hard[0].keys() & hard[1].keys()):
         raise DatasetError(f"{both[0]} is the name of a training and of a validation clip; expected names of their own")
-    return Labels(hard[0], hard[1], {clip.name: found.soft[clip.name] for clip in training})
+    return Targets(hard[0], hard[1], {clip.name: found.soft[clip.name] for clip in training})
 
 
-def _with_transcripts(tracks: Sequence[Track], report: Report) -> list[Track]:
-    """Return the tracks that can be aligned, without their annotations; DatasetError when there is none."""
-    kept = [track._replace(actions=np.full(track.ticks, NO_ACTION)) for track in tracks if track.transcript]
+def _with_transcripts(encoded_clips: Sequence[EncodedClip], report: Report) -> list[EncodedClip]:
+    """Return the clips that can be aligned, without their annotations; DatasetError when there is none."""
+    kept = [
+        encoded._replace(actions=np.full(encoded.ticks, NO_ACTION)) for encoded in encoded_clips if encoded.transcript
+    ]
     if not kept:
-        raise DatasetError(f"none of {len(tracks)} episodes has a transcript; expected one beside each bag")
-    if len(kept) < len(tracks):
-        report(f"{len(tracks) - len(kept)} stretches without a transcript of their own are left out")
+        raise DatasetError(f"none of {len(encoded_clips)} episodes has a transcript; expected one beside each bag")
+    if len(kept) < len(encoded_clips):
+        report(f"{len(encoded_clips) - len(kept)} stretches without a transcript of their own are left out")
     return kept

@@ -1,6 +1,6 @@
-"""What the sequence models are trained on: clips whose columns the eye has already filled, and what is right to answer.
+"""What the sequence models are trained on: clips whose columns the eye has filled already, and what is right to answer.
 
-Columns of a clip of the eye: [seen, 0 without image (E) | image_valid (1) | joints, 0 where invalid (P) |
+Columns of a clip of the eye: [attended, 0 without image (E) | image_valid (1) | joints, 0 where invalid (P) |
 joints_valid (P)]. Columns of a clip from a folder of feature vectors: the P values as they are, NaN where missing.
 """
 
@@ -22,10 +22,10 @@ from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
-from hal_ros.datasets.tracks import Track
+from hal_ros.datasets.encoded_clips import EncodedClip
 from hal_ros.nn.eye import Eye
 
-LOOK_TICKS = 64
+ATTEND_TICKS = 64
 """Ticks that the eye looks at in one go: their grids stay in the processor's cache."""
 DIGEST_TICKS = 50
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -34,7 +34,7 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 class Rows(NamedTuple):
     """Some ticks of a clip, column by column, float32."""
 
-    seen: FloatArray  # (T, E)
+    attended: FloatArray  # (T, E)
     image_valid: FloatArray  # (T,)
     joints: FloatArray  # (T, P)
     joints_valid: FloatArray  # (T, P)
@@ -43,7 +43,7 @@ class Rows(NamedTuple):
 class Places(NamedTuple):
     """Which columns of a clip of the eye hold what."""
 
-    seen: slice
+    attended: slice
     image_valid: slice
     joints: slice
     joints_valid: slice
@@ -52,28 +52,28 @@ class Places(NamedTuple):
 class Columns(NamedTuple):
     """What the columns of clips mean."""
 
-    seen: int  # E, 0 where there is no eye
+    attended: int  # E, 0 where there is no eye
     values: int  # P
     joints: int = 0  # J, where the values are positions, velocities and efforts of joints; else 0
 
     @property
     def width(self) -> int:
         """F."""
-        return self.seen + 1 + 2 * self.values if self.seen else self.values
+        return self.attended + 1 + 2 * self.values if self.attended else self.values
 
     def split(self, inputs: NDArray[Any]) -> Rows:
         """Return the columns of inputs (T, F). Raises DatasetError where F is another one."""
         if inputs.shape[1] != self.width:
             raise DatasetError(f"inputs have {inputs.shape[1]} columns; expected {self.width}")
         rows = np.array(inputs, np.float32)  # a copy: clips may be mapped read-only, which torch warns of
-        if not self.seen:
+        if not self.attended:
             valid = np.isfinite(rows)
             return Rows(
                 rows[:, :0], np.zeros(len(rows), np.float32), np.where(valid, rows, 0), valid.astype(np.float32)
             )
         at = self.places
         return Rows(
-            seen=rows[:, at.seen],
+            attended=rows[:, at.attended],
             image_valid=rows[:, at.image_valid][:, 0],
             joints=rows[:, at.joints],
             joints_valid=rows[:, at.joints_valid],
@@ -82,23 +82,23 @@ class Columns(NamedTuple):
     @property
     def places(self) -> Places:
         """Where the columns of a clip of the eye lie."""
-        edges = [0, *itertools.accumulate((self.seen, 1, self.values, self.values))]
+        edges = [0, *itertools.accumulate((self.attended, 1, self.values, self.values))]
         return Places(*itertools.starmap(slice, itertools.pairwise(edges)))
 
     def join(self, rows: Rows) -> FloatArray:
         """Return the inputs (T, F) of a clip of the eye: undo `split`."""
-        inputs, at = np.empty((len(rows.seen), self.width), np.float32), self.places
-        inputs[:, at.seen], inputs[:, at.image_valid] = rows.seen, rows.image_valid[:, None]
+        inputs, at = np.empty((len(rows.attended), self.width), np.float32), self.places
+        inputs[:, at.attended], inputs[:, at.image_valid] = rows.attended, rows.image_valid[:, None]
         inputs[:, at.joints], inputs[:, at.joints_valid] = rows.joints, rows.joints_valid
         return inputs
 
 
 class Supervised(NamedTuple):
-    """Clips and what a model is taught of them, by the clip's name; a clip without a target teaches nothing."""
+    """Clips and their targets, by the clip's name; a clip without a target is not trained on."""
 
     clips: Sequence[Clip]
     targets: Mapping[str, NDArray[Any]]  # (T,) action ids, NO_ACTION where unknown, or (T, K) probabilities
-    numb: Mapping[str, NDArray[Any]] = NOTHING  # (T, E) what is seen when no joint is known
+    joints_masked: Mapping[str, NDArray[Any]] = NOTHING  # (T, E) attended when no joint is known
 
     def labels(self, clip: Clip) -> NDArray[np.int64]:
         """Return the clip's target as ids (T,)."""
@@ -106,11 +106,11 @@ class Supervised(NamedTuple):
         return target.astype(np.int64) if target.ndim == 1 else target.argmax(1)
 
 
-class SeenClips(NamedTuple):
-    """Clips of the eye, and by name what it sees when no joint is known, (T, E)."""
+class AttendedClips(NamedTuple):
+    """Clips of the eye, and by name what it attends to when no joint is known, (T, E)."""
 
     clips: list[Clip]
-    numb: dict[str, FloatArray]
+    joints_masked: dict[str, FloatArray]
 
 
 @dataclass(frozen=True)
@@ -119,13 +119,15 @@ class Data:
 
     actions: int  # K
     columns: Columns
-    training: SeenClips
-    validation: SeenClips
+    training: AttendedClips
+    validation: AttendedClips
 
 
-def annotated(seen: SeenClips) -> Supervised:
+def annotated(attended: AttendedClips) -> Supervised:
     """Teach the annotations."""
-    return Supervised(seen.clips, {clip.name: clip.actions for clip in seen.clips}, numb=seen.numb)
+    return Supervised(
+        attended.clips, {clip.name: clip.actions for clip in attended.clips}, joints_masked=attended.joints_masked
+    )
 
 
 def probabilities(target: NDArray[Any], actions: int) -> tuple[FloatArray, FloatArray]:
@@ -146,32 +148,39 @@ def columns_of(eye: Eye) -> Columns:
     return Columns(eye.config.width, 3 * eye.config.joints, eye.config.joints)
 
 
-def seen_clips(eye: Eye, tracks: Sequence[Track], cache: Path | None = None) -> SeenClips:
-    """Look at every tick of the tracks once, as it is and without joints.
+def attended_clips(eye: Eye, encoded_clips: Sequence[EncodedClip], cache: Path | None = None) -> AttendedClips:
+    """Run the eye over every tick once, as it is and with all joints masked.
 
-    With a `cache` folder the answer is kept there, under a hash of the eye and of the tracks.
+    With a `cache` folder the answer is kept there, under a hash of the eye and of the clips.
     """
-    path = cache / f"seen-{_digest(eye, tracks)}.npz" if cache is not None else None
+    path = cache / f"attended-{_digest(eye, encoded_clips)}.npz" if cache is not None else None
     if path is not None and path.exists():
         with np.load(path) as stored:
-            seen, numb = stored["seen"], stored["numb"]
+            attended, joints_masked = stored["attended"], stored["joints_masked"]
     else:
-        seen, numb = (np.concatenate(parts) for parts in zip(*(_look(eye, track) for track in tracks), strict=True))
+        attended, joints_masked = (
+            np.concatenate(parts) for parts in zip(*(_attend(eye, encoded) for encoded in encoded_clips), strict=True)
+        )
         if path is not None:
-            _keep(path, seen=seen, numb=numb)
-    ends = np.cumsum([track.ticks for track in tracks])[:-1]
-    clips = [_clip(columns_of(eye), track, part) for track, part in zip(tracks, np.split(seen, ends), strict=True)]
-    return SeenClips(clips, {track.name: part for track, part in zip(tracks, np.split(numb, ends), strict=True)})
+            _keep(path, attended=attended, joints_masked=joints_masked)
+    ends = np.cumsum([encoded.ticks for encoded in encoded_clips])[:-1]
+    clips = [
+        _clip(columns_of(eye), encoded, part)
+        for encoded, part in zip(encoded_clips, np.split(attended, ends), strict=True)
+    ]
+    return AttendedClips(
+        clips, {encoded.name: part for encoded, part in zip(encoded_clips, np.split(joints_masked, ends), strict=True)}
+    )
 
 
-def _digest(eye: Eye, tracks: Sequence[Track]) -> str:
-    """Return a hash of the eye and the tracks; of their long features some rows stand for all."""
+def _digest(eye: Eye, encoded_clips: Sequence[EncodedClip]) -> str:
+    """Return a hash of the eye and the clips; of their long features some rows stand for all."""
     digest = hashlib.sha256(repr(eye.config).encode())
     for name, tensor in eye.state_dict().items():
         digest.update(name.encode() + tensor.numpy().tobytes())
-    for track in tracks:
-        digest.update(track.name.encode())
-        for column in (track.feature[::DIGEST_TICKS], track.image_valid, track.joints, track.joints_valid):
+    for encoded in encoded_clips:
+        digest.update(encoded.name.encode())
+        for column in (encoded.feature[::DIGEST_TICKS], encoded.image_valid, encoded.joints, encoded.joints_valid):
             digest.update(np.ascontiguousarray(column).tobytes())
     return digest.hexdigest()[:16]
 
@@ -185,26 +194,26 @@ def _keep(path: Path, **arrays: FloatArray) -> None:
 
 
 @torch.no_grad()
-def _look(eye: Eye, track: Track) -> tuple[FloatArray, FloatArray]:
-    """Return what is seen as it is and without joints, (T, E) each, zeros where there is no image."""
+def _attend(eye: Eye, encoded: EncodedClip) -> tuple[FloatArray, FloatArray]:
+    """Return what is attended as it is and without joints, (T, E) each, zeros where there is no image."""
     eye.eval()
-    seen, numb = (np.zeros((track.ticks, eye.config.width), np.float32) for _ in range(2))
-    if not track.image_valid.any():
-        return seen, numb
-    for ticks in _slices(track.ticks):
-        encoded = eye.encode(torch.from_numpy(track.feature[ticks].astype(np.float32)))
-        joints, valid = (torch.from_numpy(x[ticks])[None] for x in (track.joints, track.joints_valid))
-        seen[ticks] = eye.attend(encoded, joints, valid)[0].numpy()
-        numb[ticks] = eye.attend(encoded, joints, torch.zeros_like(valid))[0].numpy()
-    lit = track.image_valid[:, None]
-    return seen * lit, numb * lit
+    attended, joints_masked = (np.zeros((encoded.ticks, eye.config.width), np.float32) for _ in range(2))
+    if not encoded.image_valid.any():
+        return attended, joints_masked
+    for ticks in _slices(encoded.ticks):
+        cells = eye.encode(torch.from_numpy(encoded.feature[ticks].astype(np.float32)))
+        joints, valid = (torch.from_numpy(x[ticks])[None] for x in (encoded.joints, encoded.joints_valid))
+        attended[ticks] = eye.attend(cells, joints, valid)[0].numpy()
+        joints_masked[ticks] = eye.attend(cells, joints, torch.zeros_like(valid))[0].numpy()
+    lit = encoded.image_valid[:, None]
+    return attended * lit, joints_masked * lit
 
 
 def _slices(ticks: int) -> Iterator[slice]:
-    return (slice(start, min(start + LOOK_TICKS, ticks)) for start in range(0, ticks, LOOK_TICKS))
+    return (slice(start, min(start + ATTEND_TICKS, ticks)) for start in range(0, ticks, ATTEND_TICKS))
 
 
-def _clip(columns: Columns, track: Track, seen: FloatArray) -> Clip:
-    joints = np.where(track.joints_valid > 0, track.joints, 0)
-    inputs = columns.join(Rows(seen, track.image_valid, joints, track.joints_valid))
-    return Clip(track.name, inputs, track.actions, track.transcript)
+def _clip(columns: Columns, encoded: EncodedClip, attended: FloatArray) -> Clip:
+    joints = np.where(encoded.joints_valid > 0, encoded.joints, 0)
+    inputs = columns.join(Rows(attended, encoded.image_valid, joints, encoded.joints_valid))
+    return Clip(encoded.name, inputs, encoded.actions, encoded.transcript)

@@ -21,6 +21,8 @@ ANNOTATIONS, TRANSCRIPTS = "annotations", "transcripts"
 """What a run learns from: frame labels, or the ordered actions alone."""
 RETIRED = {"realign": False}
 """Settings that there are no longer, with the values under which older checkpoints stay readable."""
+RENAMED = {"numb": "joints_masked", "blind": "camera_masked", "seen_dropout": "attended_dropout"}
+"""What settings were called in 0.1.0: files and checkpoints may still say so."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class EyeConfig:
     weight_decay: float = 0.05
     label_smoothing: float = 0.0
     joint_dropout: float = 0.1  # per tick and joint: it is away
-    numb: float = 0.1  # per tick: all joints are away
+    joints_masked: float = 0.1  # per tick: all joints are away
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class ModelConfig:
     feed_forward: int = 192
     visual_width: int = 32
     dropout: float = 0.1
-    seen_dropout: float = 0.1
+    attended_dropout: float = 0.1
     classifier_reads: str = "context"
     gate: bool = True
 
@@ -66,8 +68,8 @@ class BatchConfig:
     chunk_ticks: int = 48
     late_start: float = 0.5  # share of clips that are entered in the middle
     held: float = 0.01  # per tick: a gap of one to `max_held_ticks` ticks begins
-    blind: float = 0.05  # per chunk: the camera is away for a stretch
-    numb: float = 0.03  # per chunk: all joints are away for a stretch
+    camera_masked: float = 0.05  # per chunk: the camera is away for a stretch
+    joints_masked: float = 0.03  # per chunk: all joints are away for a stretch
     joint_dropout: float = 0.05  # per chunk and joint: it is away
 
 
@@ -185,7 +187,10 @@ def _build(kind: type, mapping: Any, prefix: str) -> Any:
         raise ConfigError(f"{prefix.rstrip('.') or 'config'} is {mapping!r}; expected a mapping of settings")
     hints = typing.get_type_hints(kind)
     values = {}
-    for key, value in mapping.items():
+    for given, value in mapping.items():
+        key = given if given in hints else RENAMED.get(given, given)
+        if key in values:
+            raise ConfigError(f"{prefix}{given} is {prefix}{key}; expected one of them")
         if key not in hints:
             near = difflib.get_close_matches(str(key), hints, n=1)
             hint = f"did you mean {prefix}{near[0]}?" if near else f"expected one of {', '.join(hints)}"

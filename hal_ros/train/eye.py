@@ -19,7 +19,7 @@ from torch import Tensor
 
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
-from hal_ros.datasets.tracks import Standard, Track
+from hal_ros.datasets.encoded_clips import EncodedClip, NormalisationStatistics
 from hal_ros.fit import checkpoint
 from hal_ros.fit.loop import Epoch, Finished, Loop, Seeds, Session, Terms, Training, mean_terms
 from hal_ros.fit.schedule import cosine
@@ -33,8 +33,8 @@ STAGE = 1_000_000
 """Added to the epoch where seeds are made, so that eye and sequences draw different numbers."""
 
 
-def new_eye(config: TrainConfig, actions: int, grid: tuple[int, int, int], standard: Standard) -> Eye:
-    """Return an untrained eye with the training split's means and spreads in its buffers; seeded by the config."""
+def new_eye(config: TrainConfig, actions: int, grid: tuple[int, int, int], standard: NormalisationStatistics) -> Eye:
+    """Return an untrained eye that holds the training split's normalisation statistics; seeded by the config."""
     torch.manual_seed(config.seed)
     s = config.eye
     eye = Eye(
@@ -44,37 +44,37 @@ def new_eye(config: TrainConfig, actions: int, grid: tuple[int, int, int], stand
     )
     with torch.no_grad():
         eye.joints.mean.copy_(torch.from_numpy(standard.joint_mean))
-        eye.joints.spread.copy_(torch.from_numpy(standard.joint_spread))
+        eye.joints.spread.copy_(torch.from_numpy(standard.joint_std))
         eye.mean.copy_(torch.from_numpy(standard.channel_mean))
-        eye.spread.copy_(torch.from_numpy(standard.channel_spread))
+        eye.spread.copy_(torch.from_numpy(standard.channel_std))
     return eye
 
 
 class Ticks(NamedTuple):
     """Single ticks to learn from: where they lie, what they show, and how much each counts."""
 
-    tracks: Sequence[Track]
-    track: NDArray[np.int64]  # (N,) index into tracks
+    encoded_clips: Sequence[EncodedClip]
+    encoded: NDArray[np.int64]  # (N,) index into the clips
     tick: NDArray[np.int64]  # (N,)
     target: FloatArray  # (N, K)
     weight: FloatArray  # (N,)
 
 
-def gather(tracks: Sequence[Track], targets: Mapping[str, NDArray[Any]], actions: int) -> Ticks:
+def gather(encoded_clips: Sequence[EncodedClip], targets: Mapping[str, NDArray[Any]], actions: int) -> Ticks:
     """Return all ticks that have a picture and a target; see `train.clips.Supervised` for the targets.
 
     Raises DatasetError where there is none.
     """
     columns = []
-    for index, track in enumerate(tracks):
-        if track.name not in targets:
+    for index, encoded in enumerate(encoded_clips):
+        if encoded.name not in targets:
             continue
-        target, weight = probabilities(targets[track.name], actions)
-        ticks = np.flatnonzero((weight > 0) & (track.image_valid > 0))
+        target, weight = probabilities(targets[encoded.name], actions)
+        ticks = np.flatnonzero((weight > 0) & (encoded.image_valid > 0))
         columns.append((np.full(len(ticks), index), ticks, target[ticks], weight[ticks]))
     if not sum(len(column[1]) for column in columns):
         raise DatasetError("no tick has both a picture and a target; expected some to train the eye on")
-    return Ticks(tracks, *(np.concatenate(column) for column in zip(*columns, strict=True)))
+    return Ticks(encoded_clips, *(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
 def fit_eye(config: TrainConfig, eye: Eye, ticks: Ticks, folder: Path | None = None, report: Report = print) -> Eye:
@@ -118,10 +118,10 @@ class _EyeTraining(Training[NDArray[np.int64]]):
     def losses(self, batch: NDArray[np.int64]) -> dict[str, Tensor]:
         """Return the weighted cross-entropy of the chosen ticks."""
         ticks, settings = self.ticks, self.config.eye
-        rows = [(ticks.tracks[ticks.track[index]], int(ticks.tick[index])) for index in batch]
-        feature = np.stack([track.feature[tick] for track, tick in rows])
-        joints = np.stack([track.joints[tick] for track, tick in rows])
-        valid = _with_losses(np.stack([track.joints_valid[tick] for track, tick in rows]), settings, self.random)
+        rows = [(ticks.encoded_clips[ticks.encoded[index]], int(ticks.tick[index])) for index in batch]
+        feature = np.stack([encoded.feature[tick] for encoded, tick in rows])
+        joints = np.stack([encoded.joints[tick] for encoded, tick in rows])
+        valid = _with_losses(np.stack([encoded.joints_valid[tick] for encoded, tick in rows]), settings, self.random)
         inputs = (torch.from_numpy(feature).float(), torch.from_numpy(joints), torch.from_numpy(valid))
         log_probs = self.eye.head(self.eye(*(tensor[:, None] for tensor in inputs)))[:, 0]
         target, smoothing = torch.from_numpy(ticks.target[batch]), settings.label_smoothing
@@ -139,7 +139,7 @@ def _with_losses(valid: FloatArray, settings: EyeConfig, random: np.random.Gener
     """Take away single joints, with all three of their values, and all joints of some ticks."""
     joints = valid.shape[1] // 3
     kept = random.random((len(valid), joints)) >= settings.joint_dropout
-    kept &= random.random((len(valid), 1)) >= settings.numb
+    kept &= random.random((len(valid), 1)) >= settings.joints_masked
     return valid * np.tile(kept, 3).astype(np.float32)
 
 

@@ -13,20 +13,20 @@ from torch import Tensor, nn
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
-from hal_ros.datasets.tracks import measure_values
+from hal_ros.datasets.encoded_clips import measure_values
 from hal_ros.fit.loop import UNSAVED, Epoch, Finished, Loop, Seeds, Session, Terms, Training, mean_terms
 from hal_ros.fit.schedule import warm_cosine
 from hal_ros.nn.hal import CausalHal, HalConfig, Inputs, State
 from hal_ros.nn.losses import Hierarchy, LossWeights, training_loss
 from hal_ros.train.answers import Answers
-from hal_ros.train.batches import Batch, Lesson, Stream, batches, lessons, plan
+from hal_ros.train.batches import StreamBatch, StreamSettings, TrainingClip, batches, plan, training_clips
 from hal_ros.train.clips import Columns, Supervised
 from hal_ros.train.config import LossConfig, OptimiserConfig, TrainConfig
 
 ANSWER_TICKS = 128
 """A clip is answered in pieces of so many ticks, the state carried: its length costs no memory."""
 MEASURED_VALUES = 30_000_000
-"""Means and spreads are taken over so many values at most."""
+"""Means and standard deviations are taken over so many values at most."""
 
 
 class Trained(NamedTuple):
@@ -38,16 +38,16 @@ class Trained(NamedTuple):
 
 
 def new_model(config: TrainConfig, actions: int, columns: Columns, clips: Sequence[Clip]) -> CausalHal:
-    """Return an untrained model with the clips' means and spreads in its buffers; seeded by the config."""
+    """Return an untrained model with the clips' means and standard deviations in its buffers; seeded by the config."""
     torch.manual_seed(config.seed)
-    model = CausalHal(HalConfig(actions, columns.values, columns.seen, **vars(config.model)))
+    model = CausalHal(HalConfig(actions, columns.values, columns.attended, **vars(config.model)))
     rows = columns.split(_sample(clips))
-    joint_mean, joint_spread = measure_values(rows.joints, rows.joints_valid)
+    joint_mean, joint_std = measure_values(rows.joints, rows.joints_valid)
     with torch.no_grad():
         model.joints.mean.copy_(torch.from_numpy(joint_mean))
-        model.joints.spread.copy_(torch.from_numpy(joint_spread))
-        if columns.seen:
-            seen_mean, seen_spread = measure_values(rows.seen, rows.image_valid[:, None])
+        model.joints.spread.copy_(torch.from_numpy(joint_std))
+        if columns.attended:
+            seen_mean, seen_spread = measure_values(rows.attended, rows.image_valid[:, None])
             model.seen_mean.copy_(torch.from_numpy(seen_mean))
             model.seen_spread.copy_(torch.from_numpy(seen_spread))
     return model
@@ -61,8 +61,8 @@ def _sample(clips: Sequence[Clip]) -> np.ndarray:
 
 def columns_of(model: CausalHal) -> Columns:
     """Return the columns of the clips that a model reads."""
-    seen, values = model.config.seen, model.config.joint_values
-    return Columns(seen, values, values // 3 if seen else 0)
+    attended, values = model.config.attended, model.config.joint_values
+    return Columns(attended, values, values // 3 if attended else 0)
 
 
 def fit(
@@ -73,8 +73,8 @@ def fit(
     One epoch's randomness comes from (seed, epoch) alone, so a run that was cut off ends as the uninterrupted one.
     """
     torch.set_num_threads(config.threads)
-    material = lessons(training)
-    if not material:
+    supervised = training_clips(training)
+    if not supervised:
         raise DatasetError("no training clip has a target; expected one by the name of a clip at least")
     hierarchy = _hierarchy(config, model)
     parts = {"model": model} if hierarchy is None else {"model": model, "hierarchy": hierarchy}
@@ -89,11 +89,11 @@ def fit(
         settings.gradient_clip,
         session,
     )
-    best = loop.run(_StudentTraining(config, model, hierarchy, material, validation))
+    best = loop.run(_StudentTraining(config, model, hierarchy, supervised, validation))
     return Trained(model.eval(), best.epoch, best.accuracy)
 
 
-class _StudentTraining(Training[Batch]):
+class _StudentTraining(Training[StreamBatch]):
     """Streams that carry their state from batch to batch."""
 
     def __init__(
@@ -101,26 +101,26 @@ class _StudentTraining(Training[Batch]):
         config: TrainConfig,
         model: CausalHal,
         hierarchy: Hierarchy | None,
-        material: Sequence[Lesson],
+        supervised: Sequence[TrainingClip],
         validation: Supervised,
     ) -> None:
         self.config, self.model, self.hierarchy = config, model, hierarchy
-        self.material, self.validation = material, validation
+        self.supervised, self.validation = supervised, validation
         self.weights = _weights(config.losses)
         self.state: State | None = None
 
-    def batches(self, epoch: Epoch) -> Iterator[tuple[float, Batch]]:
-        """Deal the lessons to streams, which all begin anew."""
+    def batches(self, epoch: Epoch) -> Iterator[tuple[float, StreamBatch]]:
+        """Deal the clips to streams, which all begin anew."""
         config, self.state = self.config, None
-        streams = plan(self.material, config.batches, epoch.random)
+        streams = plan(self.supervised, config.batches, epoch.random)
         count = max(map(len, streams))
-        like = Stream(
+        like = StreamSettings(
             columns_of(self.model), self.model.config.actions, config.data.lag_ticks, config.data.max_held_ticks
         )
         made = batches(streams, config.batches, like, epoch.random)
         return ((index / count, batch) for index, batch in enumerate(made))
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, batch: StreamBatch) -> dict[str, Tensor]:
         """Return the terms of the next chunk of every stream."""
         state = self.state or self.model.initial_state(len(batch.carried))
         outputs, state = self.model(batch.inputs, state.where_kept(batch.carried))
@@ -179,13 +179,13 @@ def stream_inputs(clip: Clip, columns: Columns, start: int = 0, stop: int | None
     return Inputs(**{**part, "image_valid": part["image_valid"][..., None]})
 
 
-def validate(model: CausalHal, material: Supervised, lag_ticks: int) -> tuple[float, float]:
+def validate(model: CausalHal, supervised: Supervised, lag_ticks: int) -> tuple[float, float]:
     """Return frame accuracy (0..1) of the provisional and of the lagged answer, each about its own tick."""
     hits, lagged_hits, total = 0, 0, 0
-    for clip in material.clips:
-        if clip.name not in material.targets:
+    for clip in supervised.clips:
+        if clip.name not in supervised.targets:
             continue
-        actions, answers = material.labels(clip), answer(model, clip)
+        actions, answers = supervised.labels(clip), answer(model, clip)
         known = actions != NO_ACTION
         hits += int(((answers.log_probs.argmax(1) == actions) & known).sum())
         lagged = answers.lagged_log_probs[lag_ticks:].argmax(1)

@@ -18,14 +18,14 @@ from hal_ros.core.card import DecoderSpec
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.formats.layouts import Dataset, read_dataset, subsample, to_full_length
-from hal_ros.labels.files import Labels, load_labels
+from hal_ros.labels.targets import Targets, load_targets
 from hal_ros.metrics.answer_files import ClipAnswers
 from hal_ros.metrics.decoded import score_clips, streams
 from hal_ros.metrics.predictions import CONFIRMED
 from hal_ros.metrics.scores import Row
 from hal_ros.nn.hal import CausalHal
 from hal_ros.train.chain import RunSettings, train_on_clips
-from hal_ros.train.clips import Columns, Data, SeenClips
+from hal_ros.train.clips import AttendedClips, Columns, Data
 from hal_ros.train.config import TRANSCRIPTS, TrainConfig
 from hal_ros.train.decoding import best_of_each_kind, calibrated, fit_both_temperatures
 from hal_ros.train.loop import answer
@@ -37,7 +37,7 @@ ALIGNED, PREDICTIONS = "aligned", "predictions"
 
 
 @dataclass(frozen=True)
-class Course:
+class FeatureRun:
     """One run: what was read, and where its results go."""
 
     config: TrainConfig
@@ -48,41 +48,39 @@ class Course:
 
 
 @dataclass(frozen=True)
-class Said:
+class FeaturePredictions:
     """What a trained student says of the test clips."""
 
-    course: Course
+    run: FeatureRun
     rows: list[Row]  # its scores
     labels: Mapping[str, Any]  # (T,) confirmed actions by clip
 
     def write_labels(self) -> None:
         """Write <run>/predictions/<clip>.txt, one action's name a frame."""
-        _write_labels(self.course, PREDICTIONS, TEST, self.labels)
+        _write_labels(self.run, PREDICTIONS, TEST, self.labels)
 
 
-def train_on_features(config: TrainConfig, folder: Path | None = None) -> Said | None:
+def train_on_features(config: TrainConfig, folder: Path | None = None) -> FeaturePredictions | None:
     """Train on the split's training clips, choose on held-out ones; returns what is said of test clips, if any."""
-    course = _read(config, folder)
-    width, actions = course.training[0].inputs.shape[1], len(course.dataset.vocabulary)
-    print(
-        f"run {course.folder}: {len(course.training)} training, {len(course.validation)} held-out clips, {width} values"
-    )
-    data = Data(actions, Columns(0, width), SeenClips(course.training, {}), SeenClips(course.validation, {}))
-    trained = train_on_clips(RunSettings(config, course.folder), data)
+    run = _read(config, folder)
+    width, actions = run.training[0].inputs.shape[1], len(run.dataset.vocabulary)
+    print(f"run {run.folder}: {len(run.training)} training, {len(run.validation)} held-out clips, {width} values")
+    data = Data(actions, Columns(0, width), AttendedClips(run.training, {}), AttendedClips(run.validation, {}))
+    trained = train_on_clips(RunSettings(config, run.folder), data)
     print(f"best epoch {trained.epoch + 1}: {trained.accuracy:.4f} of held-out ticks right (lagged head)")
-    labels = load_labels(course.folder)
-    _write_labels(course, ALIGNED, TRAIN, {**labels.training, **labels.validation})
-    test = [_at_rate(clip, config) for clip in course.dataset.subsets.get(TEST, ())]
+    labels = load_targets(run.folder)
+    _write_labels(run, ALIGNED, TRAIN, {**labels.training, **labels.validation})
+    test = [_at_rate(clip, config) for clip in run.dataset.subsets.get(TEST, ())]
     if not test:
         return None
-    decoder, temperatures = _decoder(course, trained.model, labels)
-    return _scored(course, [_answers(trained.model, clip, temperatures) for clip in test], decoder)
+    decoder, temperatures = _decoder(run, trained.model, labels)
+    return _scored(run, [_answers(trained.model, clip, temperatures) for clip in test], decoder)
 
 
 # --- what is read -----------------------------------------------------------------------------------------------------
 
 
-def _read(config: TrainConfig, folder: Path | None) -> Course:
+def _read(config: TrainConfig, folder: Path | None) -> FeatureRun:
     data = config.data
     weak = config.supervision == TRANSCRIPTS
     dataset = read_dataset(Path(data.folder), data.split, data.layout, data.orientation, derive_transcripts=weak)
@@ -94,7 +92,7 @@ def _read(config: TrainConfig, folder: Path | None) -> Course:
     validation = [_at_rate(clip, config) for clip in dataset.subsets.get(VALIDATION, ()) if clip.transcript or not weak]
     if not validation:
         training, validation = _held_out(training, data.validation)
-    return Course(config, dataset, training, validation, folder or _run_folder(config, [*training, *validation]))
+    return FeatureRun(config, dataset, training, validation, folder or _run_folder(config, [*training, *validation]))
 
 
 def _at_rate(clip: Clip, config: TrainConfig) -> Clip:
@@ -123,46 +121,48 @@ def _run_folder(config: TrainConfig, clips: Sequence[Clip]) -> Path:
 # --- what is said -----------------------------------------------------------------------------------------------------
 
 
-def _decoder(course: Course, model: CausalHal, labels: Labels) -> tuple[DecoderSpec, tuple[float, float]]:
+def _decoder(run: FeatureRun, model: CausalHal, labels: Targets) -> tuple[DecoderSpec, tuple[float, float]]:
     """Return the decoder and the temperatures that the held-out clips choose."""
-    lag_ticks, held_out = course.config.data.lag_ticks, course.validation
+    lag_ticks, held_out = run.config.data.lag_ticks, run.validation
     answers = [answer(model, clip) for clip in held_out]
     right = [labels.validation[clip.name] for clip in held_out]
     temperatures = fit_both_temperatures(answers, right, lag_ticks)
-    taught, orders = [labels.training[c.name] for c in course.training], [c.transcript for c in course.training]
-    priors = fit_priors(taught, orders, model.config.actions)
+    training_targets, orders = [labels.training[c.name] for c in run.training], [c.transcript for c in run.training]
+    priors = fit_priors(training_targets, orders, model.config.actions)
     answers = [calibrated(one, temperatures) for one in answers]
-    kind, orders = course.config.decoder, [clip.transcript for clip in held_out]
+    kind, orders = run.config.decoder, [clip.transcript for clip in held_out]
     chosen = best_of_each_kind(answers, right, orders, lag_ticks, (kind,), priors)[kind]
     print(f"on the held-out clips: {chosen}")
     return chosen.decoder, temperatures
 
 
 def _answers(model: CausalHal, clip: Clip, temperatures: tuple[float, float]) -> ClipAnswers:
-    said = calibrated(answer(model, clip), temperatures)
+    decoded = calibrated(answer(model, clip), temperatures)
     nothing = np.zeros(0, np.int64)
-    return ClipAnswers(clip.name, clip.actions, nothing, clip.transcript, *said)
+    return ClipAnswers(clip.name, clip.actions, nothing, clip.transcript, *decoded)
 
 
-def _scored(course: Course, clips: Sequence[ClipAnswers], decoder: DecoderSpec) -> Said:
+def _scored(run: FeatureRun, clips: Sequence[ClipAnswers], decoder: DecoderSpec) -> FeaturePredictions:
     """Decode the test clips' answers, and score them."""
-    data = course.config.data
+    data = run.config.data
     period_ns = round(1e9 / data.rate_hz)
-    said = [streams(clip, {CONFIRMED: decoder}, data.lag_ticks, period_ns) for clip in clips]
+    decoded = [streams(clip, {CONFIRMED: decoder}, data.lag_ticks, period_ns) for clip in clips]
     rows = [
-        Row(course.config.name, course.config.supervision, TEST, output, metric, value, None, 1)
-        for output, metrics in score_clips(clips, said, period_ns).items()
+        Row(run.config.name, run.config.supervision, TEST, output, metric, value, None, 1)
+        for output, metrics in score_clips(clips, decoded, period_ns).items()
         for metric, value in metrics.items()
     ]
-    return Said(course, rows, {clip.name: one[CONFIRMED].labels for clip, one in zip(clips, said, strict=True)})
+    return FeaturePredictions(
+        run, rows, {clip.name: one[CONFIRMED].labels for clip, one in zip(clips, decoded, strict=True)}
+    )
 
 
-def _write_labels(course: Course, kind: str, subset: str, labels: Mapping[str, Any]) -> None:
+def _write_labels(run: FeatureRun, kind: str, subset: str, labels: Mapping[str, Any]) -> None:
     """Write <run>/<kind>/<clip>.txt, one action's name a frame."""
-    folder, vocabulary, stride = course.folder / kind, course.dataset.vocabulary, course.config.data.stride
+    folder, vocabulary, stride = run.folder / kind, run.dataset.vocabulary, run.config.data.stride
     folder.mkdir(parents=True, exist_ok=True)
     subsets = (subset, VALIDATION) if subset == TRAIN else (subset,)
-    for clip in (clip for name in subsets for clip in course.dataset.subsets.get(name, ())):
+    for clip in (clip for name in subsets for clip in run.dataset.subsets.get(name, ())):
         if clip.name in labels:
             full = to_full_length(labels[clip.name], clip.ticks, stride, take="previous")
             text = "".join(f"{vocabulary[action]}\n" for action in full)

@@ -6,18 +6,20 @@ from pathlib import Path
 
 from hal_ros.core.card import ModelCard
 from hal_ros.train import stages
-from hal_ros.train.chain import RunSettings, train_on_tracks
+from hal_ros.train.chain import RunSettings, train_on_encoded_clips
 from hal_ros.train.config import TrainConfig
-from hal_ros.train.stages import Material
+from hal_ros.train.stages import PreparedSplit
 
 
 def train_on_episodes(
-    config: TrainConfig, card: ModelCard, training: Material, validation: Material, folder: Path | None = None
+    config: TrainConfig, card: ModelCard, training: PreparedSplit, validation: PreparedSplit, folder: Path | None = None
 ) -> Path:
     """Train the whole chain and return the run's folder, by default the one that settings and episodes name."""
     folder = folder or stages.run_folder(config, training, validation)
-    ticks, actions = sum(track.ticks for track in training.tracks), len(card.vocabulary)
+    ticks, actions = sum(encoded.ticks for encoded in training.encoded_clips), len(card.vocabulary)
     print(f"run {folder}: {ticks} training ticks, {actions} actions, from {config.supervision}")
-    trained = train_on_tracks(RunSettings(config, folder), actions, training.tracks, validation.tracks)
+    trained = train_on_encoded_clips(
+        RunSettings(config, folder), actions, training.encoded_clips, validation.encoded_clips
+    )
     print(f"best epoch {trained.epoch + 1}: {trained.accuracy:.4f} of validation ticks right (lagged head)")
     return folder

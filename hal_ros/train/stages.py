@@ -1,4 +1,4 @@
-"""The stages of a run before and after the loop: bags to tracks, and a trained model to what its card says."""
+"""The stages of a run before and after the loop: bags to encoded clips, and a trained model to what its card says."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from hal_ros.core.errors import ConfigError
 from hal_ros.datasets import card as dataset_card
 from hal_ros.datasets import episodes, features
 from hal_ros.datasets.config import DataConfig
+from hal_ros.datasets.encoded_clips import EncodedClip, load_encoded_clips
 from hal_ros.datasets.pool import in_order
-from hal_ros.datasets.tracks import Track, load_tracks
 from hal_ros.fit import checkpoint
-from hal_ros.labels.files import LABELS
+from hal_ros.labels.targets import LABELS
 from hal_ros.nn.encoder import feature_shape, write_encoder
 from hal_ros.nn.eye import Eye
 from hal_ros.nn.hal import CausalHal, HalConfig
@@ -33,20 +33,20 @@ TRAINING, VALIDATION = "train", "validation"
 EYE = "eye"  # folder of the eye's checkpoint in a run's
 
 
-class Material(NamedTuple):
+class PreparedSplit(NamedTuple):
     """One split, ready to train on; sha256 is of the episodes' cache keys."""
 
-    tracks: list[Track]
+    encoded_clips: list[EncodedClip]
     folders: list[Path]
     sha256: str
 
 
 class Ingested(NamedTuple):
-    """What a training starts from: the drafted card, the encoder, and each split's material."""
+    """What a training starts from: the drafted card, the encoder, and each prepared split."""
 
     card: ModelCard
     encoder: Path
-    materials: list[Material]
+    prepared: list[PreparedSplit]
 
 
 def ingest(config: TrainConfig, splits: Sequence[str], limits: Mapping[str, int] | None = None) -> Ingested:
@@ -100,7 +100,7 @@ def ensure_encoder(config: DataConfig) -> Path:
 
 def prepare(
     config: DataConfig, card: ModelCard, split: str, encoder: Path, report: Report = print, limit: int | None = None
-) -> Material:
+) -> PreparedSplit:
     """Ingest a split, or its first `limit` bags, and encode its pictures, as far as that is not in the cache."""
     bags = episodes.find_bags(Path(config.folder), split)[:limit]
     topics = SensorTopics(config.camera_topic or None, config.joint_topic or None)
@@ -110,9 +110,9 @@ def prepare(
         folders.append(folder)
         if (fresh and count % 20 == 0) or count == len(bags):
             report(f"{split}: {count}/{len(bags)} episodes ingested")
-    tracks = [track for folder in folders for track in load_tracks(folder, encoder, card.vocabulary)]
+    encoded_clips = [encoded for folder in folders for encoded in load_encoded_clips(folder, encoder, card.vocabulary)]
     digest = hashlib.sha256("\n".join(folder.name for folder in folders).encode()).hexdigest()
-    return Material(tracks, folders, digest)
+    return PreparedSplit(encoded_clips, folders, digest)
 
 
 def _prepare_one(bag: Path, card: ModelCard, topics: SensorTopics, cache: Path, encoder: Path) -> tuple[Path, bool]:
@@ -127,9 +127,9 @@ def _prepare_one(bag: Path, card: ModelCard, topics: SensorTopics, cache: Path, 
 # --- runs on disk -----------------------------------------------------------------------------------------------------
 
 
-def run_folder(config: TrainConfig, *materials: Material) -> Path:
+def run_folder(config: TrainConfig, *prepared: PreparedSplit) -> Path:
     """Return runs/<name>-<hash>: the same settings on the same episodes continue the same run."""
-    text = settings_sha256(config) + "".join(material.sha256 for material in materials)
+    text = settings_sha256(config) + "".join(split_data.sha256 for split_data in prepared)
     return Path("runs") / f"{config.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
@@ -158,8 +158,8 @@ def load_run(folder: Path) -> Run:
     return Run(config_from_mapping(saved.about["config"]), load_eye(folder / EYE), model.eval(), saved.about)
 
 
-def trained_from(run: Run, folder: Path, training: Material, validation: Material) -> dict[str, str]:
-    """Return what a card says of its weights: hashes of episodes, settings, eye and of the labels they were taught."""
+def trained_from(run: Run, folder: Path, training: PreparedSplit, validation: PreparedSplit) -> dict[str, str]:
+    """Return what a card says of its weights: hashes of episodes, settings, eye and targets."""
     made = {"eye": folder / EYE / checkpoint.FILE, "labels": folder / LABELS}
     return {
         "dataset": Path(run.config.data.folder).name,

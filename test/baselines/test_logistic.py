@@ -41,7 +41,7 @@ def test_the_optimum_has_no_gradient() -> None:
     inputs, labels = blobs(0)
     decay = 1e-2
     model = logistic.train([inputs], [labels], actions=3, decay=decay)
-    standard = (inputs - model.mean) / model.spread
+    standard = (inputs - model.mean) / model.std
     surplus = np.exp(model.log_probs(inputs)) - np.eye(3)[labels]
     gradient = standard.T @ surplus / len(labels) + 2 * decay * model.weights
     assert np.abs(gradient).max() < 1e-3

@@ -86,9 +86,9 @@ def test_a_piece_shorter_than_the_lag_says_nothing_of_the_past() -> None:
 
 def test_means_and_spreads_leave_out_what_is_missing_and_leave_constants_unscaled() -> None:
     inputs = np.array([[0, np.nan, 5], [2, np.nan, 5], [np.inf, np.nan, 5]], np.float16)
-    mean, spread = measure([Clip("a", inputs, np.zeros(3, np.int64), ())])
+    mean, std = measure([Clip("a", inputs, np.zeros(3, np.int64), ())])
     assert mean.tolist() == [1, 0, 5]
-    assert spread.tolist() == [1, 1, 1]
+    assert std.tolist() == [1, 1, 1]
 
 
 def test_targets_that_do_not_fit_are_refused_by_name() -> None:

@@ -17,7 +17,7 @@ from hal_ros.train.answers import confirmed_actions
 from hal_ros.train.clips import Columns, Supervised
 
 K, LAG = 3, 2
-JOINTS = Columns(seen=1, values=6, joints=2)  # one number of an eye, and two joints, the second a gripper
+JOINTS = Columns(attended=1, values=6, joints=2)  # one number of an eye, and two joints, the second a gripper
 GRIPPER = 1
 
 
@@ -29,8 +29,8 @@ def episode(name: Any, seed: int = 0, ticks: int = 60) -> Clip:
     joints[:, GRIPPER] = 1 - closed + random.normal(0, 0.01, ticks)
     joints[:, 2] = 1.0  # the arm moves
     delayed = np.concatenate([[0, 0], closed])[:ticks]
-    seen = np.stack([delayed, np.ones(ticks)], 1).astype(np.float32)
-    return Clip(name, np.concatenate([seen, joints, np.ones_like(joints)], 1), closed.astype(np.int64), ())
+    attended = np.stack([delayed, np.ones(ticks)], 1).astype(np.float32)
+    return Clip(name, np.concatenate([attended, joints, np.ones_like(joints)], 1), closed.astype(np.int64), ())
 
 
 def annotated(*clips: Any) -> Supervised:
@@ -121,7 +121,7 @@ def test_without_any_target_it_refuses(fit: Any) -> None:
 
 def test_the_rule_refuses_clips_without_joints() -> None:
     with pytest.raises(DatasetError, match="needs clips whose columns are joints"):
-        fit_rule(annotated(episode("a")), K, LAG, Columns(seen=0, values=14), GRIPPER)
+        fit_rule(annotated(episode("a")), K, LAG, Columns(attended=0, values=14), GRIPPER)
 
 
 def test_the_rule_names_what_it_named_alone() -> None:

@@ -22,7 +22,7 @@ from hal_ros.cli import export  # noqa: E402
 from hal_ros.datasets import build as building  # noqa: E402
 from hal_ros.fit import checkpoint  # noqa: E402
 from hal_ros.fit.checkpoint import Checkpoint  # noqa: E402
-from hal_ros.labels import files as label_files  # noqa: E402
+from hal_ros.labels import targets as targets_file  # noqa: E402
 from hal_ros.nn.eye import Eye  # noqa: E402
 from hal_ros.nn.hal import CausalHal  # noqa: E402
 from hal_ros.runtime.backend import open_backend  # noqa: E402
@@ -57,7 +57,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     says = {
         split: {name: np.arange(TICKS) * len(ACTIONS) // TICKS for name in work.placed()[split]} for split in SPLITS
     }
-    label_files.save_labels(folder, label_files.Labels(says[SPLITS[0]], says[SPLITS[1]], {}))
+    targets_file.save_targets(folder, targets_file.Targets(says[SPLITS[0]], says[SPLITS[1]], {}))
     checkpoint.save(folder / stages.EYE, Checkpoint(eyes, {"eye": eye.config.to_json(), "config": config}))
     return folder
 

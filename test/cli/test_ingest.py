@@ -139,15 +139,15 @@ def test_each_split_of_the_settings_is_told(
 ) -> None:
     from hal_ros.train import stages
 
-    class Track:
+    class EncodedClip:
         ticks = 30
 
     def ingest(_: Any, splits: list[str]) -> Any:
-        materials = [
-            stages.Material([Track()] * 2, [Path("x")] * 3, split.ljust(64, "f"))  # type: ignore[list-item]  # a double
+        prepared = [
+            stages.PreparedSplit([EncodedClip()] * 2, [Path("x")] * 3, split.ljust(64, "f"))  # type: ignore[list-item]  # a double
             for split in splits
         ]
-        return stages.Ingested(None, None, materials)  # type: ignore[arg-type]  # nobody asks for them
+        return stages.Ingested(None, None, prepared)  # type: ignore[arg-type]  # nobody asks for them
 
     monkeypatch.setattr(stages, "ingest", ingest)
     assert main(["ingest", str(write_config(work))]) == 0

@@ -13,13 +13,13 @@ def test_what_is_not_valid_does_not_count() -> None:
     found = measure_columns(values, np.isfinite(values) & (values < 7))
     assert found.known.tolist() == [2, 1, 0]
     assert found.mean.tolist() == [2, 5, 0]
-    assert found.spread.tolist() == [1, 0, 0]
+    assert found.std.tolist() == [1, 0, 0]
 
 
 def test_one_flag_a_tick_counts_for_all_columns() -> None:
     values = np.array([[1.0, 10], [3, 30], [99, 99]])
     found = measure_columns(values, np.array([[1], [1], [0]]))
-    assert (found.mean.tolist(), found.spread.tolist()) == ([2, 20], [1, 10])
+    assert (found.mean.tolist(), found.std.tolist()) == ([2, 20], [1, 10])
 
 
 @pytest.mark.parametrize("cuts", [[], [1], [3, 40, 41]])
@@ -31,5 +31,5 @@ def test_parts_are_as_good_as_the_whole(cuts: list[int], rng: np.random.Generato
     for column in range(3):
         kept = values[valid[:, column], column]
         np.testing.assert_allclose(found.mean[column], kept.mean(), rtol=1e-12)
-        np.testing.assert_allclose(found.spread[column], kept.std(), rtol=1e-9)
+        np.testing.assert_allclose(found.std[column], kept.std(), rtol=1e-9)
         assert found.known[column] == len(kept)

@@ -10,11 +10,11 @@ import pytest
 pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
-from table_jobs import COLUMNS, SEEN, clip  # noqa: E402
+from table_jobs import ATTENDED, COLUMNS, clip  # noqa: E402
 
 from hal_ros.core.answers import NO_ACTION  # noqa: E402
 from hal_ros.experiments.training_data import load_training_data, restrict  # noqa: E402
-from hal_ros.train.clips import SeenClips  # noqa: E402
+from hal_ros.train.clips import AttendedClips  # noqa: E402
 
 
 def test_annotations_are_hidden_under_transcripts_and_shown_to_scores_alone(folders: dict[str, Path]) -> None:
@@ -27,8 +27,10 @@ def test_annotations_are_hidden_under_transcripts_and_shown_to_scores_alone(fold
 
 def test_a_modality_taken_away_leaves_no_trace() -> None:
     one = clip("a", 1)
-    seen = SeenClips([one], {"a": one.inputs[:, :SEEN] * np.float32(0.5)})
-    (joints,) = restrict(seen, COLUMNS, "joints").clips
-    assert not joints.inputs[:, : SEEN + 1].any() and joints.inputs[:, SEEN + 1 :].any()
-    (camera,) = restrict(seen, COLUMNS, "camera").clips
-    assert not camera.inputs[:, SEEN + 1 :].any() and np.array_equal(camera.inputs[:, :SEEN], seen.numb["a"])
+    attended = AttendedClips([one], {"a": one.inputs[:, :ATTENDED] * np.float32(0.5)})
+    (joints,) = restrict(attended, COLUMNS, "joints").clips
+    assert not joints.inputs[:, : ATTENDED + 1].any() and joints.inputs[:, ATTENDED + 1 :].any()
+    (camera,) = restrict(attended, COLUMNS, "camera").clips
+    assert not camera.inputs[:, ATTENDED + 1 :].any() and np.array_equal(
+        camera.inputs[:, :ATTENDED], attended.joints_masked["a"]
+    )

@@ -167,7 +167,7 @@ def test_presets_are_exported_and_agree(size: str, caches: str, tmp_path: Path) 
 
 def test_an_eye_that_does_not_fit_the_model_is_refused() -> None:
     with pytest.raises(BackendError, match="expects 11"):
-        to_onnx.StepGraph(Eye(EYE), CausalHal(replace(CONFIG, seen=11)))
+        to_onnx.StepGraph(Eye(EYE), CausalHal(replace(CONFIG, attended=11)))
 
 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element")  # of torch, about such a model

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hal_ros.core.answers import NO_ACTION
-from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, Prediction, Stream
+from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, OutputStream, Prediction
 from hal_ros.metrics.scores import Truth, rows, score
 
 PERIOD_NS = 100_000_000
@@ -18,8 +18,8 @@ STAMPS = np.arange(40) * PERIOD_NS
 TRUTH = [Truth("one", STAMPS, LABELS)]
 
 
-def stream(labels: Any, lag: int = 0, log_probs: Any = None) -> Stream:
-    return Stream(np.asarray(labels), STAMPS + lag * PERIOD_NS, log_probs)
+def stream(labels: Any, lag: int = 0, log_probs: Any = None) -> OutputStream:
+    return OutputStream(np.asarray(labels), STAMPS + lag * PERIOD_NS, log_probs)
 
 
 def test_a_perfect_stream_scores_best_and_its_lag_is_its_latency() -> None:

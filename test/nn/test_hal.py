@@ -26,13 +26,13 @@ from hal_ros.nn.hal import (  # noqa: E402
 CONFIG = HalConfig(
     actions=5,
     joint_values=9,
-    seen=12,
+    attended=12,
     width=16,
     heads=2,
     lookback=(3, 5, 9),
     feed_forward=32,
 )
-EYELESS = replace(CONFIG, seen=0)
+EYELESS = replace(CONFIG, attended=0)
 TOLERANCE = 1e-5
 WINDOW = CONFIG.window_ticks
 TICKS = int(2.5 * WINDOW)
@@ -60,7 +60,7 @@ def random_inputs(model: CausalHal, ticks: int, batch: int = 1, seed: int = 1) -
         return (torch.rand(shape, generator=random) < 0.85).float()
 
     inputs = Inputs(
-        torch.randn(batch, ticks, model.config.seen, generator=random),
+        torch.randn(batch, ticks, model.config.attended, generator=random),
         flags(batch, ticks, 1),
         torch.randn(batch, ticks, CONFIG.joint_values, generator=random),
         flags(batch, ticks, CONFIG.joint_values),
@@ -191,7 +191,7 @@ def test_a_reset_stream_is_a_new_one_and_its_neighbour_goes_on(model: CausalHal)
 def test_values_under_a_zero_flag_are_ignored(model: CausalHal) -> None:
     inputs = random_inputs(model, 30)
     garbage = Inputs(
-        torch.where(inputs.image_valid > 0, inputs.seen, torch.full_like(inputs.seen, 7.0)),
+        torch.where(inputs.image_valid > 0, inputs.attended, torch.full_like(inputs.attended, 7.0)),
         inputs.image_valid,
         torch.where(inputs.joints_valid > 0, inputs.joints, torch.full_like(inputs.joints, -9.0)),
         inputs.joints_valid,
@@ -200,7 +200,7 @@ def test_values_under_a_zero_flag_are_ignored(model: CausalHal) -> None:
     assert difference(before, after) == 0
     counted = garbage._replace(joints_valid=torch.ones_like(inputs.joints_valid))
     assert difference(before, model(counted, model.initial_state())[0]) > 1e-3
-    if model.config.seen:
+    if model.config.attended:
         counted = garbage._replace(image_valid=torch.ones_like(inputs.image_valid))
         assert difference(before, model(counted, model.initial_state())[0]) > 1e-3
 

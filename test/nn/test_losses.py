@@ -69,12 +69,14 @@ def test_the_gate_is_asked_to_open_where_an_action_begins() -> None:
 @pytest.mark.parametrize("prior", ["standard", "transition"])
 def test_every_term_reaches_the_model_and_a_weight_of_zero_takes_it_away(prior: str) -> None:
     torch.manual_seed(0)
-    config = HalConfig(3, joint_values=6, seen=4, width=16, heads=2, lookback=(3, 5), feed_forward=16, visual_width=8)
+    config = HalConfig(
+        3, joint_values=6, attended=4, width=16, heads=2, lookback=(3, 5), feed_forward=16, visual_width=8
+    )
     model = CausalHal(config)
     outputs, _ = model(Inputs(*(torch.randn(2, 12, n) for n in (4, 1, 6, 6))), model.initial_state(2))
     known = torch.ones(2, 12)
     actions = one_hot(torch.randint(3, (2, 12)), 3)
-    targets = losses.Targets(actions, known, actions, known, torch.zeros(2, 12))
+    targets = losses.TargetBatch(actions, known, actions, known, torch.zeros(2, 12))
     bare = losses.LossWeights(lagged=0.5, transition=0, label_smoothing=0)
     assert set(losses.training_loss(outputs, targets, bare)) == {"now", "lagged"}
     full = losses.LossWeights(slowness=1.0, boundary=1.0, reconstruction=0.1, kl=0.01)

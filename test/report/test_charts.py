@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hal_ros.metrics.predictions import Stream
+from hal_ros.metrics.predictions import OutputStream
 from hal_ros.metrics.scores import Truth
 from hal_ros.report.charts import MOST_BINS, histogram_svg, segment_delays_s
 
@@ -50,5 +50,5 @@ def test_percentiles_are_named() -> None:
 def test_delays_are_those_of_found_segments() -> None:
     stamps = np.arange(6) * 100_000_000
     truth = Truth("one", stamps, np.array([0, 0, 1, 1, 2, 2]))
-    said = Stream(np.array([0, 0, 0, 1, 1, 1]), stamps, None)
+    said = OutputStream(np.array([0, 0, 0, 1, 1, 1]), stamps, None)
     assert segment_delays_s(truth, said) == [0.1]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, Prediction, Stream
+from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, OutputStream, Prediction
 from hal_ros.metrics.scores import Truth, rows
 from hal_ros.report.table import results_table
 
@@ -18,7 +18,7 @@ TRUTH = [Truth("one", STAMPS, LABELS)]
 
 
 def prediction(provisional: Any, confirmed: Any, system: str = "ours") -> Prediction:
-    streams = {PROVISIONAL: Stream(provisional, STAMPS, None), CONFIRMED: Stream(confirmed, STAMPS, None)}
+    streams = {PROVISIONAL: OutputStream(provisional, STAMPS, None), CONFIRMED: OutputStream(confirmed, STAMPS, None)}
     return Prediction(system, "annotations", streams)
 
 

@@ -96,7 +96,7 @@ def node_rows(messages: list[BagMessage], bag: Path) -> list[Row]:
 def ingested_rows(bag: Path, tmp_path: Path) -> list[Row]:
     found, problems = user_bags.find_user_bags([bag])
     (own,) = found.values()
-    episode_folder = dataset_folder.lay(own, ("reach", "grasp"), tmp_path / "mine" / "train", copy=False)
+    episode_folder = dataset_folder.place_episode(own, ("reach", "grasp"), tmp_path / "mine" / "train", copy=False)
     cached = episodes.cached(episode_folder, CARD, episodes.USUAL_TOPICS, tmp_path / "cache")
     episode = episodes.load(cached)
     assert not problems

@@ -28,7 +28,7 @@ from hal_ros.runtime.bundle import STEP, WEIGHTS, Bundle, save_card  # noqa: E40
 
 pytestmark = pytest.mark.torch
 EYE = EyeConfig(actions=3, joints=2, grid=(2, 2, 5), width=12, cell_width=8, gazes=2, keypoints=3)
-HAL = HalConfig(actions=3, joint_values=6, seen=12, width=16, heads=2, lookback=(3, 5), feed_forward=32)
+HAL = HalConfig(actions=3, joint_values=6, attended=12, width=16, heads=2, lookback=(3, 5), feed_forward=32)
 TOLERANCE = 1e-4
 
 
@@ -90,11 +90,11 @@ def distance(bundle: Bundle) -> float:
     states = [backend.initial_state() for backend in backends]
     largest = 0.0
     for inputs in stream(3 * HAL.window_ticks):
-        said = []
+        outputs = []
         for index, backend in enumerate(backends):
             output, states[index] = backend.step(inputs, states[index])
-            said.append(np.concatenate([output.log_probs, output.lagged_log_probs, [output.boundary]]))
-        largest = max(largest, float(np.abs(said[0] - said[1]).max()))
+            outputs.append(np.concatenate([output.log_probs, output.lagged_log_probs, [output.boundary]]))
+        largest = max(largest, float(np.abs(outputs[0] - outputs[1]).max()))
     return largest
 
 

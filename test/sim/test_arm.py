@@ -15,7 +15,7 @@ from hal_ros.sim.benchmark import RECIPES
 from hal_ros.sim.controller import Controller
 from hal_ros.sim.random_streams import stream
 from hal_ros.sim.tasks import Tasks
-from hal_ros.sim.world import layout as lay
+from hal_ros.sim.world import layout as table_layout
 from hal_ros.sim.world import look, scene
 from hal_ros.sim.world.physics import Physics
 
@@ -55,7 +55,7 @@ class Planner(Controller):
 
 def _worst_miss(recipe: str, seed: int) -> float:
     """Plan a whole recipe without letting time pass."""
-    layout = lay.draw(RECIPES[recipe], stream(seed, "layout"))
+    layout = table_layout.draw(RECIPES[recipe], stream(seed, "layout"))
     model = scene.build(layout, look.draw(stream(seed, "appearance"), "default"))
     controller = Planner(stream(seed, "controller"))
     controller.physics = Physics(model, layout, controller.angles)
@@ -69,5 +69,5 @@ def test_every_waypoint_of_every_recipe_is_within_reach() -> None:
 
 
 def test_the_reach_check_notices_a_table_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lay, "FAR_X", 0.42)
+    monkeypatch.setattr(table_layout, "FAR_X", 0.42)
     assert max(_worst_miss("wash", seed) for seed in (501, 502)) > REACHABLE_M

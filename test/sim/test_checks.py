@@ -9,7 +9,7 @@ import pytest
 from hal_ros.sim import tasks
 from hal_ros.sim.benchmark import episode
 from hal_ros.sim.episode import Simulation
-from hal_ros.sim.world import layout as lay
+from hal_ros.sim.world import layout as table_layout
 
 if TYPE_CHECKING:
     from test.sim.conftest import Run
@@ -89,5 +89,5 @@ def test_a_button_without_pedestal_contact_is_not_pressed() -> None:
 
 def test_balls_beside_the_bowl_are_no_pour(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "POUR_OUTWARDS", -0.07)
-    assert lay.BALL_COUNT >= 4
+    assert table_layout.BALL_COUNT >= 4
     assert _claims_of(Simulation(episode("brew", 13)), "pour") == [False]

@@ -25,7 +25,7 @@ BORDERS = (
     "hal_ros.core.step",
     "hal_ros.datasets.clips",
     "hal_ros.datasets.episodes",
-    "hal_ros.datasets.tracks",
+    "hal_ros.datasets.encoded_clips",
     "hal_ros.metrics.answer_files",
     "hal_ros.metrics.predictions",
     "hal_ros.runtime.golden",

@@ -16,7 +16,7 @@ from hal_ros.nn.hal import CausalHal, HalConfig
 
 SIZE_PX = 32
 EYE = EyeConfig(actions=4, joints=2, grid=(4, 4, 52), width=12, cell_width=8, gazes=2, keypoints=3)
-CONFIG = HalConfig(actions=4, joint_values=6, seen=12, width=16, heads=2, lookback=(3, 5, 9), feed_forward=32)
+CONFIG = HalConfig(actions=4, joint_values=6, attended=12, width=16, heads=2, lookback=(3, 5, 9), feed_forward=32)
 
 
 def make_graph(config: HalConfig = CONFIG, caches: str = "shift") -> StepGraph:

@@ -12,7 +12,7 @@ import numpy as np
 from hal_ros.experiments.documents.latents import Latents, save_latents
 from hal_ros.experiments.graph import Job, Task
 from hal_ros.experiments.jobs import scoring
-from hal_ros.labels.files import Labels, save_labels
+from hal_ros.labels.targets import Targets, save_targets
 from hal_ros.metrics import answer_files
 from hal_ros.metrics.answer_files import ClipAnswers
 
@@ -47,7 +47,7 @@ def write_answers(folder: Path, sure: float, seed: int) -> None:
             pairs = [(random.normal(size=(len(clip.truth), 4)), np.eye(3, 4)[clip.truth]) for clip in clips]
             latents = [Latents(clip.name, clip.truth, *pair) for clip, pair in zip(clips, pairs, strict=True)]
             save_latents(folder / f"latents-{split}.npz", latents)
-    save_labels(folder, Labels({name: truth for name, (truth, _) in training.items()}, {}, {}))
+    save_targets(folder, Targets({name: truth for name, (truth, _) in training.items()}, {}, {}))
     about = {"parameters": 10, "ms per tick": 0.1, "training s": 1.0, "rate_hz": 10, "actions": 3, "lag_ticks": LAG}
     orders = {"transcripts": {name: order for name, (_, order) in training.items()}}
     (folder / "about.json").write_text(json.dumps({**about, **orders}))

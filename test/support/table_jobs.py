@@ -12,10 +12,10 @@ from hal_ros.datasets.clips import Clip
 from hal_ros.experiments import kinds
 from hal_ros.experiments.graph import Job, Task
 from hal_ros.experiments.training_data import AboutClips, save_clips
-from hal_ros.train.clips import Columns, SeenClips
+from hal_ros.train.clips import AttendedClips, Columns
 
-ACTIONS, SEEN, JOINTS = 3, 4, 2
-COLUMNS = Columns(SEEN, 3 * JOINTS, JOINTS)
+ACTIONS, ATTENDED, JOINTS = 3, 4, 2
+COLUMNS = Columns(ATTENDED, 3 * JOINTS, JOINTS)
 LAG = 2
 CONFIG = {
     "seed": 0,
@@ -34,9 +34,9 @@ def clip(name: str, seed: int) -> Clip:
     actions = np.repeat([*random.permutation(3), *random.permutation(3)[:2]], random.integers(10, 16, 5))
     order = tuple(actions[np.flatnonzero(np.diff(actions, prepend=-1))].tolist())
     ticks = len(actions)
-    seen = np.eye(ACTIONS, SEEN)[actions] + 0.3 * random.normal(size=(ticks, SEEN))
+    attended = np.eye(ACTIONS, ATTENDED)[actions] + 0.3 * random.normal(size=(ticks, ATTENDED))
     joints = np.eye(ACTIONS, 6)[actions] + 0.3 * random.normal(size=(ticks, 6))
-    inputs = np.concatenate([seen, np.ones((ticks, 1)), joints, np.ones((ticks, 6))], 1)
+    inputs = np.concatenate([attended, np.ones((ticks, 1)), joints, np.ones((ticks, 6))], 1)
     return Clip(name, inputs.astype(np.float32), actions, order)
 
 
@@ -46,7 +46,7 @@ def clips_folder(folder: Path) -> Path:
     splits = {}
     for number, (split, count) in enumerate(counts.items()):
         clips = [clip(f"{split}-{index}", 10 * number + index) for index in range(count)]
-        splits[split] = SeenClips(clips, {one.name: one.inputs[:, :SEEN] * np.float32(0.5) for one in clips})
+        splits[split] = AttendedClips(clips, {one.name: one.inputs[:, :ATTENDED] * np.float32(0.5) for one in clips})
     save_clips(folder, AboutClips(("move", "pick", "place"), COLUMNS, 10.0, tuple(splits)), splits)
     return folder
 

@@ -11,22 +11,24 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from synthetic_tracks import ACTIONS, COLUMNS, random_clips  # noqa: E402
+from synthetic_episodes import ACTIONS, COLUMNS, random_clips  # noqa: E402
 
 from hal_ros.core.answers import NO_ACTION  # noqa: E402
 from hal_ros.datasets.clips import Clip  # noqa: E402
-from hal_ros.train.batches import Stream, batches, changes, lessons, plan  # noqa: E402
+from hal_ros.train.batches import StreamSettings, batches, changes, plan, training_clips  # noqa: E402
 from hal_ros.train.clips import Columns, Supervised  # noqa: E402
 from hal_ros.train.config import BatchConfig  # noqa: E402
 
-PLAIN = BatchConfig(streams=3, chunk_ticks=16, late_start=0.0, held=0.0, blind=0.0, numb=0.0, joint_dropout=0.0)
+PLAIN = BatchConfig(
+    streams=3, chunk_ticks=16, late_start=0.0, held=0.0, camera_masked=0.0, joints_masked=0.0, joint_dropout=0.0
+)
 LAG, HELD = 2, 3
-STREAM = Stream(COLUMNS, ACTIONS, LAG, HELD)
+STREAM = StreamSettings(COLUMNS, ACTIONS, LAG, HELD)
 
 
-def all_batches(material: Any, config: Any, seed: int = 0, stream: Stream = STREAM) -> list[Any]:
+def all_batches(material: Any, config: Any, seed: int = 0, stream: StreamSettings = STREAM) -> list[Any]:
     random = np.random.default_rng(seed)
-    return list(batches(plan(lessons(material), config, random), config, stream, random))
+    return list(batches(plan(training_clips(material), config, random), config, stream, random))
 
 
 def joined(column: Any) -> np.ndarray:
@@ -37,15 +39,15 @@ def joined(column: Any) -> np.ndarray:
 def test_an_epoch_plays_every_tick_once_and_in_order() -> None:
     material = random_clips(7, seed=0, ticks=45)
     assert sum(int(batch.targets.weight.sum()) for batch in all_batches(material, PLAIN)) == 7 * 45
-    for stream in plan(lessons(material), PLAIN, np.random.default_rng(0)):
+    for stream in plan(training_clips(material), PLAIN, np.random.default_rng(0)):
         for before, after in itertools.pairwise(stream):
-            assert after.start == (before.stop if after.lesson is before.lesson else 0)
+            assert after.start == (before.stop if after.clip is before.clip else 0)
 
 
 def test_a_stream_carries_its_state_except_at_a_clips_entry() -> None:
     config = replace(PLAIN, late_start=1.0)
     material = random_clips(5, seed=0)
-    streams = plan(lessons(material), config, np.random.default_rng(0))
+    streams = plan(training_clips(material), config, np.random.default_rng(0))
     assert any(chunk.entry > 0 for stream in streams for chunk in stream)
     for index, batch in enumerate(all_batches(material, config)):
         for stream, carried in zip(streams, batch.carried.tolist(), strict=True):
@@ -110,18 +112,18 @@ def test_held_ticks_repeat_the_input_before_and_keep_their_own_target() -> None:
 
 
 def test_dropout_takes_away_cameras_and_joints_and_without_joints_the_eye_sees_otherwise() -> None:
-    config = replace(PLAIN, blind=0.5, numb=0.5)
+    config = replace(PLAIN, camera_masked=0.5, joints_masked=0.5)
     material = random_clips(6, seed=0)
     rows = all_batches(material, config)
     images = torch.cat([batch.inputs.image_valid.flatten() for batch in rows])
     joints = torch.cat([batch.inputs.joints_valid.flatten(0, 1) for batch in rows])
-    seen = torch.cat([batch.inputs.seen.flatten(0, 1) for batch in rows])
+    attended = torch.cat([batch.inputs.attended.flatten(0, 1) for batch in rows])
     played = torch.cat([batch.targets.weight.flatten() for batch in rows]) > 0
     assert 0 < float(images.mean()) < 1
     gone = (joints == 0).all(1)
     assert 0 < int((gone & played).sum()) < int(played.sum())
-    numb = seen.mean(1) > 50  # `random_clips` adds 100 to what is seen without joints
-    assert torch.equal(numb[played], gone[played])
+    joints_masked = attended.mean(1) > 50  # `random_clips` adds 100 to what is seen without joints
+    assert torch.equal(joints_masked[played], gone[played])
 
 
 def test_single_joints_go_with_all_their_values() -> None:
@@ -138,11 +140,13 @@ def test_plain_feature_vectors_stand_where_joints_stand_and_are_never_dropped() 
     values[3, 1] = np.nan
     clip = Clip("clip", values, np.zeros(20, np.int64), ())
     stream = STREAM._replace(columns=Columns(0, 5))
-    rows = all_batches(Supervised([clip], {"clip": clip.actions}), replace(PLAIN, blind=1, numb=1), stream=stream)
+    rows = all_batches(
+        Supervised([clip], {"clip": clip.actions}), replace(PLAIN, camera_masked=1, joints_masked=1), stream=stream
+    )
     valid = joined(batch.inputs.joints_valid for batch in rows)[:20]
     np.testing.assert_array_equal(valid, np.isfinite(values))
     np.testing.assert_allclose(joined(batch.inputs.joints for batch in rows)[:20], np.nan_to_num(values), rtol=1e-6)
-    assert rows[0].inputs.seen.shape[2] == 0
+    assert rows[0].inputs.attended.shape[2] == 0
 
 
 def test_the_same_seed_gives_the_same_epoch_and_another_does_not() -> None:

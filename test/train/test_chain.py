@@ -11,13 +11,13 @@ import pytest
 
 pytest.importorskip("torch")
 
-from synthetic_tracks import ACTIONS, SETTINGS, make_tracks
+from synthetic_episodes import ACTIONS, SETTINGS, make_encoded_clips
 
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.segments import transcript
 from hal_ros.fit.loop import Report
-from hal_ros.labels.files import load_labels
+from hal_ros.labels.targets import load_targets
 from hal_ros.train import chain
 from hal_ros.train.config import TrainConfig, config_from_mapping
 
@@ -41,21 +41,21 @@ def _grid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chain, "grid_of", lambda _: (2, 2, 4))
 
 
-def tracks(count: int, seed: int, annotated: bool = True) -> list:
+def encoded_clips(count: int, seed: int, annotated: bool = True) -> list:
     made = [
-        track._replace(name=f"{track.name}-{seed}", transcript=tuple(transcript(track.actions)))
-        for track in make_tracks(count, seed)
+        encoded._replace(name=f"{encoded.name}-{seed}", transcript=tuple(transcript(encoded.actions)))
+        for encoded in make_encoded_clips(count, seed)
     ]
-    return made if annotated else [track._replace(actions=np.full(track.ticks, NO_ACTION)) for track in made]
+    return made if annotated else [encoded._replace(actions=np.full(encoded.ticks, NO_ACTION)) for encoded in made]
 
 
 def train(config: TrainConfig, training: list, validation: list, folder: Path, report: Report = lambda _: None) -> Any:
-    return chain.train_on_tracks(chain.RunSettings(config, folder, report), ACTIONS, training, validation)
+    return chain.train_on_encoded_clips(chain.RunSettings(config, folder, report), ACTIONS, training, validation)
 
 
 def run(config: TrainConfig, folder: Path, annotated: bool = True) -> tuple[dict[str, Any], Any]:
-    trained = train(config, tracks(4, 0, annotated), tracks(2, 1, annotated), folder)
-    return dict(load_labels(folder).training), trained
+    trained = train(config, encoded_clips(4, 0, annotated), encoded_clips(2, 1, annotated), folder)
+    return dict(load_targets(folder).training), trained
 
 
 def same_weights(first: Any, second: Any) -> bool:
@@ -74,21 +74,21 @@ def test_transcripts_are_all_that_is_read(tmp_path: Path) -> None:
 def test_annotations_are_read_where_they_are_asked_for(tmp_path: Path) -> None:
     config = settings(tmp_path / "cache", supervision="annotations")
     labels, _ = run(config, tmp_path / "a")
-    assert all(np.array_equal(labels[track.name], track.actions) for track in tracks(4, 0))
+    assert all(np.array_equal(labels[encoded.name], encoded.actions) for encoded in encoded_clips(4, 0))
     assert not (tmp_path / "a" / chain.TEACHER).exists()
 
 
 def test_labels_follow_the_transcripts(tmp_path: Path) -> None:
     labels, _ = run(settings(tmp_path / "cache", supervision="transcripts"), tmp_path / "a", annotated=False)
-    for track in tracks(4, 0):
-        assert tuple(transcript(labels[track.name])) == track.transcript
+    for encoded in encoded_clips(4, 0):
+        assert tuple(transcript(labels[encoded.name])) == encoded.transcript
 
 
 def test_a_run_is_taken_up_again(tmp_path: Path) -> None:
     config = settings(tmp_path / "cache", supervision="transcripts")
     _, first = run(config, tmp_path / "a")
     lines: list[str] = []
-    again = train(config, tracks(4, 0), tracks(2, 1), tmp_path / "a", lines.append)
+    again = train(config, encoded_clips(4, 0), encoded_clips(2, 1), tmp_path / "a", lines.append)
     assert same_weights(first, again)
     assert not [line for line in lines if line.startswith(("eye", "teacher", "epoch"))], "nothing was trained twice"
 
@@ -100,23 +100,23 @@ def test_other_settings_or_data_do_not_continue_a_run(tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match="holds a run with other settings or data"):
             run(other, tmp_path / "a")
     with pytest.raises(DatasetError, match="holds a run with other settings or data"):
-        train(config, tracks(3, 0), tracks(2, 1), tmp_path / "a")
+        train(config, encoded_clips(3, 0), encoded_clips(2, 1), tmp_path / "a")
 
 
 def test_episodes_without_transcripts_are_left_out_and_said_so(tmp_path: Path) -> None:
     config = settings(tmp_path / "cache", supervision="transcripts")
-    training = tracks(4, 0)
+    training = encoded_clips(4, 0)
     training[0] = training[0]._replace(transcript=())
     lines: list[str] = []
-    train(config, training, tracks(2, 1), tmp_path / "a", lines.append)
+    train(config, training, encoded_clips(2, 1), tmp_path / "a", lines.append)
     assert "1 stretches without a transcript of their own are left out" in lines
-    assert training[0].name not in load_labels(tmp_path / "a").training
-    bare = [track._replace(transcript=()) for track in training]
+    assert training[0].name not in load_targets(tmp_path / "a").training
+    bare = [encoded._replace(transcript=()) for encoded in training]
     with pytest.raises(DatasetError, match="none of 4 episodes has a transcript"):
-        train(config, bare, tracks(2, 1), tmp_path / "b")
+        train(config, bare, encoded_clips(2, 1), tmp_path / "b")
 
 
 def test_a_name_in_both_splits_is_refused(tmp_path: Path) -> None:
     config = settings(tmp_path / "cache", supervision="transcripts")
     with pytest.raises(DatasetError, match="track-0-0 is the name of a training and of a validation clip"):
-        train(config, tracks(4, 0), tracks(2, 0), tmp_path / "a")
+        train(config, encoded_clips(4, 0), encoded_clips(2, 0), tmp_path / "a")

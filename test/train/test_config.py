@@ -93,3 +93,12 @@ def test_an_older_checkpoint_stays_readable_unless_it_asked_for_what_is_gone() -
     assert config_from_mapping({"realign": False, "seed": 4}) == TrainConfig(seed=4)
     with pytest.raises(ConfigError, match="realign is not a setting"):
         config_from_mapping({"realign": True})
+
+
+def test_settings_are_also_read_by_their_older_names() -> None:
+    old = {"eye": {"numb": 0.2}, "batches": {"numb": 0.3, "blind": 0.4}, "model": {"seen_dropout": 0.5}}
+    config = config_from_mapping(old)
+    assert (config.eye.joints_masked, config.batches.joints_masked, config.batches.camera_masked) == (0.2, 0.3, 0.4)
+    assert config.model.attended_dropout == 0.5
+    with pytest.raises(ConfigError, match=r"^batches.blind is batches.camera_masked; expected one of them$"):
+        config_from_mapping({"batches": {"camera_masked": 0.1, "blind": 0.1}})

@@ -12,21 +12,21 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from synthetic_tracks import ACTIONS, COLUMNS, GRID, SETTINGS, make_tracks, restrict  # noqa: E402
+from synthetic_episodes import ACTIONS, COLUMNS, GRID, SETTINGS, make_encoded_clips, restrict  # noqa: E402
 
 from hal_ros.core.answers import NO_ACTION  # noqa: E402
 from hal_ros.core.errors import DatasetError  # noqa: E402
-from hal_ros.datasets.tracks import measure  # noqa: E402
+from hal_ros.datasets.encoded_clips import measure  # noqa: E402
 from hal_ros.train import clips, eye  # noqa: E402
-from hal_ros.train.clips import columns_of, seen_clips  # noqa: E402
+from hal_ros.train.clips import attended_clips, columns_of  # noqa: E402
 from hal_ros.train.config import config_from_mapping  # noqa: E402
 
 CONFIG = config_from_mapping(SETTINGS)
-TRACKS, OTHERS = make_tracks(10, seed=0), make_tracks(4, seed=1)
+TRACKS, OTHERS = make_encoded_clips(10, seed=0), make_encoded_clips(4, seed=1)
 
 
-def actions_of(tracks: Any) -> dict[Any, Any]:
-    return {track.name: track.actions for track in tracks}
+def actions_of(encoded_clips: Any) -> dict[Any, Any]:
+    return {encoded.name: encoded.actions for encoded in encoded_clips}
 
 
 def trained(
@@ -39,12 +39,12 @@ def trained(
 
 
 @torch.no_grad()
-def accuracy(model: Any, tracks: Any) -> float:
+def accuracy(model: Any, encoded_clips: Any) -> float:
     right = []
-    for track in tracks:
-        inputs = (track.feature.astype(np.float32), track.joints, track.joints_valid)
+    for encoded in encoded_clips:
+        inputs = (encoded.feature.astype(np.float32), encoded.joints, encoded.joints_valid)
         log_probs = model.head(model(*(torch.from_numpy(x)[None] for x in inputs)))
-        right.append(float((log_probs[0].argmax(1).numpy() == track.actions).mean()))
+        right.append(float((log_probs[0].argmax(1).numpy() == encoded.actions).mean()))
     return float(np.mean(right))
 
 
@@ -68,9 +68,9 @@ def test_probabilities_teach_as_labels_do() -> None:
 def test_ticks_without_picture_or_label_are_not_shown() -> None:
     dark = TRACKS[0]._replace(image_valid=np.zeros_like(TRACKS[0].image_valid))
     unknown = TRACKS[1]._replace(actions=np.full_like(TRACKS[1].actions, NO_ACTION))
-    tracks = [dark, unknown, TRACKS[2], TRACKS[3]]
-    ticks = eye.gather(tracks, {track.name: track.actions for track in tracks[:3]}, ACTIONS)
-    assert set(ticks.track.tolist()) == {2}
+    encoded_clips = [dark, unknown, TRACKS[2], TRACKS[3]]
+    ticks = eye.gather(encoded_clips, {encoded.name: encoded.actions for encoded in encoded_clips[:3]}, ACTIONS)
+    assert set(ticks.encoded.tolist()) == {2}
     assert len(ticks.tick) == TRACKS[2].ticks
 
 
@@ -98,46 +98,46 @@ def test_a_resumed_eye_ends_as_the_uninterrupted_one_and_loads_again(tmp_path: P
 
 def test_a_clip_holds_what_the_eye_saw_and_the_joints_where_they_are_valid() -> None:
     model = trained(1)
-    track = OTHERS[0]
-    track.image_valid[5] = 0
-    track.joints_valid[3, 1] = 0
-    track.joints[3, 1] = 77.0
-    seen = seen_clips(model, [track])
-    (clip,) = seen.clips
+    encoded = OTHERS[0]
+    encoded.image_valid[5] = 0
+    encoded.joints_valid[3, 1] = 0
+    encoded.joints[3, 1] = 77.0
+    attended = attended_clips(model, [encoded])
+    (clip,) = attended.clips
     assert columns_of(model) == COLUMNS
     rows = COLUMNS.split(clip.inputs)
     with torch.no_grad():
-        inputs = (track.feature.astype(np.float32), track.joints, track.joints_valid)
+        inputs = (encoded.feature.astype(np.float32), encoded.joints, encoded.joints_valid)
         expected = model(*(torch.from_numpy(x)[None] for x in inputs))[0].numpy()
-        inputs = (inputs[0], inputs[1], 0 * track.joints_valid)
-        expected_numb = model(*(torch.from_numpy(x)[None] for x in inputs))[0].numpy()
-    lit = track.image_valid > 0
-    np.testing.assert_allclose(rows.seen[lit], expected[lit], atol=1e-5)
-    np.testing.assert_allclose(seen.numb[track.name][lit], expected_numb[lit], atol=1e-5)
-    assert not rows.seen[5].any()
+        inputs = (inputs[0], inputs[1], 0 * encoded.joints_valid)
+        expected_masked = model(*(torch.from_numpy(x)[None] for x in inputs))[0].numpy()
+    lit = encoded.image_valid > 0
+    np.testing.assert_allclose(rows.attended[lit], expected[lit], atol=1e-5)
+    np.testing.assert_allclose(attended.joints_masked[encoded.name][lit], expected_masked[lit], atol=1e-5)
+    assert not rows.attended[5].any()
     assert rows.joints[3, 1] == 0
-    np.testing.assert_array_equal(rows.image_valid, track.image_valid)
-    np.testing.assert_array_equal(rows.joints_valid, track.joints_valid)
-    assert clip.transcript == track.transcript
+    np.testing.assert_array_equal(rows.image_valid, encoded.image_valid)
+    np.testing.assert_array_equal(rows.joints_valid, encoded.joints_valid)
+    assert clip.transcript == encoded.transcript
 
 
 def test_the_eye_looks_once_and_again_only_where_eye_or_tracks_differ(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, looked = trained(1), []
-    look = clips._look
-    monkeypatch.setattr(clips, "_look", lambda *arguments: looked.append(1) or look(*arguments))
-    first = seen_clips(model, OTHERS, tmp_path)
+    look = clips._attend
+    monkeypatch.setattr(clips, "_attend", lambda *arguments: looked.append(1) or look(*arguments))
+    first = attended_clips(model, OTHERS, tmp_path)
     count = len(looked)
-    again = seen_clips(model, OTHERS, tmp_path)
+    again = attended_clips(model, OTHERS, tmp_path)
     assert len(looked) == count
     for one, other in zip(first.clips, again.clips, strict=True):
         np.testing.assert_array_equal(one.inputs, other.inputs)
-    seen_clips(model, restrict(OTHERS, "joints"), tmp_path)
+    attended_clips(model, restrict(OTHERS, "joints"), tmp_path)
     assert len(looked) == 2 * count
     with torch.no_grad():
         model.second.bias += 1
-    seen_clips(model, OTHERS, tmp_path)
+    attended_clips(model, OTHERS, tmp_path)
     assert len(looked) == 3 * count
 
 
@@ -147,7 +147,7 @@ def test_inputs_of_another_width_are_refused() -> None:
 
 
 def test_columns_are_found_again_where_they_were_put(rng: np.random.Generator) -> None:
-    sizes = {"seen": (7, 16), "image_valid": (7,), "joints": (7, 6), "joints_valid": (7, 6)}
+    sizes = {"attended": (7, 16), "image_valid": (7,), "joints": (7, 6), "joints_valid": (7, 6)}
     rows = clips.Rows(**{name: rng.normal(size=size).astype(np.float32) for name, size in sizes.items()})
     inputs = COLUMNS.join(rows)
     assert inputs.shape == (7, COLUMNS.width)

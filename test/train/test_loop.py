@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from synthetic_tracks import ACTIONS, COLUMNS, SETTINGS, look_at, make_tracks, random_clips, restrict  # noqa: E402
+from synthetic_episodes import ACTIONS, COLUMNS, SETTINGS, look_at, make_encoded_clips, random_clips, restrict  # noqa: E402
 
 from hal_ros.core.errors import DatasetError  # noqa: E402
 from hal_ros.datasets.clips import Clip  # noqa: E402
@@ -61,11 +61,11 @@ def with_losses(config: Any, **losses: Any) -> Any:
 
 def test_it_learns_what_needs_both_eyes_and_joints() -> None:
     config = with_epochs(CONFIG, 8)
-    tracks, others = make_tracks(10, seed=0), make_tracks(2, seed=1)
-    seen, others_seen, blind = look_at(config, tracks, others, restrict(others, "joints"))
-    trained = train(config, material=annotated(seen), validation=annotated(others_seen))
+    encoded_clips, others = make_encoded_clips(10, seed=0), make_encoded_clips(2, seed=1)
+    attended, others_seen, camera_masked = look_at(config, encoded_clips, others, restrict(others, "joints"))
+    trained = train(config, material=annotated(attended), validation=annotated(others_seen))
     assert trained.accuracy > 0.8
-    assert validate(trained.model, annotated(blind), CONFIG.data.lag_ticks)[1] < 0.7  # the control
+    assert validate(trained.model, annotated(camera_masked), CONFIG.data.lag_ticks)[1] < 0.7  # the control
 
 
 def test_what_is_taught_is_the_target_and_not_the_annotation() -> None:
@@ -162,7 +162,7 @@ def test_a_long_clip_is_answered_in_pieces_as_in_one(monkeypatch: pytest.MonkeyP
 def test_clips_of_one_tick_and_constant_or_missing_features_are_survived() -> None:
     one = Clip("one", MATERIAL.clips[0].inputs[:1], np.zeros(1, np.int64), (0,))
     constant = np.full((30, COLUMNS.width), 3.0, np.float32)
-    constant[:, COLUMNS.seen] = constant[:, -COLUMNS.values :] = 0  # nothing of it is valid
+    constant[:, COLUMNS.attended] = constant[:, -COLUMNS.values :] = 0  # nothing of it is valid
     clips = [one, Clip("constant", constant, np.ones(30, np.int64), (1,))]
     trained = train(with_epochs(CONFIG, 1), material=Supervised(clips, {c.name: c.actions for c in clips}))
     assert all(bool(torch.isfinite(tensor).all()) for tensor in weights(trained).values())

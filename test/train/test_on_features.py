@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.formats.layout_files import write_clip_files, write_dataset_files
 from hal_ros.train.config import load_config
-from hal_ros.train.on_features import Said, train_on_features
+from hal_ros.train.on_features import FeaturePredictions, train_on_features
 
 pytestmark = pytest.mark.torch
 
@@ -49,26 +49,26 @@ def write_dataset(folder: Path, training: int = 8) -> None:
     write_dataset_files(folder, ACTIONS, names, "1")
 
 
-def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Said | None, Path]:
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[FeaturePredictions | None, Path]:
     """Train in tmp_path; returns what was said of the test clips and the only run's folder."""
     monkeypatch.chdir(tmp_path)
     own = {"layout": "atba", "folder": "data", "rate_hz": RATE_HZ / STRIDE, "stride": STRIDE, "lag_ticks": 2}
     Path("mine.yaml").write_text(yaml.safe_dump({**SETTINGS, "data": own}))
-    said = train_on_features(load_config(Path("mine.yaml")))
-    return said, next(iter(Path("runs").glob("mine-*")), Path("none"))
+    decoded = train_on_features(load_config(Path("mine.yaml")))
+    return decoded, next(iter(Path("runs").glob("mine-*")), Path("none"))
 
 
 def test_features_and_transcripts_become_labels_and_predictions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_dataset(tmp_path / "data")
-    said, folder = train(tmp_path, monkeypatch)
+    decoded, folder = train(tmp_path, monkeypatch)
     assert "7 training, 1 held-out clips, 4 values" in capsys.readouterr().out
-    assert said is not None
-    assert {row.metric for row in said.rows} >= {"MoF", "Edit", "F1@50"}
+    assert decoded is not None
+    assert {row.metric for row in decoded.rows} >= {"MoF", "Edit", "F1@50"}
     assert len(list((folder / "aligned").glob("*.txt"))) == 8
     assert not (folder / "predictions").exists()
-    said.write_labels()
+    decoded.write_labels()
     right = []
     for name in ("z0", "z1"):
         lines = (folder / "predictions" / f"{name}.txt").read_text().splitlines()

@@ -31,12 +31,12 @@ def write_transcript(folder: Path, name: str, *actions: str) -> None:
 
 
 def test_a_run_is_named_by_what_its_weights_depend_on() -> None:
-    material = stages.Material([], [], "abc")
+    material = stages.PreparedSplit([], [], "abc")
     folder = stages.run_folder(CONFIG, material)
     assert folder == stages.run_folder(with_data(processes=1, cache="elsewhere", folder="moved"), material)
     assert folder != stages.run_folder(replace(CONFIG, seed=1), material)
     assert folder != stages.run_folder(with_data(lag_ticks=5), material)
-    assert folder != stages.run_folder(CONFIG, stages.Material([], [], "abd"))
+    assert folder != stages.run_folder(CONFIG, stages.PreparedSplit([], [], "abd"))
 
 
 def test_without_a_vocabulary_it_is_that_of_the_training_transcripts(tmp_path: Path) -> None:

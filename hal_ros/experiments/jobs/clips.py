@@ -10,15 +10,15 @@ import numpy as np
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.segments import transcript
 from hal_ros.datasets.clips import Clip
+from hal_ros.datasets.encoded_clips import EncodedClip, load_encoded_clips, measure
 from hal_ros.datasets.formats.layouts import read_dataset
-from hal_ros.datasets.tracks import Track, load_tracks, measure
 from hal_ros.experiments.files import CHECKPOINTS, TRAINING, VALIDATION
 from hal_ros.experiments.graph import Task
 from hal_ros.experiments.kinds import Places, say
 from hal_ros.experiments.training_data import AboutClips, save_clips
-from hal_ros.labels.files import load_labels
+from hal_ros.labels.targets import load_targets
 from hal_ros.train import chain
-from hal_ros.train.clips import Columns, SeenClips, columns_of, seen_clips
+from hal_ros.train.clips import AttendedClips, Columns, attended_clips, columns_of
 from hal_ros.train.config import config_from_mapping
 from hal_ros.train.eye import fit_eye, gather, new_eye
 from hal_ros.train.stages import grid_of
@@ -36,7 +36,7 @@ def columns(task: Task, places: Places) -> None:
     }
     width = dataset.subsets["train"][0].inputs.shape[1]
     about = AboutClips(dataset.vocabulary, Columns(0, width), settings["rate_hz"], tuple(splits))
-    save_clips(task.folder, about, {split: SeenClips(clips, {}) for split, clips in splits.items()})
+    save_clips(task.folder, about, {split: AttendedClips(clips, {}) for split, clips in splits.items()})
 
 
 def hold_out(clip: Clip, share: float) -> tuple[Clip, Clip]:
@@ -56,23 +56,25 @@ def eye(task: Task, places: Places) -> None:
     """Train the eye on single ticks, freeze it, and let it look at every tick of every split."""
     config = config_from_mapping(dict(task.job.settings["config"]))
     vocabulary = tuple(task.job.settings["vocabulary"])
-    tracks = load_splits(places, vocabulary)
+    encoded_clips = load_splits(places, vocabulary)
     if "labels" in task.inputs:
-        targets = chain.taught(load_labels(task.inputs["labels"]))
+        targets = chain.training_targets(load_targets(task.inputs["labels"]))
     else:
-        targets = {track.name: track.actions for track in tracks[TRAINING]}
+        targets = {encoded.name: encoded.actions for encoded in encoded_clips[TRAINING]}
     grid = grid_of(config.data)
-    model = new_eye(config, len(vocabulary), grid, measure(tracks[TRAINING], grid[2]))
-    model = fit_eye(config, model, gather(tracks[TRAINING], targets, len(vocabulary)), task.folder / CHECKPOINTS, say)
-    about = AboutClips(vocabulary, columns_of(model), config.data.rate_hz, tuple(tracks))
-    save_clips(task.folder, about, {split: seen_clips(model, part) for split, part in tracks.items()})
+    model = new_eye(config, len(vocabulary), grid, measure(encoded_clips[TRAINING], grid[2]))
+    model = fit_eye(
+        config, model, gather(encoded_clips[TRAINING], targets, len(vocabulary)), task.folder / CHECKPOINTS, say
+    )
+    about = AboutClips(vocabulary, columns_of(model), config.data.rate_hz, tuple(encoded_clips))
+    save_clips(task.folder, about, {split: attended_clips(model, part) for split, part in encoded_clips.items()})
 
 
-def load_splits(places: Places, vocabulary: Sequence[str], splits: Sequence[str] = ()) -> dict[str, list[Track]]:
+def load_splits(places: Places, vocabulary: Sequence[str], splits: Sequence[str] = ()) -> dict[str, list[EncodedClip]]:
     """Read the episodes of some splits, or of all, with their features."""
     encoder = Path(places["encoder"])
     return {
-        split: [track for folder in folders for track in load_tracks(Path(folder), encoder, vocabulary)]
+        split: [encoded for folder in folders for encoded in load_encoded_clips(Path(folder), encoder, vocabulary)]
         for split, folders in places["episodes"].items()
         if not splits or split in splits
     }

@@ -13,7 +13,7 @@ from hal_ros.experiments.documents.markdown import ALL_SPLITS, MODEL, MS_PER_TIC
 from hal_ros.experiments.files import ABOUT, ALIGNED_TARGETS, DECODERS, SCORES, TRAINING, VALIDATION, split_file
 from hal_ros.experiments.graph import Task
 from hal_ros.experiments.kinds import Places
-from hal_ros.labels.files import load_labels
+from hal_ros.labels.targets import load_targets
 from hal_ros.metrics import answer_files
 from hal_ros.metrics.answer_files import ClipAnswers
 from hal_ros.metrics.decoded import CONFIRMED_ARGMAX, score_clips, score_targets, streams
@@ -69,7 +69,7 @@ def _decoders(settings: Mapping[str, Any], fold: Path) -> FittedDecoders:
     temperatures = decoding.fit_both_temperatures(answers, labels, settings["lag_ticks"])
     answers = [decoding.calibrated(one, temperatures) for one in answers]
     about = json.loads((fold / ABOUT).read_text())
-    training = load_labels(fold).training
+    training = load_targets(fold).training
     order = [about["transcripts"].get(name, ()) for name in training]
     priors = fit_priors(list(training.values()), order, about["actions"])
     transcripts = [clip.transcript for clip in clips]

@@ -27,7 +27,7 @@ from hal_ros.experiments.graph import Task
 from hal_ros.experiments.kinds import Places, say
 from hal_ros.experiments.training_data import TrainingData, load_training_data
 from hal_ros.fit.loop import Session
-from hal_ros.labels.files import save_labels
+from hal_ros.labels.targets import save_targets
 from hal_ros.metrics import answer_files
 from hal_ros.metrics.answer_files import ClipAnswers
 from hal_ros.nn.hal import CausalHal
@@ -56,9 +56,9 @@ def student(task: Task, _: Places) -> None:
     data = load_training_data(inputs["clips"], inputs.get("labels"), settings.get("modalities", "both"))
     config = config_from_mapping(dict(settings["config"]))
     about, clips = data.about, data.clips
-    material = Data(about.actions, about.columns, clips[TRAINING], clips[VALIDATION])
+    run_data = Data(about.actions, about.columns, clips[TRAINING], clips[VALIDATION])
     run = chain.RunSettings(config, folder / CHECKPOINTS, say)
-    model = chain.Student(run).fit(material, data.labels).model
+    model = chain.Student(run).fit(run_data, data.labels).model
     count = sum(parameter.numel() for parameter in model.parameters())
 
     def answer(clip: Clip) -> Answers:
@@ -100,11 +100,11 @@ def _fit_baseline(settings: Mapping[str, Any], data: TrainingData, run: Path) ->
 
 def keep_answers(system: System, data: TrainingData, folder: Path, started: float) -> None:
     """Write the answers of all splits but the training one, the training labels, and what is known of the system."""
-    for split, seen in data.clips.items():
+    for split, attended in data.clips.items():
         if split != TRAINING:
             targets = data.labels.validation if split == VALIDATION else {}
-            answer_files.save(folder / split_file(split), [_answered(system, clip, targets) for clip in seen.clips])
-    save_labels(folder, data.labels)
+            answer_files.save(folder / split_file(split), [_answered(system, clip, targets) for clip in attended.clips])
+    save_targets(folder, data.labels)
     transcripts = {clip.name: clip.transcript for clip in data.clips[TRAINING].clips}
     about = {
         "parameters": system.parameters,

@@ -21,13 +21,12 @@ from hal_ros.experiments.jobs.systems import System, keep_answers
 from hal_ros.experiments.kinds import Places, say
 from hal_ros.experiments.training_data import load_about, load_clips, load_training_data
 from hal_ros.fit.loop import Session
-from hal_ros.labels.files import LABELS, load_labels, save_labels
+from hal_ros.labels.targets import LABELS, load_targets, save_targets
 from hal_ros.labels.teacher.fit import Transcribed, align_clips, train_teacher
 from hal_ros.labels.transcripts.align import AlignConfig, align
 from hal_ros.labels.transcripts.durations import Durations
-from hal_ros.labels.transcripts.first_inputs import first_look_clips
-from hal_ros.labels.transcripts.first_labels import Labels as FirstLabels
-from hal_ros.labels.transcripts.first_labels import first_labels
+from hal_ros.labels.transcripts.first_inputs import first_input_clips
+from hal_ros.labels.transcripts.first_labels import FirstLabels, first_labels
 from hal_ros.labels.transcripts.robot_candidates import robot_candidates
 from hal_ros.metrics import answer_files
 from hal_ros.metrics.answer_files import ClipAnswers
@@ -45,19 +44,22 @@ def first(task: Task, places: Places) -> None:
         training, validation = (load_clips(inputs["clips"], split).clips for split in (TRAINING, VALIDATION))
     else:
         actions, grid = len(settings["vocabulary"]), grid_of(config_from_mapping(dict(settings["config"])).data)
-        tracks = load_splits(places, settings["vocabulary"], (TRAINING, VALIDATION))
-        looks = [first_look_clips(tracks[split], grid, training=tracks[TRAINING]) for split in (TRAINING, VALIDATION)]
+        encoded_clips = load_splits(places, settings["vocabulary"], (TRAINING, VALIDATION))
+        looks = [
+            first_input_clips(encoded_clips[split], grid, training=encoded_clips[TRAINING])
+            for split in (TRAINING, VALIDATION)
+        ]
         training, validation = looks
     found = first_labels([*training, *validation], actions)
-    save_labels(folder, chain.split_labels(found, training, validation))
+    save_targets(folder, chain.split_targets(found, training, validation))
     (folder / DURATIONS).write_text(json.dumps([column.tolist() for column in found.durations]))
 
 
 def _load_first(folder: Path) -> FirstLabels:
     """Read what `first` wrote."""
-    labels = load_labels(folder)
-    mean, spread = json.loads((folder / DURATIONS).read_text())
-    return FirstLabels(dict(labels.training), dict(labels.soft), Durations(np.array(mean), np.array(spread)))
+    labels = load_targets(folder)
+    mean, variation = json.loads((folder / DURATIONS).read_text())
+    return FirstLabels(dict(labels.training), dict(labels.soft), Durations(np.array(mean), np.array(variation)))
 
 
 # --- the teacher ------------------------------------------------------------------------------------------------------
@@ -73,7 +75,7 @@ def teacher(task: Task, _: Places) -> None:
     start = _load_first(inputs["first"]) if config.teacher.start == "durations" else None
     transcribed = Transcribed(data.about.actions, training, validation, start)
     trained = train_teacher(config.teacher, transcribed, config.seed, Session(folder / CHECKPOINTS, say))
-    labels = chain.split_labels(align_clips(trained, [*training, *validation]), training, validation)
+    labels = chain.split_targets(align_clips(trained, [*training, *validation]), training, validation)
 
     def answer(clip: Clip) -> Answers:
         log_probs = trained.log_probs(clip)

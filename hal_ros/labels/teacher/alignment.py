@@ -20,14 +20,14 @@ LEAST_STEPS = 4
 LEAST_SHARE = 1e-3
 
 
-class Knowledge(NamedTuple):
+class ActionStatistics(NamedTuple):
     """What alignments so far have shown of the actions."""
 
     frequency: NDArray[np.float64]  # (K,) share of all steps
     durations: Durations  # in steps
 
 
-class Laid(NamedTuple):
+class ClipAlignment(NamedTuple):
     """One clip under its transcript, step by step."""
 
     soft: NDArray[np.float32]  # (N, K); rows sum to 1
@@ -35,30 +35,30 @@ class Laid(NamedTuple):
     placed: Placed  # segments and their lengths in steps
 
 
-def lay(
+def align_clip(
     config: TeacherConfig,
     log_probs: NDArray[np.float32],
     transcript: Sequence[int],
-    knowledge: Knowledge,
+    statistics: ActionStatistics,
     published: AlignConfig = PUBLISHED,
-) -> Laid:
+) -> ClipAlignment:
     """Lay a transcript over log-probabilities (N, K). Raises DatasetError as `align` does."""
-    likelihood = log_probs - config.prior_share * np.log(knowledge.frequency + LEAST_SHARE)
+    likelihood = log_probs - config.prior_share * np.log(statistics.frequency + LEAST_SHARE)
     if config.aligner == "durations":
-        placed = place_coarsely(config.temper * likelihood, transcript, knowledge.durations)
-        return Laid(placed.soft.astype(np.float32), most_correct(placed.soft, transcript).labels, placed)
+        placed = place_coarsely(config.temper * likelihood, transcript, statistics.durations)
+        return ClipAlignment(placed.soft.astype(np.float32), most_correct(placed.soft, transcript).labels, placed)
     normal = likelihood - np.log(np.exp(likelihood).sum(1, keepdims=True))
     if config.aligner == "posterior":
         soft = posterior(normal, transcript, temper=config.temper)
-        return _laid(soft, most_correct(soft, transcript).labels)
+        return _alignment(soft, most_correct(soft, transcript).labels)
     hard = align(log_probs, transcript, published).labels
-    return _laid(np.eye(log_probs.shape[1])[hard], hard)
+    return _alignment(np.eye(log_probs.shape[1])[hard], hard)
 
 
-def _laid(soft: NDArray[np.float64], hard: NDArray[np.int64]) -> Laid:
+def _alignment(soft: NDArray[np.float64], hard: NDArray[np.int64]) -> ClipAlignment:
     starts = np.flatnonzero(np.diff(hard, prepend=-1))
     lengths = np.diff(starts, append=len(hard)).astype(np.float64)
-    return Laid(soft.astype(np.float32), hard, Placed(soft, hard[starts], lengths))
+    return ClipAlignment(soft.astype(np.float32), hard, Placed(soft, hard[starts], lengths))
 
 
 def place_coarsely(scores: NDArray[np.floating], transcript: Sequence[int], durations: Durations) -> Placed:

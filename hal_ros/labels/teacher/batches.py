@@ -22,7 +22,7 @@ BATCH_STEPS = 20_000
 """Steps of a batch, padding included; long clips make smaller batches."""
 
 
-class Batch(NamedTuple):
+class TeacherBatch(NamedTuple):
     """Some clips."""
 
     inputs: Tensor  # (B, N, F)
@@ -72,7 +72,7 @@ def assemble(
     ticks: Sequence[NDArray[np.int64]],
     targets: Sequence[NDArray[np.float32] | None],
     actions: int,
-) -> Batch:
+) -> TeacherBatch:
     """Stack the chosen ticks of clips, padded with zeros; targets are (N, K) per step."""
     most = max(map(len, ticks))
     inputs = np.zeros((len(clips), most, clips[0].inputs.shape[1]), np.float32)
@@ -86,4 +86,4 @@ def assemble(
         if target is not None:
             aligned[row, : len(at)] = target
     arrays = (inputs, known, aligned, present)
-    return Batch(*map(torch.from_numpy, arrays))
+    return TeacherBatch(*map(torch.from_numpy, arrays))

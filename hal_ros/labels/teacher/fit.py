@@ -24,16 +24,16 @@ from hal_ros.fit.loop import UNSAVED, Epoch, Finished, Loop, Seeds, Session, Ter
 from hal_ros.fit.progress import Scalars, open_scalars
 from hal_ros.fit.schedule import warm_cosine
 from hal_ros.labels.teacher import monitors
-from hal_ros.labels.teacher.alignment import PUBLISHED, Knowledge, Laid, lay, place_coarsely
-from hal_ros.labels.teacher.batches import Batch, assemble, middle_ticks, plan, random_ticks, steps_of
+from hal_ros.labels.teacher.alignment import PUBLISHED, ActionStatistics, ClipAlignment, align_clip, place_coarsely
+from hal_ros.labels.teacher.batches import TeacherBatch, assemble, middle_ticks, plan, random_ticks, steps_of
 from hal_ros.labels.teacher.config import TeacherConfig
 from hal_ros.labels.teacher.network import PyramidTeacher
 from hal_ros.labels.teacher.step import TeacherLoss, batch_terms
 from hal_ros.labels.transcripts.align import AlignConfig
 from hal_ros.labels.transcripts.durations import Durations, estimate, uninformed
-from hal_ros.labels.transcripts.first_labels import Labels, check_transcripts, first_labels
+from hal_ros.labels.transcripts.first_labels import FirstLabels, check_transcripts, first_labels
 
-SPREAD_FLOOR = 1e-3
+STD_FLOOR = 1e-3
 EMBED_TICKS = 4096
 STANDARD_ROWS = 200_000
 
@@ -43,7 +43,7 @@ class Teacher(NamedTuple):
 
     model: PyramidTeacher
     config: TeacherConfig
-    knowledge: Knowledge
+    statistics: ActionStatistics
 
     @torch.no_grad()
     def log_probs(self, clip: Clip) -> FloatArray:
@@ -62,7 +62,7 @@ class Teacher(NamedTuple):
         return self.model.run(embedded, torch.ones(1, len(ticks))).log_probs[0].numpy()
 
 
-def align_clips(teacher: Teacher, clips: Sequence[Clip], published: AlignConfig = PUBLISHED) -> Labels:
+def align_clips(teacher: Teacher, clips: Sequence[Clip], published: AlignConfig = PUBLISHED) -> FirstLabels:
     """Return hard labels and constrained posteriors of clips with transcripts, at every tick.
 
     `published` matters for the aligner "boundaries" alone. Raises DatasetError for an empty transcript or an action
@@ -70,12 +70,14 @@ def align_clips(teacher: Teacher, clips: Sequence[Clip], published: AlignConfig 
     """
     actions, stride = teacher.model.config.actions, teacher.config.stride_ticks
     check_transcripts(clips, actions)
-    durations = teacher.knowledge.durations.scaled(stride)
-    knowledge = Knowledge(teacher.knowledge.frequency, durations)
-    laid = [lay(teacher.config, teacher.log_probs(clip), clip.transcript, knowledge, published) for clip in clips]
+    durations = teacher.statistics.durations.scaled(stride)
+    statistics = ActionStatistics(teacher.statistics.frequency, durations)
+    alignments = [
+        align_clip(teacher.config, teacher.log_probs(clip), clip.transcript, statistics, published) for clip in clips
+    ]
     names = [clip.name for clip in clips]
-    hard = dict(zip(names, (found.hard for found in laid), strict=True))
-    return Labels(hard, dict(zip(names, (found.soft for found in laid), strict=True)), durations)
+    hard = dict(zip(names, (found.hard for found in alignments), strict=True))
+    return FirstLabels(hard, dict(zip(names, (found.soft for found in alignments), strict=True)), durations)
 
 
 @dataclass(frozen=True)
@@ -85,19 +87,21 @@ class Transcribed:
     actions: int  # K
     training: Sequence[Clip]
     validation: Sequence[Clip] = ()
-    start: Labels | None = None  # of the training clips, found elsewhere; in place of the configured start
+    start: FirstLabels | None = None  # of the training clips, found elsewhere; in place of the configured start
 
 
-def train_teacher(config: TeacherConfig, material: Transcribed, seed: int = 0, session: Session = UNSAVED) -> Teacher:
+def train_teacher(
+    config: TeacherConfig, transcribed: Transcribed, seed: int = 0, session: Session = UNSAVED
+) -> Teacher:
     """Train on the transcripts; continues from the session's checkpoint, if there is one.
 
     The same arguments give the same weights on one machine, interrupted or not. Raises DatasetError for clips that
     can't be aligned.
     """
-    check_transcripts(material.training, material.actions)
+    check_transcripts(transcribed.training, transcribed.actions)
     torch.set_num_threads(config.threads)
     with open_scalars(session.folder, session.report) as scalars:
-        training = _TeacherTraining(config, material, seed, scalars)
+        training = _TeacherTraining(config, transcribed, seed, scalars)
         loop = Loop(
             "teacher",
             training.epochs,
@@ -113,15 +117,15 @@ def train_teacher(config: TeacherConfig, material: Transcribed, seed: int = 0, s
         return training.finish()
 
 
-class _TeacherTraining(Training[tuple[Batch, float]]):
+class _TeacherTraining(Training[tuple[TeacherBatch, float]]):
     """What changes beside the weights: the targets, laid out anew as the model learns.
 
     Beside each batch stands the share of the training that is done: the losses warm up with it.
     """
 
-    def __init__(self, config: TeacherConfig, material: Transcribed, seed: int, scalars: Scalars) -> None:
-        self.config, self.material, self.scalars = config, material, scalars
-        self.actions, self.clips = material.actions, material.training
+    def __init__(self, config: TeacherConfig, transcribed: Transcribed, seed: int, scalars: Scalars) -> None:
+        self.config, self.transcribed, self.scalars = config, transcribed, scalars
+        self.actions, self.clips = transcribed.actions, transcribed.training
         torch.manual_seed(seed)
         self.model = PyramidTeacher(config.pyramid(self.actions, self.clips[0].inputs.shape[1]))
         _standardise(self.model, self.clips)
@@ -129,50 +133,54 @@ class _TeacherTraining(Training[tuple[Batch, float]]):
         self.epoch, self.epochs = 0, config.start_epochs + config.epochs
         steps = sum(steps_of(clip, config.stride_ticks) for clip in self.clips)
         mean_steps = steps / sum(len(clip.transcript) for clip in self.clips)
-        self.knowledge = Knowledge(np.full(self.actions, 1 / self.actions), uninformed(self.actions, mean_steps))
+        self.statistics = ActionStatistics(
+            np.full(self.actions, 1 / self.actions), uninformed(self.actions, mean_steps)
+        )
         self.targets: list[NDArray[np.float32] | None] = [None] * len(self.clips)
 
     def resume(self, epoch: int, about: Mapping[str, Any]) -> None:
         """Take up what alignments have shown; targets are not saved, those of the start are made anew."""
         if about:
-            self.knowledge = knowledge_from_json(about)
+            self.statistics = statistics_from_json(about)
         if epoch == 0 or epoch < self.config.start_epochs:
-            self.begin(self.material.start)
+            self.begin(self.transcribed.start)
 
     # --- labels ---
 
-    def begin(self, start: Labels | None) -> None:
+    def begin(self, start: FirstLabels | None) -> None:
         """Set the first targets, as the configured start finds them or as given."""
         config, stride = self.config, self.config.stride_ticks
         if start is None and config.start == "durations":
             start = first_labels(self.clips, self.actions)
         if start is not None:
             found: list[Any] = [start.soft[clip.name][middle_ticks(clip, stride)] for clip in self.clips]
-            self.knowledge = Knowledge(_frequency(found), start.durations.scaled(1 / stride))
+            self.statistics = ActionStatistics(_frequency(found), start.durations.scaled(1 / stride))
         else:
             flat = [np.zeros((steps_of(clip, stride), self.actions)) for clip in self.clips]
-            durations = self.knowledge.durations
+            durations = self.statistics.durations
             pairs = zip(flat, self.clips, strict=True)
             found = [place_coarsely(x, clip.transcript, durations).soft.astype(np.float32) for x, clip in pairs]
-            self.knowledge = Knowledge(_frequency(found), durations)
+            self.statistics = ActionStatistics(_frequency(found), durations)
         if config.start != "video":
             self.targets = found
 
     def refresh(self) -> None:
         """Lay the transcripts over what the model says now."""
         self.model.eval()
-        laid = [self._lay(clip) for clip in self.clips]
-        found = [one.soft for one in laid]
+        alignments = [self._align(clip) for clip in self.clips]
+        found = [one.soft for one in alignments]
         if not self.config.soft:
-            found = [np.eye(self.actions, dtype=np.float32)[one.hard] for one in laid]
+            found = [np.eye(self.actions, dtype=np.float32)[one.hard] for one in alignments]
         self.targets = list(found)
-        self.knowledge = Knowledge(_frequency(found), estimate(self.actions, [one.placed for one in laid]))
+        self.statistics = ActionStatistics(
+            _frequency(found), estimate(self.actions, [one.placed for one in alignments])
+        )
 
     @torch.no_grad()
-    def _lay(self, clip: Clip) -> Laid:
+    def _align(self, clip: Clip) -> ClipAlignment:
         inputs = _rows(clip, middle_ticks(clip, self.config.stride_ticks))[None]
         log_probs = self.model(inputs, torch.ones(inputs.shape[:2])).log_probs[0].numpy()
-        return lay(self.config, log_probs, clip.transcript, self.knowledge)
+        return align_clip(self.config, log_probs, clip.transcript, self.statistics)
 
     def _refreshes(self, epoch: int) -> bool:
         behind = epoch - self.config.start_epochs
@@ -180,7 +188,7 @@ class _TeacherTraining(Training[tuple[Batch, float]]):
 
     # --- epochs ---
 
-    def batches(self, epoch: Epoch) -> Iterator[tuple[float, tuple[Batch, float]]]:
+    def batches(self, epoch: Epoch) -> Iterator[tuple[float, tuple[TeacherBatch, float]]]:
         """Refresh the targets where it is time, and take a random tick of every step."""
         self.epoch = epoch.number
         if self._refreshes(self.epoch):
@@ -192,12 +200,12 @@ class _TeacherTraining(Training[tuple[Batch, float]]):
             for share, group in zip(shares, groups, strict=True)
         )
 
-    def _batch(self, group: Sequence[int], random: np.random.Generator) -> Batch:
+    def _batch(self, group: Sequence[int], random: np.random.Generator) -> TeacherBatch:
         clips = [self.clips[index] for index in group]
         ticks = [random_ticks(clip, self.config.stride_ticks, random) for clip in clips]
         return assemble(clips, ticks, [self.targets[index] for index in group], self.actions)
 
-    def losses(self, batch: tuple[Batch, float]) -> dict[str, Tensor]:
+    def losses(self, batch: tuple[TeacherBatch, float]) -> dict[str, Tensor]:
         """Return the mean of every term over the batch's videos."""
         return batch_terms(self.model, self.loss, *batch)
 
@@ -208,14 +216,14 @@ class _TeacherTraining(Training[tuple[Batch, float]]):
             for name, value in batch_values.items():
                 terms[name] = terms.get(name, 0.0) + value / len(history)
         seen = monitors.watch(self.model, self.loss.elbo, self._watched())
-        if self.material.validation:
-            seen["validation_frame"] = self._constrained_loss(self.material.validation)
+        if self.transcribed.validation:
+            seen["validation_frame"] = self._constrained_loss(self.transcribed.validation)
         self.scalars.write(self.epoch, terms | seen)
         summary = " ".join(f"{name} {value:.3f}" for name, value in (terms | seen).items())
         # targets are not saved: where the next epoch makes them anew, the run can be taken up again
         following = self.epoch + 1
         resumable = following == self.epochs or following < self.config.start_epochs or self._refreshes(following)
-        return Finished(summary, knowledge_to_json(self.knowledge), resumable=resumable)
+        return Finished(summary, statistics_to_json(self.statistics), resumable=resumable)
 
     def _watched(self) -> list[tuple[Tensor, NDArray[np.float32] | None]]:
         """Return inputs (1, N, F) and targets (N, K) of the first clips, for the monitors."""
@@ -225,7 +233,7 @@ class _TeacherTraining(Training[tuple[Batch, float]]):
 
     def _constrained_loss(self, clips: Sequence[Clip]) -> float:
         """Return the cross-entropy of the model with its own alignment of held-out transcripts."""
-        teacher = Teacher(self.model.eval(), self.config, self.knowledge)
+        teacher = Teacher(self.model.eval(), self.config, self.statistics)
         labels = align_clips(teacher, clips)
         losses = [-(labels.soft[clip.name] * teacher.log_probs(clip)).sum(1) for clip in clips]
         return float(np.concatenate(losses).mean())
@@ -233,7 +241,7 @@ class _TeacherTraining(Training[tuple[Batch, float]]):
     def finish(self) -> Teacher:
         """Return the teacher with what a last alignment of the training clips shows."""
         self.refresh()
-        return Teacher(self.model.eval(), self.config, self.knowledge)
+        return Teacher(self.model.eval(), self.config, self.statistics)
 
 
 def _rows(clip: Clip, ticks: NDArray[np.int64]) -> Tensor:
@@ -247,13 +255,13 @@ def _frequency(found: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
 
 @torch.no_grad()
 def _standardise(model: PyramidTeacher, clips: Sequence[Clip]) -> None:
-    """Put means and spreads of the known values into the buffers; a constant feature gets spread 1."""
+    """Put means and standard deviations of the known values into the buffers; a constant feature gets spread 1."""
     stride = max(1, sum(clip.ticks for clip in clips) // STANDARD_ROWS)
     rows = np.concatenate([np.asarray(clip.inputs[::stride], np.float64) for clip in clips])
-    _, mean, spread = measure_columns(rows, np.isfinite(rows))
-    spread = np.where(spread > 1e-6 * (1 + np.abs(mean)), np.maximum(spread, SPREAD_FLOOR), 1.0)
+    _, mean, std = measure_columns(rows, np.isfinite(rows))
+    std = np.where(std > 1e-6 * (1 + np.abs(mean)), np.maximum(std, STD_FLOOR), 1.0)
     model.mean.copy_(torch.from_numpy(mean))
-    model.spread.copy_(torch.from_numpy(spread))
+    model.spread.copy_(torch.from_numpy(std))
 
 
 def _optimiser(parts: Sequence[torch.nn.Module], config: TeacherConfig) -> torch.optim.AdamW:
@@ -267,14 +275,14 @@ def _optimiser(parts: Sequence[torch.nn.Module], config: TeacherConfig) -> torch
 # --- on disk ----------------------------------------------------------------------------------------------------------
 
 
-def knowledge_to_json(knowledge: Knowledge) -> dict[str, list[float]]:
+def statistics_to_json(statistics: ActionStatistics) -> dict[str, list[float]]:
     """Return what `knowledge_from_json` takes."""
-    durations = knowledge.durations
-    arrays = {"frequency": knowledge.frequency, "mean_steps": durations.mean, "spread": durations.spread}
+    durations = statistics.durations
+    arrays = {"frequency": statistics.frequency, "mean_steps": durations.mean, "spread": durations.variation}
     return {name: array.tolist() for name, array in arrays.items()}
 
 
-def knowledge_from_json(mapping: Mapping[str, Any]) -> Knowledge:
+def statistics_from_json(mapping: Mapping[str, Any]) -> ActionStatistics:
     """Undo `knowledge_to_json`, to the last bit."""
-    frequency, mean, spread = (np.array(mapping[name], np.float64) for name in ("frequency", "mean_steps", "spread"))
-    return Knowledge(frequency, Durations(mean, spread))
+    frequency, mean, variation = (np.array(mapping[name], np.float64) for name in ("frequency", "mean_steps", "spread"))
+    return ActionStatistics(frequency, Durations(mean, variation))

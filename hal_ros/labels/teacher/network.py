@@ -66,7 +66,7 @@ class TeacherOutputs(NamedTuple):
     action: Latent  # (B, T, action_width)
 
 
-class BandLayer(nn.Module):
+class TeacherLayer(nn.Module):
     """Pre-norm attention to `radius` ticks on either side and to the class tokens; then a feed-forward."""
 
     def __init__(self, config: PyramidConfig, radius: int) -> None:
@@ -139,7 +139,7 @@ class _Parts(NamedTuple):
 
 
 class PyramidTeacher(nn.Module):
-    """The whole model. The training inputs' means and spreads are buffers: they travel with the weights."""
+    """The whole model. The training inputs' means and standard deviations are buffers: they travel with the weights."""
 
     mean: Tensor
     spread: Tensor
@@ -153,7 +153,7 @@ class PyramidTeacher(nn.Module):
         self.register_buffer("spread", torch.ones(config.features))
         self.enter = nn.Linear(config.features + 1, d)  # one more: the share of values that are missing
         self.tokens = nn.Parameter(torch.randn(config.actions, d) * 0.1)
-        self.layers = nn.ModuleList(BandLayer(config, radius) for radius in config.radii())
+        self.layers = nn.ModuleList(TeacherLayer(config, radius) for radius in config.radii())
         self.visual = LatentEncoder(d, config.visual_width)
         self.lift = nn.Identity() if config.literal else nn.Linear(config.visual_width, d)
         self.action = LatentEncoder(d, config.action_width)

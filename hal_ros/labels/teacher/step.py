@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hal_ros.labels.teacher.batches import Batch
+from hal_ros.labels.teacher.batches import TeacherBatch
 from hal_ros.labels.teacher.config import TeacherConfig
 from hal_ros.labels.teacher.network import PyramidConfig, PyramidTeacher, TeacherOutputs
 from hal_ros.labels.teacher.weak_losses import contrast, frame_loss, video_loss
@@ -28,7 +28,7 @@ class TeacherLoss(nn.Module):
         widths = (pyramid.width, pyramid.visual_width, pyramid.action_width)
         self.elbo = Elbo(*widths, config.prior, config.free_bits, literal) if config.elbo else None
 
-    def forward(self, outputs: TeacherOutputs, batch: Batch, progress: float) -> dict[str, Tensor]:
+    def forward(self, outputs: TeacherOutputs, batch: TeacherBatch, progress: float) -> dict[str, Tensor]:
         """Return the weighted terms by name, (B,) each; `progress` is the share of training that is done."""
         config, terms = self.config, {}
         if bool(batch.targets.any()):
@@ -55,7 +55,7 @@ def _slowness(outputs: TeacherOutputs, known: Tensor, floor: float) -> Tensor:
     return torch.stack([slowness(visual, action, weight, floor) for visual, action, weight in parts])
 
 
-def batch_terms(model: PyramidTeacher, loss: TeacherLoss, batch: Batch, progress: float) -> dict[str, Tensor]:
+def batch_terms(model: PyramidTeacher, loss: TeacherLoss, batch: TeacherBatch, progress: float) -> dict[str, Tensor]:
     """Return the terms by name, each the mean over the videos of the batch."""
     terms = loss(model(batch.inputs, batch.known), batch, progress)
     return {name: term.sum() / len(term) for name, term in terms.items()}

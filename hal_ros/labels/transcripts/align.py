@@ -77,7 +77,7 @@ def align(
     actions, segment_of = fit_into(transcript, ticks)
     transitions = len(actions) - 1
     if len(actions) == ticks or not transitions:  # no choice to make
-        return _laid(actions, np.arange(1, transitions + 1), segment_of, ticks, 0.0)
+        return _alignment(actions, np.arange(1, transitions + 1), segment_of, ticks, 0.0)
     scores = boundary_scores(probs, config.boundary_window)
     extra = np.unique(np.asarray(extra_candidates, np.int64))
     scores[extra[(extra > 0) & (extra < ticks)]] += config.candidate_bonus
@@ -85,7 +85,7 @@ def align(
     gain = transition_scores(probs, actions, at, config.transition_window) + scores[at]  # (S - 1, N)
     shares = equal_shares(len(actions), ticks)
     chosen = drop_allowed_dp(gain - (TIE_WEIGHT / ticks) * np.abs(at - shares[:, None]))
-    return _laid(actions, at[chosen], segment_of, ticks, float(gain[np.arange(transitions), chosen].sum()))
+    return _alignment(actions, at[chosen], segment_of, ticks, float(gain[np.arange(transitions), chosen].sum()))
 
 
 def drop_allowed_dp(gain: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -133,7 +133,7 @@ def _merged(transcript: Sequence[int]) -> tuple[list[int], NDArray[np.int64]]:
     return ids[begins].tolist(), np.cumsum(begins) - 1
 
 
-def _laid(
+def _alignment(
     actions: Sequence[int], boundaries: NDArray[np.int64], segment_of: NDArray[np.int64], ticks: int, score: float
 ) -> Alignment:
     lengths = np.diff(boundaries, prepend=0, append=ticks)
@@ -221,8 +221,8 @@ def most_correct(soft: NDArray[np.floating], transcript: Sequence[int]) -> Align
         # Up to a constant, segments that end and begin at boundaries hold what those boundaries give up and take on.
         sums = np.cumsum(probs[:-1], axis=0)[:, actions].T
         boundaries = 1 + drop_allowed_dp(sums[:-1] - sums[1:])
-    laid = _laid(actions, boundaries, segment_of, ticks, 0.0)
-    return laid._replace(score=float(np.mean(probs[np.arange(ticks), laid.labels])))
+    alignment = _alignment(actions, boundaries, segment_of, ticks, 0.0)
+    return alignment._replace(score=float(np.mean(probs[np.arange(ticks), alignment.labels])))
 
 
 def _forward_backwards(

@@ -22,7 +22,7 @@ LONGEST = 6.0
 PRIOR_SEGMENTS = 3.0
 """Every action's estimate is drawn to the mean of all as if by this many segments of that length."""
 PRIOR_SPREAD = 0.5
-LEAST_SPREAD = 0.15
+LEAST_VARIATION = 0.15
 """Expected lengths vary less than lengths do: a smaller spread is a fault of the estimate."""
 LEAST_SCORE = -15.0
 """A tick's evidence against an action, relative to the best one in the transcript, goes no lower: outliers exist."""
@@ -33,15 +33,15 @@ class Durations(NamedTuple):
     """Gamma-distributed lengths of each action's segments, in steps of whatever grid they are used on."""
 
     mean: Array  # (K,)
-    spread: Array  # (K,) standard deviation over mean
+    variation: Array  # (K,) standard deviation over mean
 
     def scaled(self, factor: float) -> Durations:
         """Return the same lengths on a grid with `factor` times as many steps."""
-        return Durations(self.mean * factor, self.spread)
+        return Durations(self.mean * factor, self.variation)
 
     def log_lengths(self, action: int, longest: int) -> Array:
         """Return log p(length) of an action for lengths 1 to `longest`, (longest,)."""
-        shape = self.spread[action] ** -2
+        shape = self.variation[action] ** -2
         lengths = np.arange(1, longest + 1)
         log = (shape - 1) * np.log(lengths) - lengths * shape / self.mean[action]
         return log - _log_sum(log)
@@ -62,8 +62,8 @@ def estimate(actions: int, found: Sequence[Placed]) -> Durations:
     scatter = np.bincount(ids, np.square(lengths - mean[ids]), actions) + PRIOR_SEGMENTS * np.square(
         PRIOR_SPREAD * mean
     )
-    spread = np.sqrt(scatter / (counts + PRIOR_SEGMENTS)) / mean
-    return Durations(mean, np.maximum(spread, LEAST_SPREAD))
+    variation = np.sqrt(scatter / (counts + PRIOR_SEGMENTS)) / mean
+    return Durations(mean, np.maximum(variation, LEAST_VARIATION))
 
 
 class Placed(NamedTuple):

@@ -12,40 +12,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal_ros.datasets.clips import Clip
-from hal_ros.datasets.tracks import Track
+from hal_ros.datasets.encoded_clips import EncodedClip
 
 CELLS = 4
 """The coarse picture's rows and columns."""
 POOLED_TICKS = 64
 
 
-def first_look_clips(
-    tracks: Sequence[Track],
+def first_input_clips(
+    encoded_clips: Sequence[EncodedClip],
     grid: tuple[int, int, int],
-    training: Sequence[Track] | None = None,
+    training: Sequence[EncodedClip] | None = None,
 ) -> list[Clip]:
-    """Return one clip for each track: joints with NaN where invalid, (T, 3J); pooled pictures where no joint ever is.
+    """Return a clip for each encoded one: joints, NaN where invalid, (T, 3J); pooled pictures where none ever is.
 
-    `grid` is rows, columns and channels of the features. Which of the two it is depends on the `training` tracks, or
+    `grid` is rows, columns and channels of the features. Which of the two it is depends on the `training` clips, or
     else on these: all splits of a run are to be seen alike.
     """
-    if any(track.joints_valid.any() for track in (tracks if training is None else training)):
-        looks = [np.where(track.joints_valid > 0, track.joints, np.nan).astype(np.float32) for track in tracks]
+    if any(encoded.joints_valid.any() for encoded in (encoded_clips if training is None else training)):
+        looks = [
+            np.where(encoded.joints_valid > 0, encoded.joints, np.nan).astype(np.float32) for encoded in encoded_clips
+        ]
     else:
-        looks = [_pool(track, grid) for track in tracks]
-    return [Clip(track.name, look, track.actions, track.transcript) for track, look in zip(tracks, looks, strict=True)]
+        looks = [_pool(encoded, grid) for encoded in encoded_clips]
+    return [
+        Clip(encoded.name, look, encoded.actions, encoded.transcript)
+        for encoded, look in zip(encoded_clips, looks, strict=True)
+    ]
 
 
-def _pool(track: Track, grid: tuple[int, int, int]) -> NDArray[np.float32]:
+def _pool(encoded: EncodedClip, grid: tuple[int, int, int]) -> NDArray[np.float32]:
     """Return means over about CELLS x CELLS blocks of cells, (T, blocks * channels); NaN where there is no image."""
     rows, columns, channels = grid
     row_starts, column_starts = (np.unique(np.arange(CELLS) * size // CELLS) for size in (rows, columns))
     counts = np.outer(np.diff(row_starts, append=rows), np.diff(column_starts, append=columns))[:, :, None]
     parts = []
-    for start in range(0, track.ticks, POOLED_TICKS):
-        cells = track.feature[start : start + POOLED_TICKS].astype(np.float32).reshape(-1, rows, columns, channels)
+    for start in range(0, encoded.ticks, POOLED_TICKS):
+        cells = encoded.feature[start : start + POOLED_TICKS].astype(np.float32).reshape(-1, rows, columns, channels)
         sums = np.add.reduceat(np.add.reduceat(cells, row_starts, 1), column_starts, 2)
         parts.append((sums / counts).reshape(len(cells), -1))
     pooled = np.concatenate(parts)
-    pooled[track.image_valid == 0] = np.nan
+    pooled[encoded.image_valid == 0] = np.nan
     return pooled.astype(np.float32)

@@ -43,7 +43,7 @@ STILL = 0.05
 """A change this small, in standard deviations, counts as no change."""
 
 
-class Labels(NamedTuple):
+class FirstLabels(NamedTuple):
     """Clips laid under their transcripts, by clip name."""
 
     hard: dict[str, NDArray[np.int64]]  # (T,)
@@ -51,7 +51,7 @@ class Labels(NamedTuple):
     durations: Durations  # in ticks
 
 
-def first_labels(clips: Sequence[Clip], actions: int) -> Labels:
+def first_labels(clips: Sequence[Clip], actions: int) -> FirstLabels:
     """Return labels of clips with transcripts over K actions.
 
     Raises DatasetError for an empty transcript, or an action outside the vocabulary.
@@ -98,14 +98,16 @@ def _place(scores: Array, clip: Clip, durations: Durations, share: float) -> Pla
     return placed._replace(lengths=placed.lengths * share)
 
 
-def _labels_of(clips: Sequence[Clip], coarse: Sequence[Array], durations: Durations, steps: Sequence[int]) -> Labels:
+def _labels_of(
+    clips: Sequence[Clip], coarse: Sequence[Array], durations: Durations, steps: Sequence[int]
+) -> FirstLabels:
     """Return labels for every tick from posteriors (ceil(T / step), K), each repeated `step` times."""
     hard, soft = {}, {}
     for clip, posterior, step in zip(clips, coarse, steps, strict=True):
-        laid = most_correct(posterior, clip.transcript).labels
-        hard[clip.name] = np.repeat(laid, step)[: clip.ticks]
+        aligned = most_correct(posterior, clip.transcript).labels
+        hard[clip.name] = np.repeat(aligned, step)[: clip.ticks]
         soft[clip.name] = np.repeat(posterior.astype(np.float32), step, 0)[: clip.ticks]
-    return Labels(hard, soft, durations)
+    return FirstLabels(hard, soft, durations)
 
 
 # --- Gaussians --------------------------------------------------------------------------------------------------------
@@ -144,12 +146,12 @@ def _log_likelihoods(x: Array, gaussians: _Gaussians) -> Array:
 def _features(clips: Sequence[Clip], steps: Sequence[int], context: int) -> list[Array]:
     """Return (ceil(T / step), d) for each clip: standardised, with context and log-change, decorrelated."""
     sample = _sample(clips)
-    _, mean, spread = measure_columns(sample, np.isfinite(sample))
-    spread = np.where(spread > 1e-6 * (1 + np.abs(mean)), spread, np.inf)  # a constant says nothing
+    _, mean, std = measure_columns(sample, np.isfinite(sample))
+    std = np.where(std > 1e-6 * (1 + np.abs(mean)), std, np.inf)  # a constant says nothing
 
     def standard(rows: NDArray[np.floating]) -> Array:
         rows = np.asarray(rows, np.float64)
-        return np.clip(np.where(np.isfinite(rows), (rows - mean) / spread, 0), -5, 5)
+        return np.clip(np.where(np.isfinite(rows), (rows - mean) / std, 0), -5, 5)
 
     axes = _axes(standard(sample), RAW_DIMS) if sample.shape[1] > RAW_DIMS else np.eye(sample.shape[1])
     wide = [_widened(standard(clip.inputs) @ axes, step, context) for clip, step in zip(clips, steps, strict=True)]

@@ -7,7 +7,7 @@ import numpy as np
 
 from hal_ros.sim.arm import ARM_JOINTS, FINGER_OPEN, Vector
 from hal_ros.sim.benchmark import JOINT_NAMES
-from hal_ros.sim.world import layout as lay
+from hal_ros.sim.world import layout as table_layout
 from hal_ros.sim.world.layout import Layout
 
 SUBSTEPS = 4  # of the physics in one control tick of 10 ms
@@ -24,7 +24,7 @@ class Physics:
         self._pads = (model.geom("pad_left").id, model.geom("pad_right").id)
         self._body = {model.body(i).name: i for i in range(model.nbody)}
         self._site = model.site("ee_site").id
-        self._balls = [self._body[f"ball_{i}"] for i in range(lay.BALL_COUNT)] if layout.balls_in else []
+        self._balls = [self._body[f"ball_{i}"] for i in range(table_layout.BALL_COUNT)] if layout.balls_in else []
         self.data.qpos[self.joint_qpos] = [*angles, FINGER_OPEN]
         self.data.qpos[model.joint("right_carriage_joint").qposadr[0]] = FINGER_OPEN
         self.command(angles, FINGER_OPEN)
@@ -88,7 +88,7 @@ class Physics:
 
     def lamp_on(self) -> bool:
         """Tell whether the lamp is lit: while the button is pressed more than half way."""
-        return self.button_travel() > 0.5 * lay.BUTTON_TRAVEL
+        return self.button_travel() > 0.5 * table_layout.BUTTON_TRAVEL
 
     def cup_tilt(self) -> float:
         """Return the angle between the cup's axis and the vertical, radians."""
@@ -106,4 +106,6 @@ class Physics:
         """Count the balls inside the cup."""
         cup, rotation = self.position("cup"), self.rotation("cup")
         local = [rotation.T @ (self.data.xpos[b] - cup) for b in self._balls]
-        return sum(bool(np.hypot(p[0], p[1]) < lay.CUP_RADIUS and 0 < p[2] < lay.CUP_HEIGHT) for p in local)
+        return sum(
+            bool(np.hypot(p[0], p[1]) < table_layout.CUP_RADIUS and 0 < p[2] < table_layout.CUP_HEIGHT) for p in local
+        )

@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 
 from hal_ros.sim.arm import ASSETS
-from hal_ros.sim.world import layout as lay
+from hal_ros.sim.world import layout as table_layout
 from hal_ros.sim.world.layout import Layout
 from hal_ros.sim.world.look import Colour, Look, Vector
 from hal_ros.sim.world.room import room
@@ -106,7 +106,7 @@ def _table() -> str:
     return f'<geom name="table" type="box" size="0.4 0.6 0.02" pos="0.15 0 -0.02" material="table"/>{legs}'
 
 
-def _block(name: str, block: lay.Block, colour: Colour) -> str:
+def _block(name: str, block: table_layout.Block, colour: Colour) -> str:
     h = block.half
     return (
         f'<body name="{name}" pos="{_v(block.xy)} {h + 0.0005:.5f}" euler="0 0 {block.yaw:.5f}"><freejoint/>'
@@ -115,7 +115,7 @@ def _block(name: str, block: lay.Block, colour: Colour) -> str:
 
 
 def _plate(xy: tuple[float, float], c: Any) -> str:
-    z = lay.SURFACE_Z
+    z = table_layout.SURFACE_Z
     return (
         f'<body name="plate" pos="{_v(xy)} 0"><geom type="cylinder" size="0.057 {z / 2}" pos="0 0 {z / 2}" '
         f'rgba="{_rgba(c["plate"])}"/><geom class="deco" type="cylinder" size="0.06 {z / 2 - 0.002}" '
@@ -124,7 +124,7 @@ def _plate(xy: tuple[float, float], c: Any) -> str:
 
 
 def _tray(xy: tuple[float, float], c: Any) -> str:
-    z, side, rim = lay.SURFACE_Z, 0.055, 0.005
+    z, side, rim = table_layout.SURFACE_Z, 0.055, 0.005
     walls = "".join(
         f'<geom type="box" size="{_v(size)}" pos="{_v(pos)}" rgba="{_rgba(c["tray"], 0.7)}"/>'
         for sign in (-1, 1)
@@ -154,25 +154,25 @@ def _bowl(xy: tuple[float, float], c: Any) -> str:
 
 
 def _cup(xy: tuple[float, float], c: Any) -> str:
-    half, thick = lay.CUP_HEIGHT / 2, 0.0022
-    width = (lay.CUP_RADIUS - thick) * math.tan(math.pi / 8) + 0.0005
+    half, thick = table_layout.CUP_HEIGHT / 2, 0.0022
+    width = (table_layout.CUP_RADIUS - thick) * math.tan(math.pi / 8) + 0.0005
     style = f'rgba="{_rgba(c["cup"])}" mass="0.004" friction="1.2 0.01 0.001"'
-    wall = _ring(lay.CUP_RADIUS - thick, 8, (thick, width, half), half, style)
+    wall = _ring(table_layout.CUP_RADIUS - thick, 8, (thick, width, half), half, style)
     floor = (
         f'<geom type="cylinder" size="0.0245 0.011" pos="0 0 0.011" rgba="{_rgba(c["cup"], 0.6)}" mass="0.04" '
         'friction="0.5 0.01 0.001"/>'
     )
-    yaw = lay.cup_yaw(xy)
+    yaw = table_layout.cup_yaw(xy)
     return f'<body name="cup" pos="{_v(xy)} 0.0005" euler="0 0 {yaw:.5f}"><freejoint/>{floor}{wall}</body>'
 
 
 def _balls(layout: Layout, colour: Colour) -> str:
     x, y = layout.places[layout.balls_in]
-    r, spread, base = lay.BALL_RADIUS, 0.0101, 0.024 if layout.balls_in == "cup" else 0.008
+    r, spread, base = table_layout.BALL_RADIUS, 0.0101, 0.024 if layout.balls_in == "cup" else 0.008
     balls = []
-    for i in range(lay.BALL_COUNT):
+    for i in range(table_layout.BALL_COUNT):
         level, corner = divmod(i, 4)
-        angle = math.pi / 2 * corner + math.pi / 4 * level + lay.cup_yaw((x, y))
+        angle = math.pi / 2 * corner + math.pi / 4 * level + table_layout.cup_yaw((x, y))
         pos = (x + spread * 1.18 * math.cos(angle), y + spread * 1.18 * math.sin(angle), base + r + 1.75 * r * level)
         balls.append(
             f'<body name="ball_{i}" pos="{_v(pos)}"><freejoint/><geom type="sphere" size="{r}" mass="0.003" '
@@ -182,14 +182,14 @@ def _balls(layout: Layout, colour: Colour) -> str:
 
 
 def _button(xy: tuple[float, float], height: float, c: Any) -> str:
-    h, cap = height / 2, lay.CAP_HEIGHT / 2
+    h, cap = height / 2, table_layout.CAP_HEIGHT / 2
     return (
         f'<body name="pedestal" pos="{_v(xy)} 0"><geom type="box" size="0.034 0.034 {h:.5f}" pos="0 0 {h:.5f}" '
         f'rgba="{_rgba(c["pedestal"])}"/>'
         f'<geom class="deco" name="lamp" type="box" size="0.012 0.03 0.006" pos="0.03 0 {height + 0.006:.5f}" '
         'material="lamp_off"/>'
         f'<body name="button" pos="-0.006 0 {height + cap:.5f}"><joint name="button" type="slide" axis="0 0 -1" '
-        f'range="0 {lay.BUTTON_TRAVEL}" stiffness="110" damping="1.5" armature="0.01" springref="-0.002"/>'
+        f'range="0 {table_layout.BUTTON_TRAVEL}" stiffness="110" damping="1.5" armature="0.01" springref="-0.002"/>'
         f'<geom name="cap" type="cylinder" size="0.017 {cap}" rgba="{_rgba(c["cap"])}" mass="0.01" '
         'solref="0.006 1"/></body></body>'
     )
@@ -210,7 +210,7 @@ def _drawer(layout: Layout, c: Any) -> str:
 <geom type="box" size="0.068 0.004 0.036" pos="-0.072 -0.062 0.036" rgba="{cabinet}"/>
 <geom type="box" size="0.003 0.062 0.036" pos="-0.137 0 0.036" rgba="{cabinet}"/>
 <body name="drawer">
-<joint name="drawer" type="slide" axis="1 0 0" range="0 {lay.DRAWER_TRAVEL}" damping="4" frictionloss="0.6"
+<joint name="drawer" type="slide" axis="1 0 0" range="0 {table_layout.DRAWER_TRAVEL}" damping="4" frictionloss="0.6"
  armature="0.1"/>
 <geom type="box" size="{box}" pos="-0.004 0 0.034" rgba="{drawer}" mass="0.1"/>
 <geom type="box" size="0.062 0.052 0.002" pos="-0.068 0 0.01" rgba="{dark}" mass="0.1"/>

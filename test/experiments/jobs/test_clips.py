@@ -9,23 +9,23 @@ import pytest
 pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
-from synthetic_tracks import GRID, SETTINGS, make_tracks  # noqa: E402
+from synthetic_episodes import GRID, SETTINGS, make_encoded_clips  # noqa: E402
 from table_jobs import clip  # noqa: E402
 
 from hal_ros.core.errors import DatasetError  # noqa: E402
 from hal_ros.experiments.graph import Job, Task  # noqa: E402
 from hal_ros.experiments.jobs import clips  # noqa: E402
 from hal_ros.experiments.jobs.clips import hold_out  # noqa: E402
-from hal_ros.labels.files import Labels, save_labels  # noqa: E402
+from hal_ros.labels.targets import Targets, save_targets  # noqa: E402
 
 
 def test_an_empty_file_of_labels_teaches_nobody_the_annotations(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    splits = {"train": make_tracks(1, 0), "validation": make_tracks(1, 1)}
+    splits = {"train": make_encoded_clips(1, 0), "validation": make_encoded_clips(1, 1)}
     monkeypatch.setattr(clips, "load_splits", lambda *_: splits)
     monkeypatch.setattr(clips, "grid_of", lambda _: GRID)
-    save_labels(tmp_path, Labels({}, {}, {}))
+    save_targets(tmp_path, Targets({}, {}, {}))
     job = Job("eye", "eye", {"vocabulary": "abcd", "config": SETTINGS})
     with pytest.raises(DatasetError, match="no tick has both a picture and a target"):
         clips.eye(Task(job, {"labels": tmp_path}, tmp_path), {})

@@ -18,7 +18,7 @@ from table_jobs import ACTIONS, COLUMNS, CONFIG, LAG, TINY, clip, do  # noqa: E4
 from hal_ros.datasets.clips import Clip  # noqa: E402
 from hal_ros.experiments.files import SCORES  # noqa: E402
 from hal_ros.experiments.jobs import systems  # noqa: E402
-from hal_ros.labels.files import load_labels  # noqa: E402
+from hal_ros.labels.targets import load_targets  # noqa: E402
 from hal_ros.metrics import answer_files  # noqa: E402
 from hal_ros.nn.hal import CausalHal  # noqa: E402
 from hal_ros.train import loop  # noqa: E402
@@ -48,7 +48,7 @@ def test_a_system_is_trained_answers_and_is_scored(
         assert len(said) == count and all(one.offline == offline for one in said)
         assert all(np.allclose(np.exp(one.log_probs).sum(1), 1, atol=1e-3) for one in said)
     (held_out, *_) = answer_files.load(folder / "validation.npz")
-    assert np.array_equal(held_out.targets, load_labels(folders["labels"]).validation[held_out.name])
+    assert np.array_equal(held_out.targets, load_targets(folders["labels"]).validation[held_out.name])
     assert not (folder / "run").exists()
     scoring = {"splits": ["unseen"], "decoder": "duration", "kinds": ["duration", "argmax"], "lag_ticks": LAG}
     scores = json.loads((do(tmp_path, "score", scoring, {"answers0": folder}) / SCORES).read_text())

@@ -14,13 +14,13 @@ from table_jobs import clip, do  # noqa: E402
 
 from hal_ros.experiments.files import ALIGNED_TARGETS  # noqa: E402
 from hal_ros.experiments.training_data import load_training_data, save_clips  # noqa: E402
-from hal_ros.labels.files import load_labels  # noqa: E402
+from hal_ros.labels.targets import load_targets  # noqa: E402
 from hal_ros.metrics import answer_files  # noqa: E402
 
 
 def test_first_labels_and_teacher_give_targets_in_the_transcripts_order(folders: dict[str, Path]) -> None:
     for stage, validation in (("first", 2), ("labels", 2)):
-        labels = load_labels(folders[stage])
+        labels = load_targets(folders[stage])
         assert (len(labels.training), len(labels.validation), len(labels.soft)) == (6, validation, 6)
         truth = clip("train-0", 0)
         said = labels.training["train-0"]
@@ -38,13 +38,13 @@ def test_a_teacher_answers_offline_and_shows_its_alignment(folders: dict[str, Pa
 
 def test_a_changed_annotation_changes_no_target(folders: dict[str, Path], tmp_path: Path) -> None:
     weak = load_training_data(folders["clips"], folders["labels"])
-    for split, seen in weak.clips.items():
-        wrong = [one._replace(actions=np.zeros_like(one.actions)) for one in seen.clips]
+    for split, attended in weak.clips.items():
+        wrong = [one._replace(actions=np.zeros_like(one.actions)) for one in attended.clips]
         weak.clips[split].clips[:] = wrong
     (tmp_path / "clips").mkdir()
     save_clips(tmp_path / "clips", weak.about, weak.clips)
     first = do(tmp_path, "first", {}, {"clips": tmp_path / "clips"})
-    for before, after in zip(*(load_labels(f).training.items() for f in (folders["first"], first)), strict=True):
+    for before, after in zip(*(load_targets(f).training.items() for f in (folders["first"], first)), strict=True):
         assert before[0] == after[0] and np.array_equal(before[1], after[1])
 
 

@@ -111,7 +111,7 @@ def test_a_run_that_was_cut_off_ends_as_the_whole_one(tmp_path: Path, epochs: in
         train(HAL, folder=tmp_path, report=report)
     again = train(HAL, folder=tmp_path)
     assert torch.equal(weights(again), weights(whole))
-    np.testing.assert_array_equal(again.knowledge.durations.mean, whole.knowledge.durations.mean)
+    np.testing.assert_array_equal(again.statistics.durations.mean, whole.statistics.durations.mean)
 
 
 def test_every_phase_of_the_stride_is_seen_as_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +174,7 @@ def test_a_start_without_model_merges_the_steps_of_a_long_clip(monkeypatch: pyte
     run = module._TeacherTraining(config, Transcribed(ACTIONS, [clip]), 0, Scalars())
     run.resume(0, {})
     assert seen == [2000]
-    np.testing.assert_allclose(run.knowledge.frequency, 1 / 4, atol=1e-3)
+    np.testing.assert_allclose(run.statistics.frequency, 1 / 4, atol=1e-3)
     if start == "uniform":
         assert run.targets[0].shape == (20_000, ACTIONS)
 

@@ -10,7 +10,7 @@ import pytest
 
 from hal_ros.core.errors import DatasetError
 from hal_ros.labels.transcripts.align import posterior
-from hal_ros.labels.transcripts.durations import LEAST_SPREAD, LONGEST, Durations, estimate, place, uninformed
+from hal_ros.labels.transcripts.durations import LEAST_VARIATION, LONGEST, Durations, estimate, place, uninformed
 
 KNOWN = Durations(np.array([2.0, 3.0, 4.0, 1.5]), np.array([0.3, 0.5, 0.6, 0.4]))
 
@@ -61,7 +61,7 @@ def test_an_impossible_tick_and_a_strange_length_break_nothing() -> None:
     scores = np.zeros((400, 4))
     scores[100] = -1e6
     scores[200, 1] = -1e9
-    found = place(scores, [0, 1, 2], Durations(np.full(4, 3.0), np.full(4, LEAST_SPREAD)))
+    found = place(scores, [0, 1, 2], Durations(np.full(4, 3.0), np.full(4, LEAST_VARIATION)))
     assert np.isfinite(found.soft).all()
     np.testing.assert_allclose(found.soft.sum(1), 1)
 
@@ -83,4 +83,4 @@ def test_durations_are_found_again_and_an_unseen_action_gets_the_common_one() ->
     estimated = estimate(3, found)
     assert estimated.mean[:2] == pytest.approx(truth.mean[:2], rel=0.07)
     assert estimated.mean[2] == pytest.approx(estimated.mean[:2].mean(), rel=0.1)
-    assert estimated.spread[2] > estimated.spread[0]
+    assert estimated.variation[2] > estimated.variation[0]

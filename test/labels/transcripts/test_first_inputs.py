@@ -10,29 +10,29 @@ import pytest
 
 pytest.importorskip("torch")
 
-from synthetic_tracks import ACTIONS, SETTINGS, make_tracks
-from synthetic_tracks import GRID as SYNTHETIC
+from synthetic_episodes import ACTIONS, SETTINGS, make_encoded_clips
+from synthetic_episodes import GRID as SYNTHETIC
 
-from hal_ros.datasets.tracks import Track
+from hal_ros.datasets.encoded_clips import EncodedClip
 from hal_ros.experiments.graph import Job, Task
 from hal_ros.experiments.jobs import targets
-from hal_ros.labels.transcripts.first_inputs import first_look_clips
+from hal_ros.labels.transcripts.first_inputs import first_input_clips
 from hal_ros.train import chain
 from hal_ros.train.config import config_from_mapping
 
 GRID = (6, 5, 3)
 
 
-def make_track(name: str, joints_known: float) -> Track:
+def make_encoded_clip(name: str, joints_known: float) -> EncodedClip:
     random = np.random.default_rng(len(name))
     feature = random.normal(size=(9, 90)).astype(np.float16)
     valid = np.full((9, 6), joints_known, np.float32)
     lit = np.array([1, 1, 0, 1, 1, 1, 1, 1, 1], np.float32)
-    return Track(name, feature, lit, np.ones((9, 6), np.float32), valid, np.zeros(9, np.int64), (0,))
+    return EncodedClip(name, feature, lit, np.ones((9, 6), np.float32), valid, np.zeros(9, np.int64), (0,))
 
 
 def test_joints_are_enough_and_unknown_ones_are_missing() -> None:
-    clips = first_look_clips([make_track("a", 1.0), make_track("bb", 0.0)], GRID)
+    clips = first_input_clips([make_encoded_clip("a", 1.0), make_encoded_clip("bb", 0.0)], GRID)
     assert clips[0].inputs.shape == (9, 6)
     assert (clips[0].inputs == 1).all()
     assert np.isnan(clips[1].inputs).all()
@@ -41,9 +41,9 @@ def test_joints_are_enough_and_unknown_ones_are_missing() -> None:
 
 @pytest.mark.parametrize(("known", "width"), [((1.0, 0.0), 6), ((0.0, 1.0), 4 * 4 * 3)])
 def test_what_the_training_tracks_have_decides_for_all_splits(known: tuple[float, ...], width: int) -> None:
-    training, validation = [make_track("a", known[0])], [make_track("bb", known[1])]
+    training, validation = [make_encoded_clip("a", known[0])], [make_encoded_clip("bb", known[1])]
     for part in (training, validation):
-        (clip,) = first_look_clips(part, GRID, training=training)
+        (clip,) = first_input_clips(part, GRID, training=training)
         assert clip.inputs.shape == (9, width)
 
 
@@ -62,26 +62,26 @@ def test_both_callers_let_the_training_tracks_decide(
     widths: list[list[int]] = []
     monkeypatch.setattr(chain.first, "first_labels", first_labels)  # type: ignore[attr-defined]
     monkeypatch.setattr(targets, "first_labels", first_labels)
-    splits = {"train": make_tracks(1, 0), "validation": make_tracks(1, 1)}
+    splits = {"train": make_encoded_clips(1, 0), "validation": make_encoded_clips(1, 1)}
     name = "train" if blind == "training" else blind
-    splits[name] = [track._replace(joints_valid=np.zeros_like(track.joints_valid)) for track in splits[name]]
+    splits[name] = [encoded._replace(joints_valid=np.zeros_like(encoded.joints_valid)) for encoded in splits[name]]
     monkeypatch.setattr(targets, "load_splits", lambda *_: splits)
     for module in (chain, targets):
         monkeypatch.setattr(module, "grid_of", lambda _: SYNTHETIC)
     config = config_from_mapping({**SETTINGS, "supervision": "transcripts"})
     run = chain.RunSettings(config, tmp_path, lambda _: None)
     with pytest.raises(StopError):
-        chain.train_on_tracks(run, ACTIONS, splits["train"], splits["validation"])
+        chain.train_on_encoded_clips(run, ACTIONS, splits["train"], splits["validation"])
     with pytest.raises(StopError):
         targets.first(Task(Job("first", "first", {"vocabulary": "abcd", "config": SETTINGS}), {}, tmp_path), {})
     assert widths == [[16, 16] if blind == "training" else [6, 6]] * 2
 
 
 def test_without_joints_pictures_are_pooled() -> None:
-    tracks = [make_track("a", 0.0), make_track("bb", 0.0)]
-    clips = first_look_clips(tracks, GRID)
+    encoded_clips = [make_encoded_clip("a", 0.0), make_encoded_clip("bb", 0.0)]
+    clips = first_input_clips(encoded_clips, GRID)
     assert clips[0].inputs.shape == (9, 4 * 4 * 3)
     assert np.isnan(clips[0].inputs[2]).all()
-    whole = tracks[0].feature[0].astype(np.float32).reshape(6, 5, 3)
+    whole = encoded_clips[0].feature[0].astype(np.float32).reshape(6, 5, 3)
     np.testing.assert_allclose(clips[0].inputs[0][:3], whole[:1, :1].mean((0, 1)), atol=1e-6)
     np.testing.assert_allclose(clips[0].inputs[0][-3:], whole[4:, 3:].mean((0, 1)), atol=1e-6)

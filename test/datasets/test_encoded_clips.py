@@ -11,13 +11,13 @@ import pytest
 
 pytest.importorskip("torch")
 
-from synthetic_tracks import make_tracks
+from synthetic_episodes import make_encoded_clips
 
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets import features
+from hal_ros.datasets.encoded_clips import load_encoded_clips, measure, measure_values
 from hal_ros.datasets.episodes import Episode, save
-from hal_ros.datasets.tracks import load_tracks, measure, measure_values
 
 TICKS = 8
 EPISODE = Episode(
@@ -44,21 +44,21 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def saved_and_loaded(episode: Episode, vocabulary: tuple[str, ...] = WORDS) -> Any:
         save(episode, tmp_path)
-        return load_tracks(tmp_path, tmp_path / "encoder.onnx", vocabulary)
+        return load_encoded_clips(tmp_path, tmp_path / "encoder.onnx", vocabulary)
 
     return saved_and_loaded
 
 
 def test_an_episode_is_one_track_with_its_transcript(load: Any) -> None:
-    (track,) = load(EPISODE)
-    assert (track.name, track.ticks, track.transcript) == ("demo", TICKS, (1, 0, 1))
-    np.testing.assert_array_equal(track.actions, EPISODE.actions)
+    (encoded,) = load(EPISODE)
+    assert (encoded.name, encoded.ticks, encoded.transcript) == ("demo", TICKS, (1, 0, 1))
+    np.testing.assert_array_equal(encoded.actions, EPISODE.actions)
 
 
 def test_without_annotation_no_action_is_known(load: Any) -> None:
-    (track,) = load(replace(EPISODE, actions=None))
-    assert (track.actions == NO_ACTION).all()
-    assert track.transcript == (1, 0, 1)
+    (encoded,) = load(replace(EPISODE, actions=None))
+    assert (encoded.actions == NO_ACTION).all()
+    assert encoded.transcript == (1, 0, 1)
 
 
 def test_each_fresh_grid_is_a_track_and_nobody_knows_its_part_of_the_transcript(load: Any) -> None:
@@ -79,16 +79,16 @@ def test_a_transcript_with_an_unknown_action_is_refused(load: Any) -> None:
 def test_means_and_spreads_are_those_of_valid_values() -> None:
     values = np.array([[1.0, 5, 7], [3, 99, 7], [99, 5, 7]])
     valid = np.array([[1, 1, 0], [1, 0, 0], [0, 1, 0]])
-    mean, spread = measure_values(values, valid)
+    mean, std = measure_values(values, valid)
     np.testing.assert_allclose(mean, [2, 5, 0])
-    np.testing.assert_allclose(spread, [1, 1e-3, 1])
+    np.testing.assert_allclose(std, [1, 1e-3, 1])
     np.testing.assert_allclose(measure_values(values, np.array([[1], [1], [0]]))[0], [2, 52, 7])
 
 
 def test_channels_are_measured_over_pictures_alone() -> None:
-    tracks = make_tracks(3, seed=0)
-    expected = measure(tracks, 4)
-    dark = tracks[0]._replace(
-        feature=np.full_like(tracks[0].feature, 9), image_valid=np.zeros_like(tracks[0].image_valid)
+    encoded_clips = make_encoded_clips(3, seed=0)
+    expected = measure(encoded_clips, 4)
+    dark = encoded_clips[0]._replace(
+        feature=np.full_like(encoded_clips[0].feature, 9), image_valid=np.zeros_like(encoded_clips[0].image_valid)
     )
-    np.testing.assert_allclose(measure([*tracks, dark], 4).channel_mean, expected.channel_mean)
+    np.testing.assert_allclose(measure([*encoded_clips, dark], 4).channel_mean, expected.channel_mean)

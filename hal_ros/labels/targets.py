@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal_ros.datasets.clips import Clip
-from hal_ros.datasets.tracks import Track
+from hal_ros.datasets.encoded_clips import EncodedClip
 
 LABELS = "labels.npz"
 
 
 @dataclass(frozen=True)
-class Labels:
+class Targets:
     """What is right to answer, by clip name: action ids (T,) of training and validation clips, and probabilities."""
 
     training: Mapping[str, NDArray[np.int64]]
@@ -26,12 +26,14 @@ class Labels:
     soft: Mapping[str, NDArray[Any]]  # (T, K) of training clips; empty where the ids are sure
 
 
-def of_annotations(training: Sequence[Clip] | Sequence[Track], validation: Sequence[Clip] | Sequence[Track]) -> Labels:
+def of_annotations(
+    training: Sequence[Clip] | Sequence[EncodedClip], validation: Sequence[Clip] | Sequence[EncodedClip]
+) -> Targets:
     """Return what a person wrote."""
-    return Labels({clip.name: clip.actions for clip in training}, {clip.name: clip.actions for clip in validation}, {})
+    return Targets({clip.name: clip.actions for clip in training}, {clip.name: clip.actions for clip in validation}, {})
 
 
-def save_labels(folder: Path, labels: Labels) -> None:
+def save_targets(folder: Path, labels: Targets) -> None:
     """Write labels.npz."""
     columns: dict[str, Any] = {}
     for part in dataclasses.fields(labels):
@@ -41,11 +43,11 @@ def save_labels(folder: Path, labels: Labels) -> None:
         np.savez(file, **columns)
 
 
-def load_labels(folder: Path) -> Labels:
+def load_targets(folder: Path) -> Targets:
     """Read what save_labels wrote."""
-    parts: dict[str, dict[str, NDArray[Any]]] = {part.name: {} for part in dataclasses.fields(Labels)}
+    parts: dict[str, dict[str, NDArray[Any]]] = {part.name: {} for part in dataclasses.fields(Targets)}
     with np.load(folder / LABELS) as file:
         for key in file.files:
             part, _, name = key.partition("/")
             parts[part][name] = file[key]
-    return Labels(**parts)
+    return Targets(**parts)

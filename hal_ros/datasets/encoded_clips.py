@@ -16,14 +16,14 @@ from hal_ros.core.errors import DatasetError
 from hal_ros.datasets import episodes, features
 from hal_ros.datasets.standardising import measure_columns
 
-SPREAD_FLOOR = 1e-3
+STD_FLOOR = 1e-3
 """Joints and channels that hardly vary in training are not blown up by standardising."""
 
 
-class Track(NamedTuple):
+class EncodedClip(NamedTuple):
     """A stretch of ticks that begins with the initial state."""
 
-    name: str  # of its own among all tracks of its episode
+    name: str  # of its own among all clips of its episode
     feature: NDArray[np.float16]  # (T, D), may be mapped from disk
     image_valid: FloatArray  # (T,)
     joints: FloatArray  # (T, 3J)
@@ -36,26 +36,26 @@ class Track(NamedTuple):
         """T."""
         return len(self.actions)
 
-    def part(self, start: int, stop: int, name: str) -> Track:
-        """Return ticks [start, stop) as a track of its own; nobody knows which part of the transcript is its."""
+    def part(self, start: int, stop: int, name: str) -> EncodedClip:
+        """Return ticks [start, stop) as a clip of its own; nobody knows which part of the transcript is its."""
         columns = (self.feature, self.image_valid, self.joints, self.joints_valid, self.actions)
-        return Track(name, *(column[start:stop] for column in columns))  # type: ignore[arg-type]
+        return EncodedClip(name, *(column[start:stop] for column in columns))  # type: ignore[arg-type]
 
 
-class Standard(NamedTuple):
-    """Means and spreads of the training split, valid values alone."""
+class NormalisationStatistics(NamedTuple):
+    """Means and standard deviations of the training split, valid values alone."""
 
     joint_mean: FloatArray  # (3J,)
-    joint_spread: FloatArray
+    joint_std: FloatArray
     channel_mean: FloatArray  # (C,)
-    channel_spread: FloatArray
+    channel_std: FloatArray
 
 
-def load_tracks(episode_folder: Path, encoder: Path, vocabulary: Sequence[str] = ()) -> list[Track]:
-    """Return the tracks of a cached episode: one for each fresh grid in it.
+def load_encoded_clips(episode_folder: Path, encoder: Path, vocabulary: Sequence[str] = ()) -> list[EncodedClip]:
+    """Return the clips of a cached episode: one for each fresh grid in it.
 
     Without an annotation all actions are NO_ACTION. The transcript, by ids of `vocabulary`, stays with an episode that
-    is one track; DatasetError where it names an action outside the vocabulary.
+    is one clip; DatasetError where it names an action outside the vocabulary.
     """
     episode = episodes.load(episode_folder)
     feature = features.load(features.cached(episode_folder, encoder))
@@ -63,7 +63,7 @@ def load_tracks(episode_folder: Path, encoder: Path, vocabulary: Sequence[str] =
     actions = np.full(ticks, NO_ACTION, np.int64) if episode.actions is None else episode.actions
     transcript = _ids(episode.transcript, vocabulary, episode.name) if vocabulary else ()
     sensors = (feature, episode.image_valid, episode.joints, episode.joints_valid)
-    whole = Track(episode.name, *sensors, actions, transcript)
+    whole = EncodedClip(episode.name, *sensors, actions, transcript)
     starts = [*np.flatnonzero(episode.fresh).tolist(), ticks]
     if len(starts) == 2:
         return [whole]
@@ -80,32 +80,35 @@ def _ids(transcript: Sequence[str], vocabulary: Sequence[str], name: str) -> tup
     return tuple(vocabulary.index(action) for action in transcript)
 
 
-def measure(tracks: Sequence[Track], channels: int) -> Standard:
+def measure(encoded_clips: Sequence[EncodedClip], channels: int) -> NormalisationStatistics:
     """Return means and standard deviations over all valid values; a joint that is never valid has mean 0, spread 1."""
-    joint_mean, joint_spread = measure_values(
-        np.concatenate([track.joints for track in tracks]), np.concatenate([track.joints_valid for track in tracks])
+    joint_mean, joint_std = measure_values(
+        np.concatenate([encoded.joints for encoded in encoded_clips]),
+        np.concatenate([encoded.joints_valid for encoded in encoded_clips]),
     )
-    channel_mean, channel_spread = _measure_channels(tracks, channels)
-    return Standard(
+    channel_mean, channel_std = _measure_channels(encoded_clips, channels)
+    return NormalisationStatistics(
         joint_mean,
-        joint_spread,
+        joint_std,
         channel_mean.astype(np.float32),
-        np.maximum(channel_spread, SPREAD_FLOOR).astype(np.float32),
+        np.maximum(channel_std, STD_FLOOR).astype(np.float32),
     )
 
 
 def measure_values(values: NDArray[np.float32], valid: NDArray[np.float32]) -> tuple[FloatArray, FloatArray]:
-    """Return mean and spread (P,) of values (T, P) where valid (T, P) or (T, 1); 0 and 1 of what never is."""
+    """Return mean and standard deviation (P,) of values (T, P) where valid (T, P) or (T, 1); without any 0 and 1."""
     found = measure_columns(values, valid)
-    spread = np.where(found.known, np.maximum(found.spread, SPREAD_FLOOR), 1)
-    return found.mean.astype(np.float32), spread.astype(np.float32)
+    std = np.where(found.known, np.maximum(found.std, STD_FLOOR), 1)
+    return found.mean.astype(np.float32), std.astype(np.float32)
 
 
-def _measure_channels(tracks: Sequence[Track], channels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _measure_channels(
+    encoded_clips: Sequence[EncodedClip], channels: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Over every tenth tick: neighbours look alike. In one pass, since features are read from disk."""
     total, squares, count = np.zeros(channels), np.zeros(channels), 0
-    for track in tracks:
-        rows = track.feature[::10][track.image_valid[::10] > 0].reshape(-1, channels).astype(np.float64)
+    for encoded in encoded_clips:
+        rows = encoded.feature[::10][encoded.image_valid[::10] > 0].reshape(-1, channels).astype(np.float64)
         total += rows.sum(0)
         squares += np.square(rows).sum(0)
         count += len(rows)

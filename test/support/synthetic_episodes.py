@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from hal_ros.datasets.clips import Clip
-from hal_ros.datasets.tracks import Track, measure
-from hal_ros.train.clips import Columns, SeenClips, Supervised, seen_clips
+from hal_ros.datasets.encoded_clips import EncodedClip, measure
+from hal_ros.train.clips import AttendedClips, Columns, Supervised, attended_clips
 from hal_ros.train.config import TrainConfig
 from hal_ros.train.eye import fit_eye, gather, new_eye
 
 ACTIONS = 4
 GRID = (2, 2, 4)
-COLUMNS = Columns(seen=16, values=6, joints=2)
+COLUMNS = Columns(attended=16, values=6, joints=2)
 SETTINGS = {
     "name": "small",
     "data": {"joints": ["a", "b"], "lag_ticks": 2, "max_held_ticks": 2},
@@ -34,10 +34,10 @@ SETTINGS = {
 }
 
 
-def make_tracks(count: int, seed: int, ticks: int = 60) -> list[Track]:
+def make_encoded_clips(count: int, seed: int, ticks: int = 60) -> list[EncodedClip]:
     """Action = 2 * (which cell the joints point at) + (whether that cell is bright)."""
     random = np.random.default_rng(seed)
-    tracks = []
+    encoded_clips = []
     for index in range(count):
         actions = np.repeat(random.integers(0, 4, ticks // 10 + 1), 10)[:ticks].astype(np.int64)
         feature = random.normal(0, 0.3, (ticks, 4, 4))
@@ -47,8 +47,8 @@ def make_tracks(count: int, seed: int, ticks: int = 60) -> list[Track]:
         joints = random.normal(0, 0.1, (ticks, 6))
         joints[:, 0] += pointed * 2.0
         flags = np.ones((ticks, 6), np.float32)
-        tracks.append(
-            Track(
+        encoded_clips.append(
+            EncodedClip(
                 f"track-{index}",
                 feature.reshape(ticks, -1).astype(np.float16),
                 np.ones(ticks, np.float32),
@@ -58,40 +58,40 @@ def make_tracks(count: int, seed: int, ticks: int = 60) -> list[Track]:
                 tuple(actions[np.flatnonzero(np.diff(actions, prepend=-1))].tolist()),
             )
         )
-    return tracks
+    return encoded_clips
 
 
-def restrict(tracks: list[Track], modalities: str) -> list[Track]:
+def restrict(encoded_clips: list[EncodedClip], modalities: str) -> list[EncodedClip]:
     """Return the tracks as a robot without camera ("joints") or without joints ("camera") gives them."""
     return [
-        track._replace(
-            image_valid=track.image_valid * np.float32(modalities != "joints"),
-            joints_valid=track.joints_valid * np.float32(modalities != "camera"),
+        encoded._replace(
+            image_valid=encoded.image_valid * np.float32(modalities != "joints"),
+            joints_valid=encoded.joints_valid * np.float32(modalities != "camera"),
         )
-        for track in tracks
+        for encoded in encoded_clips
     ]
 
 
-def look_at(config: TrainConfig, *groups: list[Track]) -> list[SeenClips]:
+def look_at(config: TrainConfig, *groups: list[EncodedClip]) -> list[AttendedClips]:
     """Train an eye on the annotations of the first group, and show it all groups."""
     eye = new_eye(config, ACTIONS, GRID, measure(groups[0], GRID[2]))
-    ticks = gather(groups[0], {track.name: track.actions for track in groups[0]}, ACTIONS)
+    ticks = gather(groups[0], {encoded.name: encoded.actions for encoded in groups[0]}, ACTIONS)
     fit_eye(config, eye, ticks, report=lambda _: None)
-    return [seen_clips(eye, tracks) for tracks in groups]
+    return [attended_clips(eye, encoded_clips) for encoded_clips in groups]
 
 
 def random_clips(count: int, seed: int, ticks: int = 60) -> Supervised:
     """Clips in the columns of `COLUMNS` whose action can be read off any of three places: for what needs no eye."""
     random = np.random.default_rng(seed)
-    clips, numb = [], {}
+    clips, joints_masked = [], {}
     for index in range(count):
         actions = np.repeat(random.integers(0, ACTIONS, ticks // 10 + 1), 10)[:ticks].astype(np.int64)
         inputs = np.ones((ticks, COLUMNS.width), np.float32)
-        inputs[:, : COLUMNS.seen] = random.normal(0, 0.5, (ticks, COLUMNS.seen))
+        inputs[:, : COLUMNS.attended] = random.normal(0, 0.5, (ticks, COLUMNS.attended))
         inputs[np.arange(ticks), actions] += 1.5
-        inputs[:, COLUMNS.seen + 1 : -COLUMNS.values] = random.normal(0, 0.5, (ticks, COLUMNS.values))
-        inputs[np.arange(ticks), COLUMNS.seen + 1 + actions] += 1.5
+        inputs[:, COLUMNS.attended + 1 : -COLUMNS.values] = random.normal(0, 0.5, (ticks, COLUMNS.values))
+        inputs[np.arange(ticks), COLUMNS.attended + 1 + actions] += 1.5
         name = f"clip-{index}"
         clips.append(Clip(name, inputs, actions, tuple(actions[np.flatnonzero(np.diff(actions, prepend=-1))].tolist())))
-        numb[name] = inputs[:, : COLUMNS.seen] + 100  # plainly not what is seen with joints
-    return Supervised(clips, {clip.name: clip.actions for clip in clips}, numb=numb)
+        joints_masked[name] = inputs[:, : COLUMNS.attended] + 100  # plainly not what is seen with joints
+    return Supervised(clips, {clip.name: clip.actions for clip in clips}, joints_masked=joints_masked)
