@@ -47,7 +47,7 @@ PUBLIC = {
         "mean_over_frames overlap_per_class overlap_per_segment pooled scores_of segment_ratio"
     ),
     "metrics.timing": (
-        "Answers Boundaries Delays LatencySummary Times boundary_scores detection_delays find_boundaries "
+        "Boundaries Delays LatencySummary TimedAnswers Times boundary_scores detection_delays find_boundaries "
         "label_churn match_boundaries summarise_delays true_segments"
     ),
     "runtime.backend": "BackendOptions CHOICES DEFAULTS about open_backend provider_names",

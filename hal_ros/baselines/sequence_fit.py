@@ -20,7 +20,7 @@ from hal_ros.baselines.sequence_answers import FittedSequence
 from hal_ros.baselines.sequence_batches import Piece, Sampling, WindowBatch, assemble, check, measure, plan
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import ConfigError
-from hal_ros.fit.loop import UNSAVED, Epoch, Finished, Loop, Seeds, Session, Terms, Training, mean_terms
+from hal_ros.fit.loop import UNSAVED, Epoch, Finished, Loop, RunSession, Seeds, Terms, Training, mean_terms
 from hal_ros.fit.schedule import warm_cosine
 from hal_ros.nn.losses import JUMP_CAP
 from hal_ros.train.answers import confirmed_actions
@@ -113,7 +113,7 @@ def fit_sequence(
     question: Question,
     training: Supervised,
     validation: Supervised,
-    session: Session = UNSAVED,
+    session: RunSession = UNSAVED,
 ) -> FittedSequence:
     """Train and return the epoch whose confirmed answers agree best with the validation targets.
 

@@ -15,7 +15,7 @@ from hal_ros.baselines.sequence_fit import PRESETS
 from hal_ros.core.errors import ConfigError
 from hal_ros.datasets.formats.layouts import read_dataset
 from hal_ros.experiments.files import TRAINING, VALIDATION
-from hal_ros.experiments.plan import GESTURE_PHASE, TABLETOP, Builder, Experiment, Plan, merged, quickened
+from hal_ros.experiments.plan import GESTURE_PHASE, TABLETOP, Builder, Experiment, TablePlan, merged, quickened
 from hal_ros.sim.simulate import write_missing
 from hal_ros.train import stages
 from hal_ros.train.config import config_from_mapping, load_config
@@ -121,6 +121,6 @@ def _plan(
     settings: Mapping[str, Any],
     folds: Mapping[str, Mapping[str, Any]],
     quick: Declaration | None,
-) -> Plan:
+) -> TablePlan:
     presets = {kind: dataclasses.asdict(preset) for kind, preset in PRESETS.items()}
     return Builder(dataset, quickened(declared, quick) if quick else declared, settings, folds, presets).build()

@@ -55,7 +55,7 @@ class Line:
 
 
 @dataclass
-class Plan:
+class TablePlan:
     """All jobs of one data set, in the order of their importance, and the lines that they make."""
 
     dataset: str
@@ -73,7 +73,7 @@ class Plan:
 class Experiment:
     """One data set's plan, where its data lie, and what its documents need to know."""
 
-    plan: Plan
+    plan: TablePlan
     places: Places
     vocabulary: tuple[str, ...]
     period_ns: int
@@ -136,10 +136,10 @@ class Builder:
         `presets` are the settings of the learned baselines.
         """
         self.declared, self.run, self.folds, self.presets = declared, run, folds, presets
-        self.plan = Plan(dataset)
+        self.plan = TablePlan(dataset)
         self.lag_ticks: int = run["data"]["lag_ticks"]
 
-    def build(self) -> Plan:
+    def build(self) -> TablePlan:
         """Return all jobs and lines, the main table first."""
         for supervision in self.declared["blocks"]:
             for system in self.declared["systems"]:

@@ -48,7 +48,7 @@ class Golden(NamedTuple):
     joints_valid: FloatArray  # (N, 3J)
 
 
-class Encoders(NamedTuple):
+class EncoderPair(NamedTuple):
     """One image encoder in both precisions, taking pictures of the card's dtype."""
 
     fp32: onnx.ModelProto
@@ -61,7 +61,7 @@ class Ingredients:
 
     graph: StepGraph
     card: ModelCard  # its target and image dtype decide what the graphs are checked for
-    encoders: Encoders
+    encoders: EncoderPair
     golden: Golden
     trained_on: Path | None = None  # whose features the model learned from, where it is another file than fp32's
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hal_ros.core.card import DecoderSpec, ImageSpec
 from hal_ros.datasets.episodes import load
-from hal_ros.export.bundle import Encoders, Golden, Ingredients, Proof, write_bundle
+from hal_ros.export.bundle import EncoderPair, Golden, Ingredients, Proof, write_bundle
 from hal_ros.export.to_onnx import StepGraph
 from hal_ros.labels import targets as targets_file
 from hal_ros.nn.encoder import build_encoder
@@ -18,7 +18,7 @@ from hal_ros.train.clips import attended_clips
 from hal_ros.train.decoding import best_of_each_kind, fit_temperatures
 from hal_ros.train.loop import answer
 from hal_ros.train.priors import fit_priors
-from hal_ros.train.stages import PreparedSplit, Run
+from hal_ros.train.stages import FinishedRun, PreparedSplit
 
 GOLDEN_TICKS = 48
 
@@ -45,7 +45,7 @@ def export_run(folder: Path, options: ExportOptions = ExportOptions()) -> Bundle
     origin = stages.trained_from(run, folder, training, validation)
     size, stage = run.config.data.image_size_px, run.config.data.encoder_stage
     image = ImageSpec(size, "float32" if options.target == "8.6" else "uint8")
-    encoders = Encoders(*(build_encoder(size, stage, image.dtype, half) for half in (False, True)))
+    encoders = EncoderPair(*(build_encoder(size, stage, image.dtype, half) for half in (False, True)))
     card = replace(card, image=image, target=options.target, decoder=decoder, trained_from=origin)
     out = options.out or Path("models") / run.config.name
     golden = _golden(validation.folders)
@@ -68,7 +68,7 @@ def _tell(proof: Proof) -> None:
         print(f"WARNING: without half-precision graphs, {proof.half_fault}; hal compile needs --precision fp32")
 
 
-def _choose(run: Run, folder: Path, training: PreparedSplit, validation: PreparedSplit) -> DecoderSpec:
+def _choose(run: FinishedRun, folder: Path, training: PreparedSplit, validation: PreparedSplit) -> DecoderSpec:
     """Fit the model's temperatures, in place, and return the best decoder of the validation clips."""
     clips = attended_clips(run.eye, validation.encoded_clips, Path(run.config.data.cache)).clips
     if (folder / targets_file.LABELS).exists():

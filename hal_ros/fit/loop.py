@@ -28,14 +28,14 @@ Terms = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Session:
+class RunSession:
     """Where a training keeps its checkpoint, and who is told how it goes."""
 
     folder: Path | None = None  # without one nothing is written
     report: Report = print
 
 
-UNSAVED = Session()
+UNSAVED = RunSession()
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Loop:
     optimiser: torch.optim.Optimizer
     learning_rate: Callable[[float], float]  # at each share of the training, 0..1
     gradient_clip: float | None = None
-    session: Session = UNSAVED
+    session: RunSession = UNSAVED
     settings: Mapping[str, Any] = field(default_factory=dict)  # what a checkpoint must share with the run, JSON-ready
     bar: bool = False  # show a progress bar in a terminal
 

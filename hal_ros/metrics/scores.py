@@ -134,7 +134,7 @@ def _latencies(
     for truth, stream in zip(truths, streams, strict=True):
         end_ns = int(truth.stamp_ns[-1]) + period_ns
         segments = timing.true_segments(truth.labels, truth.stamp_ns, end_ns)
-        answers = timing.Answers(truth.stamp_ns, stream.emitted_ns, stream.labels)
+        answers = timing.TimedAnswers(truth.stamp_ns, stream.emitted_ns, stream.labels)
         delays.append(timing.detection_delays(segments, answers, stable_ticks))
     summary = timing.summarise_delays(delays)
     return {

@@ -76,7 +76,7 @@ def boundary_scores(pairs: Sequence[Pair], tolerance_ticks: float, class_aware: 
 # --- latency ----------------------------------------------------------------------------------------------------------
 
 
-class Answers(NamedTuple):
+class TimedAnswers(NamedTuple):
     """One stream of answers in stamp order, (N,) each: what time it speaks of, when it came out, what it says.
 
     For a confirmed answer `emitted` lies a lag behind `stamps`: the wait is part of the latency.
@@ -105,7 +105,7 @@ class LatencySummary(NamedTuple):
     segments: int
 
 
-def detection_delays(truth: Sequence[Run], answers: Answers, stable_ticks: int = 1) -> Delays:
+def detection_delays(truth: Sequence[Run], answers: TimedAnswers, stable_ticks: int = 1) -> Delays:
     """Return how long after each true segment's begin its action was announced; the first segment has no onset.
 
     A segment is found if some answer whose stamp lies inside it names its action, as part of an unbroken run of at

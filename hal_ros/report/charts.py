@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hal_ros.metrics.predictions import OutputStream
 from hal_ros.metrics.scores import Truth
-from hal_ros.metrics.timing import Answers, detection_delays, true_segments
+from hal_ros.metrics.timing import TimedAnswers, detection_delays, true_segments
 
 WIDTH_PX, HEIGHT_PX, LEFT_PX, TOP_PX, BOTTOM_PX = 540, 210, 40, 30, 40
 MOST_BINS = 30
@@ -21,7 +21,7 @@ def segment_delays_s(truth: Truth, stream: OutputStream) -> list[float]:
     """Return the detection delay of each true segment that was found, in seconds."""
     stamps = truth.stamp_ns
     segments = true_segments(truth.labels, stamps, int(stamps[-1]) + 1)
-    delays = detection_delays(segments, Answers(stamps, stream.emitted_ns, stream.labels))
+    delays = detection_delays(segments, TimedAnswers(stamps, stream.emitted_ns, stream.labels))
     return [delay / 1e9 for delay in delays.delays]
 
 

@@ -119,7 +119,7 @@ def batches(
         yield _stack(chunks, rows)
 
 
-class _Row(NamedTuple):
+class _StreamRow(NamedTuple):
     """One chunk's arrays, C ticks long, named as in Inputs and Targets; the ticks behind its end weigh nothing."""
 
     attended: FloatArray
@@ -133,7 +133,7 @@ class _Row(NamedTuple):
     change: FloatArray
 
 
-def _row(chunk: Chunk, config: BatchConfig, stream: StreamSettings, random: Random) -> _Row:
+def _row(chunk: Chunk, config: BatchConfig, stream: StreamSettings, random: Random) -> _StreamRow:
     clip, ticks = chunk.clip, config.chunk_ticks
     now = np.minimum(np.arange(chunk.start, chunk.start + ticks), chunk.stop - 1)
     alive = np.arange(ticks) < chunk.stop - chunk.start
@@ -148,7 +148,7 @@ def _row(chunk: Chunk, config: BatchConfig, stream: StreamSettings, random: Rand
     change = clip.change[now] * (now > chunk.entry)
     actions, weight = _target(clip, now, alive, stream)
     lagged_actions, lagged_weight = _target(clip, lagged, known, stream)
-    return _Row(*rows, actions, weight, lagged_actions, lagged_weight, change)
+    return _StreamRow(*rows, actions, weight, lagged_actions, lagged_weight, change)
 
 
 def _target(
@@ -192,11 +192,11 @@ def _stretch(ticks: int, random: Random) -> slice:
     return slice(start, stop)
 
 
-def _stack(chunks: Sequence[Chunk | None], rows: Sequence[_Row]) -> StreamBatch:
+def _stack(chunks: Sequence[Chunk | None], rows: Sequence[_StreamRow]) -> StreamBatch:
     """Stack the rows; streams that have ended get zeros."""
     at = [index for index, chunk in enumerate(chunks) if chunk is not None]
     columns: dict[str, Tensor] = {}
-    for name in _Row._fields:
+    for name in _StreamRow._fields:
         values = [getattr(row, name) for row in rows]
         column = np.zeros((len(chunks), *values[0].shape), np.float32)
         column[at] = values

@@ -19,7 +19,7 @@ from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.encoded_clips import EncodedClip, measure
-from hal_ros.fit.loop import Session
+from hal_ros.fit.loop import RunSession
 from hal_ros.labels import targets as targets_file
 from hal_ros.labels.targets import Targets
 from hal_ros.labels.teacher.fit import Transcribed, align_clips, train_teacher
@@ -45,9 +45,9 @@ class RunSettings:
     folder: Path
     report: Report = print
 
-    def session(self, part: str = "") -> Session:
+    def session(self, part: str = "") -> RunSession:
         """Return where a stage keeps its checkpoint: in the run's folder, or in `part` of it."""
-        return Session(self.folder / part, self.report)
+        return RunSession(self.folder / part, self.report)
 
 
 class LabelSource(Protocol):

@@ -26,7 +26,7 @@ RENAMED = {"numb": "joints_masked", "blind": "camera_masked", "seen_dropout": "a
 
 
 @dataclass(frozen=True)
-class EyeConfig:
+class EyeSettings:
     """The eye (see `model.eye.EyeConfig`, which adds what the data decides) and its training on single ticks."""
 
     width: int = 128  # of what it sees
@@ -109,7 +109,7 @@ class TrainConfig:
     supervision: str = ANNOTATIONS
     decoder: str = "hysteresis"  # of the confirmed answers; its numbers are fitted on validation
     data: DataConfig = field(default_factory=DataConfig)
-    eye: EyeConfig = field(default_factory=EyeConfig)
+    eye: EyeSettings = field(default_factory=EyeSettings)
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     batches: BatchConfig = field(default_factory=BatchConfig)

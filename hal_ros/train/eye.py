@@ -21,12 +21,12 @@ from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.encoded_clips import EncodedClip, NormalisationStatistics
 from hal_ros.fit import checkpoint
-from hal_ros.fit.loop import Epoch, Finished, Loop, Seeds, Session, Terms, Training, mean_terms
+from hal_ros.fit.loop import Epoch, Finished, Loop, RunSession, Seeds, Terms, Training, mean_terms
 from hal_ros.fit.schedule import cosine
 from hal_ros.nn.eye import Eye
 from hal_ros.nn.eye import EyeConfig as EyeShape
 from hal_ros.train.clips import probabilities
-from hal_ros.train.config import EyeConfig, TrainConfig
+from hal_ros.train.config import EyeSettings, TrainConfig
 
 Report = Callable[[str], None]
 STAGE = 1_000_000
@@ -94,7 +94,7 @@ def fit_eye(config: TrainConfig, eye: Eye, ticks: Ticks, folder: Path | None = N
         {"eye": eye},
         optimiser,
         lambda progress: settings.learning_rate * min(1.0, 0.02 + 20 * progress) * cosine(progress),
-        session=Session(folder, report),
+        session=RunSession(folder, report),
     )
     loop.run(_EyeTraining(config, eye, ticks))
     return eye.eval()
@@ -135,7 +135,7 @@ class _EyeTraining(Training[NDArray[np.int64]]):
         return Finished(f"{mean_terms(history)['frame']:.3f}", about)
 
 
-def _with_losses(valid: FloatArray, settings: EyeConfig, random: np.random.Generator) -> FloatArray:
+def _with_losses(valid: FloatArray, settings: EyeSettings, random: np.random.Generator) -> FloatArray:
     """Take away single joints, with all three of their values, and all joints of some ticks."""
     joints = valid.shape[1] // 3
     kept = random.random((len(valid), joints)) >= settings.joint_dropout

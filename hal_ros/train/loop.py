@@ -14,7 +14,7 @@ from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.encoded_clips import measure_values
-from hal_ros.fit.loop import UNSAVED, Epoch, Finished, Loop, Seeds, Session, Terms, Training, mean_terms
+from hal_ros.fit.loop import UNSAVED, Epoch, Finished, Loop, RunSession, Seeds, Terms, Training, mean_terms
 from hal_ros.fit.schedule import warm_cosine
 from hal_ros.nn.hal import CausalHal, HalConfig, Inputs, State
 from hal_ros.nn.losses import Hierarchy, LossWeights, training_loss
@@ -66,7 +66,7 @@ def columns_of(model: CausalHal) -> Columns:
 
 
 def fit(
-    config: TrainConfig, model: CausalHal, training: Supervised, validation: Supervised, session: Session = UNSAVED
+    config: TrainConfig, model: CausalHal, training: Supervised, validation: Supervised, session: RunSession = UNSAVED
 ) -> Trained:
     """Train `model` in place and return the best epoch's weights; continues from the session's checkpoint, if any.
 

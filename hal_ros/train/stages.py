@@ -41,7 +41,7 @@ class PreparedSplit(NamedTuple):
     sha256: str
 
 
-class Ingested(NamedTuple):
+class IngestedSplits(NamedTuple):
     """What a training starts from: the drafted card, the encoder, and each prepared split."""
 
     card: ModelCard
@@ -49,14 +49,14 @@ class Ingested(NamedTuple):
     prepared: list[PreparedSplit]
 
 
-def ingest(config: TrainConfig, splits: Sequence[str], limits: Mapping[str, int] | None = None) -> Ingested:
+def ingest(config: TrainConfig, splits: Sequence[str], limits: Mapping[str, int] | None = None) -> IngestedSplits:
     """Ingest and encode splits, or the first bags of those that `limits` names.
 
     Raises ConfigError for settings without joints or with too few actions, DatasetError for a split without episodes.
     """
     card, encoder = draft_card(config), ensure_encoder(config.data)
     limit = (limits or {}).get
-    return Ingested(card, encoder, [prepare(config.data, card, s, encoder, limit=limit(s)) for s in splits])
+    return IngestedSplits(card, encoder, [prepare(config.data, card, s, encoder, limit=limit(s)) for s in splits])
 
 
 def vocabulary_of(config: DataConfig) -> tuple[str, ...]:
@@ -141,7 +141,7 @@ def settings_sha256(config: TrainConfig) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
-class Run(NamedTuple):
+class FinishedRun(NamedTuple):
     """What a finished run holds: its settings, the eye, its best epoch's model, and what else its checkpoint says."""
 
     config: TrainConfig
@@ -150,15 +150,15 @@ class Run(NamedTuple):
     about: dict[str, Any]
 
 
-def load_run(folder: Path) -> Run:
+def load_run(folder: Path) -> FinishedRun:
     """Read a run's folder: the model's checkpoint in it, the eye's in `eye/`."""
     saved = checkpoint.load(folder)
     model = CausalHal(HalConfig.from_json(saved.about["hal"]))
     model.load_state_dict(saved.part("best"))
-    return Run(config_from_mapping(saved.about["config"]), load_eye(folder / EYE), model.eval(), saved.about)
+    return FinishedRun(config_from_mapping(saved.about["config"]), load_eye(folder / EYE), model.eval(), saved.about)
 
 
-def trained_from(run: Run, folder: Path, training: PreparedSplit, validation: PreparedSplit) -> dict[str, str]:
+def trained_from(run: FinishedRun, folder: Path, training: PreparedSplit, validation: PreparedSplit) -> dict[str, str]:
     """Return what a card says of its weights: hashes of episodes, settings, eye and targets."""
     made = {"eye": folder / EYE / checkpoint.FILE, "labels": folder / LABELS}
     return {

@@ -27,7 +27,7 @@ from hal_ros.baselines.sequence_fit import (
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import ConfigError
 from hal_ros.datasets.clips import Clip
-from hal_ros.fit.loop import Session
+from hal_ros.fit.loop import RunSession
 from hal_ros.train.answers import Answers, confirmed_actions
 from hal_ros.train.clips import Supervised
 
@@ -79,7 +79,7 @@ def fit(
     folder: Any = None,
     report: Any = [].append,
 ) -> Any:
-    return fit_sequence(settings, Question(K, LAG, seed), training, validation, Session(folder, report))
+    return fit_sequence(settings, Question(K, LAG, seed), training, validation, RunSession(folder, report))
 
 
 def weights(fitted: Any) -> Any:

@@ -147,7 +147,7 @@ def test_each_split_of_the_settings_is_told(
             stages.PreparedSplit([EncodedClip()] * 2, [Path("x")] * 3, split.ljust(64, "f"))  # type: ignore[list-item]  # a double
             for split in splits
         ]
-        return stages.Ingested(None, None, prepared)  # type: ignore[arg-type]  # nobody asks for them
+        return stages.IngestedSplits(None, None, prepared)  # type: ignore[arg-type]  # nobody asks for them
 
     monkeypatch.setattr(stages, "ingest", ingest)
     assert main(["ingest", str(write_config(work))]) == 0

@@ -10,7 +10,17 @@ import yaml
 
 from hal_ros.experiments.graph import Graph
 from hal_ros.experiments.kinds import kind_of
-from hal_ros.experiments.plan import MAIN, REFERENCES, SECTIONS, WEAK, Builder, Plan, merged, quickened, stage_config
+from hal_ros.experiments.plan import (
+    MAIN,
+    REFERENCES,
+    SECTIONS,
+    WEAK,
+    Builder,
+    TablePlan,
+    merged,
+    quickened,
+    stage_config,
+)
 from hal_ros.train.config import TrainConfig, config_from_mapping
 
 DECLARED = yaml.safe_load((Path(__file__).parents[2] / "config" / "tables.yaml").read_text())
@@ -21,13 +31,13 @@ PRESETS = {"gru": {"epochs": 10, "width": 128}}
 
 def tabletop(
     declared: Any = DECLARED["tabletop"], run: Any = RUN, presets: dict[str, dict[str, int]] = PRESETS
-) -> Plan:
+) -> TablePlan:
     return Builder(
         "tabletop", declared, run, {"": {"episodes": "abc", "vocabulary": list(VOCABULARY)}}, presets
     ).build()
 
 
-def gesture_phase() -> Plan:
+def gesture_phase() -> TablePlan:
     declared = DECLARED["gesture_phase"]
     folds = {f"split {name}": {"split": name} for name in declared["split_names"]}
     return Builder("gesture_phase", declared, RUN, folds, PRESETS).build()

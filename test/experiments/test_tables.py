@@ -8,7 +8,7 @@ import pytest
 from fake_jobs import chain
 
 from hal_ros.experiments.graph import Graph, Job, Store, beside
-from hal_ros.experiments.plan import CURVE, MAIN, SECTIONS, Experiment, Line, Plan
+from hal_ros.experiments.plan import CURVE, MAIN, SECTIONS, Experiment, Line, TablePlan
 from hal_ros.experiments.queue import Outcome
 from hal_ros.experiments.tables import Tables, print_failures, scores_by_seed
 
@@ -16,7 +16,7 @@ from hal_ros.experiments.tables import Tables, print_failures, scores_by_seed
 def experiment() -> Experiment:
     jobs = [*chain("add").jobs.values(), Job("other", "add", {"number": 5})]
     lines = [Line(CURVE, "a curve", "transcripts", ("other",)), Line(MAIN, "a system", "transcripts", ("last",))]
-    return Experiment(Plan("tabletop", jobs, lines), {}, (), 100_000_000)
+    return Experiment(TablePlan("tabletop", jobs, lines), {}, (), 100_000_000)
 
 
 def test_scores_come_section_by_section_and_seed_by_seed() -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn  # noqa: E402
 
 from hal_ros.core.errors import ConfigError  # noqa: E402
 from hal_ros.fit import checkpoint  # noqa: E402
-from hal_ros.fit.loop import Epoch, Finished, Loop, Seeds, Session, Terms, Training, mean_terms  # noqa: E402
+from hal_ros.fit.loop import Epoch, Finished, Loop, RunSession, Seeds, Terms, Training, mean_terms  # noqa: E402
 
 pytestmark = pytest.mark.torch
 EPOCHS, BATCHES = 5, 3
@@ -66,7 +66,7 @@ def run(line: Line, folder: Path | None = None, seed: int = 0, stop_at: int = 0,
         optimiser=optimiser,
         learning_rate=lambda progress: 0.1 * (1 - progress),
         gradient_clip=1.0,
-        session=Session(folder, report),
+        session=RunSession(folder, report),
         **more,
     )
     return loop.run(line), lines

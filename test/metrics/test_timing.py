@@ -16,9 +16,9 @@ from hal_ros.core.errors import DatasetError
 from hal_ros.core.segments import Run
 from hal_ros.metrics.segmentation import Counts, Pair
 from hal_ros.metrics.timing import (
-    Answers,
     Boundaries,
     Delays,
+    TimedAnswers,
     boundary_scores,
     detection_delays,
     find_boundaries,
@@ -125,7 +125,7 @@ def delays(truth: Any, said: Any, lag: int = 0, stable: int = 1, period: int = 1
     """Answer at every tick, 10 apart; what is said of a tick comes out `lag` ticks later."""
     times = np.arange(len(truth)) * period
     segments = true_segments(labels(truth), times, len(truth) * period)
-    return detection_delays(segments, Answers(times, times + lag * period, labels(said)), stable)
+    return detection_delays(segments, TimedAnswers(times, times + lag * period, labels(said)), stable)
 
 
 def test_a_perfect_stream_is_as_late_as_its_lag() -> None:
@@ -164,7 +164,7 @@ def test_a_segment_shorter_than_the_stable_run_can_still_be_found() -> None:
 
 
 def test_a_segment_without_any_answer_is_missed() -> None:
-    answers = Answers(np.array([0, 100]), np.array([0, 100]), np.array([1, 1]))
+    answers = TimedAnswers(np.array([0, 100]), np.array([0, 100]), np.array([1, 1]))
     assert detection_delays([Run(0, 0, 40), Run(1, 40, 60), Run(0, 60, 90)], answers) == Delays((), 2, 0)
 
 
@@ -195,7 +195,7 @@ def test_no_segment_found_has_no_median_and_no_segment_no_share() -> None:
 
 def test_answers_must_be_as_many() -> None:
     with pytest.raises(DatasetError):
-        detection_delays([], Answers(np.arange(3), np.arange(2), np.arange(3)))
+        detection_delays([], TimedAnswers(np.arange(3), np.arange(2), np.arange(3)))
 
 
 # --- revisions --------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from hal_ros.core.card import DecoderSpec, ImageSpec, JointSpec, ModelCard
-from hal_ros.export.bundle import Encoders, Golden
+from hal_ros.export.bundle import EncoderPair, Golden
 from hal_ros.export.to_onnx import StepGraph
 from hal_ros.nn.encoder import build_encoder
 from hal_ros.nn.eye import Eye, EyeConfig
@@ -52,9 +52,9 @@ def make_card(dtype: str = "uint8", target: str = "10") -> ModelCard:
     )
 
 
-def make_encoders(dtype: str = "uint8") -> Encoders:
+def make_encoders(dtype: str = "uint8") -> EncoderPair:
     """The real encoder over small pictures."""
-    return Encoders(*(build_encoder(SIZE_PX, dtype=dtype, half=half) for half in (False, True)))
+    return EncoderPair(*(build_encoder(SIZE_PX, dtype=dtype, half=half) for half in (False, True)))
 
 
 def make_golden() -> Golden:

@@ -17,7 +17,7 @@ from synthetic_episodes import ACTIONS, COLUMNS, SETTINGS, look_at, make_encoded
 from hal_ros.core.errors import DatasetError  # noqa: E402
 from hal_ros.datasets.clips import Clip  # noqa: E402
 from hal_ros.fit import checkpoint  # noqa: E402
-from hal_ros.fit.loop import Session  # noqa: E402
+from hal_ros.fit.loop import RunSession  # noqa: E402
 from hal_ros.train import loop  # noqa: E402
 from hal_ros.train.clips import Columns, Supervised, annotated  # noqa: E402
 from hal_ros.train.config import config_from_mapping  # noqa: E402
@@ -40,7 +40,7 @@ def train(
     report: Callable[..., Any] = quiet,
 ) -> Any:
     model = new_model(config, ACTIONS, columns, material.clips)
-    return fit(config, model, material, validation, Session(folder, report))
+    return fit(config, model, material, validation, RunSession(folder, report))
 
 
 def weights(trained: Any) -> dict[Any, Any]:

@@ -26,7 +26,7 @@ from hal_ros.experiments.files import ABOUT, CHECKPOINTS, TRAINING, VALIDATION, 
 from hal_ros.experiments.graph import Task
 from hal_ros.experiments.kinds import Places, say
 from hal_ros.experiments.training_data import TrainingData, load_training_data
-from hal_ros.fit.loop import Session
+from hal_ros.fit.loop import RunSession
 from hal_ros.labels.targets import save_targets
 from hal_ros.metrics import answer_files
 from hal_ros.metrics.answer_files import ClipAnswers
@@ -92,7 +92,7 @@ def _fit_baseline(settings: Mapping[str, Any], data: TrainingData, run: Path) ->
         case _:
             config = SequenceConfig(**settings["preset"])
             question = Question(actions, lag_ticks, settings["seed"])
-            return fit_sequence(config, question, training, data.validation, Session(run, say))
+            return fit_sequence(config, question, training, data.validation, RunSession(run, say))
 
 
 # --- what is kept -----------------------------------------------------------------------------------------------------

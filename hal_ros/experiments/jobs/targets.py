@@ -20,7 +20,7 @@ from hal_ros.experiments.jobs.clips import load_splits
 from hal_ros.experiments.jobs.systems import System, keep_answers
 from hal_ros.experiments.kinds import Places, say
 from hal_ros.experiments.training_data import load_about, load_clips, load_training_data
-from hal_ros.fit.loop import Session
+from hal_ros.fit.loop import RunSession
 from hal_ros.labels.targets import LABELS, load_targets, save_targets
 from hal_ros.labels.teacher.fit import Transcribed, align_clips, train_teacher
 from hal_ros.labels.transcripts.align import AlignConfig, align
@@ -74,7 +74,7 @@ def teacher(task: Task, _: Places) -> None:
     training, validation = (data.clips[split].clips for split in (TRAINING, VALIDATION))
     start = _load_first(inputs["first"]) if config.teacher.start == "durations" else None
     transcribed = Transcribed(data.about.actions, training, validation, start)
-    trained = train_teacher(config.teacher, transcribed, config.seed, Session(folder / CHECKPOINTS, say))
+    trained = train_teacher(config.teacher, transcribed, config.seed, RunSession(folder / CHECKPOINTS, say))
     labels = chain.split_targets(align_clips(trained, [*training, *validation]), training, validation)
 
     def answer(clip: Clip) -> Answers:

@@ -20,7 +20,7 @@ from torch import Tensor
 from hal_ros.core.arrays import FloatArray
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.standardising import measure_columns
-from hal_ros.fit.loop import UNSAVED, Epoch, Finished, Loop, Seeds, Session, Terms, Training
+from hal_ros.fit.loop import UNSAVED, Epoch, Finished, Loop, RunSession, Seeds, Terms, Training
 from hal_ros.fit.progress import Scalars, open_scalars
 from hal_ros.fit.schedule import warm_cosine
 from hal_ros.labels.teacher import monitors
@@ -91,7 +91,7 @@ class Transcribed:
 
 
 def train_teacher(
-    config: TeacherConfig, transcribed: Transcribed, seed: int = 0, session: Session = UNSAVED
+    config: TeacherConfig, transcribed: Transcribed, seed: int = 0, session: RunSession = UNSAVED
 ) -> Teacher:
     """Train on the transcripts; continues from the session's checkpoint, if there is one.
 

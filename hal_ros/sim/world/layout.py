@@ -44,7 +44,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Layout:
+class TableLayout:
     """Places in metres; a station that is absent from `places` does not exist in the episode."""
 
     places: Mapping[str, tuple[float, float]]
@@ -74,7 +74,7 @@ def stations(macros: Sequence[str]) -> tuple[str, ...]:
     return tuple(needed)
 
 
-def draw(macros: Sequence[str], rng: np.random.Generator) -> Layout:
+def draw(macros: Sequence[str], rng: np.random.Generator) -> TableLayout:
     """Draw a layout for a recipe: anew, until no station stands in another's or in the drawer's way."""
     drawer_side = int(rng.choice((-1, 1))) if "open" in macros else 0
     names = list(stations(macros))
@@ -90,7 +90,7 @@ def draw(macros: Sequence[str], rng: np.random.Generator) -> Layout:
         if name in places
     }
     balls = "" if "cup" not in places else "cup" if "pour" in macros else str(rng.choice(("", "bowl")))
-    return Layout(
+    return TableLayout(
         places=places,
         blocks=blocks,
         pedestal_height=float(rng.uniform(0.022, 0.055)),

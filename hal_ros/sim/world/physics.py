@@ -8,7 +8,7 @@ import numpy as np
 from hal_ros.sim.arm import ARM_JOINTS, FINGER_OPEN, Vector
 from hal_ros.sim.benchmark import JOINT_NAMES
 from hal_ros.sim.world import layout as table_layout
-from hal_ros.sim.world.layout import Layout
+from hal_ros.sim.world.layout import TableLayout
 
 SUBSTEPS = 4  # of the physics in one control tick of 10 ms
 
@@ -16,7 +16,7 @@ SUBSTEPS = 4  # of the physics in one control tick of 10 ms
 class Physics:
     """MuJoCo's model and data of one episode, in the words of the tabletop."""
 
-    def __init__(self, model: mujoco.MjModel, layout: Layout, angles: Vector) -> None:
+    def __init__(self, model: mujoco.MjModel, layout: TableLayout, angles: Vector) -> None:
         self.model, self.layout = model, layout
         self.data = mujoco.MjData(model)
         self.joint_qpos = np.array([model.joint(name).qposadr[0] for name in JOINT_NAMES])

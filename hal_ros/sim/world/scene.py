@@ -11,21 +11,21 @@ import numpy as np
 
 from hal_ros.sim.arm import ASSETS
 from hal_ros.sim.world import layout as table_layout
-from hal_ros.sim.world.layout import Layout
+from hal_ros.sim.world.layout import TableLayout
 from hal_ros.sim.world.look import Colour, Look, Vector
 from hal_ros.sim.world.room import room
 
 TIMESTEP_S = 0.0025
 
 
-def build(layout: Layout, look: Look, width_px: int = 640, height_px: int = 480) -> mujoco.MjModel:
+def build(layout: TableLayout, look: Look, width_px: int = 640, height_px: int = 480) -> mujoco.MjModel:
     """Compile the scene; the size is the largest picture that may be rendered of it."""
     textures = {"table": look.table, "wall": look.wall, "floor": look.floor}
     assets = {f"{name}.png": cv2.imencode(".png", rgb[..., ::-1])[1].tobytes() for name, rgb in textures.items()}
     return mujoco.MjModel.from_xml_string(_document(layout, look, width_px, height_px), assets)
 
 
-def _objects(layout: Layout, look: Look) -> str:
+def _objects(layout: TableLayout, look: Look) -> str:
     c = look.colours
     parts = [_table(), room(look, layout.edge_items)]
     parts += [_block(name, block, c[name]) for name, block in layout.blocks.items()]
@@ -40,7 +40,7 @@ def _objects(layout: Layout, look: Look) -> str:
     return "".join(parts)
 
 
-def _document(layout: Layout, look: Look, width_px: int, height_px: int) -> str:
+def _document(layout: TableLayout, look: Look, width_px: int, height_px: int) -> str:
     textures = "".join(
         f'<texture name="{n}" type="2d" file="{n}.png"/>'
         f'<material name="{n}" texture="{n}" texrepeat="{r} {r}" specular="{s}" shininess="0.2"/>'
@@ -73,7 +73,7 @@ def _document(layout: Layout, look: Look, width_px: int, height_px: int) -> str:
 </mujoco>"""
 
 
-def _excluded(layout: Layout) -> str:
+def _excluded(layout: TableLayout) -> str:
     """Moving parts do not collide with the fixed part that carries them; the joint's range stops them."""
     pairs = [("pedestal", "button")] if "button" in layout.places else []
     pairs += [("cabinet", "drawer")] if layout.drawer_side else []
@@ -166,7 +166,7 @@ def _cup(xy: tuple[float, float], c: Any) -> str:
     return f'<body name="cup" pos="{_v(xy)} 0.0005" euler="0 0 {yaw:.5f}"><freejoint/>{floor}{wall}</body>'
 
 
-def _balls(layout: Layout, colour: Colour) -> str:
+def _balls(layout: TableLayout, colour: Colour) -> str:
     x, y = layout.places[layout.balls_in]
     r, spread, base = table_layout.BALL_RADIUS, 0.0101, 0.024 if layout.balls_in == "cup" else 0.008
     balls = []
@@ -195,7 +195,7 @@ def _button(xy: tuple[float, float], height: float, c: Any) -> str:
     )
 
 
-def _drawer(layout: Layout, c: Any) -> str:
+def _drawer(layout: TableLayout, c: Any) -> str:
     """A cabinet whose drawer opens towards the camera; the handle is a bar across, in front of the drawer's face."""
     front, box, stand = layout.drawer_x - 0.042, "0.004 0.056 0.028", 0.021
     cabinet, drawer = _rgba(c["cabinet"]), _rgba(c["drawer"])

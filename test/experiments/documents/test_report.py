@@ -11,7 +11,7 @@ from stored_answers import SETTINGS, score, write_answers
 from hal_ros.experiments.documents import report
 from hal_ros.experiments.documents.report import Results
 from hal_ros.experiments.graph import Graph, Job, Store
-from hal_ros.experiments.plan import ABLATIONS, CURVE, MAIN, WEAK, Experiment, Line, Plan
+from hal_ros.experiments.plan import ABLATIONS, CURVE, MAIN, WEAK, Experiment, Line, TablePlan
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def results(tmp_path: Path) -> Results:
             score({"answers0": store.path(graph, train)}, folder)
             for done in (folder, store.path(graph, train)):
                 (done / "job.json").write_text("{}")
-    plan = Plan("tabletop", jobs, lines)
+    plan = TablePlan("tabletop", jobs, lines)
     return Results(Experiment(plan, {}, ("move", "pick", "place"), 100_000_000, "unseen"), graph, store)
 
 

@@ -17,7 +17,7 @@ from synthetic_clips import ACTIONS, FEATURES, accuracy, make_clips  # noqa: E40
 
 from hal_ros.core.errors import ConfigError, DatasetError  # noqa: E402
 from hal_ros.datasets.clips import Clip  # noqa: E402
-from hal_ros.fit.loop import Session  # noqa: E402
+from hal_ros.fit.loop import RunSession  # noqa: E402
 from hal_ros.fit.progress import Scalars  # noqa: E402
 from hal_ros.labels.teacher import alignment as teacher_alignment  # noqa: E402
 from hal_ros.labels.teacher import fit as module  # noqa: E402
@@ -45,7 +45,7 @@ def train(
     **more: Any,
 ) -> Any:
     material = Transcribed(more.pop("actions", ACTIONS), clips or make_clips(8), **more)
-    return train_teacher(config, material, seed, Session(folder, report))
+    return train_teacher(config, material, seed, RunSession(folder, report))
 
 
 def weights(teacher: Any) -> Any:
