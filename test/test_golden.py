@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def replayed(bundle: Bundle, brightness: int = 0) -> list[BagMessage]:
     messages = read_messages(RECORDING, [topic for topic in topics if topic])
     frames = due_frames(messages, bundle.card, topics, Counter())
     if brightness:
-        frames = (f._replace(picture=np.asarray(f.picture).clip(brightness)) for f in frames)
+        frames = (replace(f, picture=np.asarray(f.picture).clip(brightness)) for f in frames)
     return list(replay(frames, segmenter))
 
 

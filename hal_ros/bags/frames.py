@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from hal_ros.bags.messages import deserialise, to_ns
 from hal_ros.bags.reader import BagMessage
@@ -20,7 +21,8 @@ from hal_ros.core.intake import Due, Intake
 from hal_ros.core.observations import JointSample
 
 
-class Frame(NamedTuple):
+@dataclass(frozen=True)
+class Frame:
     """A tick to step: what the node's worker would get. `reset` says that somebody reset the node before it."""
 
     due: Due

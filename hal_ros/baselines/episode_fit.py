@@ -10,7 +10,7 @@ encoder, pooled, learn what was annotated, and answer each tick at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,8 @@ from hal_ros.core.segments import Labels
 from hal_ros.datasets.episodes import Episode
 
 
-class EncodedEpisode(NamedTuple):
+@dataclass(frozen=True)
+class EncodedEpisode:
     """One annotated episode and its camera features (T, D)."""
 
     episode: Episode

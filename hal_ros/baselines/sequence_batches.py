@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -41,7 +42,8 @@ class Piece(NamedTuple):
     counts: int
 
 
-class WindowBatch(NamedTuple):
+@dataclass(frozen=True)
+class WindowBatch:
     """B pieces, padded behind their ends to T ticks."""
 
     inputs: Tensor  # (B, T, F), NaN where a value is missing
@@ -82,7 +84,7 @@ def check(supervised: Supervised, actions: int) -> Supervised:
         known += len(labels)
     if not known:
         raise DatasetError(f"none of {len(supervised.clips)} clips has a tick with a target; expected some")
-    return supervised._replace(clips=clips)
+    return replace(supervised, clips=clips)
 
 
 def plan(lengths: Sequence[int], sampling: Sampling, random: np.random.Generator) -> list[list[Piece]]:

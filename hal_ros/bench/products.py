@@ -12,8 +12,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,8 @@ MEASURE_LIMIT_S = 300.0
 Array = NDArray[Any]
 
 
-class Product(NamedTuple):
+@dataclass(frozen=True)
+class Product:
     """One matrix product of a graph and where its result goes; leading dimensions of 1 are left out."""
 
     name: str  # of the node's output
@@ -104,7 +106,7 @@ def products(path: Path, feeds: dict[str, Array] | None = None) -> list[Product]
 
 def multiplied(chain: Sequence[Product]) -> Callable[[], None]:
     """Return the function that computes all products into their `out`; only what BLAS takes as it is goes by dot."""
-    calls = [(np.dot if product.out.ndim == 2 else np.matmul, *product[1:]) for product in chain]
+    calls = [(np.dot if p.out.ndim == 2 else np.matmul, p.left, p.right, p.out) for p in chain]
 
     def multiply() -> None:
         for function, left, right, out in calls:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-class Clip(NamedTuple):
+@dataclass(frozen=True)
+class Clip:
     """One video or episode as the sequence models see it."""
 
     name: str

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,8 @@ STD_FLOOR = 1e-3
 """Joints and channels that hardly vary in training are not blown up by standardising."""
 
 
-class EncodedClip(NamedTuple):
+@dataclass(frozen=True)
+class EncodedClip:
     """A stretch of ticks that begins with the initial state."""
 
     name: str  # of its own among all clips of its episode
@@ -42,7 +43,8 @@ class EncodedClip(NamedTuple):
         return EncodedClip(name, *(column[start:stop] for column in columns))  # type: ignore[arg-type]
 
 
-class NormalisationStatistics(NamedTuple):
+@dataclass(frozen=True)
+class NormalisationStatistics:
     """Means and standard deviations of the training split, valid values alone."""
 
     joint_mean: FloatArray  # (3J,)

@@ -13,9 +13,8 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +68,8 @@ class Episode:
 # --- one bag ----------------------------------------------------------------------------------------------------------
 
 
-class _Row(NamedTuple):
+@dataclass(frozen=True)
+class _Row:
     stamp_ns: int
     fresh: bool
     held: bool
@@ -124,7 +124,7 @@ def _rows(frames: Iterable[Frame], card: ModelCard) -> Iterator[_Row]:
         fresh = last is None or due.origin_ns != last[0].origin_ns or held > card.max_held_ticks
         if last is not None and not fresh:
             for tick in range(last[0].tick + 1, due.tick):
-                yield last[1]._replace(stamp_ns=due.origin_ns + tick * card.period_ns, fresh=False, held=True)
+                yield replace(last[1], stamp_ns=due.origin_ns + tick * card.period_ns, fresh=False, held=True)
         seen = frame.picture is not None
         picture = black if frame.picture is None else frame.picture
         row = _Row(due.stamp_ns, fresh, False, seen, picture, proprio.to_input(due.joints, joint_count))
@@ -140,7 +140,7 @@ def _spill(rows: Iterable[_Row], card: ModelCard, folder: Path | None) -> tuple[
     with tempfile.TemporaryFile(dir=folder) as file:
         for row in rows:
             file.write(row.image.tobytes())
-            kept.append(row._replace(image=nothing))
+            kept.append(replace(row, image=nothing))
         file.flush()
         if not kept or not math.prod(shape):
             return kept, np.zeros((len(kept), *shape), np.uint8)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,8 @@ Part = tuple[Array, NDArray[np.bool_]]
 """Values (T, P) and which of them are valid, likewise."""
 
 
-class Moments(NamedTuple):
+@dataclass(frozen=True)
+class Moments:
     """What is known of P columns, over their valid values alone."""
 
     known: NDArray[np.int64]  # (P,) how many values

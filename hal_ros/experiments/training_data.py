@@ -108,8 +108,8 @@ def load_training_data(clips: Path, labels: Path | None, modalities: str = "both
 
 def without_annotations(attended: AttendedClips) -> AttendedClips:
     """Return the clips as one has them under transcripts: no tick is annotated."""
-    clips = [clip._replace(actions=np.full(clip.ticks, NO_ACTION)) for clip in attended.clips]
-    return attended._replace(clips=clips)
+    clips = [dataclasses.replace(clip, actions=np.full(clip.ticks, NO_ACTION)) for clip in attended.clips]
+    return dataclasses.replace(attended, clips=clips)
 
 
 def restrict(attended: AttendedClips, columns: Columns, modalities: str) -> AttendedClips:
@@ -124,7 +124,7 @@ def restrict(attended: AttendedClips, columns: Columns, modalities: str) -> Atte
         else:
             inputs[:, : columns.attended] = attended.joints_masked[clip.name]
             inputs[:, columns.attended + 1 :] = 0
-        clips.append(clip._replace(inputs=inputs))
+        clips.append(dataclasses.replace(clip, inputs=inputs))
     joints_masked = (
         {name: np.zeros_like(part) for name, part in attended.joints_masked.items()}
         if modalities == "joints"

@@ -78,7 +78,7 @@ def _choose(run: FinishedRun, folder: Path, training: PreparedSplit, validation:
             {t.name: t.actions for t in part.encoded_clips} for part in (training, validation)
         )
         labels = targets_file.Targets(training_targets, held_out, {})
-    clips = [clip._replace(actions=labels.validation[clip.name]) for clip in clips if clip.name in labels.validation]
+    clips = [replace(clip, actions=labels.validation[clip.name]) for clip in clips if clip.name in labels.validation]
     encoded_clips = [encoded for encoded in training.encoded_clips if encoded.name in labels.training]
     found, orders = (
         [labels.training[encoded.name] for encoded in encoded_clips],

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -17,7 +18,8 @@ FILE = "checkpoint.npz"
 FORMAT = 2
 
 
-class Checkpoint(NamedTuple):
+@dataclass(frozen=True)
+class Checkpoint:
     """A run between two epochs: tensors under names such as `model/…`, `optimiser/…`, and plain values."""
 
     tensors: dict[str, Tensor]

@@ -93,7 +93,8 @@ class Training(ABC, Generic[Batch]):
         """Say what an epoch has come to, by its batches' terms."""
 
 
-class Best(NamedTuple):
+@dataclass(frozen=True)
+class Best:
     """The epoch with the highest accuracy, of equals the last one."""
 
     epoch: int

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,8 @@ from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
 
 
-class ClipAnswers(NamedTuple):
+@dataclass(frozen=True)
+class ClipAnswers:
     """One clip, T ticks and K actions. A system that sees the whole clip before it answers has no lagged answers."""
 
     name: str

@@ -16,6 +16,7 @@ Boundaries, latency and churn are in `core.timing`, calibration in `core.calibra
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +27,8 @@ from hal_ros.core.errors import DatasetError
 from hal_ros.core.segments import Labels, Run, runs, without
 
 
-class Pair(NamedTuple):
+@dataclass(frozen=True)
+class Pair:
     """What happened and what was said in one video, (T,) action ids each."""
 
     truth: Labels
@@ -61,7 +63,7 @@ def mean_over_frames(pairs: Sequence[Pair], background: Collection[int] = ()) ->
     (ISBA's original averages videos).
     """
     correct = total = 0
-    for truth, predicted in map(annotated, pairs):
+    for truth, predicted in _annotated(pairs):
         scored = ~np.isin(truth, [*background, NO_ACTION])
         correct += int(np.sum((truth == predicted) & scored))
         total += int(np.sum(scored))
@@ -74,7 +76,7 @@ def overlap_per_class(pairs: Sequence[Pair], background: Collection[int] = ()) -
     A true class that is never predicted scores 0 in both; a class that is only predicted is not looked at.
     """
     videos = []
-    for truth, predicted in map(annotated, pairs):
+    for truth, predicted in _annotated(pairs):
         scores = []
         for action in sorted(set(truth.tolist()) - {*background, NO_ACTION}):
             is_true, is_predicted = truth == action, predicted == action
@@ -201,8 +203,13 @@ def segment_ratio(pairs: Sequence[Pair], background: Collection[int] = ()) -> fl
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 
+def _annotated(pairs: Sequence[Pair]) -> Iterator[tuple[Labels, Labels]]:
+    for pair in map(annotated, pairs):
+        yield pair.truth, pair.predicted
+
+
 def _segments(pairs: Sequence[Pair], background: Collection[int]) -> Iterator[tuple[list[Run], list[Run]]]:
-    for truth, predicted in map(annotated, pairs):
+    for truth, predicted in _annotated(pairs):
         yield without(runs(truth), background), without(runs(predicted), background)
 
 

@@ -6,6 +6,7 @@ Times are integers of one unit that the caller chooses (ticks or nanoseconds); t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,8 @@ Times = NDArray[np.int64]
 # --- boundaries -------------------------------------------------------------------------------------------------------
 
 
-class Boundaries(NamedTuple):
+@dataclass(frozen=True)
+class Boundaries:
     """The changes of one sequence in time order: when, (N,), and to which action, (N,)."""
 
     times: Times
@@ -67,8 +69,9 @@ def boundary_scores(pairs: Sequence[Pair], tolerance_ticks: float, class_aware: 
     if not pairs:
         return Scores(float("nan"), float("nan"), float("nan"))
     counts = []
-    for truth, predicted in map(annotated, pairs):
-        found = match_boundaries(find_boundaries(truth), find_boundaries(predicted), tolerance_ticks, class_aware)
+    for pair in map(annotated, pairs):
+        true, predicted = find_boundaries(pair.truth), find_boundaries(pair.predicted)
+        found = match_boundaries(true, predicted, tolerance_ticks, class_aware)
         counts.append(found)
     return scores_of(pooled(counts))
 
@@ -76,7 +79,8 @@ def boundary_scores(pairs: Sequence[Pair], tolerance_ticks: float, class_aware: 
 # --- latency ----------------------------------------------------------------------------------------------------------
 
 
-class TimedAnswers(NamedTuple):
+@dataclass(frozen=True)
+class TimedAnswers:
     """One stream of answers in stamp order, (N,) each: what time it speaks of, when it came out, what it says.
 
     For a confirmed answer `emitted` lies a lag behind `stamps`: the wait is part of the latency.
@@ -114,7 +118,7 @@ def detection_delays(truth: Sequence[Run], answers: TimedAnswers, stable_ticks: 
     be negative, is clipped to 0 and counted. Runs of NO_ACTION and of background are to be removed from `truth`.
     Raises DatasetError where the arrays of `answers` differ in length.
     """
-    stamps, emitted, actions = (np.asarray(column) for column in answers)
+    stamps, emitted, actions = (np.asarray(column) for column in vars(answers).values())
     if not len(stamps) == len(emitted) == len(actions):
         raise DatasetError(f"{len(stamps)} stamps, {len(emitted)} emissions, {len(actions)} actions; expected as many")
     answered_runs = runs(actions)

@@ -18,6 +18,7 @@ import math
 import pickle
 import struct
 from collections import OrderedDict
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
@@ -59,7 +60,8 @@ IMAGE_TYPES = MappingProxyType({"uint8": TensorProto.UINT8, "float32": TensorPro
 COLOURS = 12  # RGB of a cell's four quarters
 
 
-class Convolution(NamedTuple):
+@dataclass(frozen=True)
+class Convolution:
     """One convolution with its BatchNorm folded in; padding is TensorFlow's SAME."""
 
     weight: FloatArray  # (out, in / groups, k, k)
@@ -174,8 +176,8 @@ def _block(weights: dict[str, FloatArray], prefix: str, stride: int, adds_input:
         )
     )
     project = _fold(weights, f"{prefix}_project_conv", f"{prefix}_bn2")
-    block.append(project._replace(adds_input=adds_input))
-    block[0] = block[0]._replace(block_start=True)
+    block.append(replace(project, adds_input=adds_input))
+    block[0] = replace(block[0], block_start=True)
     return block
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from hal_ros.bags.answers import (
@@ -180,7 +181,7 @@ def _ready(
         if card.image is None:
             yield Frame(due, None, content.header.frame_id, message.receive_ns, tick.reset)
         elif (frame := with_picture(due, content, message, card, counters)) is not None:
-            yield frame._replace(reset=tick.reset)
+            yield replace(frame, reset=tick.reset)
 
 
 # --- against the recording -------------------------------------------------------------------------------------------

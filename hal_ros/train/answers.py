@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from hal_ros.core.arrays import FloatArray
 
 
-class Answers(NamedTuple):
+@dataclass(frozen=True)
+class Answers:
     """One clip from the initial state. The last `lag` ticks get no lagged answer: row t speaks of tick t - lag."""
 
     log_probs: FloatArray  # (T, K) of this tick

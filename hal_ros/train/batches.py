@@ -8,6 +8,7 @@ the model is trained on what it streams. All randomness comes from (seed, epoch)
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +26,8 @@ from hal_ros.train.config import BatchConfig
 Random = np.random.Generator
 
 
-class TrainingClip(NamedTuple):
+@dataclass(frozen=True)
+class TrainingClip:
     """One clip and its targets; its inputs may stay on disk and are read chunk by chunk."""
 
     inputs: NDArray[Any]  # (T, F)
@@ -48,7 +50,8 @@ class Chunk(NamedTuple):
     stop: int
 
 
-class StreamBatch(NamedTuple):
+@dataclass(frozen=True)
+class StreamBatch:
     """B streams of C ticks; `carried` (B,) is 1 where a stream goes on from the batch before."""
 
     inputs: Inputs
@@ -119,7 +122,8 @@ def batches(
         yield _stack(chunks, rows)
 
 
-class _StreamRow(NamedTuple):
+@dataclass(frozen=True)
+class _StreamRow:
     """One chunk's arrays, C ticks long, named as in Inputs and Targets; the ticks behind its end weigh nothing."""
 
     attended: FloatArray
@@ -146,9 +150,8 @@ def _row(chunk: Chunk, config: BatchConfig, stream: StreamSettings, random: Rand
     known = alive & (lagged >= chunk.entry)
     lagged = np.maximum(lagged, 0)
     change = clip.change[now] * (now > chunk.entry)
-    actions, weight = _target(clip, now, alive, stream)
-    lagged_actions, lagged_weight = _target(clip, lagged, known, stream)
-    return _StreamRow(*rows, actions, weight, lagged_actions, lagged_weight, change)
+    now_due, lagged_due = _target(clip, now, alive, stream), _target(clip, lagged, known, stream)
+    return _StreamRow(rows.attended, rows.image_valid, rows.joints, rows.joints_valid, *now_due, *lagged_due, change)
 
 
 def _target(
@@ -196,7 +199,7 @@ def _stack(chunks: Sequence[Chunk | None], rows: Sequence[_StreamRow]) -> Stream
     """Stack the rows; streams that have ended get zeros."""
     at = [index for index, chunk in enumerate(chunks) if chunk is not None]
     columns: dict[str, Tensor] = {}
-    for name in _StreamRow._fields:
+    for name in (field.name for field in fields(_StreamRow)):
         values = [getattr(row, name) for row in rows]
         column = np.zeros((len(chunks), *values[0].shape), np.float32)
         column[at] = values

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -171,7 +171,7 @@ def split_targets(
 def _with_transcripts(encoded_clips: Sequence[EncodedClip], report: Report) -> list[EncodedClip]:
     """Return the clips that can be aligned, without their annotations; DatasetError when there is none."""
     kept = [
-        encoded._replace(actions=np.full(encoded.ticks, NO_ACTION)) for encoded in encoded_clips if encoded.transcript
+        replace(encoded, actions=np.full(encoded.ticks, NO_ACTION)) for encoded in encoded_clips if encoded.transcript
     ]
     if not kept:
         raise DatasetError(f"none of {len(encoded_clips)} episodes has a transcript; expected one beside each bag")

@@ -31,7 +31,8 @@ DIGEST_TICKS = 50
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-class Rows(NamedTuple):
+@dataclass(frozen=True)
+class Rows:
     """Some ticks of a clip, column by column, float32."""
 
     attended: FloatArray  # (T, E)
@@ -93,7 +94,8 @@ class Columns(NamedTuple):
         return inputs
 
 
-class Supervised(NamedTuple):
+@dataclass(frozen=True)
+class Supervised:
     """Clips and their targets, by the clip's name; a clip without a target is not trained on."""
 
     clips: Sequence[Clip]
@@ -106,7 +108,8 @@ class Supervised(NamedTuple):
         return target.astype(np.int64) if target.ndim == 1 else target.argmax(1)
 
 
-class AttendedClips(NamedTuple):
+@dataclass(frozen=True)
+class AttendedClips:
     """Clips of the eye, and by name what it attends to when no joint is known, (T, E)."""
 
     clips: list[Clip]

@@ -111,9 +111,9 @@ def calibrated(answers: Answers, temperatures: tuple[float, float]) -> Answers:
     """Return the answers with both log-probabilities divided by their temperature, and normalised again."""
     now, lagged = (
         (values / temperature - np.logaddexp.reduce(values / temperature, 1, keepdims=True)).astype(np.float32)
-        for values, temperature in zip(answers[:2], temperatures, strict=True)
+        for values, temperature in zip((answers.log_probs, answers.lagged_log_probs), temperatures, strict=True)
     )
-    return answers._replace(log_probs=now, lagged_log_probs=lagged)
+    return replace(answers, log_probs=now, lagged_log_probs=lagged)
 
 
 # --- the decoder ------------------------------------------------------------------------------------------------------
@@ -300,7 +300,7 @@ def fit_temperatures(model: CausalHal, clips: Sequence[Clip], lag_ticks: int) ->
 
     with torch.no_grad():
         model.temperature.fill_(1.0)
-    answers = [Answers(*answer(model, clip)) for clip in clips]
+    answers = [answer(model, clip) for clip in clips]
     best = fit_both_temperatures(answers, [clip.actions for clip in clips], lag_ticks)
     with torch.no_grad():
         model.temperature.copy_(torch.tensor(best))

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,7 +51,8 @@ def new_eye(config: TrainConfig, actions: int, grid: tuple[int, int, int], stand
     return eye
 
 
-class Ticks(NamedTuple):
+@dataclass(frozen=True)
+class Ticks:
     """Single ticks to learn from: where they lie, what they show, and how much each counts."""
 
     encoded_clips: Sequence[EncodedClip]

@@ -175,7 +175,7 @@ def answer(model: CausalHal, clip: Clip) -> Answers:
 def stream_inputs(clip: Clip, columns: Columns, start: int = 0, stop: int | None = None) -> Inputs:
     """Return ticks [start, stop) of a clip as one stream of tensors (1, T, …)."""
     rows = columns.split(clip.inputs[start:stop])
-    part = {name: torch.from_numpy(np.ascontiguousarray(row))[None] for name, row in rows._asdict().items()}
+    part = {name: torch.from_numpy(np.ascontiguousarray(row))[None] for name, row in vars(rows).items()}
     return Inputs(**{**part, "image_valid": part["image_valid"][..., None]})
 
 

@@ -139,7 +139,7 @@ def _decoder(run: FeatureRun, model: CausalHal, labels: Targets) -> tuple[Decode
 def _answers(model: CausalHal, clip: Clip, temperatures: tuple[float, float]) -> ClipAnswers:
     decoded = calibrated(answer(model, clip), temperatures)
     nothing = np.zeros(0, np.int64)
-    return ClipAnswers(clip.name, clip.actions, nothing, clip.transcript, *decoded)
+    return ClipAnswers(clip.name, clip.actions, nothing, clip.transcript, *vars(decoded).values())
 
 
 def _scored(run: FeatureRun, clips: Sequence[ClipAnswers], decoder: DecoderSpec) -> FeaturePredictions:

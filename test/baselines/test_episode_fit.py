@@ -39,7 +39,7 @@ def encoded(seed: int, ticks: int = 60) -> EncodedEpisode:
 
 def test_the_rule_names_what_it_names_alone() -> None:
     training, one = [encoded(0), encoded(1)], encoded(2)
-    annotated = [(e.joints, e.joints_valid, np.asarray(e.actions)) for e, _ in training]
+    annotated = [(e.joints, e.joints_valid, np.asarray(e.actions)) for e in (one.episode for one in training)]
     alone = gripper_rule.train(annotated, gripper=1)
     found = fit_rule(training, ["arm", "gripper"])(one)
     assert np.array_equal(found, alone.predict(one.episode.joints, one.episode.joints_valid))

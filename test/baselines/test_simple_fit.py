@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ def test_it_learns_and_answers_by_the_rules_of_answers(fit: Any) -> None:
 @BOTH
 def test_later_ticks_change_nothing(fit: Any) -> None:
     fitted, clip = fit(annotated(episode("a"))), episode("c", 2)
-    changed = clip._replace(inputs=np.concatenate([clip.inputs[:35], clip.inputs[:25][::-1]]))
+    changed = replace(clip, inputs=np.concatenate([clip.inputs[:35], clip.inputs[:25][::-1]]))
     for before, after in zip(fitted.answer(clip), fitted.answer(changed), strict=True):
         assert np.array_equal(before[:35], after[:35])
         assert not np.array_equal(before[35:], after[35:])
@@ -79,7 +80,7 @@ def test_later_ticks_change_nothing(fit: Any) -> None:
 
 def test_the_lag_lets_two_frames_tell_what_one_can_not() -> None:
     """The eye says what happens two ticks late; with the joints hidden, only the lagged answer can be right."""
-    blind = [c._replace(inputs=c.inputs[:, :1]) for c in (episode("a"), episode("b", 1))]
+    blind = [replace(c, inputs=c.inputs[:, :1]) for c in (episode("a"), episode("b", 1))]
     answers = logistic(annotated(*blind)).answer(blind[1])
     now = (answers.log_probs.argmax(1) == blind[1].actions).mean()
     lagged = (answers.lagged_log_probs[LAG:].argmax(1) == blind[1].actions[:-LAG]).mean()
@@ -98,8 +99,8 @@ def test_probabilities_of_0_and_1_teach_what_ids_teach(fit: Any) -> None:
 @BOTH
 def test_ticks_without_target_teach_nothing(fit: Any) -> None:
     right, wrong = episode("a"), episode("b", 1)
-    lies = wrong._replace(actions=np.full(wrong.ticks, 2))
-    unknown = wrong._replace(actions=np.full(wrong.ticks, NO_ACTION))
+    lies = replace(wrong, actions=np.full(wrong.ticks, 2))
+    unknown = replace(wrong, actions=np.full(wrong.ticks, NO_ACTION))
     assert (fit(annotated(right, unknown)).answer(wrong).log_probs.argmax(1) == wrong.actions).mean() > 0.9
     assert (fit(annotated(right, lies)).answer(wrong).log_probs.argmax(1) == wrong.actions).mean() < 0.9
 

@@ -88,7 +88,9 @@ def test_means_and_spreads_are_those_of_valid_values() -> None:
 def test_channels_are_measured_over_pictures_alone() -> None:
     encoded_clips = make_encoded_clips(3, seed=0)
     expected = measure(encoded_clips, 4)
-    dark = encoded_clips[0]._replace(
-        feature=np.full_like(encoded_clips[0].feature, 9), image_valid=np.zeros_like(encoded_clips[0].image_valid)
+    dark = replace(
+        encoded_clips[0],
+        feature=np.full_like(encoded_clips[0].feature, 9),
+        image_valid=np.zeros_like(encoded_clips[0].image_valid),
     )
     np.testing.assert_allclose(measure([*encoded_clips, dark], 4).channel_mean, expected.channel_mean)

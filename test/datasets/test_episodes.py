@@ -114,8 +114,9 @@ def stream(bag: Path) -> Recorder:
     segmenter = Segmenter(CARD, recorder)
     state = segmenter.start()
     topics = find_topics(topic_types(bag), CARD)
-    for due, picture, *_ in due_frames(read_messages(bag), CARD, topics, Counter()):
-        observation = Observation(due.stamp_ns, due.tick, due.origin_ns, picture, due.joints)
+    for frame in due_frames(read_messages(bag), CARD, topics, Counter()):
+        due = frame.due
+        observation = Observation(due.stamp_ns, due.tick, due.origin_ns, frame.picture, due.joints)
         *_, state = segmenter.step(observation, state)
     return recorder
 

@@ -16,7 +16,7 @@ def test_stored_answers_come_back_as_they_were(tmp_path: Path) -> None:
     clips = [clip(), clip(name="two", offline=True)]
     answer_files.save(tmp_path / "test.npz", clips)
     for before, after in zip(clips, answer_files.load(tmp_path / "test.npz"), strict=True):
-        for one, other in zip(before, after, strict=True):
+        for one, other in zip(vars(before).values(), vars(after).values(), strict=True):
             assert np.array_equal(np.asarray(one), np.asarray(other))
     assert [one.offline for one in answer_files.load(tmp_path / "test.npz")] == [False, True]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def test_the_last_ticks_keep_the_action_in_force() -> None:
 
 def test_a_clip_shorter_than_the_lag_is_answered_at_once() -> None:
     one = clip()
-    cut: list[Any] = [value[:3] if isinstance(value, np.ndarray) else value for value in one]
+    cut: list[Any] = [value[:3] if isinstance(value, np.ndarray) else value for value in vars(one).values()]
     short = ClipAnswers(*cut)
     said = streams(short, {CONFIRMED: ARGMAX}, LAG, PERIOD_NS)
     assert np.array_equal(said[CONFIRMED].labels, TRUTH[:3])
@@ -55,7 +56,7 @@ def test_an_offline_system_has_one_output_and_no_latency() -> None:
 
 
 def test_what_can_not_be_measured_is_none() -> None:
-    quiet = clip()._replace(truth=np.full(len(TRUTH), NO_ACTION))
+    quiet = replace(clip(), truth=np.full(len(TRUTH), NO_ACTION))
     assert scores(quiet)[PROVISIONAL]["MoF"] is None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -158,7 +159,7 @@ def test_recorded_labels_are_repeated_across_resets_and_gaps() -> None:
     frames = list(due_frames(bag, card, TOPICS, Counter()))
     again = list(due_frames(bag[60:], card, TOPICS, Counter()))
     first = again[0].due.stamp_ns
-    joined = [f for f in frames if f.due.stamp_ns < first] + [again[0]._replace(reset=True), *again[1:]]
+    joined = [f for f in frames if f.due.stamp_ns < first] + [replace(again[0], reset=True), *again[1:]]
     recorded = list(replay(joined, segmenter(card)))
     counters: Counter[str] = Counter()
     assert by_labels(bag, recorded, counters) == recorded

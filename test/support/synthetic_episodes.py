@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from hal_ros.datasets.clips import Clip
@@ -64,7 +66,8 @@ def make_encoded_clips(count: int, seed: int, ticks: int = 60) -> list[EncodedCl
 def restrict(encoded_clips: list[EncodedClip], modalities: str) -> list[EncodedClip]:
     """Return the tracks as a robot without camera ("joints") or without joints ("camera") gives them."""
     return [
-        encoded._replace(
+        replace(
+            encoded,
             image_valid=encoded.image_valid * np.float32(modalities != "joints"),
             joints_valid=encoded.joints_valid * np.float32(modalities != "camera"),
         )

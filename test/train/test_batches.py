@@ -67,7 +67,7 @@ def test_lagged_targets_are_the_actions_of_lag_ticks_before() -> None:
 def test_soft_targets_arrive_as_they_were_given() -> None:
     material = random_clips(1, seed=0, ticks=16)
     soft = np.random.default_rng(1).dirichlet(np.ones(ACTIONS), 16)
-    (batch,) = all_batches(material._replace(targets={"clip-0": soft}), PLAIN)
+    (batch,) = all_batches(replace(material, targets={"clip-0": soft}), PLAIN)
     np.testing.assert_allclose(batch.targets.actions[0], soft, rtol=1e-6)
     assert batch.targets.weight[0].tolist() == [1] * 16
     np.testing.assert_allclose(batch.targets.lagged_actions[0, LAG:], soft[:-LAG], rtol=1e-6)
@@ -77,7 +77,7 @@ def test_soft_targets_arrive_as_they_were_given() -> None:
 def test_targets_count_and_not_the_clips_own_actions() -> None:
     material = random_clips(2, seed=0, ticks=16)
     other = (material.clips[0].actions + 1) % ACTIONS
-    (batch,) = all_batches(material._replace(targets={"clip-0": other}), PLAIN)
+    (batch,) = all_batches(replace(material, targets={"clip-0": other}), PLAIN)
     assert len(batch.carried) == 1  # a clip without target is not played
     np.testing.assert_array_equal(batch.targets.actions[0].argmax(1), other)
 

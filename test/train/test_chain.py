@@ -43,10 +43,14 @@ def _grid(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def encoded_clips(count: int, seed: int, annotated: bool = True) -> list:
     made = [
-        encoded._replace(name=f"{encoded.name}-{seed}", transcript=tuple(transcript(encoded.actions)))
+        dataclasses.replace(encoded, name=f"{encoded.name}-{seed}", transcript=tuple(transcript(encoded.actions)))
         for encoded in make_encoded_clips(count, seed)
     ]
-    return made if annotated else [encoded._replace(actions=np.full(encoded.ticks, NO_ACTION)) for encoded in made]
+    return (
+        made
+        if annotated
+        else [dataclasses.replace(encoded, actions=np.full(encoded.ticks, NO_ACTION)) for encoded in made]
+    )
 
 
 def train(config: TrainConfig, training: list, validation: list, folder: Path, report: Report = lambda _: None) -> Any:

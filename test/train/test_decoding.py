@@ -66,7 +66,7 @@ def test_the_temperature_that_was_put_on_is_found() -> None:
 
 def test_calibrated_answers_need_no_further_temperature() -> None:
     answers, labels, _ = clips(12)
-    loud = [one._replace(lagged_log_probs=normalised(2 * one.lagged_log_probs)) for one in answers]
+    loud = [replace(one, lagged_log_probs=normalised(2 * one.lagged_log_probs)) for one in answers]
     temperatures = fit_both_temperatures(loud, labels, LAG)
     assert temperatures[1] == pytest.approx(2 * temperatures[0], rel=0.1)
     after = [calibrated(one, temperatures) for one in loud]
@@ -103,7 +103,7 @@ def test_a_system_without_lag_or_boundary_head_is_served_too() -> None:
 
 def test_clips_that_end_before_the_lag_are_named() -> None:
     answers, labels, transcripts = clips(3)
-    short = [Answers(*(column[:LAG] for column in one)) for one in answers]
+    short = [Answers(*(column[:LAG] for column in vars(one).values())) for one in answers]
     labels = [one[:LAG] for one in labels]
     with pytest.raises(DatasetError, match="none of 3 validation clips is longer than the lag of 2 ticks"):
         fit_both_temperatures(short, labels, LAG)
@@ -154,7 +154,7 @@ def test_a_head_that_says_nothing_or_the_opposite_is_not_listened_to() -> None:
 
 def test_the_boundary_head_is_used_only_where_it_helps() -> None:
     answers, labels, transcripts = clips(8)
-    told = [one._replace(boundary=np.where(np.diff(clip, prepend=clip[0]) != 0, 0.9, 0.05).astype(np.float32))
+    told = [replace(one, boundary=np.where(np.diff(clip, prepend=clip[0]) != 0, 0.9, 0.05).astype(np.float32))
             for one, clip in zip(answers, labels, strict=True)]  # fmt: skip
     with_head = best_of_each_kind(told, labels, transcripts, LAG, ("duration",))["duration"]
     assert with_head.decoder.boundary_gain > 0

@@ -66,8 +66,8 @@ def test_probabilities_teach_as_labels_do() -> None:
 
 
 def test_ticks_without_picture_or_label_are_not_shown() -> None:
-    dark = TRACKS[0]._replace(image_valid=np.zeros_like(TRACKS[0].image_valid))
-    unknown = TRACKS[1]._replace(actions=np.full_like(TRACKS[1].actions, NO_ACTION))
+    dark = replace(TRACKS[0], image_valid=np.zeros_like(TRACKS[0].image_valid))
+    unknown = replace(TRACKS[1], actions=np.full_like(TRACKS[1].actions, NO_ACTION))
     encoded_clips = [dark, unknown, TRACKS[2], TRACKS[3]]
     ticks = eye.gather(encoded_clips, {encoded.name: encoded.actions for encoded in encoded_clips[:3]}, ACTIONS)
     assert set(ticks.encoded.tolist()) == {2}
@@ -151,7 +151,7 @@ def test_columns_are_found_again_where_they_were_put(rng: np.random.Generator) -
     rows = clips.Rows(**{name: rng.normal(size=size).astype(np.float32) for name, size in sizes.items()})
     inputs = COLUMNS.join(rows)
     assert inputs.shape == (7, COLUMNS.width)
-    for name, found in COLUMNS.split(inputs)._asdict().items():
+    for name, found in vars(COLUMNS.split(inputs)).items():
         np.testing.assert_array_equal(found, getattr(rows, name))
         at = getattr(COLUMNS.places, name)
         assert found.reshape(7, -1).shape[1] == at.stop - at.start

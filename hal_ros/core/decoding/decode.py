@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +29,8 @@ NO_EVIDENCE = float("nan")
 """The boundary value of a system that has no boundary head."""
 
 
-class DecoderState(NamedTuple):
+@dataclass(frozen=True)
+class DecoderState:
     """The action in force; what else is remembered depends on the kind."""
 
     action: int

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -70,7 +71,8 @@ class PlanEstimate(NamedTuple):
         return max(self.steps - self.step - 1, 0)
 
 
-class PlanState(NamedTuple):
+@dataclass(frozen=True)
+class PlanState:
     """What is remembered. The masses of `on` and `off` sum to 1."""
 
     on: NDArray[np.float64]  # (M, A): this step at this age
@@ -135,7 +137,7 @@ class PlanTracker:
             state, passed = self.start(), 1
         for _ in range(passed - 1):
             state = self.step(np.full_like(answer.log_probs, np.nan), state)
-        state = self.step(answer.log_probs, state)._replace(origin_ns=origin_ns, tick=tick)
+        state = replace(self.step(answer.log_probs, state), origin_ns=origin_ns, tick=tick)
         return self._estimate(state, answer.stamp_ns, estimate.as_of_ns), state
 
     def step(self, log_probs: FloatArray, state: PlanState) -> PlanState:
@@ -150,7 +152,7 @@ class PlanTracker:
         free = np.maximum(free / surprise, TINY)
         deviates = bool(off[:-1].sum() > (FOLLOWS_BELOW if state.deviates else DEVIATES_ABOVE))
         step = commit(_places(on, off), state.step, STEP_PROBABILITY).action
-        return state._replace(on=on, off=off, free=free, step=step, deviates=deviates)
+        return replace(state, on=on, off=off, free=free, step=step, deviates=deviates)
 
     def _move(self, state: PlanState) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         ended = np.einsum("ma,ma->m", state.on, self._ends)

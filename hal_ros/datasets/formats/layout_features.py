@@ -5,8 +5,9 @@ from __future__ import annotations
 import resource
 import tokenize
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,8 @@ UNREADABLE = (OSError, ValueError, EOFError, ArithmeticError, MemoryError, token
 ARCHIVE = b"PK"
 
 
-class Features(NamedTuple):
+@dataclass(frozen=True)
+class Features:
     """The features of all clips of a dataset, time first, and what was found out about them."""
 
     arrays: dict[str, NDArray[Any]]  # name: (T, D), memory-mapped

@@ -7,7 +7,7 @@ accepted although it is not perfect stands in the dataset's notes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -134,7 +134,8 @@ def find_layout(folder: Path, layout: str | Layout) -> tuple[Layout, str]:
 # --- one step each ----------------------------------------------------------------------------------------------------
 
 
-class _Texts(NamedTuple):
+@dataclass(frozen=True)
+class _Texts:
     labels: dict[str, NDArray[np.int64]]  # of the clips that have a ground truth
     transcripts: dict[str, tuple[int, ...]]  # of the clips that have a transcript file
 
@@ -265,7 +266,7 @@ def subsample(clip: Clip, stride: int) -> Clip:
     """
     if stride < 1:
         raise DatasetError(f"stride {stride}; expected 1 or more")
-    return clip._replace(inputs=clip.inputs[::stride], actions=clip.actions[::stride])
+    return replace(clip, inputs=clip.inputs[::stride], actions=clip.actions[::stride])
 
 
 def to_full_length(

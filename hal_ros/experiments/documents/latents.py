@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,8 @@ from hal_ros.core.segments import runs
 from hal_ros.report import plots
 
 
-class Latents(NamedTuple):
+@dataclass(frozen=True)
+class Latents:
     """One clip's latents tick by tick."""
 
     name: str

@@ -107,7 +107,7 @@ def load_calibrated(path: Path, fitted: FittedDecoders) -> list[ClipAnswers]:
         lagged = clip.log_probs if clip.offline else clip.lagged_log_probs
         calibrated = decoding.calibrated(Answers(clip.log_probs, lagged, clip.boundary), fitted.temperatures)
         lagged = clip.lagged_log_probs if clip.offline else calibrated.lagged_log_probs
-        found.append(clip._replace(log_probs=calibrated.log_probs, lagged_log_probs=lagged))
+        found.append(dataclasses.replace(clip, log_probs=calibrated.log_probs, lagged_log_probs=lagged))
     return found
 
 

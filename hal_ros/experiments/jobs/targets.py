@@ -52,7 +52,7 @@ def first(task: Task, places: Places) -> None:
         training, validation = looks
     found = first_labels([*training, *validation], actions)
     save_targets(folder, chain.split_targets(found, training, validation))
-    (folder / DURATIONS).write_text(json.dumps([column.tolist() for column in found.durations]))
+    (folder / DURATIONS).write_text(json.dumps([column.tolist() for column in vars(found.durations).values()]))
 
 
 def _load_first(folder: Path) -> FirstLabels:
@@ -101,7 +101,7 @@ def realign(task: Task, _: Places) -> None:
         gripper = gripper_rule.gripper_index(settings["joints"])
         extra = robot_candidates(rows.joints, rows.joints_valid, gripper) if settings["robot"] else ()
         aligned = align(answers.log_probs, answers.transcript, config, extra)
-        kept.append(answers._replace(targets=aligned.labels))
+        kept.append(dataclasses.replace(answers, targets=aligned.labels))
     answer_files.save(task.folder / ALIGNED_TARGETS, kept)
     for name in (ABOUT, LABELS, split_file(VALIDATION)):
         shutil.copy(source / name, task.folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,16 @@ LEAST_STEPS = 4
 LEAST_SHARE = 1e-3
 
 
-class ActionStatistics(NamedTuple):
+@dataclass(frozen=True)
+class ActionStatistics:
     """What alignments so far have shown of the actions."""
 
     frequency: NDArray[np.float64]  # (K,) share of all steps
     durations: Durations  # in steps
 
 
-class ClipAlignment(NamedTuple):
+@dataclass(frozen=True)
+class ClipAlignment:
     """One clip under its transcript, step by step."""
 
     soft: NDArray[np.float32]  # (N, K); rows sum to 1

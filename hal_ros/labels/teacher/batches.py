@@ -7,7 +7,7 @@ that an epoch can be repeated.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,7 +22,8 @@ BATCH_STEPS = 20_000
 """Steps of a batch, padding included; long clips make smaller batches."""
 
 
-class TeacherBatch(NamedTuple):
+@dataclass(frozen=True)
+class TeacherBatch:
     """Some clips."""
 
     inputs: Tensor  # (B, N, F)

@@ -258,9 +258,9 @@ def _standardise(model: PyramidTeacher, clips: Sequence[Clip]) -> None:
     """Put means and standard deviations of the known values into the buffers; a constant feature gets spread 1."""
     stride = max(1, sum(clip.ticks for clip in clips) // STANDARD_ROWS)
     rows = np.concatenate([np.asarray(clip.inputs[::stride], np.float64) for clip in clips])
-    _, mean, std = measure_columns(rows, np.isfinite(rows))
-    std = np.where(std > 1e-6 * (1 + np.abs(mean)), np.maximum(std, STD_FLOOR), 1.0)
-    model.mean.copy_(torch.from_numpy(mean))
+    found = measure_columns(rows, np.isfinite(rows))
+    std = np.where(found.std > 1e-6 * (1 + np.abs(found.mean)), np.maximum(found.std, STD_FLOOR), 1.0)
+    model.mean.copy_(torch.from_numpy(found.mean))
     model.spread.copy_(torch.from_numpy(std))
 
 

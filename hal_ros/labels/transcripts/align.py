@@ -18,8 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,7 +53,8 @@ class AlignConfig:
             raise ConfigError(f"suppression is {self.suppression}; expected 0 or more")
 
 
-class Alignment(NamedTuple):
+@dataclass(frozen=True)
+class Alignment:
     """A transcript laid over a clip. S is the number of segments: the transcript without repeated neighbours."""
 
     labels: NDArray[np.int64]  # (T,) action ids
@@ -222,7 +222,7 @@ def most_correct(soft: NDArray[np.floating], transcript: Sequence[int]) -> Align
         sums = np.cumsum(probs[:-1], axis=0)[:, actions].T
         boundaries = 1 + drop_allowed_dp(sums[:-1] - sums[1:])
     alignment = _alignment(actions, boundaries, segment_of, ticks, 0.0)
-    return alignment._replace(score=float(np.mean(probs[np.arange(ticks), alignment.labels])))
+    return replace(alignment, score=float(np.mean(probs[np.arange(ticks), alignment.labels])))
 
 
 def _forward_backwards(

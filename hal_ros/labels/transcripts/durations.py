@@ -8,7 +8,7 @@ transcript's changes where frame-wise evidence is still poor, as it is before an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,8 @@ LEAST_SCORE = -15.0
 NOTHING = -1e30
 
 
-class Durations(NamedTuple):
+@dataclass(frozen=True)
+class Durations:
     """Gamma-distributed lengths of each action's segments, in steps of whatever grid they are used on."""
 
     mean: Array  # (K,)
@@ -66,7 +67,8 @@ def estimate(actions: int, found: Sequence[Placed]) -> Durations:
     return Durations(mean, np.maximum(variation, LEAST_VARIATION))
 
 
-class Placed(NamedTuple):
+@dataclass(frozen=True)
+class Placed:
     """A transcript laid softly over a clip; S segments, repeated neighbours merged."""
 
     soft: Array  # (T, K) probability of each action at each tick; rows sum to 1

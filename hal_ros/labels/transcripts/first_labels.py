@@ -11,8 +11,8 @@ whose segments are much shorter than the others' has a finer grid of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,8 @@ STILL = 0.05
 """A change this small, in standard deviations, counts as no change."""
 
 
-class FirstLabels(NamedTuple):
+@dataclass(frozen=True)
+class FirstLabels:
     """Clips laid under their transcripts, by clip name."""
 
     hard: dict[str, NDArray[np.int64]]  # (T,)
@@ -95,7 +96,7 @@ def _own_step(clip: Clip, common: int) -> int:
 def _place(scores: Array, clip: Clip, durations: Durations, share: float) -> Placed:
     """Lay a transcript over steps that are `share` of a common one; durations and lengths are in common steps."""
     placed = place(share * scores, clip.transcript, durations.scaled(1 / share))
-    return placed._replace(lengths=placed.lengths * share)
+    return replace(placed, lengths=placed.lengths * share)
 
 
 def _labels_of(
@@ -113,7 +114,8 @@ def _labels_of(
 # --- Gaussians --------------------------------------------------------------------------------------------------------
 
 
-class _Gaussians(NamedTuple):
+@dataclass(frozen=True)
+class _Gaussians:
     mean: Array  # (K, d)
     whitening: Array  # (K, d, d)
     log_scale: Array  # (K,)
@@ -146,8 +148,9 @@ def _log_likelihoods(x: Array, gaussians: _Gaussians) -> Array:
 def _features(clips: Sequence[Clip], steps: Sequence[int], context: int) -> list[Array]:
     """Return (ceil(T / step), d) for each clip: standardised, with context and log-change, decorrelated."""
     sample = _sample(clips)
-    _, mean, std = measure_columns(sample, np.isfinite(sample))
-    std = np.where(std > 1e-6 * (1 + np.abs(mean)), std, np.inf)  # a constant says nothing
+    found = measure_columns(sample, np.isfinite(sample))
+    mean = found.mean
+    std = np.where(found.std > 1e-6 * (1 + np.abs(mean)), found.std, np.inf)  # a constant says nothing
 
     def standard(rows: NDArray[np.floating]) -> Array:
         rows = np.asarray(rows, np.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def test_a_system_is_trained_answers_and_is_scored(
 
 def long_clip() -> Clip:
     one = clip("long", 5)
-    return one._replace(inputs=np.tile(one.inputs, (5, 1)), actions=np.tile(one.actions, 5))
+    return replace(one, inputs=np.tile(one.inputs, (5, 1)), actions=np.tile(one.actions, 5))
 
 
 def untrained() -> CausalHal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ def test_a_teacher_answers_offline_and_shows_its_alignment(folders: dict[str, Pa
 def test_a_changed_annotation_changes_no_target(folders: dict[str, Path], tmp_path: Path) -> None:
     weak = load_training_data(folders["clips"], folders["labels"])
     for split, attended in weak.clips.items():
-        wrong = [one._replace(actions=np.zeros_like(one.actions)) for one in attended.clips]
+        wrong = [replace(one, actions=np.zeros_like(one.actions)) for one in attended.clips]
         weak.clips[split].clips[:] = wrong
     (tmp_path / "clips").mkdir()
     save_clips(tmp_path / "clips", weak.about, weak.clips)

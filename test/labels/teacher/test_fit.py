@@ -82,7 +82,7 @@ def test_transcripts_alone_teach_the_actions() -> None:
     teacher = train(config, clips)
     assert accuracy(align_clips(teacher, clips).hard, clips) > 0.95
     assert accuracy({clip.name: teacher.log_probs(clip).argmax(1) for clip in others}, others) > 0.9
-    blind = [clip._replace(actions=np.zeros(clip.ticks, np.int64)) for clip in clips]
+    blind = [dataclasses.replace(clip, actions=np.zeros(clip.ticks, np.int64)) for clip in clips]
     assert torch.equal(weights(train(config, blind)), weights(teacher))  # annotations are not looked at
 
 
@@ -119,7 +119,7 @@ def test_every_phase_of_the_stride_is_seen_as_in_training(monkeypatch: pytest.Mo
     found = teacher.log_probs(clip)
     assert found.shape == (clip.ticks, ACTIONS)
     np.testing.assert_allclose(np.exp(found).sum(1), 1, atol=1e-5)
-    alone = teacher.log_probs(clip._replace(inputs=clip.inputs[1::3], actions=clip.actions[1::3]))
+    alone = teacher.log_probs(dataclasses.replace(clip, inputs=clip.inputs[1::3], actions=clip.actions[1::3]))
     assert np.abs(alone - found[1::3]).max() > 1e-3  # at a third of the rate it is another video
     one_phase = teacher.model(torch.from_numpy(clip.inputs[1::3])[None], torch.ones(1, len(found[1::3]))).log_probs
     np.testing.assert_allclose(one_phase[0].detach().numpy(), found[1::3], atol=1e-5)
@@ -132,9 +132,11 @@ def test_odd_clips_are_borne() -> None:
     broken = clips[0].inputs.copy()
     broken[:, 0], broken[:, 1], broken[5] = np.nan, 7.0, np.inf
     one = Clip("one frame", clips[0].inputs[:1], clips[0].actions[:1], (2,))
-    repeated = clips[1]._replace(name="repeated", transcript=tuple(np.repeat(clips[1].transcript, 2).tolist()))
+    repeated = dataclasses.replace(
+        clips[1], name="repeated", transcript=tuple(np.repeat(clips[1].transcript, 2).tolist())
+    )
     crowded = Clip("more actions than ticks", clips[0].inputs[:3], clips[0].actions[:3], (0, 1, 2, 3, 0))
-    everything = [clips[0]._replace(inputs=broken), *clips[1:], one, repeated, crowded]
+    everything = [dataclasses.replace(clips[0], inputs=broken), *clips[1:], one, repeated, crowded]
     teacher = train(HAL, everything, actions=ACTIONS + 1)  # one action never occurs
     assert weights(teacher).isfinite().all()
     labels = align_clips(teacher, everything)
@@ -190,7 +192,7 @@ def test_one_tick_alone_is_trained_on(start: str) -> None:
 def test_labels_from_elsewhere_replace_the_start() -> None:
     clips = make_clips(4)
     start = align_clips(train(clips=clips), clips)
-    turned = start._replace(soft={name: np.roll(soft, 1, 1) for name, soft in start.soft.items()})
+    turned = dataclasses.replace(start, soft={name: np.roll(soft, 1, 1) for name, soft in start.soft.items()})
     only_start = dataclasses.replace(SMALL, start_epochs=3, epochs=0)
     assert torch.equal(weights(train(only_start, clips, start=start)), weights(train(only_start, clips, start=start)))
     assert not torch.equal(
@@ -200,7 +202,7 @@ def test_labels_from_elsewhere_replace_the_start() -> None:
 
 def test_an_empty_transcript_is_refused_by_name() -> None:
     clips = make_clips(2)
-    clips[1] = clips[1]._replace(transcript=())
+    clips[1] = dataclasses.replace(clips[1], transcript=())
     with pytest.raises(DatasetError, match=f"clip {clips[1].name} has an empty transcript"):
         train(clips=clips)
     with pytest.raises(DatasetError, match="empty transcript"):
