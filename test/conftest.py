@@ -158,7 +158,7 @@ def child_environment(ros_domain_id: int) -> dict[str, str]:
 @pytest.fixture
 def in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `compile_bundle` do its children's work here; what it is told of their end is the same."""
-    from hal_ros.tensorrt import child
+    from hal_ros.tensorrt import child_process as child
 
     def run(arguments: Sequence[str], log: Path, name: str, *_: object) -> float:
         module, *rest = arguments

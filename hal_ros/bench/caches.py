@@ -109,7 +109,7 @@ def untrained(card: ModelCard, window: int = 0) -> UntrainedModel:
     try:
         from hal_ros.datasets.encoded_clips import NormalisationStatistics
         from hal_ros.export.to_onnx import StepGraph
-        from hal_ros.export.window import lookbacks
+        from hal_ros.export.whole_window import lookbacks
         from hal_ros.nn.hal import CausalHal, HalConfig
         from hal_ros.train.config import load_config
         from hal_ros.train.eye import new_eye
@@ -152,7 +152,7 @@ def stream(card: ModelCard, ticks: int) -> list[StepInput]:
 
 def recomputing(model: UntrainedModel, ticks: int, folder: Path, remembered: bool = False) -> Recompute:
     """Return the function that answers for the last tick of `stream` by one run over all of them, on one thread."""
-    from hal_ros.export.window import export_window, window_feeds
+    from hal_ros.export.whole_window import export_window, window_feeds
 
     path = folder / f"window-{ticks}-{remembered}.onnx"
     export_window(model.graph, ticks, path, remembered)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from hal_ros.bags import messages
-from hal_ros.bags.answers import label_message
+from hal_ros.bags.answer_messages import label_message
 from hal_ros.bench.rows import BenchRow, at_most, baseline
 from hal_ros.bench.timing import in_turns, median_ms, ratio
 from hal_ros.core import image

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from hal_ros.bench import alignment, caches, commands, fresh_clone, live_run, products, start
+from hal_ros.bench import alignment, caches, commands, fresh_clone, live_run, start
+from hal_ros.bench import matrix_products as products
 from hal_ros.bench.model import measure as measure_model
 from hal_ros.bench.rows import BenchRow, unmeasured
 from hal_ros.core.errors import HalError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from hal_ros.cli import backends
+from hal_ros.cli import arguments as backends
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

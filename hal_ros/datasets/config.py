@@ -13,7 +13,7 @@ class DataConfig:
     """Where episodes lie and how bags become ticks."""
 
     folder: str = "datasets/tabletop-v1"  # <split>/<episode>/, or a dataset in one of the field's layouts
-    layout: str = EPISODES  # or "auto" or one of `data.layouts.LAYOUTS`: feature vectors without bags
+    layout: str = EPISODES  # or "auto" or one of `datasets.formats.layouts.LAYOUTS`: feature vectors without bags
     split: str = "1"  # of such a layout
     stride: int = 1  # likewise: every n-th frame is a tick
     orientation: str = "auto"  # likewise: "TD" or "DT" where the files' shapes don't tell
@@ -23,7 +23,7 @@ class DataConfig:
     joints: tuple[str, ...] = ()  # joint names in the model's order
     joints_max_age_s: float = 0.1
     image_size_px: int = 128
-    encoder_stage: int = 2  # of EfficientNet-Lite0, where its map is taken; see `model.encoder.STAGES`
+    encoder_stage: int = 2  # of EfficientNet-Lite0, where its map is taken; see `nn.encoder.STAGES`
     rate_hz: float = 10.0
     lag_ticks: int = 4
     max_held_ticks: int = 5

@@ -15,7 +15,7 @@ from hal_ros.core.arrays import ByteArray, FloatArray
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BackendError
 from hal_ros.core.step import StepOutput
-from hal_ros.export.half import halved
+from hal_ros.export.half_precision import halved
 from hal_ros.export.operators import check_graph
 from hal_ros.export.parity import Parity, prove, prove_encoder
 from hal_ros.export.to_onnx import StepGraph, export_step

@@ -16,9 +16,9 @@ from hal_ros.runtime.bundle import Bundle
 from hal_ros.train import stages
 from hal_ros.train.clips import attended_clips
 from hal_ros.train.decoding import best_of_each_kind, fit_temperatures
-from hal_ros.train.loop import answer
 from hal_ros.train.priors import fit_priors
 from hal_ros.train.stages import FinishedRun, PreparedSplit
+from hal_ros.train.student import answer
 
 GOLDEN_TICKS = 48
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from hal_ros.core.errors import BackendError
 from hal_ros.export.operators import IR_VERSION, OPSET, check_graph
-from hal_ros.nn.eye import Eye
 from hal_ros.nn.hal import CausalHal, HalConfig, Inputs, State, flatten_state, state_names, unflatten_state
+from hal_ros.nn.joint_guided_attention import Eye
 from hal_ros.runtime.bundle import CACHES
 from hal_ros.runtime.step_state import INPUTS, OUTPUTS
 
@@ -41,7 +41,7 @@ class StepGraph(nn.Module):
         if caches not in CACHES:
             raise BackendError(f"caches {caches!r} are unknown; expected one of {', '.join(CACHES)}")
         self.eye, self.model, self.caches = eye, model, caches
-        self.cache_type = torch.float32  # of keys and values; `compile.half` sets another one
+        self.cache_type = torch.float32  # of keys and values; `export.half_precision` sets another one
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Take INPUTS, the state and, with rings, their orders; return OUTPUTS and the next state or its new rows."""

@@ -10,7 +10,7 @@ Laws that hold in every function here:
 - Nothing to score at all (no video, or only background): nan, never a silent 0 or 100.
 
 Sources: MS-TCN's evaluation for MoF, Edit and F1@k; TCFPN-ISBA for IoU and IoD per segment; TASL for those per class.
-Boundaries, latency and churn are in `core.timing`, calibration in `core.calibration`.
+Boundaries, latency and churn are in `metrics.timing`, calibration in `metrics.calibration`.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ only the context c is carried further, through its gate.
 
 Shapes: B streams, T ticks, E what the eye gives, P joint values a tick, K actions, d width.
 Written for export: static shapes, explicit softmax, no split, no integer arithmetic, masks of -1e4 (finite in fp16).
-Caches may be of half precision (`compile.half`); every `.to(...)` here is about that and does nothing otherwise.
+Caches may be of half precision (`export.half_precision`); every `.to(...)` here is about that alone.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class HalConfig:
 class Inputs(NamedTuple):
     """What a stretch of ticks gives. Values under a zero flag are ignored."""
 
-    attended: Tensor  # (B, T, E), of `nn.eye.Eye`
+    attended: Tensor  # (B, T, E), of `nn.joint_guided_attention.Eye`
     image_valid: Tensor  # (B, T, 1)
     joints: Tensor  # (B, T, P)
     joints_valid: Tensor  # (B, T, P)

@@ -43,7 +43,7 @@ class TargetBatch(NamedTuple):
 
 
 class Hierarchy(nn.Module):
-    """What only training needs of the latents: their variances, decoders and priors (`model.latent`)."""
+    """What only training needs of the latents: their variances, decoders and priors (`nn.latent`)."""
 
     def __init__(self, config: HalConfig, prior: str) -> None:
         super().__init__()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from hal_ros.bags.answers import VOCABULARY_TYPE, vocabulary_message
+from hal_ros.bags.answer_messages import VOCABULARY_TYPE, vocabulary_message
 from hal_ros.bags.frames import due_frames
 from hal_ros.bags.messages import serialise
 from hal_ros.bags.reader import (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hal_ros.bags.answers import BOUNDARY_TYPE, LABEL_TYPE, VOCABULARY_TYPE
+from hal_ros.bags.answer_messages import BOUNDARY_TYPE, LABEL_TYPE, VOCABULARY_TYPE
 from hal_ros.bags.messages import deserialise, header_stamp_ns, to_ns
 from hal_ros.bags.reader import BagMessage, BagNotes, read_messages, topic_types
 from hal_ros.bags.sensors import COMPRESSED, IMAGE, pixels

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from hal_ros.bags.answers import (
+from hal_ros.bags.answer_messages import (
     BOUNDARY_TYPE,
     LABEL_TYPE,
     PLAN_TYPE,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from hal_ros.bags.answers import LABEL_TYPE
+from hal_ros.bags.answer_messages import LABEL_TYPE
 from hal_ros.bags.frames import Frame, due_frames
 from hal_ros.bags.reader import BagMessage, BagNotes, BagWriter, read_messages, topic_types
 from hal_ros.bags.sensors import SensorTopics, find_topics

@@ -19,8 +19,8 @@ from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BackendError, CardError
 from hal_ros.core.proprio import VALUES_PER_JOINT, value_count
 from hal_ros.core.step import StepInput, StepOutput
-from hal_ros.nn.eye import Eye, EyeConfig
 from hal_ros.nn.hal import CausalHal, HalConfig, Inputs, State
+from hal_ros.nn.joint_guided_attention import Eye, EyeConfig
 from hal_ros.runtime.bundle import WEIGHTS, Bundle
 from hal_ros.runtime.encode import BundleEncoder
 from hal_ros.runtime.step_state import Turn

@@ -17,7 +17,7 @@ from typing import Any
 
 from hal_ros.core.errors import BackendError
 from hal_ros.tensorrt import api as tensorrt_api
-from hal_ros.tensorrt.child import explain, run_here
+from hal_ros.tensorrt.child_process import explain, run_here
 
 PROGRESS_S = 1.0  # between two lines of progress
 

@@ -12,7 +12,7 @@ from hal_ros.core.reporting import Report
 from hal_ros.runtime.bundle import TARGETS, Bundle, graph_files
 from hal_ros.runtime.golden import read_golden
 from hal_ros.tensorrt import api as tensorrt_api
-from hal_ros.tensorrt.child import EVERY_S, CrashError, run_child
+from hal_ros.tensorrt.child_process import EVERY_S, CrashError, run_child
 from hal_ros.tensorrt.cudart import Cudart, Device, load_cudart
 from hal_ros.tensorrt.engine_cache import (
     ENCODER_PLAN,

@@ -18,7 +18,7 @@ from hal_ros.runtime.backend import about, open_backend
 from hal_ros.runtime.bundle import Bundle, load_bundle
 from hal_ros.runtime.golden import LIMITS, gate, golden_fault
 from hal_ros.tensorrt.backend import TensorRtBackend
-from hal_ros.tensorrt.child import run_here
+from hal_ros.tensorrt.child_process import run_here
 from hal_ros.tensorrt.engine_cache import ENCODER_PLAN, STEP_PLAN, Engines
 from hal_ros.tensorrt.report import latency_ms
 

@@ -28,8 +28,8 @@ from hal_ros.labels.transcripts.first_inputs import first_input_clips
 from hal_ros.train.clips import Data, Supervised, attended_clips, columns_of
 from hal_ros.train.config import TRANSCRIPTS, TrainConfig
 from hal_ros.train.eye import fit_eye, gather, new_eye
-from hal_ros.train.loop import Trained, fit, new_model
 from hal_ros.train.stages import EYE, grid_of, settings_sha256
+from hal_ros.train.student import Trained, fit, new_model
 
 TEACHER = "teacher"  # folder of the teacher's checkpoint in a run's
 ORIGIN = "origin.txt"

@@ -23,7 +23,7 @@ from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.encoded_clips import EncodedClip
-from hal_ros.nn.eye import Eye
+from hal_ros.nn.joint_guided_attention import Eye
 
 ATTEND_TICKS = 64
 """Ticks that the eye looks at in one go: their grids stay in the processor's cache."""

@@ -27,7 +27,7 @@ RENAMED = {"numb": "joints_masked", "blind": "camera_masked", "seen_dropout": "a
 
 @dataclass(frozen=True)
 class EyeSettings:
-    """The eye (see `model.eye.EyeConfig`, which adds what the data decides) and its training on single ticks."""
+    """The eye (see `nn.joint_guided_attention.EyeConfig`, which adds what the data decides) and its training on single ticks."""
 
     width: int = 128  # of what it sees
     cell_width: int = 32
@@ -47,7 +47,7 @@ class EyeSettings:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The architecture of what reads sequences; see `model.hal.HalConfig`, which adds what the data decides."""
+    """The architecture of what reads sequences; see `nn.hal.HalConfig`, which adds what the data decides."""
 
     width: int = 96
     heads: int = 4
@@ -86,7 +86,7 @@ class OptimiserConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights of the loss terms; see `model.losses.LossWeights`."""
+    """Weights of the loss terms; see `nn.losses.LossWeights`."""
 
     lagged: float = 1.0
     label_smoothing: float = 0.05

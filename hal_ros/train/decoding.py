@@ -296,7 +296,7 @@ def fit_temperatures(model: CausalHal, clips: Sequence[Clip], lag_ticks: int) ->
     """Set the model's two temperatures to those of least negative log-likelihood; returns them."""
     import torch
 
-    from hal_ros.train.loop import answer
+    from hal_ros.train.student import answer
 
     with torch.no_grad():
         model.temperature.fill_(1.0)

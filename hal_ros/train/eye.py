@@ -24,8 +24,8 @@ from hal_ros.datasets.encoded_clips import EncodedClip, NormalisationStatistics
 from hal_ros.fit import checkpoint
 from hal_ros.fit.loop import Epoch, Finished, Loop, RunSession, Seeds, Terms, Training, mean_terms
 from hal_ros.fit.schedule import cosine
-from hal_ros.nn.eye import Eye
-from hal_ros.nn.eye import EyeConfig as EyeShape
+from hal_ros.nn.joint_guided_attention import Eye
+from hal_ros.nn.joint_guided_attention import EyeConfig as EyeShape
 from hal_ros.train.clips import probabilities
 from hal_ros.train.config import EyeSettings, TrainConfig
 

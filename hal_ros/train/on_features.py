@@ -28,9 +28,9 @@ from hal_ros.train.chain import RunSettings, train_on_clips
 from hal_ros.train.clips import AttendedClips, Columns, Data
 from hal_ros.train.config import TRANSCRIPTS, TrainConfig
 from hal_ros.train.decoding import best_of_each_kind, calibrated, fit_both_temperatures
-from hal_ros.train.loop import answer
 from hal_ros.train.priors import fit_priors
 from hal_ros.train.stages import settings_sha256
+from hal_ros.train.student import answer
 
 TRAIN, VALIDATION, TEST = "train", "val", "test"
 ALIGNED, PREDICTIONS = "aligned", "predictions"

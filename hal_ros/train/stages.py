@@ -23,8 +23,8 @@ from hal_ros.datasets.pool import in_order
 from hal_ros.fit import checkpoint
 from hal_ros.labels.targets import LABELS
 from hal_ros.nn.encoder import feature_shape, write_encoder
-from hal_ros.nn.eye import Eye
 from hal_ros.nn.hal import CausalHal, HalConfig
+from hal_ros.nn.joint_guided_attention import Eye
 from hal_ros.train.config import TrainConfig, config_from_mapping
 from hal_ros.train.eye import load_eye
 

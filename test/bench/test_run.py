@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hal_ros.bench import alignment, caches, commands, fresh_clone, live_run, products, run, start
+from hal_ros.bench import alignment, caches, commands, fresh_clone, live_run, run, start
+from hal_ros.bench import matrix_products as products
 from hal_ros.bench.rows import BenchRow, baseline
 from hal_ros.core.errors import HalError
 

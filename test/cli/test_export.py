@@ -23,8 +23,8 @@ from hal_ros.datasets import build as building  # noqa: E402
 from hal_ros.fit import checkpoint  # noqa: E402
 from hal_ros.fit.checkpoint import Checkpoint  # noqa: E402
 from hal_ros.labels import targets as targets_file  # noqa: E402
-from hal_ros.nn.eye import Eye  # noqa: E402
 from hal_ros.nn.hal import CausalHal  # noqa: E402
+from hal_ros.nn.joint_guided_attention import Eye  # noqa: E402
 from hal_ros.runtime.backend import open_backend  # noqa: E402
 from hal_ros.runtime.bundle import ENCODER, ENCODER_FP16, FILES, STEP, STEP_FP16, load_bundle  # noqa: E402
 from hal_ros.runtime.golden import check_golden  # noqa: E402

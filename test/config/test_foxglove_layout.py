@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hal_ros.bags import messages
-from hal_ros.bags.answers import BOUNDARY_TYPE, LABEL_TYPE
+from hal_ros.bags.answer_messages import BOUNDARY_TYPE, LABEL_TYPE
 
 LAYOUT = json.loads((Path(__file__).parents[2] / "config" / "foxglove_layout.json").read_text(encoding="utf-8"))
 TYPES = {

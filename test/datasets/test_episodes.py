@@ -109,7 +109,7 @@ class Recorder:
 
 
 def stream(bag: Path) -> Recorder:
-    """Play the bag through the segmenter, frame by frame, with nothing of `data.episodes`' rows."""
+    """Play the bag through the segmenter, frame by frame, with nothing of `datasets.episodes`' rows."""
     recorder = Recorder()
     segmenter = Segmenter(CARD, recorder)
     state = segmenter.start()

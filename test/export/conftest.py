@@ -18,7 +18,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], P
     def file(caches: str, precision: str) -> Path:
         from step_graphs import make_graph
 
-        from hal_ros.export.half import halved
+        from hal_ros.export.half_precision import halved
         from hal_ros.export.to_onnx import export_step
 
         graph = make_graph(caches=caches)

@@ -27,11 +27,11 @@ from hal_ros.core.step import StepInput  # noqa: E402
 from hal_ros.datasets import features  # noqa: E402
 from hal_ros.export import bundle as bundles  # noqa: E402
 from hal_ros.export.bundle import Ingredients  # noqa: E402
-from hal_ros.export.half import halved  # noqa: E402
+from hal_ros.export.half_precision import halved  # noqa: E402
 from hal_ros.export.parity import prove_encoder  # noqa: E402
 from hal_ros.export.to_onnx import StepGraph, export_step  # noqa: E402
-from hal_ros.nn.eye import Eye, EyeConfig  # noqa: E402
 from hal_ros.nn.hal import CausalHal, HalConfig  # noqa: E402
+from hal_ros.nn.joint_guided_attention import Eye, EyeConfig  # noqa: E402
 from hal_ros.runtime.backend import open_backend  # noqa: E402
 from hal_ros.runtime.bundle import (  # noqa: E402
     ENCODER,

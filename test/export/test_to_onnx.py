@@ -19,8 +19,8 @@ from step_graphs import CONFIG, EYE, make_graph  # noqa: E402
 from hal_ros.core.errors import BackendError  # noqa: E402
 from hal_ros.export import parity, to_onnx  # noqa: E402
 from hal_ros.export.operators import check_graph  # noqa: E402
-from hal_ros.nn.eye import Eye  # noqa: E402
 from hal_ros.nn.hal import CausalHal, HalConfig  # noqa: E402
+from hal_ros.nn.joint_guided_attention import Eye  # noqa: E402
 from hal_ros.runtime.step_state import INPUTS, OUTPUTS  # noqa: E402
 
 FLAVOURS = [("shift", "fp32"), ("shift", "fp16"), ("delta", "fp32"), ("delta", "fp16")]

@@ -14,7 +14,7 @@ from mcap.writer import Writer
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
 from rosbags.rosbag2 import Writer as RosbagsWriter
 
-from hal_ros.bags.answers import LABEL_TYPE, PLAN_TYPE
+from hal_ros.bags.answer_messages import LABEL_TYPE, PLAN_TYPE
 from hal_ros.bags.mcap_files import McapFile
 from hal_ros.bags.messages import deserialise, header_message, known_class, schema_text, serialise, typestore
 from hal_ros.bags.reader import METADATA, BagMessage, BagNotes, BagWriter, raw_messages, raw_topics, read_messages

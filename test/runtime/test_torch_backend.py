@@ -21,8 +21,8 @@ from hal_ros.core.card import JointSpec  # noqa: E402
 from hal_ros.core.errors import BackendError, CardError  # noqa: E402
 from hal_ros.core.step import StepInput  # noqa: E402
 from hal_ros.export.to_onnx import StepGraph, export_step  # noqa: E402
-from hal_ros.nn.eye import Eye, EyeConfig  # noqa: E402
 from hal_ros.nn.hal import CausalHal, HalConfig  # noqa: E402
+from hal_ros.nn.joint_guided_attention import Eye, EyeConfig  # noqa: E402
 from hal_ros.runtime.backend import about, open_backend  # noqa: E402
 from hal_ros.runtime.bundle import STEP, WEIGHTS, Bundle, save_card  # noqa: E402
 

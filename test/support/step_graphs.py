@@ -11,8 +11,8 @@ from hal_ros.core.card import DecoderSpec, ImageSpec, JointSpec, ModelCard
 from hal_ros.export.bundle import EncoderPair, Golden
 from hal_ros.export.to_onnx import StepGraph
 from hal_ros.nn.encoder import build_encoder
-from hal_ros.nn.eye import Eye, EyeConfig
 from hal_ros.nn.hal import CausalHal, HalConfig
+from hal_ros.nn.joint_guided_attention import Eye, EyeConfig
 
 SIZE_PX = 32
 EYE = EyeConfig(actions=4, joints=2, grid=(4, 4, 52), width=12, cell_width=8, gazes=2, keypoints=3)

@@ -31,7 +31,8 @@ from hal_ros.labels.targets import save_targets
 from hal_ros.metrics import answer_files
 from hal_ros.metrics.answer_files import ClipAnswers
 from hal_ros.nn.hal import CausalHal
-from hal_ros.train import chain, loop
+from hal_ros.train import chain
+from hal_ros.train import student as loop
 from hal_ros.train.answers import Answers
 from hal_ros.train.clips import Data
 from hal_ros.train.config import config_from_mapping

@@ -1,4 +1,4 @@
-"""Ticks at which a robot's joints suggest that an action ends: extra candidates for `model.align`.
+"""Ticks at which a robot's joints suggest that an action ends: extra candidates for `labels.transcripts.align`.
 
 Two sources: the gripper opens or closes; the arm slows down between two movements. Both look at a whole recorded clip,
 so they may use what comes later, and both are free of units: thresholds are shares of the clip's own signals.

@@ -18,7 +18,7 @@ from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_srvs.srv import Trigger
 
-from hal_ros.bags.answers import vocabulary_message, warm_up
+from hal_ros.bags.answer_messages import vocabulary_message, warm_up
 from hal_ros.bags.messages import serialise
 from hal_ros.core.decoding.known_plan import PlanTracker, plan_ids, plan_names
 from hal_ros.core.errors import BackendError, ConfigError, HalError

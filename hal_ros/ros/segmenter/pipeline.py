@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hal_ros.bags.answers import boundary_message, label_message, plan_message
+from hal_ros.bags.answer_messages import boundary_message, label_message, plan_message
 from hal_ros.bags.messages import serialise
 from hal_ros.core import image
 from hal_ros.core.answers import ActionEstimate, BoundaryEstimate

@@ -22,7 +22,7 @@ from hal_ros.experiments.jobs import systems  # noqa: E402
 from hal_ros.labels.targets import load_targets  # noqa: E402
 from hal_ros.metrics import answer_files  # noqa: E402
 from hal_ros.nn.hal import CausalHal  # noqa: E402
-from hal_ros.train import loop  # noqa: E402
+from hal_ros.train import student as loop  # noqa: E402
 from hal_ros.train.config import config_from_mapping  # noqa: E402
 
 

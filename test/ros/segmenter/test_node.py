@@ -16,7 +16,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import Trigger
 
-from hal_ros.bags.answers import label_message
+from hal_ros.bags.answer_messages import label_message
 from hal_ros.bags.messages import serialise, to_ns
 from hal_ros.bags.sensors import joint_sample
 from hal_ros.core.intake import Intake

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hal_ros.bench import products as bench_products
+from hal_ros.bench import matrix_products as bench_products
 from hal_ros.core.errors import BackendError
 
 onnx = pytest.importorskip("onnx")

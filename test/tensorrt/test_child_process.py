@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hal_ros.core.errors import BackendError
-from hal_ros.tensorrt.child import FAILED, MEMORY, explain, run_child, run_here
+from hal_ros.tensorrt.child_process import FAILED, MEMORY, explain, run_child, run_here
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_a_child_whose_parent_is_gone_does_nothing(child: Path) -> None:
     child.write_text("print('working')")
 
     def started(parent: int) -> tuple[int, str]:
-        command = [sys.executable, "-m", "hal_ros.tensorrt.child", str(parent), "some_child"]
+        command = [sys.executable, "-m", "hal_ros.tensorrt.child_process", str(parent), "some_child"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout
 

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from hal_ros.nn.eye import Eye, EyeConfig  # noqa: E402
+from hal_ros.nn.joint_guided_attention import Eye, EyeConfig  # noqa: E402
 
 CONFIG = EyeConfig(actions=5, joints=3, grid=(3, 2, 6), width=12, cell_width=8, gazes=2, keypoints=3)
 

@@ -1,6 +1,6 @@
 """Work with TensorRT in a process of its own: it may crash, and what it allocates is gone afterwards.
 
-`python -m hal_ros.tensorrt.child PARENT MODULE …` runs a module as long as the process PARENT lives. The child prints
+`python -m hal_ros.tensorrt.child_process PARENT MODULE …` runs a module while PARENT lives. The child prints
 how far it is on stdout, a line at a time. It exits with 0 when all went well, else with 1 after a last line `failed: …`
 on stderr; anything else is a crash.
 """
@@ -99,7 +99,7 @@ def run_child(arguments: Sequence[str], log: Path, name: str, say: Report, every
         errors = log.open("wb")
     except OSError as error:
         raise BackendError(f"{log}: can't be written ({error.strerror})") from error
-    command = [sys.executable, "-m", "hal_ros.tensorrt.child", str(os.getpid()), *arguments]
+    command = [sys.executable, "-m", "hal_ros.tensorrt.child_process", str(os.getpid()), *arguments]
     with errors, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as process:
         try:
             _follow(process, name, say, every_s)
