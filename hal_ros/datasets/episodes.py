@@ -74,7 +74,7 @@ class _Row:
     fresh: bool
     held: bool
     image_valid: bool
-    image: ByteArray  # (S, S, 3), black where there is none
+    image: ByteArray  # a square RGB picture, black where there is none; empty once it is kept on disk
     joints: tuple[FloatArray, FloatArray]
 
 

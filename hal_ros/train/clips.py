@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +27,6 @@ from hal_ros.nn.joint_guided_attention import Eye
 ATTEND_TICKS = 64
 """Ticks that the eye looks at in one go: their grids stay in the processor's cache."""
 DIGEST_TICKS = 50
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ class Supervised:
 
     clips: Sequence[Clip]
     targets: Mapping[str, NDArray[Any]]  # (T,) action ids, NO_ACTION where unknown, or (T, K) probabilities
-    joints_masked: Mapping[str, NDArray[Any]] = NOTHING  # (T, E) attended when no joint is known
+    joints_masked: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # (T, E) attended when no joint is known
 
     def labels(self, clip: Clip) -> NDArray[np.int64]:
         """Return the clip's target as ids (T,)."""

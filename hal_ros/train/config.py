@@ -27,7 +27,7 @@ RENAMED = {"numb": "joints_masked", "blind": "camera_masked", "seen_dropout": "a
 
 @dataclass(frozen=True)
 class EyeSettings:
-    """The eye (see `nn.joint_guided_attention.EyeConfig`, which adds what the data decides) and its training on single ticks."""
+    """The eye (`nn.joint_guided_attention.EyeConfig` adds what the data decides) and its training on ticks."""
 
     width: int = 128  # of what it sees
     cell_width: int = 32

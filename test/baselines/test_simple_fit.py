@@ -73,7 +73,7 @@ def test_it_learns_and_answers_by_the_rules_of_answers(fit: Any) -> None:
 def test_later_ticks_change_nothing(fit: Any) -> None:
     fitted, clip = fit(annotated(episode("a"))), episode("c", 2)
     changed = replace(clip, inputs=np.concatenate([clip.inputs[:35], clip.inputs[:25][::-1]]))
-    for before, after in zip(fitted.answer(clip), fitted.answer(changed), strict=True):
+    for before, after in zip(vars(fitted.answer(clip)).values(), vars(fitted.answer(changed)).values(), strict=True):
         assert np.array_equal(before[:35], after[:35])
         assert not np.array_equal(before[35:], after[35:])
 
@@ -92,7 +92,8 @@ def test_the_lag_lets_two_frames_tell_what_one_can_not() -> None:
 def test_probabilities_of_0_and_1_teach_what_ids_teach(fit: Any) -> None:
     clips = episode("a"), episode("b", 1)
     chances = Supervised(clips, {clip.name: np.eye(K)[clip.actions] for clip in clips})
-    for said, wanted in zip(fit(chances).answer(clips[0]), fit(annotated(*clips)).answer(clips[0]), strict=True):
+    by_chances, by_ids = (vars(fit(training).answer(clips[0])) for training in (chances, annotated(*clips)))
+    for said, wanted in zip(by_chances.values(), by_ids.values(), strict=True):
         assert np.allclose(said, wanted, atol=1e-4)
 
 

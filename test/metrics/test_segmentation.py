@@ -63,7 +63,7 @@ def test_every_score_is_a_percentage_or_nan(name: Any, pairs: Any) -> None:
 @pytest.mark.parametrize("name", SCORES)
 @given(pairs=pairs_strategy())
 def test_perfect_is_best(name: Any, pairs: Any) -> None:
-    score = SCORES[name]([Pair(truth, truth) for truth, _ in pairs])
+    score = SCORES[name]([Pair(pair.truth, pair.truth) for pair in pairs])
     assert math.isnan(score) or score == pytest.approx(100)
 
 
@@ -121,7 +121,7 @@ def test_no_answer_is_a_wrong_frame() -> None:
 @given(pairs_strategy())
 def test_overlap_per_class_agrees_with_the_published_loop(pairs: Any) -> None:
     videos = []
-    for truth, predicted in pairs:
+    for truth, predicted in ((pair.truth, pair.predicted) for pair in pairs):
         scored = truth != NO_ACTION
         truth, predicted = truth[scored], predicted[scored]
         video = []
@@ -148,7 +148,7 @@ def naive_segments(labels: Any, background: tuple[Any, ...] = ()) -> Any:
 @given(pairs_strategy(alphabet="ABC"))
 def test_overlap_per_segment_agrees_with_the_published_loop(pairs: Any) -> None:
     videos = []
-    for truth, predicted in pairs:
+    for truth, predicted in ((pair.truth, pair.predicted) for pair in pairs):
         video = []
         for action, start, end in naive_segments(truth):
             iou = iod = 0.0

@@ -110,12 +110,12 @@ def test_other_settings_or_data_do_not_continue_a_run(tmp_path: Path) -> None:
 def test_episodes_without_transcripts_are_left_out_and_said_so(tmp_path: Path) -> None:
     config = settings(tmp_path / "cache", supervision="transcripts")
     training = encoded_clips(4, 0)
-    training[0] = training[0]._replace(transcript=())
+    training[0] = dataclasses.replace(training[0], transcript=())
     lines: list[str] = []
     train(config, training, encoded_clips(2, 1), tmp_path / "a", lines.append)
     assert "1 stretches without a transcript of their own are left out" in lines
     assert training[0].name not in load_targets(tmp_path / "a").training
-    bare = [encoded._replace(transcript=()) for encoded in training]
+    bare = [dataclasses.replace(encoded, transcript=()) for encoded in training]
     with pytest.raises(DatasetError, match="none of 4 episodes has a transcript"):
         train(config, bare, encoded_clips(2, 1), tmp_path / "b")
 

@@ -70,7 +70,7 @@ def test_it_learns_what_needs_both_eyes_and_joints() -> None:
 
 def test_what_is_taught_is_the_target_and_not_the_annotation() -> None:
     def shifted(material: Any) -> Any:
-        return material._replace(targets={name: (ids + 1) % ACTIONS for name, ids in material.targets.items()})
+        return replace(material, targets={name: (ids + 1) % ACTIONS for name, ids in material.targets.items()})
 
     trained = train(with_epochs(CONFIG, 12), material=shifted(MATERIAL), validation=shifted(VALIDATION))
     assert validate(trained.model, VALIDATION, CONFIG.data.lag_ticks)[0] < 0.4
