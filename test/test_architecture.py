@@ -228,3 +228,42 @@ def test_only_its_own_tests_import_the_command_line() -> None:
     others = [path for path in sorted((ROOT / "test").rglob("*.py")) if "cli" not in path.parts]
     assert importers_of_cli(others) == []
     assert importers_of_cli(sorted((ROOT / "test" / "cli").glob("*.py"))) != []  # the check sees what it looks for
+
+
+# Where tuples hold arrays: the tensors that go into a network or a graph and come out of it, in its own order.
+TENSOR_TUPLES = {"nn", "core.step", "labels.teacher.network", "runtime.golden", "export.bundle"}
+ARRAYS = ("Array", "Tensor", "Labels")
+
+
+def array_tuples(tree: ast.AST) -> list[str]:
+    """Return the NamedTuples that hold arrays: two of them can't be compared."""
+    return [
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "NamedTuple" for base in node.bases)
+        for field in node.body
+        if isinstance(field, ast.AnnAssign) and any(array in ast.unparse(field.annotation) for array in ARRAYS)
+    ]
+
+
+def test_arrays_are_held_by_dataclasses() -> None:
+    found = {
+        module_name(path).removeprefix(f"{PACKAGE}.") for path in SOURCES if array_tuples(ast.parse(path.read_text()))
+    }
+    assert {module for module in found if not TENSOR_TUPLES & {module, module.split(".")[0]}} == set()
+
+
+def test_a_tuple_that_holds_an_array_is_noticed() -> None:
+    assert array_tuples(ast.parse("class One(NamedTuple):\n    values: FloatArray\n")) == ["One"]
+    assert array_tuples(ast.parse("class One(NamedTuple):\n    name: str\n")) == []
+
+
+def namesakes(trees: Iterable[ast.AST]) -> list[str]:
+    """Return the names that stand for two public classes."""
+    classes = Counter(node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    return sorted(name for name, count in classes.items() if count > 1 and not name.startswith("_"))
+
+
+def test_no_two_classes_have_one_name() -> None:
+    assert namesakes(ast.parse(path.read_text()) for path in SOURCES) == []
+    assert namesakes([ast.parse("class Row: ..."), ast.parse("class Row: ...")]) == ["Row"]
