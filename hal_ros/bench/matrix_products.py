@@ -23,13 +23,13 @@ from hal_ros.bench.model import Stepper, random_inputs
 from hal_ros.bench.rows import BenchRow, at_most, baseline
 from hal_ros.bench.timing import in_turns, ratio
 from hal_ros.core.errors import BackendError, HalError
+from hal_ros.core.work import ONE_THREAD
 from hal_ros.runtime.backend import open_backend
 from hal_ros.runtime.bundle import STEP, load_bundle
 from hal_ros.runtime.sessions import TYPES, open_session
 
 NAME, LIMIT = "step in ONNX Runtime against its bare matrix products", 1.5
 EXPECTED = [(NAME, "times", f"<= {LIMIT:g}")]
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"), "1")
 MEASURE_LIMIT_S = 300.0
 Array = NDArray[Any]
 

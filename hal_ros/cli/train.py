@@ -41,11 +41,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _train_on_episodes(config: TrainConfig, folder: Path | None) -> Path:
     """Simulate the benchmark if it is missing, ingest, train; returns the run's folder."""
+    from hal_ros.datasets.config import TRAINING, VALIDATION
     from hal_ros.sim.simulate import write_missing
     from hal_ros.train import stages
     from hal_ros.train.run import train_on_episodes
 
-    splits = (stages.TRAINING, stages.VALIDATION)
+    splits = (TRAINING, VALIDATION)
     write_missing(Path(config.data.folder), splits, config.data.processes)
     card, _, (training, validation) = stages.ingest(config, splits)
     return train_on_episodes(config, card, training, validation, folder)

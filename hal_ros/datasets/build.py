@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -12,13 +12,13 @@ import yaml
 from hal_ros.bags.sensors import SensorTopics
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import HalError
+from hal_ros.core.work import Report
 from hal_ros.datasets import episodes
 from hal_ros.datasets import folder as dataset_folder
 from hal_ros.datasets.card import draft_card
 from hal_ros.datasets.plan import CONFIG_NAME, Plan, Problems, vocabulary_of
 from hal_ros.datasets.pool import in_order
 
-Report = Callable[[str], None]
 PRINT: Report = partial(print, flush=True)
 CONFIG_HEAD = """# Settings of `hal train` for this dataset, written by `hal ingest`. What is left out keeps the
 # defaults of hal_ros/train/config.py.

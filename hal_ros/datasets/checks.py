@@ -14,8 +14,8 @@ from pathlib import Path
 from hal_ros.core.errors import ConfigError
 from hal_ros.datasets import folder as dataset_folder
 from hal_ros.datasets import user_bags
-from hal_ros.datasets.config import EPISODES, DataConfig
-from hal_ros.datasets.folder import BENCHMARK, TRAINING, VALIDATION
+from hal_ros.datasets.config import EPISODES, TRAINING, VALIDATION, DataConfig
+from hal_ros.datasets.folder import BENCHMARK
 from hal_ros.datasets.user_bags import Contents, UserBag
 
 CACHE = "cache"

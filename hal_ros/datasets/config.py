@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+TRAINING, VALIDATION = "train", "validation"
+"""The splits that every training has."""
 EPISODES = "episodes"
 """The layout of the project's own data: bags, one folder an episode."""
 

@@ -21,7 +21,6 @@ from hal_ros.datasets.user_bags import UserBag
 
 BENCHMARK = "tabletop-v1"
 """The folder's name of the project's own benchmark, which is simulated and not made of anybody's bags."""
-TRAINING, VALIDATION = "train", "validation"
 """The splits that every dataset needs."""
 UNFINISHED, REPLACED = ".unfinished-", ".replaced-"
 BESIDE = (METADATA, ANNOTATION, TRANSCRIPT)

@@ -12,9 +12,8 @@ from hal_ros.datasets import checks, user_bags
 from hal_ros.datasets import folder as dataset_folder
 from hal_ros.datasets.card import draft_card
 from hal_ros.datasets.checks import CACHE, Given, Present
-from hal_ros.datasets.config import DataConfig
+from hal_ros.datasets.config import TRAINING, VALIDATION, DataConfig
 from hal_ros.datasets.episodes import read_transcript
-from hal_ros.datasets.folder import TRAINING, VALIDATION
 from hal_ros.datasets.user_bags import Contents, UserBag
 
 USUAL_OUT = Path("datasets/mine")

@@ -9,7 +9,7 @@ from hal_ros.bags.sensors import SensorTopics
 from hal_ros.datasets import episodes
 from hal_ros.datasets import folder as dataset_folder
 from hal_ros.datasets.build import Built, Ingested
-from hal_ros.datasets.folder import VALIDATION
+from hal_ros.datasets.config import VALIDATION
 from hal_ros.datasets.plan import Plan, vocabulary_of
 
 

@@ -13,8 +13,8 @@ import yaml
 
 from hal_ros.baselines.sequence_fit import PRESETS
 from hal_ros.core.errors import ConfigError
+from hal_ros.datasets.config import TRAINING, VALIDATION
 from hal_ros.datasets.formats.layouts import read_dataset
-from hal_ros.experiments.files import TRAINING, VALIDATION
 from hal_ros.experiments.plan import GESTURE_PHASE, TABLETOP, Builder, Experiment, TablePlan, merged, quickened
 from hal_ros.sim.simulate import write_missing
 from hal_ros.train import stages

@@ -17,8 +17,8 @@ from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.datasets import episodes, features
+from hal_ros.datasets.config import TRAINING
 from hal_ros.experiments.documents.rows import write_rows
-from hal_ros.experiments.files import TRAINING
 from hal_ros.experiments.plan import NAMES
 from hal_ros.metrics import scores
 from hal_ros.metrics.predictions import CONFIRMED, Prediction, from_labels, from_log_probs

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-TRAINING, VALIDATION = "train", "validation"
-"""The splits that every data set has; those to be scored differ."""
-
 ABOUT = "about.json"
 """What is true of all clips of a folder, or what is known of a trained system."""
 DURATIONS = "durations.json"

@@ -9,16 +9,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from hal_ros.core.errors import ConfigError
-from hal_ros.experiments.files import (
-    ABOUT,
-    ALIGNED_TARGETS,
-    DECODERS,
-    DURATIONS,
-    SCORES,
-    TRAINING,
-    VALIDATION,
-    split_file,
-)
+from hal_ros.datasets.config import TRAINING, VALIDATION
+from hal_ros.experiments.files import ABOUT, ALIGNED_TARGETS, DECODERS, DURATIONS, SCORES, split_file
 from hal_ros.experiments.graph import Job, Task
 from hal_ros.labels.targets import LABELS
 

@@ -17,6 +17,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import NamedTuple
 
+from hal_ros.core.work import ONE_THREAD
 from hal_ros.experiments.graph import Graph, Job, Store, Task, beside
 
 FAILED, BUSY = 1, 75
@@ -25,7 +26,6 @@ MOST_DEATHS = 2
 """A job whose process was killed this often in one call counts as failed: it would be killed again."""
 BUSY_S = 5.0
 """How often to look for the result of a job that another call works on."""
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 Runner = Callable[[Task], None]
 """Does one job; runs in a process of its own, so it must be picklable. What it raises is the job's failure."""

@@ -13,7 +13,8 @@ import numpy as np
 
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.datasets.clips import Clip
-from hal_ros.experiments.files import ABOUT, TRAINING, VALIDATION, split_file
+from hal_ros.datasets.config import TRAINING, VALIDATION
+from hal_ros.experiments.files import ABOUT, split_file
 from hal_ros.labels.targets import Targets, load_targets, of_annotations
 from hal_ros.train.clips import AttendedClips, Columns, Supervised
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hal_ros.core.card import DecoderSpec, ImageSpec
+from hal_ros.datasets.config import TRAINING, VALIDATION
 from hal_ros.datasets.episodes import load
 from hal_ros.export.bundle import EncoderPair, Golden, Ingredients, Proof, write_bundle
 from hal_ros.export.to_onnx import StepGraph
@@ -40,7 +41,7 @@ def export_run(folder: Path, options: ExportOptions = ExportOptions()) -> Bundle
     """
     run = stages.load_run(folder)
     graph = StepGraph(run.eye, run.model, options.caches)  # refuses at once what could not be exported in the end
-    card, trained_on, (training, validation) = stages.ingest(run.config, (stages.TRAINING, stages.VALIDATION))
+    card, trained_on, (training, validation) = stages.ingest(run.config, (TRAINING, VALIDATION))
     decoder = _choose(run, folder, training, validation)
     origin = stages.trained_from(run, folder, training, validation)
     size, stage = run.config.data.image_size_px, run.config.data.encoder_stage

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from hal_ros.core.errors import ConfigError
+from hal_ros.core.work import Report
 from hal_ros.fit import checkpoint
 from hal_ros.fit.checkpoint import Checkpoint
 from hal_ros.fit.progress import rounds
 
-Report = Callable[[str], None]
 Batch = TypeVar("Batch")
 Terms = dict[str, float]
 """The loss terms of one batch by name, as plain numbers."""

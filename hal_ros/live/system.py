@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hal_ros.core.errors import ConfigError
+from hal_ros.core.work import ONE_THREAD
 from hal_ros.live.processes import Child, Processes, choose_domain
 from hal_ros.runtime.bundle import load_bundle
 
 REPOSITORY = Path(__file__).parents[2]
 IMAGE_TOPIC = "camera/color/image_raw"
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 RECORDING = "recording"
 SUBSCRIBERS_WAIT_S = 20.0
 LAST_REPORT_S = 1.5  # from the robot's end until everybody's counters on /diagnostics are final

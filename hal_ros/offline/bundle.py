@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hal_ros.core.reporting import Report
 from hal_ros.core.segmenter import Segmenter
+from hal_ros.core.work import Report
 from hal_ros.runtime.backend import DEFAULTS, BackendOptions, open_backend
 from hal_ros.runtime.bundle import Bundle, load_bundle
 from hal_ros.runtime.golden import check_golden

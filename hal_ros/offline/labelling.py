@@ -30,8 +30,8 @@ from hal_ros.bags.reader import (
 )
 from hal_ros.bags.sensors import SensorTopics, find_topics
 from hal_ros.core.errors import BagError
-from hal_ros.core.reporting import Report
 from hal_ros.core.segmenter import Segmenter
+from hal_ros.core.work import Report
 from hal_ros.datasets.episodes import USUAL_TOPICS
 from hal_ros.offline.bundle import BundleChoice, open_segmenter
 from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC, PLAN_TOPIC, VOCABULARY_TOPIC, replay

@@ -15,7 +15,7 @@ from hal_ros.bags.reader import BagMessage, BagNotes, BagWriter, read_messages, 
 from hal_ros.bags.sensors import SensorTopics, find_topics
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BagError
-from hal_ros.core.reporting import Report
+from hal_ros.core.work import Report
 from hal_ros.datasets.episodes import USUAL_TOPICS
 from hal_ros.offline.bundle import BundleChoice, open_segmenter
 from hal_ros.offline.labelling import whole, write_vocabulary

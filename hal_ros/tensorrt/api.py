@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from hal_ros.core.errors import BackendError
-from hal_ros.core.reporting import Report
+from hal_ros.core.work import Report
 
 OLDEST = (8, 6)
 INSTALL = (

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import IO
 
 from hal_ros.core.errors import BackendError
-from hal_ros.core.reporting import Report
+from hal_ros.core.work import Report
 from hal_ros.runtime.bundle import Bundle
 
 PATIENCE_S = 0.2  # between two looks at whether to give up

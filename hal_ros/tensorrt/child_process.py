@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hal_ros.core.errors import BackendError, HalError
-from hal_ros.core.reporting import Report
+from hal_ros.core.work import Report
 
 EVERY_S = 10.0  # between two lines about one child
 FAILED = "failed: "

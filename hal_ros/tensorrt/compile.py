@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hal_ros.core.errors import BackendError
-from hal_ros.core.reporting import Report
+from hal_ros.core.work import Report
 from hal_ros.runtime.bundle import TARGETS, Bundle, graph_files
 from hal_ros.runtime.golden import read_golden
 from hal_ros.tensorrt import api as tensorrt_api

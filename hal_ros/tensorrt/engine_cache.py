@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hal_ros.core.errors import BackendError
-from hal_ros.core.reporting import Report
+from hal_ros.core.work import Report
 from hal_ros.runtime.bundle import Bundle, file_sha256, graph_files
 from hal_ros.tensorrt.api import KEPT_WIDE, OPTIMIZATION_LEVEL
 

@@ -8,7 +8,7 @@ neither.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +17,7 @@ import numpy as np
 
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
+from hal_ros.core.work import Report
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.encoded_clips import EncodedClip, measure
 from hal_ros.fit.loop import RunSession
@@ -25,7 +26,7 @@ from hal_ros.labels.targets import Targets
 from hal_ros.labels.teacher.fit import Transcribed, align_clips, train_teacher
 from hal_ros.labels.transcripts import first_labels as first
 from hal_ros.labels.transcripts.first_inputs import first_input_clips
-from hal_ros.train.clips import Data, Supervised, attended_clips, columns_of
+from hal_ros.train.clips import DIGEST_TICKS, Data, Supervised, attended_clips, columns_of
 from hal_ros.train.config import TRANSCRIPTS, TrainConfig
 from hal_ros.train.eye import fit_eye, gather, new_eye
 from hal_ros.train.stages import EYE, grid_of, settings_sha256
@@ -33,8 +34,6 @@ from hal_ros.train.student import Trained, fit, new_model
 
 TEACHER = "teacher"  # folder of the teacher's checkpoint in a run's
 ORIGIN = "origin.txt"
-DIGEST_TICKS = 50
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)

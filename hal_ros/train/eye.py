@@ -8,7 +8,7 @@ missing at random, one by one and all together, so that it copes with a robot wh
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
+from hal_ros.core.work import Report
 from hal_ros.datasets.encoded_clips import EncodedClip, NormalisationStatistics
 from hal_ros.fit import checkpoint
 from hal_ros.fit.loop import Epoch, Finished, Loop, RunSession, Seeds, Terms, Training, mean_terms
@@ -29,7 +30,6 @@ from hal_ros.nn.joint_guided_attention import EyeConfig as EyeShape
 from hal_ros.train.clips import probabilities
 from hal_ros.train.config import EyeSettings, TrainConfig
 
-Report = Callable[[str], None]
 STAGE = 1_000_000
 """Added to the epoch where seeds are made, so that eye and sequences draw different numbers."""
 

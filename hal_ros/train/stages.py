@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 from hal_ros.bags.sensors import SensorTopics
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import ConfigError
+from hal_ros.core.work import Report
 from hal_ros.datasets import card as dataset_card
 from hal_ros.datasets import episodes, features
-from hal_ros.datasets.config import DataConfig
+from hal_ros.datasets.config import TRAINING, DataConfig
 from hal_ros.datasets.encoded_clips import EncodedClip, load_encoded_clips
 from hal_ros.datasets.pool import in_order
 from hal_ros.fit import checkpoint
@@ -28,8 +29,6 @@ from hal_ros.nn.joint_guided_attention import Eye
 from hal_ros.train.config import TrainConfig, config_from_mapping
 from hal_ros.train.eye import load_eye
 
-Report = Callable[[str], None]
-TRAINING, VALIDATION = "train", "validation"
 EYE = "eye"  # folder of the eye's checkpoint in a run's
 
 

@@ -20,6 +20,7 @@ from user_folder import ACTIONS, TICKS, Workplace, write_config  # noqa: E402
 
 from hal_ros.cli import export  # noqa: E402
 from hal_ros.datasets import build as building  # noqa: E402
+from hal_ros.datasets.config import TRAINING, VALIDATION  # noqa: E402
 from hal_ros.fit import checkpoint  # noqa: E402
 from hal_ros.fit.checkpoint import Checkpoint  # noqa: E402
 from hal_ros.labels import targets as targets_file  # noqa: E402
@@ -32,7 +33,7 @@ from hal_ros.train import stages  # noqa: E402
 from hal_ros.train.config import load_config  # noqa: E402
 
 SIZE_PX = 32
-SPLITS = (stages.TRAINING, stages.VALIDATION)
+SPLITS = (TRAINING, VALIDATION)
 
 
 @pytest.fixture

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hal_ros.datasets.config import TRAINING
 from hal_ros.experiments.documents import aims, curves, latents, markdown
 from hal_ros.experiments.documents.aims import Aim, Verdict
 from hal_ros.experiments.documents.curves import Curve, Point
 from hal_ros.experiments.documents.markdown import SystemScores
 from hal_ros.experiments.documents.rows import write_rows
-from hal_ros.experiments.files import SCORES, TRAINING, latents_file, split_file
+from hal_ros.experiments.files import SCORES, latents_file, split_file
 from hal_ros.experiments.graph import Graph, Store
 from hal_ros.experiments.jobs.scoring import commit_output, load_calibrated, load_fitted, output_of
 from hal_ros.experiments.plan import (

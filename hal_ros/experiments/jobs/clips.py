@@ -10,9 +10,10 @@ import numpy as np
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.segments import transcript
 from hal_ros.datasets.clips import Clip
+from hal_ros.datasets.config import TRAINING, VALIDATION
 from hal_ros.datasets.encoded_clips import EncodedClip, load_encoded_clips, measure
 from hal_ros.datasets.formats.layouts import read_dataset
-from hal_ros.experiments.files import CHECKPOINTS, TRAINING, VALIDATION
+from hal_ros.experiments.files import CHECKPOINTS
 from hal_ros.experiments.graph import Task
 from hal_ros.experiments.kinds import Places, say
 from hal_ros.experiments.training_data import AboutClips, save_clips

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hal_ros.core.card import DecoderSpec, Priors
+from hal_ros.datasets.config import TRAINING, VALIDATION
 from hal_ros.experiments.documents.markdown import ALL_SPLITS, MODEL, MS_PER_TICK, PARAMETERS, TRAINING_S
-from hal_ros.experiments.files import ABOUT, ALIGNED_TARGETS, DECODERS, SCORES, TRAINING, VALIDATION, split_file
+from hal_ros.experiments.files import ABOUT, ALIGNED_TARGETS, DECODERS, SCORES, split_file
 from hal_ros.experiments.graph import Task
 from hal_ros.experiments.kinds import Places
 from hal_ros.labels.targets import load_targets

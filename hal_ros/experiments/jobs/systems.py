@@ -21,8 +21,9 @@ from hal_ros.baselines.sequence_fit import Question, SequenceConfig, fit_sequenc
 from hal_ros.baselines.simple_fit import FittedBaseline, fit_logistic, fit_rule
 from hal_ros.core.arrays import FloatArray
 from hal_ros.datasets.clips import Clip
+from hal_ros.datasets.config import TRAINING, VALIDATION
 from hal_ros.experiments.documents.latents import Latents, save_latents
-from hal_ros.experiments.files import ABOUT, CHECKPOINTS, TRAINING, VALIDATION, latents_file, split_file
+from hal_ros.experiments.files import ABOUT, CHECKPOINTS, latents_file, split_file
 from hal_ros.experiments.graph import Task
 from hal_ros.experiments.kinds import Places, say
 from hal_ros.experiments.training_data import TrainingData, load_training_data

@@ -14,7 +14,8 @@ import numpy as np
 
 from hal_ros.baselines import gripper_rule
 from hal_ros.datasets.clips import Clip
-from hal_ros.experiments.files import ABOUT, ALIGNED_TARGETS, CHECKPOINTS, DURATIONS, TRAINING, VALIDATION, split_file
+from hal_ros.datasets.config import TRAINING, VALIDATION
+from hal_ros.experiments.files import ABOUT, ALIGNED_TARGETS, CHECKPOINTS, DURATIONS, split_file
 from hal_ros.experiments.graph import Task
 from hal_ros.experiments.jobs.clips import load_splits
 from hal_ros.experiments.jobs.systems import System, keep_answers
