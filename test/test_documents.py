@@ -83,3 +83,24 @@ def test_modules_that_a_document_names_are_there(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
     named = set(re.findall(rf"`(?:{PACKAGE}/)?((?:{'|'.join(ROOMS)})/[\w/]+\.py)`", text))
     assert [name for name in sorted(named) if not (ROOT / PACKAGE / name).exists()] == []
+
+
+def stops(walk: str) -> list[str]:
+    """Return the modules and rooms that a walk passes, those in braces one by one."""
+    found = []
+    for room, braces, name in re.findall(rf"\b((?:{'|'.join(ROOMS)})(?:/\w+)*)/(?:\{{([\w,]+)\}}|(\w+))", walk):
+        found += [f"{room}/{each}" for each in (braces.split(",") if braces else [name])]
+    return found
+
+
+def not_there(walk: str) -> list[str]:
+    """Return the stops at which there is neither a module nor a folder."""
+    places = {stop: ROOT / PACKAGE / stop for stop in stops(walk)}
+    return [stop for stop, path in places.items() if not (path.is_dir() or path.with_suffix(".py").is_file())]
+
+
+def test_the_walks_lead_through_modules_that_are_there() -> None:
+    walks = CONTRIBUTING.split("### A frame's walk")[1].split("### Where does it go?")[0]
+    assert len(stops(walks)) > 25
+    assert not_there(walks) == []
+    assert not_there("core/nowhere → ros/segmenter/{node,missing}") == ["core/nowhere", "ros/segmenter/missing"]
