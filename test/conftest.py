@@ -151,6 +151,7 @@ def child_environment(ros_domain_id: int) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         "OMP_NUM_THREADS": "1",
+        "PYTHONFAULTHANDLER": "1",  # a crash in the middleware says where
         f"{'FASTRTPS' if older else 'FASTDDS'}_DEFAULT_PROFILES_FILE": profile,
     }
 

@@ -130,10 +130,11 @@ class SlowBackend(FakeBackend):
 
     def __init__(self, card: Any) -> None:
         super().__init__(card)
-        self.go_on = threading.Event()
+        self.waits, self.go_on = threading.Event(), threading.Event()
 
     def step(self, inputs: Any, state: Any) -> Any:
         if len(self.inputs) == 4:
+            self.waits.set()
             assert self.go_on.wait(20)
         return super().step(inputs, state)
 
@@ -144,7 +145,9 @@ def test_a_run_that_dropped_images_is_repeated_by_its_labels_alone(rig: Rig, rec
     rig.until(lambda: all_recorded(rig))
     for tick, colour in enumerate(STORY[:4]):
         show(rig, tick, colour)
-    for tick, colour in enumerate(STORY[4:8], 4):
+    show(rig, 4, STORY[4], wait=False)
+    rig.until(backend.waits.is_set)  # the worker has taken this image, so that the next ones meet in the mailbox
+    for tick, colour in enumerate(STORY[5:8], 5):
         show(rig, tick, colour, wait=False)
         rig.until(partial(lambda shown: node.counters["images"] == shown, tick + 1))
     backend.go_on.set()
