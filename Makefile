@@ -36,7 +36,7 @@ check:  ## format, lint, types, import rules, files
 	$(python) -m ruff format --check --quiet .
 	$(python) -m ruff check --quiet .
 	$(python) -m mypy
-	$(python) -m pytest -q --durations=0 test/test_architecture.py test/test_files.py
+	$(python) -m pytest -q --durations=0 test/test_architecture.py test/test_documents.py test/test_files.py
 
 bench:  ## speed, memory and losses: a table and build/bench.json (torch for what is measured against training's code)
 	$(setup) train

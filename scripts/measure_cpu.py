@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
-from cpu_variants import Encode, Variant, variants
 
+from cpu_variants import Encode, Variant, variants
 from hal_ros.core.arrays import ByteArray
 from hal_ros.core.errors import BackendError, ConfigError, DatasetError, HalError
 from hal_ros.core.segmenter import Segmenter

@@ -15,6 +15,7 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+
 from shapes import watched
 
 ROOT = Path(__file__).parent.parent

@@ -6,6 +6,7 @@ import ast
 import re
 
 import pytest
+
 from rooms import PACKAGE, ROOMS, ROOT, SOURCES
 
 LAWS = (ROOT / "docs" / "laws.md").read_text(encoding="utf-8")

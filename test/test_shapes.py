@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from shapes import BORDERS, ShapeError, fault, shapes_of, watched
 
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.step import StepInput, StepOutput
 from hal_ros.datasets.clips import Clip
+from shapes import BORDERS, ShapeError, fault, shapes_of, watched
 
 
 class Pair(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,14 +26,20 @@ from hal_ros.nn.losses import JUMP_CAP
 from hal_ros.train.answers import confirmed_actions
 from hal_ros.train.clips import Supervised
 
-KINDS = ("gru", "causal_tcn", "causal_asformer", "ms_tcn")
+NETWORKS: Mapping[str, Callable[[int, int, int, Size], SequenceModel]] = {
+    "gru": lambda inputs, actions, _, size: GruModel(inputs, actions, size),
+    "causal_tcn": lambda inputs, actions, _, size: CausalTcn(inputs, actions, size),
+    "causal_asformer": lambda inputs, actions, _, size: CausalAsFormer(inputs, actions, size),
+    "ms_tcn": lambda inputs, actions, lag_ticks, size: MsTcn(inputs, actions, lag_ticks, size),
+}
+"""How the network of each kind is made, of inputs F, actions K, the lag in ticks and its size."""
 
 
 @dataclass(frozen=True)
 class SequenceConfig:
     """One baseline's numbers; `PRESETS` holds those that were found on validation."""
 
-    kind: str = "gru"  # "gru", "causal_tcn", "causal_asformer" or "ms_tcn"
+    kind: str = "gru"  # one of NETWORKS
     width: int = 128
     layers: int = 7  # of each stage; the GRU has one
     stages: int = 3  # likewise
@@ -56,8 +62,8 @@ class SequenceConfig:
 
     def __post_init__(self) -> None:
         """Raise ConfigError for values that no run could use."""
-        if self.kind not in KINDS:
-            raise ConfigError(f"kind is {self.kind!r}; expected one of {', '.join(KINDS)}")
+        if self.kind not in NETWORKS:
+            raise ConfigError(f"kind is {self.kind!r}; expected one of {', '.join(NETWORKS)}")
         for name in ("width", "layers", "stages", "epochs", "batch", "piece_ticks", "window_stride_ticks", "threads"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 1 or more")
@@ -175,15 +181,7 @@ class _SequenceTraining(Training[list[Piece]]):
 def build(config: SequenceConfig, inputs: int, actions: int, lag_ticks: int) -> SequenceModel:
     """Return an untrained model."""
     size = Size(config.width, config.layers, config.stages, config.dropout, config.input_dropout)
-    match config.kind:
-        case "gru":
-            return GruModel(inputs, actions, size)
-        case "causal_tcn":
-            return CausalTcn(inputs, actions, size)
-        case "causal_asformer":
-            return CausalAsFormer(inputs, actions, size)
-        case _:
-            return MsTcn(inputs, actions, lag_ticks, size)
+    return NETWORKS[config.kind](inputs, actions, lag_ticks, size)
 
 
 def confirmed_accuracy(fitted: FittedSequence, supervised: Supervised) -> float:

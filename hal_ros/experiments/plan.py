@@ -10,6 +10,7 @@ from typing import Any
 from hal_ros.core.errors import ConfigError
 from hal_ros.experiments.graph import Job
 from hal_ros.experiments.kinds import Places
+from hal_ros.train.config import in_saved_names
 
 TABLETOP, GESTURE_PHASE = "tabletop", "gesture_phase"
 DATASETS = (TABLETOP, GESTURE_PHASE)
@@ -40,7 +41,7 @@ STAGES: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
     "student": (("model", "batches", "optimiser", "losses"), STREAM),
 }
 
-WHOLE_RUN = ("name", "seed", "threads", "supervision", "decoder", "realign")
+WHOLE_RUN = ("name", "seed", "threads", "supervision", "decoder")
 """Settings of a run that are of no single stage; the tables set them in their own ways."""
 
 
@@ -116,7 +117,7 @@ def stage_config(run: Mapping[str, Any], stage: str, seed: int) -> dict[str, Any
     known = {*WHOLE_RUN, "data", *(name for part, _ in STAGES.values() for name in part)}
     if unknown := sorted(run.keys() - known):
         raise ConfigError(f"{unknown[0]} is no part of a run's settings; expected one of {', '.join(sorted(known))}")
-    found = {name: run[name] for name in sections if name in run}
+    found = in_saved_names({name: run[name] for name in sections if name in run})
     return {**found, "data": {name: run["data"][name] for name in data}, "seed": seed, "threads": run["threads"]}
 
 

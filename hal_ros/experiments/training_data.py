@@ -18,6 +18,9 @@ from hal_ros.experiments.files import ABOUT, split_file
 from hal_ros.labels.targets import Targets, load_targets, of_annotations
 from hal_ros.train.clips import AttendedClips, Columns, Supervised
 
+MASKED = "numb"
+"""The eye's output with masked joints, by the name under which stores of 0.1.0 hold it; `seen` is its width there."""
+
 
 @dataclass(frozen=True)
 class AboutClips:
@@ -43,15 +46,16 @@ def save_clips(folder: Path, about: AboutClips, clips: Mapping[str, AttendedClip
             columns[f"{index}/actions"] = np.asarray(clip.actions, np.int64)
             columns[f"{index}/transcript"] = np.asarray(clip.transcript, np.int64)
             if clip.name in attended.joints_masked:
-                columns[f"{index}/joints_masked"] = attended.joints_masked[clip.name]
+                columns[f"{index}/{MASKED}"] = attended.joints_masked[clip.name]
         _write(folder / split_file(split), columns)
-    (folder / ABOUT).write_text(json.dumps(dataclasses.asdict(about) | {"columns": about.columns._asdict()}, indent=1))
+    columns_json = {"seen": about.columns.attended, "values": about.columns.values, "joints": about.columns.joints}
+    (folder / ABOUT).write_text(json.dumps(dataclasses.asdict(about) | {"columns": columns_json}, indent=1))
 
 
 def load_about(folder: Path) -> AboutClips:
     """Read what save_clips wrote of all clips."""
     found = json.loads((folder / ABOUT).read_text())
-    columns = Columns(**found["columns"])
+    columns = Columns(found["columns"]["seen"], found["columns"]["values"], found["columns"]["joints"])
     return AboutClips(tuple(found["vocabulary"]), columns, found["rate_hz"], tuple(found["splits"]))
 
 
@@ -63,8 +67,8 @@ def load_clips(folder: Path, split: str) -> AttendedClips:
         for index, name in enumerate(file["names"].tolist()):
             transcript = tuple(file[f"{index}/transcript"].tolist())
             clips.append(Clip(name, file[f"{index}/inputs"], file[f"{index}/actions"], transcript))
-            if f"{index}/joints_masked" in present:
-                joints_masked[name] = file[f"{index}/joints_masked"]
+            if f"{index}/{MASKED}" in present:
+                joints_masked[name] = file[f"{index}/{MASKED}"]
     return AttendedClips(clips, joints_masked)
 
 

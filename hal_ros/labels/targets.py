@@ -44,7 +44,7 @@ def save_targets(folder: Path, labels: Targets) -> None:
 
 
 def load_targets(folder: Path) -> Targets:
-    """Read what save_labels wrote."""
+    """Read what save_targets wrote."""
     parts: dict[str, dict[str, NDArray[Any]]] = {part.name: {} for part in dataclasses.fields(Targets)}
     with np.load(folder / LABELS) as file:
         for key in file.files:

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,13 @@ ANNOTATIONS, TRANSCRIPTS = "annotations", "transcripts"
 """What a run learns from: frame labels, or the ordered actions alone."""
 RETIRED = {"realign": False}
 """Settings that there are no longer, with the values under which older checkpoints stay readable."""
-RENAMED = {"numb": "joints_masked", "blind": "camera_masked", "seen_dropout": "attended_dropout"}
-"""What settings were called in 0.1.0: files and checkpoints may still say so."""
+RENAMED = {
+    "eye.numb": "joints_masked",
+    "batches.numb": "joints_masked",
+    "batches.blind": "camera_masked",
+    "model.seen_dropout": "attended_dropout",
+}
+"""What settings were called in 0.1.0: files may say so, and checkpoints do."""
 
 
 @dataclass(frozen=True)
@@ -182,18 +188,38 @@ def config_from_mapping(mapping: dict[str, Any]) -> TrainConfig:
     return config
 
 
+def to_mapping(config: TrainConfig) -> dict[str, Any]:
+    """Return the settings as checkpoints and hashes hold them: as 0.1.0 did, so that its runs are found and go on."""
+    saved = in_saved_names(dataclasses.asdict(config))
+    before = list(saved)[: list(saved).index("data")]
+    return {**{key: saved[key] for key in before}, **RETIRED, **saved}
+
+
+def in_saved_names(sections: Mapping[str, Any]) -> dict[str, Any]:
+    """Return sections of a run's settings by the names under which they are stored, in the same order."""
+    saved = {(old.split(".")[0], new): old.split(".")[1] for old, new in RENAMED.items()}
+    return {
+        section: {saved.get((section, key), key): each for key, each in value.items()}
+        if isinstance(value, Mapping)
+        else value
+        for section, value in sections.items()
+    }
+
+
 def _build(kind: type, mapping: Any, prefix: str) -> Any:
     if not isinstance(mapping, dict):
         raise ConfigError(f"{prefix.rstrip('.') or 'config'} is {mapping!r}; expected a mapping of settings")
     hints = typing.get_type_hints(kind)
     values = {}
     for given, value in mapping.items():
-        key = given if given in hints else RENAMED.get(given, given)
+        key = RENAMED.get(f"{prefix}{given}", given)
         if key in values:
-            raise ConfigError(f"{prefix}{given} is {prefix}{key}; expected one of them")
+            old = next(name for name, new in RENAMED.items() if name.startswith(prefix) and new == key)
+            raise ConfigError(f"{old} and {prefix}{key} are one setting; expected one of them")
         if key not in hints:
             near = difflib.get_close_matches(str(key), hints, n=1)
             hint = f"did you mean {prefix}{near[0]}?" if near else f"expected one of {', '.join(hints)}"
+            hint = "it is there no longer" if key in RETIRED else hint
             raise ConfigError(f"{prefix}{key} is not a setting; {hint}")
         wanted = hints[key]
         nested = dataclasses.is_dataclass(wanted)

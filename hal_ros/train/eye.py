@@ -7,7 +7,6 @@ missing at random, one by one and all together, so that it copes with a robot wh
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from hal_ros.fit.schedule import cosine
 from hal_ros.nn.joint_guided_attention import Eye
 from hal_ros.nn.joint_guided_attention import EyeConfig as EyeShape
 from hal_ros.train.clips import probabilities
-from hal_ros.train.config import EyeSettings, TrainConfig
+from hal_ros.train.config import EyeSettings, TrainConfig, to_mapping
 
 STAGE = 1_000_000
 """Added to the epoch where seeds are made, so that eye and sequences draw different numbers."""
@@ -133,7 +132,7 @@ class _EyeTraining(Training[NDArray[np.int64]]):
 
     def finish_epoch(self, history: Sequence[Terms]) -> Finished:
         """Tell the mean loss; nothing is chosen by it."""
-        about = {"eye": self.eye.config.to_json(), "config": dataclasses.asdict(self.config)}
+        about = {"eye": self.eye.config.to_json(), "config": to_mapping(self.config)}
         return Finished(f"{mean_terms(history)['frame']:.3f}", about)
 
 

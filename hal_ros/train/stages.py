@@ -26,7 +26,7 @@ from hal_ros.labels.targets import LABELS
 from hal_ros.nn.encoder import feature_shape, write_encoder
 from hal_ros.nn.hal import CausalHal, HalConfig
 from hal_ros.nn.joint_guided_attention import Eye
-from hal_ros.train.config import TrainConfig, config_from_mapping
+from hal_ros.train.config import TrainConfig, config_from_mapping, to_mapping
 from hal_ros.train.eye import load_eye
 
 EYE = "eye"  # folder of the eye's checkpoint in a run's
@@ -134,7 +134,7 @@ def run_folder(config: TrainConfig, *prepared: PreparedSplit) -> Path:
 
 def settings_sha256(config: TrainConfig) -> str:
     """Return a hash of what the weights depend on: where the data lies and how many work on it does not count."""
-    settings = dataclasses.asdict(config)
+    settings = to_mapping(config)
     for key in ("folder", "cache", "processes"):
         del settings["data"][key]
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

@@ -21,7 +21,7 @@ from hal_ros.nn.losses import Hierarchy, LossWeights, training_loss
 from hal_ros.train.answers import Answers
 from hal_ros.train.batches import StreamBatch, StreamSettings, TrainingClip, batches, plan, training_clips
 from hal_ros.train.clips import Columns, Supervised
-from hal_ros.train.config import LossConfig, OptimiserConfig, TrainConfig
+from hal_ros.train.config import LossConfig, OptimiserConfig, TrainConfig, to_mapping
 
 ANSWER_TICKS = 128
 """A clip is answered in pieces of so many ticks, the state carried: its length costs no memory."""
@@ -131,7 +131,7 @@ class _StudentTraining(Training[StreamBatch]):
         """Validate; epochs are chosen by the lagged head."""
         accuracy, lagged = validate(self.model, self.validation, self.config.data.lag_ticks)
         losses = " ".join(f"{name} {value:.3f}" for name, value in mean_terms(history).items())
-        about = {"hal": self.model.config.to_json(), "config": dataclasses.asdict(self.config)}
+        about = {"hal": self.model.config.to_json(), "config": to_mapping(self.config)}
         return Finished(f"{losses} | validation accuracy {accuracy:.4f} now, {lagged:.4f} lagged", about, lagged)
 
 

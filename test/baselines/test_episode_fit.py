@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fakes import make_card
 
+from fakes import make_card
 from hal_ros.baselines import gripper_rule
 from hal_ros.baselines.episode_fit import EncodedEpisode, fit_logistic, fit_rule
 from hal_ros.datasets.episodes import Episode

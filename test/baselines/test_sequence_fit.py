@@ -16,7 +16,7 @@ import torch
 from hal_ros.baselines import sequence_answers
 from hal_ros.baselines.sequence_answers import FittedSequence, change
 from hal_ros.baselines.sequence_fit import (
-    KINDS,
+    NETWORKS,
     PRESETS,
     Question,
     SequenceConfig,
@@ -86,7 +86,7 @@ def weights(fitted: Any) -> Any:
     return torch.cat([tensor.flatten() for tensor in fitted.model.state_dict().values()])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_it_learns_what_must_be_remembered(kind: Any) -> None:
     fitted = fit(config(kind))
     assert confirmed_accuracy(fitted, annotated(pulses(4, 2))) > 0.85
@@ -101,7 +101,7 @@ def test_shuffled_targets_teach_nothing() -> None:
     assert confirmed_accuracy(fitted, annotated(pulses(4, 2))) < 0.6
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_one_seed_one_result(kind: Any) -> None:
     short = config(kind, epochs=1, dropout=0.3)
     assert torch.equal(weights(fit(short)), weights(fit(short)))
@@ -186,14 +186,14 @@ def sound(answers: Any, ticks: Any) -> None:
     assert ((answers.boundary >= 0) & (answers.boundary <= 1)).all()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_one_tick_none_constants_and_nothing_but_missing_values(kind: Any) -> None:
     fitted = untrained(kind)
     for ticks, value in ((1, 0.5), (0, 0.0), (20, 3.0), (20, np.nan)):
         sound(fitted.answer(Clip("odd", np.full((ticks, K + 1), value), np.zeros(ticks, np.int64), ())), ticks)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_training_survives_odd_clips_and_actions_that_never_occur(kind: Any) -> None:
     nothing = Clip("nan", np.full((9, K + 1), np.nan), np.full(9, NO_ACTION), ())
     odd = [
@@ -207,7 +207,7 @@ def test_training_survives_odd_clips_and_actions_that_never_occur(kind: Any) -> 
     sound(fitted.answer(odd[1]), 30)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_a_long_clip_is_answered_in_chunks_as_if_at_once(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     fitted, clip = untrained(kind), pulses(1, 3, ticks=210)[0]
     whole = fitted.answer(clip)
@@ -217,7 +217,7 @@ def test_a_long_clip_is_answered_in_chunks_as_if_at_once(kind: Any, monkeypatch:
         assert np.allclose(getattr(in_chunks, name), wanted, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_a_hundred_thousand_ticks_never_stand_in_memory_at_once(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     fitted = untrained(kind, inputs=2)
     longest = []
@@ -243,8 +243,13 @@ def test_confirmed_actions_take_the_provisional_answers_where_no_other_comes() -
     assert confirmed_actions(Answers(now[:1], lagged[:1], np.zeros(1, np.float32)), 2).tolist() == [0]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_the_cost_of_a_tick_is_measured(kind: Any) -> None:
     fitted = untrained(kind)
     assert fitted.ms_per_tick(ticks=5) > 0
     assert fitted.parameter_count == fitted.model.parameter_count
+
+
+def test_every_network_has_its_settings() -> None:
+    assert set(PRESETS) == set(NETWORKS)
+    assert all(preset.kind == kind for kind, preset in PRESETS.items())

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import make_card
 
+from fakes import make_card
 from hal_ros.bench import caches as bench_caches
 from hal_ros.bench import model as bench_model
 from hal_ros.core.errors import BackendError

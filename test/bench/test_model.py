@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fakes import FakeBackend, FakeState, make_card
 
+from fakes import FakeBackend, FakeState, make_card
 from hal_ros.bench import model as bench_model
 from hal_ros.core.card import DecoderSpec, ModelCard, Priors
 from hal_ros.core.step import StepInput, StepOutput

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import make_card
 
+from fakes import make_card
 from hal_ros.bags.reader import BagWriter
 from hal_ros.bench import verify
 from hal_ros.cli import main

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import SIZE_PX, FakeBackend, make_card, picture
 
+from fakes import SIZE_PX, FakeBackend, make_card, picture
 from hal_ros.bags.frames import due_frames
 from hal_ros.bags.messages import deserialise, header_message, known_class, serialise
 from hal_ros.bags.reader import METADATA, BagMessage, BagWriter, read_messages

@@ -14,7 +14,6 @@ pytest.importorskip("onnx", reason="onnx is not installed")
 
 import fake_tensorrt
 from colour_bundle import write_bundle
-
 from hal_ros.cli import main
 from hal_ros.runtime.bundle import GOLDEN, load_bundle, save_card
 from hal_ros.tensorrt import cudart

@@ -17,7 +17,6 @@ import pytest
 pytest.importorskip("rclpy")
 from colour_bundle import write_bundle
 from fakes import COLOURS, picture
-
 from hal_ros.bags import messages
 from hal_ros.bags.reader import BagWriter, read_messages
 from hal_ros.live import shared_memory

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from colour_episodes import write_bundle, write_data
 
+from colour_episodes import write_bundle, write_data
 from hal_ros.cli import main
 
 pytest.importorskip("torch")

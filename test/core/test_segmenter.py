@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import COLOURS, FakeBackend, make_card, picture
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fakes import COLOURS, FakeBackend, make_card, picture
 from hal_ros.core.answers import NO_ACTION, ActionEstimate, BoundaryEstimate
 from hal_ros.core.card import DecoderSpec, ModelCard, Priors
 from hal_ros.core.decoding import decode

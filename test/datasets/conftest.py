@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from user_folder import Workplace
 
 from hal_ros.datasets import build
+from user_folder import Workplace
 
 
 @pytest.fixture

@@ -10,18 +10,6 @@ import pytest
 import yaml
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
 from rosbags.rosbag2 import Writer as RosbagsWriter
-from user_folder import (
-    ACTIONS,
-    CAMERA,
-    JOINTS,
-    PERIOD_NS,
-    START_NS,
-    TICKS,
-    Workplace,
-    messages,
-    snapshot,
-    write_config,
-)
 
 from hal_ros.bags.messages import deserialise, serialise, typestore
 from hal_ros.bags.reader import METADATA, BagMessage
@@ -34,6 +22,18 @@ from hal_ros.datasets.build import build
 from hal_ros.datasets.card import draft_card
 from hal_ros.datasets.plan import Plan, plan
 from hal_ros.train.config import config_from_mapping, load_config
+from user_folder import (
+    ACTIONS,
+    CAMERA,
+    JOINTS,
+    PERIOD_NS,
+    START_NS,
+    TICKS,
+    Workplace,
+    messages,
+    snapshot,
+    write_config,
+)
 
 # --- what a user gets -------------------------------------------------------------------------------------------------
 

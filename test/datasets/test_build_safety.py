@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from user_folder import Workplace, snapshot, write, write_config
 
 from hal_ros.core.errors import ConfigError
 from hal_ros.datasets import episodes
 from hal_ros.datasets import folder as dataset_folder
 from hal_ros.datasets.build import build
 from hal_ros.datasets.plan import Plan, plan
+from user_folder import Workplace, snapshot, write, write_config
 
 # --- what lies in the dataset already ---------------------------------------------------------------------------------
 

@@ -11,13 +11,12 @@ import pytest
 
 pytest.importorskip("torch")
 
-from synthetic_episodes import make_encoded_clips
-
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets import features
 from hal_ros.datasets.encoded_clips import load_encoded_clips, measure, measure_values
 from hal_ros.datasets.episodes import Episode, save
+from synthetic_episodes import make_encoded_clips
 
 TICKS = 8
 EPISODE = Episode(

@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from user_folder import ACTIONS, CAMERA, JOINTS, Workplace, messages, write, write_config
 
 from hal_ros.core.errors import ConfigError
 from hal_ros.datasets.plan import USUAL_OUT, Plan, Request, plan, vocabulary_of
+from user_folder import ACTIONS, CAMERA, JOINTS, Workplace, messages, write, write_config
 
 
 def test_settings_and_arguments_agree(work: Workplace, tmp_path: Path) -> None:

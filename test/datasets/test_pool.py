@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from pool_jobs import die, refuse_three, square
 
 from hal_ros.core.errors import DatasetError, HalError
 from hal_ros.datasets.pool import as_done, in_order
+from pool_jobs import die, refuse_three, square
 
 ITEMS = (3, 1, 2)
 Pool = Callable[..., Iterator[tuple[int, int]]]

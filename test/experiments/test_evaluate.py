@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from colour_episodes import LAG, write_bundle, write_data
 
 pytest.importorskip("torch")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import fake_jobs
 import pytest
 
+import fake_jobs
 from hal_ros.core.errors import ConfigError
 from hal_ros.experiments import kinds
 from hal_ros.experiments.graph import Graph, Job, Store

@@ -10,9 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import fake_jobs
 import pytest
 
+import fake_jobs
 from hal_ros.experiments import queue
 from hal_ros.experiments.graph import Graph, Job, Store, beside
 from hal_ros.experiments.queue import duration, run, seconds_left

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fake_jobs import chain
 
+from fake_jobs import chain
 from hal_ros.experiments.graph import Graph, Job, Store, beside
 from hal_ros.experiments.plan import CURVE, MAIN, SECTIONS, Experiment, Line, TablePlan
 from hal_ros.experiments.queue import Outcome

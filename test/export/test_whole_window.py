@@ -12,11 +12,11 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
 import onnxruntime as ort  # noqa: E402
-from step_graphs import make_graph  # noqa: E402
 
 from hal_ros.core.step import StepInput  # noqa: E402
 from hal_ros.export import whole_window as window  # noqa: E402
 from hal_ros.nn.hal import HalConfig, flatten_state  # noqa: E402
+from step_graphs import make_graph  # noqa: E402
 
 TICKS = 20  # longer than the small model's window of 15
 

@@ -19,12 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import fake_cudart
 import numpy as np
 import onnx
 import onnxruntime as ort
-from fake_cudart import ALIGNMENT, ILLEGAL_ADDRESS, NO_DRIVER, CudaError, FakeDevice, FakeGpu, FakeLibrary
 from onnx import TensorProto
+
+import fake_cudart
+from fake_cudart import ALIGNMENT, ILLEGAL_ADDRESS, NO_DRIVER, CudaError, FakeDevice, FakeGpu, FakeLibrary
 
 VERSIONS = ("8.6.1", "10.3.0", "10.13.3.9", "10.16.1.11", "11.4.0.106")
 VARIABLE = "HAL_ROS_FAKE_TENSORRT"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clip_answers import clip
 
+from clip_answers import clip
 from hal_ros.core.errors import DatasetError
 from hal_ros.metrics import answer_files
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clip_answers import LAG, PERIOD_NS, TRUTH, clip
 
+from clip_answers import LAG, PERIOD_NS, TRUTH, clip
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.card import DecoderSpec
 from hal_ros.metrics.answer_files import ClipAnswers

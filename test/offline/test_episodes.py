@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fakes import COLOURS, SIZE_PX, FakeBackend, make_card, picture
 
+from fakes import COLOURS, SIZE_PX, FakeBackend, make_card, picture
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.card import DecoderSpec
 from hal_ros.core.observations import Observation

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from fakes import SIZE_PX, FakeBackend, make_card, picture
 from mcap.writer import Writer
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
 from rosbags.rosbag2 import Writer as RosbagsWriter
 
+from fakes import SIZE_PX, FakeBackend, make_card, picture
 from hal_ros.bags.answer_messages import LABEL_TYPE, PLAN_TYPE
 from hal_ros.bags.mcap_files import McapFile
 from hal_ros.bags.messages import deserialise, header_message, known_class, schema_text, serialise, typestore

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recordings import PERIOD_NS, START_NS, Story, draw, put_image, write_story
 
 from hal_ros.bags.reader import BagWriter
 from hal_ros.core.errors import BagError
 from hal_ros.offline.recording import read_pictures, read_recording
+from recordings import PERIOD_NS, START_NS, Story, draw, put_image, write_story
 
 WORDS = ("reach", "grasp", "lift")
 TRUE = "A" * 10 + "B" * 10 + "C" * 10

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import SIZE_PX, FakeBackend, make_card, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fakes import SIZE_PX, FakeBackend, make_card, picture
 from hal_ros.bags.frames import Frame, due_frames
 from hal_ros.bags.messages import deserialise, header_message, known_class, serialise, to_ns
 from hal_ros.bags.reader import BagMessage

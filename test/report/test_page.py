@@ -12,7 +12,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from recordings import Story, write_story
 
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import BagError
@@ -20,6 +19,7 @@ from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL
 from hal_ros.offline.recording import read_recording
 from hal_ros.report.page import RECEIPT, STAMP, render, summarise
 from hal_ros.report.write import write_and_print
+from recordings import Story, write_story
 
 WORDS = ("reach", "grasp", "lift")
 TRUE = "A" * 10 + "B" * 10 + "C" * 10

@@ -8,16 +8,16 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
-from fakes import make_card, picture
 from hypothesis import given
 from hypothesis import strategies as st
-from ros_fakes import START_NS, image_message, joint_message, random_pixels, to_stamp
 from sensor_msgs.msg import CompressedImage, Image
 
+from fakes import make_card, picture
 from hal_ros.bags.messages import to_ns
 from hal_ros.bags.sensors import joint_sample
 from hal_ros.core.errors import ConfigError, ImageError
 from hal_ros.ros.convert import rgb_converter
+from ros_fakes import START_NS, image_message, joint_message, random_pixels, to_stamp
 
 CONVERSIONS = ("native", "cv_bridge")
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from fakes import FakeBackend, make_card
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image, JointState
 
+from fakes import FakeBackend, make_card
 from hal_ros.bags.messages import deserialise, serialise
 from hal_ros.bags.reader import BagMessage, BagWriter, read_messages, topic_types
 from hal_ros.bags.sensors import COMPRESSED, IMAGE, JOINT_STATE, find_topics, joints_first

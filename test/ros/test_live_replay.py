@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import FakeBackend, make_card
 from rclpy.parameter import Parameter
-from ros_fakes import PERIOD_NS, START_NS, Rig, image_message, joint_message
 from std_srvs.srv import Trigger
 
+from fakes import FakeBackend, make_card
 from hal_ros.bags.frames import due_frames
 from hal_ros.bags.reader import BagMessage, BagWriter, read_messages, topic_types
 from hal_ros.bags.sensors import SensorTopics, find_topics
@@ -30,6 +29,7 @@ from hal_ros.offline.replay import (
 )
 from hal_ros.ros.recorder import Recorder
 from hal_ros.runtime.bundle import Bundle
+from ros_fakes import PERIOD_NS, START_NS, Rig, image_message, joint_message
 
 pytestmark = pytest.mark.ros
 

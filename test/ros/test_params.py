@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from fakes import make_card
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
-from ros_fakes import Rig
 
+from fakes import make_card
 from hal_ros.core.errors import ConfigError
 from hal_ros.ros.params import SegmenterParameters, markdown_table
 from hal_ros.runtime.backend import CHOICES
+from ros_fakes import Rig
 
 pytestmark = pytest.mark.ros
 FIELDS = {field.name: field for field in dataclasses.fields(SegmenterParameters)}

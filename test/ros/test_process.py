@@ -56,7 +56,6 @@ def test_signals_end_an_active_node_in_order(
     kind: signal.Signals, child_environment: dict[str, str], tmp_path: Path
 ) -> None:
     from fakes import make_card
-
     from hal_ros.runtime.bundle import save_card
 
     save_card(make_card(), tmp_path)
@@ -78,7 +77,6 @@ def test_signals_end_a_node_that_builds_engines(
     kind: signal.Signals, child_environment: dict[str, str], tmp_path: Path
 ) -> None:
     from fakes import make_card
-
     from hal_ros.runtime.bundle import save_card
 
     save_card(make_card(), tmp_path)

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pytest
 import rclpy
-from fakes import make_card
 from mcap.exceptions import McapError
 from mcap.reader import NonSeekingReader, make_reader
 from mcap_ros2.decoder import DecoderFactory
@@ -27,6 +26,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import Reader
 
+from fakes import make_card
 from hal_ros.bags.messages import header_message, known_class, serialise
 from hal_ros.bags.reader import METADATA, BagNotes, read_messages
 from hal_ros.bags.recover import recover

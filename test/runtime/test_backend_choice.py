@@ -19,7 +19,6 @@ pytest.importorskip("onnx", reason="onnx is not installed")
 import fake_tensorrt
 from colour_bundle import write_bundle
 from fakes import COLOURS, picture
-
 from hal_ros.core.errors import BackendError, CardError, ConfigError
 from hal_ros.core.step import Backend, StepInput
 from hal_ros.runtime.backend import BackendOptions, about, open_backend

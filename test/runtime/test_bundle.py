@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import make_card
 
+from fakes import make_card
 from hal_ros.core.card import DecoderSpec, Priors
 from hal_ros.core.decoding.decode import INITIAL, Decoder
 from hal_ros.core.errors import CardError

@@ -12,7 +12,6 @@ pytest.importorskip("onnx", reason="onnx is not installed")
 
 from colour_bundle import write_bundle
 from fakes import COLOURS, picture
-
 from hal_ros.core.errors import BackendError
 from hal_ros.runtime.bundle import ENCODER, Bundle
 from hal_ros.runtime.encode import BundleEncoder, PictureEncoder

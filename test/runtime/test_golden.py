@@ -14,7 +14,6 @@ import pytest
 pytest.importorskip("onnx", reason="onnx is not installed")
 
 from colour_bundle import write_bundle
-
 from hal_ros.core.errors import BackendError, CardError
 from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.runtime.backend import open_backend

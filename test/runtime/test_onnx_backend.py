@@ -14,8 +14,6 @@ pytest.importorskip("onnx", reason="onnx is not installed")
 
 from colour_bundle import write_bundle
 from fakes import COLOURS, picture
-from memory_bundle import SLOTS, answers, assert_same, random_inputs, write_memory_bundle
-
 from hal_ros.core.card import ImageSpec, JointSpec, ModelCard
 from hal_ros.core.errors import BackendError, CardError, ConfigError
 from hal_ros.core.step import StepInput
@@ -24,6 +22,7 @@ from hal_ros.runtime.bundle import CACHES, GOLDEN, IMAGE_DTYPES, STEP, Bundle
 from hal_ros.runtime.golden import check_golden
 from hal_ros.runtime.onnx_backend import OnnxBackend
 from hal_ros.runtime.sessions import CPU
+from memory_bundle import SLOTS, answers, assert_same, random_inputs, write_memory_bundle
 
 SIDE_PROVIDER = "AzureExecutionProvider"  # in the builds for CPUs; it runs none of our nodes
 

@@ -16,7 +16,6 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("onnx", reason="onnx is not installed")
 
 from fakes import make_card  # noqa: E402
-
 from hal_ros.core.card import JointSpec  # noqa: E402
 from hal_ros.core.errors import BackendError, CardError  # noqa: E402
 from hal_ros.core.step import StepInput  # noqa: E402

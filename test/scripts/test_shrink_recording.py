@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from shrink_recording import CAMERA_INFO_TOPIC, IMAGE_TOPIC, main, shrink
 
 from hal_ros.bags import messages
 from hal_ros.bags.reader import BagWriter, read_messages
 from hal_ros.core import image
 from hal_ros.core.errors import BagError
+from shrink_recording import CAMERA_INFO_TOPIC, IMAGE_TOPIC, main, shrink
 
 HEIGHT, WIDTH, COUNT, PERIOD_NS = 48, 64, 10, 100_000_000
 FIRST_NS = 1_000_000_000

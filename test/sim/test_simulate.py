@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pool_jobs import die
-from short_episodes import shortened
 
 from hal_ros.core.errors import BagError, HalError
 from hal_ros.datasets.folder import BENCHMARK
@@ -15,6 +13,8 @@ from hal_ros.sim import simulate as simulating
 from hal_ros.sim.benchmark import VERSION, EpisodeSpec, episodes
 from hal_ros.sim.simulate import KILLED, Done, Wanted, simulate, write_missing
 from hal_ros.sim.write import Pictures, Written, is_written
+from pool_jobs import die
+from short_episodes import shortened
 
 pytestmark = pytest.mark.sim
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from short_episodes import LENGTH_NS, shortened
 
 from hal_ros.bags.messages import deserialise, to_ns
 from hal_ros.bags.reader import BagMessage, read_messages
@@ -20,6 +19,7 @@ from hal_ros.core.errors import BagError
 from hal_ros.sim import write
 from hal_ros.sim.benchmark import JOINT_NAMES, SPLITS, EpisodeSpec, episodes
 from hal_ros.sim.write import START_NS, TRAINING_PICTURES, Pictures, is_written, write_episode
+from short_episodes import LENGTH_NS, shortened
 
 pytestmark = pytest.mark.sim
 

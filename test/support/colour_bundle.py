@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-from fakes import COLOURS, make_card, picture
 from onnx import TensorProto, helper, numpy_helper
 
+from fakes import COLOURS, make_card, picture
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.card import ModelCard
 from hal_ros.core.step import StepInput

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import colour_bundle
 import cv2
 import numpy as np
-from fakes import COLOURS, make_card, picture
 
+import colour_bundle
+from fakes import COLOURS, make_card, picture
 from hal_ros.bags.messages import header_message, known_class, serialise
 from hal_ros.bags.reader import BagWriter
 

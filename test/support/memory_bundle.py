@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-from colour_bundle import IR_VERSION, OPSET, write_bundle
-from fakes import make_card
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from colour_bundle import IR_VERSION, OPSET, write_bundle
+from fakes import make_card
 from hal_ros.core.card import ModelCard
 from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.runtime.bundle import ENCODER, STEP, Bundle, save_card

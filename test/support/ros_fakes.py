@@ -11,7 +11,6 @@ import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from fakes import FakeBackend, make_card, picture
 from hal_msgs.msg import ActionLabel, BoundaryEvent, Vocabulary
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -19,6 +18,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, JointState
 
+from fakes import FakeBackend, make_card, picture
 from hal_ros.bags.messages import to_ns
 from hal_ros.core.arrays import ByteArray
 from hal_ros.core.card import ModelCard

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import yaml
-from fakes import SIZE_PX, picture
 
+from fakes import SIZE_PX, picture
 from hal_ros.bags.messages import header_message, known_class, serialise
 from hal_ros.bags.reader import BagMessage, BagWriter
 from hal_ros.bags.sensors import IMAGE, JOINT_STATE

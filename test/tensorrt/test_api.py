@@ -13,11 +13,10 @@ pytest.importorskip("onnx", reason="onnx is not installed")
 
 import fake_tensorrt
 from fake_tensorrt import VERSIONS, Severity
-from memory_bundle import write_memory_bundle
-
 from hal_ros.core.errors import BackendError
 from hal_ros.runtime.bundle import STEP
 from hal_ros.tensorrt import api as tensorrt_api
+from memory_bundle import write_memory_bundle
 
 TYPED_BY_SPEED = VERSIONS[0]
 

@@ -16,15 +16,14 @@ import pytest
 
 pytest.importorskip("onnx", reason="onnx is not installed")
 
-import fake_tensorrt
 import onnx
+from onnx import TensorProto, helper
+
+import fake_tensorrt
 from colour_bundle import write_bundle
 from fake_cudart import FakeDevice
 from fake_tensorrt import VERSIONS, Fakes
 from fakes import COLOURS, picture
-from memory_bundle import SLOTS, answers, assert_same, random_inputs, write_memory_bundle
-from onnx import TensorProto, helper
-
 from hal_ros.core.card import ImageSpec, JointSpec
 from hal_ros.core.errors import BackendError
 from hal_ros.core.step import StepOutput
@@ -34,6 +33,7 @@ from hal_ros.tensorrt import api as tensorrt_api
 from hal_ros.tensorrt.backend import READY, REHEARSED, TensorRtBackend
 from hal_ros.tensorrt.cudart import DEVICE_TO_DEVICE, DEVICE_TO_HOST, HOST_TO_DEVICE
 from hal_ros.tensorrt.engine_cache import Engines
+from memory_bundle import SLOTS, answers, assert_same, random_inputs, write_memory_bundle
 
 TICKS = 3 * SLOTS + 1  # all that is remembered is overwritten more than twice
 

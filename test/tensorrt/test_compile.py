@@ -18,11 +18,11 @@ import pytest
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 
+from onnx import TensorProto, helper  # noqa: E402
+
 import fake_tensorrt  # noqa: E402
 from colour_bundle import write_bundle  # noqa: E402
 from fake_cudart import FakeDevice  # noqa: E402
-from onnx import TensorProto, helper  # noqa: E402
-
 from hal_ros.core.errors import BackendError, CardError  # noqa: E402
 from hal_ros.core.step import StepOutput  # noqa: E402
 from hal_ros.runtime.backend import open_backend  # noqa: E402

@@ -28,7 +28,6 @@ pytest.importorskip("onnx", reason="onnx is not installed")
 import fake_tensorrt
 from fake_cudart import FakeDevice
 from fake_tensorrt import VERSIONS, Faults
-
 from hal_ros.tensorrt.api import DTYPES, KEPT_WIDE, NAMED_SEVERITIES
 
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from fake_cudart import NO_DRIVER, STICKY, FakeDevice, FakeGpu, FakeLibrary
 
+from fake_cudart import NO_DRIVER, STICKY, FakeDevice, FakeGpu, FakeLibrary
 from hal_ros.core.errors import BackendError
 from hal_ros.tensorrt import cudart
 from hal_ros.tensorrt.cudart import DEVICE_TO_DEVICE, DEVICE_TO_HOST, HOST_TO_DEVICE, Cudart, Device, load_cudart

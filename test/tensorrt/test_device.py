@@ -12,8 +12,6 @@ pytest.importorskip("onnx", reason="onnx is not installed")
 
 import fake_tensorrt
 from fakes import COLOURS, picture
-from memory_bundle import SLOTS, random_inputs, write_memory_bundle
-
 from hal_ros.core.errors import BackendError
 from hal_ros.core.step import Backend, StepInput
 from hal_ros.runtime.bundle import CACHES, ENCODER, STEP, Bundle
@@ -24,6 +22,7 @@ from hal_ros.tensorrt.backend import TensorRtBackend
 from hal_ros.tensorrt.build_engine import build
 from hal_ros.tensorrt.cudart import load_cudart
 from hal_ros.tensorrt.engine_cache import Engines
+from memory_bundle import SLOTS, random_inputs, write_memory_bundle
 
 TICKS = 3 * SLOTS + 1
 WORKSPACE_BYTES = 64 << 20

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import make_card
 
+from fakes import make_card
 from hal_ros.core.errors import BackendError, CardError
 from hal_ros.runtime.bundle import ENCODER, GOLDEN, STEP, STEP_FP16, Bundle, save_card
 from hal_ros.tensorrt.cudart import Device

@@ -11,13 +11,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from synthetic_episodes import ACTIONS, COLUMNS, random_clips  # noqa: E402
-
 from hal_ros.core.answers import NO_ACTION  # noqa: E402
 from hal_ros.datasets.clips import Clip  # noqa: E402
 from hal_ros.train.batches import StreamSettings, batches, changes, plan, training_clips  # noqa: E402
 from hal_ros.train.clips import Columns, Supervised  # noqa: E402
 from hal_ros.train.config import BatchConfig  # noqa: E402
+from synthetic_episodes import ACTIONS, COLUMNS, random_clips  # noqa: E402
 
 PLAIN = BatchConfig(
     streams=3, chunk_ticks=16, late_start=0.0, held=0.0, camera_masked=0.0, joints_masked=0.0, joint_dropout=0.0

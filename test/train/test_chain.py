@@ -11,8 +11,6 @@ import pytest
 
 pytest.importorskip("torch")
 
-from synthetic_episodes import ACTIONS, SETTINGS, make_encoded_clips
-
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.segments import transcript
@@ -20,6 +18,7 @@ from hal_ros.core.work import Report
 from hal_ros.labels.targets import load_targets
 from hal_ros.train import chain
 from hal_ros.train.config import TrainConfig, config_from_mapping
+from synthetic_episodes import ACTIONS, SETTINGS, make_encoded_clips
 
 pytestmark = pytest.mark.torch
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hal_ros.core.errors import ConfigError
-from hal_ros.train.config import TrainConfig, config_from_mapping, load_config
+from hal_ros.train.config import TrainConfig, config_from_mapping, load_config, to_mapping
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,5 +100,25 @@ def test_settings_are_also_read_by_their_older_names() -> None:
     config = config_from_mapping(old)
     assert (config.eye.joints_masked, config.batches.joints_masked, config.batches.camera_masked) == (0.2, 0.3, 0.4)
     assert config.model.attended_dropout == 0.5
-    with pytest.raises(ConfigError, match=r"^batches.blind is batches.camera_masked; expected one of them$"):
-        config_from_mapping({"batches": {"camera_masked": 0.1, "blind": 0.1}})
+    both = {"camera_masked": 0.1, "blind": 0.1}
+    for order in (both, dict(reversed(both.items()))):
+        with pytest.raises(
+            ConfigError, match=r"^batches.blind and batches.camera_masked are one setting; expected one"
+        ):
+            config_from_mapping({"batches": order})
+    with pytest.raises(ConfigError, match=r"^numb is not a setting"):
+        config_from_mapping({"numb": 0.1})
+
+
+def test_settings_are_stored_as_the_first_version_did() -> None:
+    stored = to_mapping(TrainConfig())
+    assert list(stored)[4:7] == ["decoder", "realign", "data"] and stored["realign"] is False
+    assert list(stored["batches"]) == ["streams", "chunk_ticks", "late_start", "held", "blind", "numb", "joint_dropout"]
+    assert "numb" in stored["eye"] and "seen_dropout" in stored["model"]
+    assert config_from_mapping(stored) == TrainConfig()
+
+
+def test_a_setting_that_is_gone_is_told() -> None:
+    assert config_from_mapping({"realign": False}) == TrainConfig()  # as older checkpoints say
+    with pytest.raises(ConfigError, match=r"^realign is not a setting; it is there no longer$"):
+        config_from_mapping({"realign": True})

@@ -12,14 +12,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from synthetic_episodes import ACTIONS, COLUMNS, GRID, SETTINGS, make_encoded_clips, restrict  # noqa: E402
-
 from hal_ros.core.answers import NO_ACTION  # noqa: E402
 from hal_ros.core.errors import DatasetError  # noqa: E402
 from hal_ros.datasets.encoded_clips import measure  # noqa: E402
 from hal_ros.train import clips, eye  # noqa: E402
 from hal_ros.train.clips import attended_clips, columns_of  # noqa: E402
 from hal_ros.train.config import config_from_mapping  # noqa: E402
+from synthetic_episodes import ACTIONS, COLUMNS, GRID, SETTINGS, make_encoded_clips, restrict  # noqa: E402
 
 CONFIG = config_from_mapping(SETTINGS)
 TRACKS, OTHERS = make_encoded_clips(10, seed=0), make_encoded_clips(4, seed=1)

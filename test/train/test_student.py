@@ -12,8 +12,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from synthetic_episodes import ACTIONS, COLUMNS, SETTINGS, look_at, make_encoded_clips, random_clips, restrict  # noqa: E402
-
 from hal_ros.core.errors import DatasetError  # noqa: E402
 from hal_ros.datasets.clips import Clip  # noqa: E402
 from hal_ros.fit import checkpoint  # noqa: E402
@@ -22,6 +20,7 @@ from hal_ros.train import student as loop  # noqa: E402
 from hal_ros.train.clips import Columns, Supervised, annotated  # noqa: E402
 from hal_ros.train.config import config_from_mapping  # noqa: E402
 from hal_ros.train.student import answer, fit, new_model, validate  # noqa: E402
+from synthetic_episodes import ACTIONS, COLUMNS, SETTINGS, look_at, make_encoded_clips, random_clips, restrict  # noqa: E402
 
 CONFIG = config_from_mapping(SETTINGS)
 MATERIAL, VALIDATION = random_clips(6, seed=0), random_clips(2, seed=1)

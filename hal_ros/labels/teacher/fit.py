@@ -276,13 +276,13 @@ def _optimiser(parts: Sequence[torch.nn.Module], config: TeacherConfig) -> torch
 
 
 def statistics_to_json(statistics: ActionStatistics) -> dict[str, list[float]]:
-    """Return what `knowledge_from_json` takes."""
+    """Return what `statistics_from_json` takes."""
     durations = statistics.durations
     arrays = {"frequency": statistics.frequency, "mean_steps": durations.mean, "spread": durations.variation}
     return {name: array.tolist() for name, array in arrays.items()}
 
 
 def statistics_from_json(mapping: Mapping[str, Any]) -> ActionStatistics:
-    """Undo `knowledge_to_json`, to the last bit."""
+    """Undo `statistics_to_json`, to the last bit."""
     frequency, mean, variation = (np.array(mapping[name], np.float64) for name in ("frequency", "mean_steps", "spread"))
     return ActionStatistics(frequency, Durations(mean, variation))

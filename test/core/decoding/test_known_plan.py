@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import make_card
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from fakes import make_card
 from hal_ros.core.answers import NO_ACTION, ActionEstimate, Answer
 from hal_ros.core.card import DecoderSpec, ModelCard, Priors
 from hal_ros.core.decoding.known_plan import PlanEstimate, PlanState, PlanTracker, plan_ids, plan_names

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from run_scores import run
 
 from hal_ros.experiments.documents.aims import Aim, verdict_lines, verdicts
 from hal_ros.experiments.documents.markdown import SystemScores, rows_of
+from run_scores import run
 
 
 def judged(student: Any, baseline: Any, annotated: Any) -> Any:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clip_answers import ACTIONS, TRUTH
 
+from clip_answers import ACTIONS, TRUTH
 from hal_ros.experiments.documents import latents
 from hal_ros.experiments.documents.latents import Latents
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from run_scores import run
 
 from hal_ros.experiments.documents.markdown import SystemScores, markdown, rows_of, unfinished
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL
+from run_scores import run
 
 
 def test_rows_tell_mean_and_std_over_the_finished_seeds() -> None:

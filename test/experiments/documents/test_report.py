@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from stored_answers import SETTINGS, score, write_answers
 
 from hal_ros.experiments.documents import report
 from hal_ros.experiments.documents.report import Results
 from hal_ros.experiments.graph import Graph, Job, Store
 from hal_ros.experiments.plan import ABLATIONS, CURVE, MAIN, WEAK, Experiment, Line, TablePlan
+from stored_answers import SETTINGS, score, write_answers
 
 
 @pytest.fixture

@@ -9,14 +9,13 @@ import pytest
 pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
-from synthetic_episodes import GRID, SETTINGS, make_encoded_clips  # noqa: E402
-from table_jobs import clip  # noqa: E402
-
 from hal_ros.core.errors import DatasetError  # noqa: E402
 from hal_ros.experiments.graph import Job, Task  # noqa: E402
 from hal_ros.experiments.jobs import clips  # noqa: E402
 from hal_ros.experiments.jobs.clips import hold_out  # noqa: E402
 from hal_ros.labels.targets import Targets, save_targets  # noqa: E402
+from synthetic_episodes import GRID, SETTINGS, make_encoded_clips  # noqa: E402
+from table_jobs import clip  # noqa: E402
 
 
 def test_an_empty_file_of_labels_teaches_nobody_the_annotations(

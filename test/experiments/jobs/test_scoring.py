@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from stored_answers import score, write_answers
-
 from hal_ros.experiments.files import SCORES
 from hal_ros.experiments.jobs.scoring import load_fitted
+from stored_answers import score, write_answers
 
 
 def test_scoring_chooses_decoders_on_validation_and_scores_every_output(tmp_path: Path) -> None:

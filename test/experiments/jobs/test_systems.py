@@ -14,8 +14,6 @@ import pytest
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
-from table_jobs import ACTIONS, COLUMNS, CONFIG, LAG, TINY, clip, do  # noqa: E402
-
 from hal_ros.datasets.clips import Clip  # noqa: E402
 from hal_ros.experiments.files import SCORES  # noqa: E402
 from hal_ros.experiments.jobs import systems  # noqa: E402
@@ -24,6 +22,7 @@ from hal_ros.metrics import answer_files  # noqa: E402
 from hal_ros.nn.hal import CausalHal  # noqa: E402
 from hal_ros.train import student as loop  # noqa: E402
 from hal_ros.train.config import config_from_mapping  # noqa: E402
+from table_jobs import ACTIONS, COLUMNS, CONFIG, LAG, TINY, clip, do  # noqa: E402
 
 
 @pytest.mark.parametrize(

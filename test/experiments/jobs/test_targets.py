@@ -11,12 +11,11 @@ import pytest
 pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
-from table_jobs import clip, do  # noqa: E402
-
 from hal_ros.experiments.files import ALIGNED_TARGETS  # noqa: E402
 from hal_ros.experiments.training_data import load_training_data, save_clips  # noqa: E402
 from hal_ros.labels.targets import load_targets  # noqa: E402
 from hal_ros.metrics import answer_files  # noqa: E402
+from table_jobs import clip, do  # noqa: E402
 
 
 def test_first_labels_and_teacher_give_targets_in_the_transcripts_order(folders: dict[str, Path]) -> None:

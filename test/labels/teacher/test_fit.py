@@ -13,8 +13,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from synthetic_clips import ACTIONS, FEATURES, accuracy, make_clips  # noqa: E402
-
 from hal_ros.core.errors import ConfigError, DatasetError  # noqa: E402
 from hal_ros.datasets.clips import Clip  # noqa: E402
 from hal_ros.fit.loop import RunSession  # noqa: E402
@@ -25,6 +23,7 @@ from hal_ros.labels.teacher.batches import LONGEST_STEPS, plan, steps_of  # noqa
 from hal_ros.labels.teacher.config import TeacherConfig  # noqa: E402
 from hal_ros.labels.teacher.fit import Transcribed, align_clips, train_teacher  # noqa: E402
 from hal_ros.labels.transcripts.durations import place  # noqa: E402
+from synthetic_clips import ACTIONS, FEATURES, accuracy, make_clips  # noqa: E402
 
 SMALL = TeacherConfig(
     width=16, heads=2, layers=3, feed_forward=16, visual_width=8, action_width=8, visual_layer=1, dropout=0.1,

@@ -11,15 +11,14 @@ import pytest
 
 pytest.importorskip("torch")
 
-from synthetic_episodes import ACTIONS, SETTINGS, make_encoded_clips
-from synthetic_episodes import GRID as SYNTHETIC
-
 from hal_ros.datasets.encoded_clips import EncodedClip
 from hal_ros.experiments.graph import Job, Task
 from hal_ros.experiments.jobs import targets
 from hal_ros.labels.transcripts.first_inputs import first_input_clips
 from hal_ros.train import chain
 from hal_ros.train.config import config_from_mapping
+from synthetic_episodes import ACTIONS, SETTINGS, make_encoded_clips
+from synthetic_episodes import GRID as SYNTHETIC
 
 GRID = (6, 5, 3)
 

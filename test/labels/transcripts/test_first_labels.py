@@ -11,13 +11,12 @@ import pytest
 
 pytest.importorskip("torch")
 
-from synthetic_clips import ACTIONS, FEATURES, accuracy, make_clips
-
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
 from hal_ros.labels.transcripts import first_labels as module
 from hal_ros.labels.transcripts.durations import place
 from hal_ros.labels.transcripts.first_labels import first_labels
+from synthetic_clips import ACTIONS, FEATURES, accuracy, make_clips
 
 
 def equal_shares(clips: Any) -> dict[Any, Any]:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
-from fakes import FakeBackend, make_card
 from rclpy.context import Context
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
-from ros_fakes import PERIOD_NS, START_NS, Rig, image_message, joint_message, to_stamp, values
 from sensor_msgs.msg import CompressedImage, Image
+
+from fakes import FakeBackend, make_card
+from ros_fakes import PERIOD_NS, START_NS, Rig, image_message, joint_message, to_stamp, values
 
 pytestmark = pytest.mark.ros
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from fakes import make_card
 from hypothesis import given
 from hypothesis import strategies as st
-from ros_fakes import PERIOD_NS, START_NS, image_message, joint_message
 
+from fakes import make_card
 from hal_ros.core.errors import ConfigError
 from hal_ros.ros.segmenter.inputs import MessageInputs, ReceivedFrame, Synchroniser
+from ros_fakes import PERIOD_NS, START_NS, image_message, joint_message
 
 MS = 1_000_000
 

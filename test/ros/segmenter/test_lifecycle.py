@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from fakes import FakeBackend
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.lifecycle import TransitionCallbackReturn
-from ros_fakes import Rig
 
+from fakes import FakeBackend
 from hal_ros.core.errors import BackendError, ConfigError, HalError
+from ros_fakes import Rig
 
 pytestmark = pytest.mark.ros
 SUCCESS, FAILURE, ERROR = (getattr(TransitionCallbackReturn, name) for name in ("SUCCESS", "FAILURE", "ERROR"))

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import FakeBackend, make_card
 from rclpy.lifecycle import TransitionCallbackReturn
-from ros_fakes import START_NS, Rig, image_message
 
+from fakes import FakeBackend, make_card
 from hal_ros.core.errors import BackendError, ConfigError
 from hal_ros.core.step import StepInput, StepOutput
 from hal_ros.runtime.bundle import save_card
+from ros_fakes import START_NS, Rig, image_message
 
 pytestmark = pytest.mark.ros
 

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from fakes import COLOURS, FakeBackend, make_card, picture
 from hal_msgs.msg import ActionLabel, BoundaryEvent
 from rclpy.parameter import Parameter
-from ros_fakes import DEADLINE_S, PERIOD_NS, START_NS, Rig, image_message, joint_message, runs, to_stamp, values
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import Trigger
 
+from fakes import COLOURS, FakeBackend, make_card, picture
 from hal_ros.bags.answer_messages import label_message
 from hal_ros.bags.messages import serialise, to_ns
 from hal_ros.bags.sensors import joint_sample
@@ -23,6 +22,7 @@ from hal_ros.core.intake import Intake
 from hal_ros.core.observations import Observation
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.step import StepInput, StepOutput
+from ros_fakes import DEADLINE_S, PERIOD_NS, START_NS, Rig, image_message, joint_message, runs, to_stamp, values
 
 pytestmark = pytest.mark.ros
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR

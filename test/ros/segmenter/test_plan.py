@@ -7,17 +7,17 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from fakes import COLOURS, FakeBackend, make_card, picture
 from hal_msgs.msg import PlanProgress
-from ros_fakes import PERIOD_NS, START_NS, Rig
 from std_srvs.srv import Trigger
 
+from fakes import COLOURS, FakeBackend, make_card, picture
 from hal_ros.bags.frames import Frame
 from hal_ros.bags.messages import deserialise, to_ns
 from hal_ros.core.decoding.known_plan import PlanTracker
 from hal_ros.core.intake import Due
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.offline.replay import PLAN_TOPIC, replay
+from ros_fakes import PERIOD_NS, START_NS, Rig
 
 pytestmark = pytest.mark.ros
 STORY = ["red"] * 8 + ["blue"] * 8 + ["green"] * 8
