@@ -446,17 +446,16 @@ def test_newer_graphs_are_refused_by_an_older_version(install: Install, bundle: 
 # --- several processes ------------------------------------------------------------------------------------------------
 
 PROGRAM = """
-import resource, sys
-from hal_ros.cli import main
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
-sys.exit(main(["compile", *sys.argv[2:]]))
+import resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
+runpy.run_module("hal_ros", run_name="__main__")
 """
 
 
 def start(bundle: Bundle, largest_file: int = -1) -> subprocess.Popen[str]:
     """Start `hal compile` in a process that may write files of so many bytes."""
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(largest_file), "--model", str(bundle.folder)],
+        [sys.executable, "-c", PROGRAM, str(largest_file), "compile", "--model", str(bundle.folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
