@@ -17,7 +17,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import NamedTuple
 
-from hal_ros.core.work import ONE_THREAD
+from hal_ros.core.work import ONE_THREAD, Report
 from hal_ros.experiments.graph import Graph, Job, Store, Task, beside
 
 FAILED, BUSY = 1, 75
@@ -43,7 +43,7 @@ NOTHING_DONE = Outcome((), {}, {})
 """The outcome where no job was to be done."""
 
 
-def run(graph: Graph, store: Store, runner: Runner, processes: int, report: Callable[[str], None] = print) -> Outcome:
+def run(graph: Graph, store: Store, runner: Runner, processes: int, report: Report = print) -> Outcome:
     """Do all jobs of the graph that are not done, `processes` at a time; one thread and one process each.
 
     Jobs come in the graph's order as soon as their inputs are done. A failure is reported and holds up only what hangs
@@ -84,9 +84,7 @@ class _Running(NamedTuple):
 class _Call:
     """One call of `run`: what is running now, what has gone wrong so far. Everything is by key: names may share one."""
 
-    def __init__(
-        self, graph: Graph, store: Store, runner: Runner, processes: int, report: Callable[[str], None]
-    ) -> None:
+    def __init__(self, graph: Graph, store: Store, runner: Runner, processes: int, report: Report) -> None:
         self.graph, self.store, self.runner, self.processes, self.report = graph, store, runner, processes, report
         self.running: dict[str, _Running] = {}
         self.failed: dict[str, str] = {}

@@ -32,7 +32,7 @@ class Checkpoint:
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write the file, all of it or nothing."""
+    """Write the file atomically: a reader finds the old one or the new one."""
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {name: tensor.detach().numpy() for name, tensor in checkpoint.tensors.items()}
     about = json.dumps({"format": FORMAT, **checkpoint.about})

@@ -95,7 +95,7 @@ class Training(ABC, Generic[Batch]):
 
 @dataclass(frozen=True)
 class Best:
-    """The epoch with the highest accuracy, of equals the last one."""
+    """The epoch with the highest accuracy; the last of them where several are equal."""
 
     epoch: int
     accuracy: float

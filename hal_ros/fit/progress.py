@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from hal_ros.core.work import Report
 
 SCALARS = "scalars"
 """Folder of TensorBoard's files beside the checkpoint."""
@@ -32,7 +34,7 @@ class Scalars:
 
 
 @contextmanager
-def open_scalars(folder: Path | None, report: Callable[[str], None] = print) -> Iterator[Scalars]:
+def open_scalars(folder: Path | None, report: Report = print) -> Iterator[Scalars]:
     """Write below `folder`; nothing without one. Where TensorBoard is missing, `report` is told so once."""
     scalars = Scalars()
     if folder is not None:

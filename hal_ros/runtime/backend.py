@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from hal_ros.core.errors import BackendError, ConfigError, HalError
 from hal_ros.core.step import Backend
+from hal_ros.core.work import Report
 from hal_ros.runtime.bundle import PRECISIONS, Bundle
 from hal_ros.runtime.golden import check_golden
 
@@ -30,8 +31,8 @@ class BackendOptions:
     providers: tuple[str, ...] = ()
     precision: str = "fp16"
     build_on_start: bool = False
-    progress: Callable[[str], None] = lambda _: None
-    warn: Callable[[str], None] = lambda _: None
+    progress: Report = lambda _: None
+    warn: Report = lambda _: None
     cancelled: Callable[[], bool] = lambda: False
 
 
