@@ -124,7 +124,7 @@ def batches(
 
 @dataclass(frozen=True)
 class _StreamRow:
-    """One chunk's arrays, C ticks long, named as in Inputs and Targets; the ticks behind its end weigh nothing."""
+    """One chunk's arrays, C ticks long, named as in Inputs and TargetBatch; the ticks behind its end weigh nothing."""
 
     attended: FloatArray
     image_valid: FloatArray
