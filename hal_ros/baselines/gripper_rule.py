@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
+from hal_ros.core.proprio import VALUES_PER_JOINT
 from hal_ros.core.segments import Labels
 
 MOST_PIECES = 4
@@ -133,7 +134,7 @@ def _signals(
     joints: FloatArray, joints_valid: FloatArray, gripper: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return gripper opening and arm speed, (T,) each; a missing value keeps its last one, 0 before the first."""
-    ticks, joint_count = len(joints), joints.shape[1] // 3
+    ticks, joint_count = len(joints), joints.shape[1] // VALUES_PER_JOINT
     held = np.zeros((ticks, 2 * joint_count))
     last: NDArray[np.float64] = np.zeros(2 * joint_count)
     for tick in range(ticks):

@@ -15,7 +15,7 @@ from hal_ros.core.errors import HalError
 from hal_ros.core.work import Report
 from hal_ros.datasets import episodes
 from hal_ros.datasets import folder as dataset_folder
-from hal_ros.datasets.card import draft_card
+from hal_ros.datasets.config import draft_card
 from hal_ros.datasets.plan import CONFIG_NAME, Plan, Problems, vocabulary_of
 from hal_ros.datasets.pool import in_order
 

@@ -1,8 +1,10 @@
-"""Where the data of a run lies, and how bags become ticks: the section `data` of the settings."""
+"""Where the data of a run lies, and how bags become ticks: the settings of `data`, and the card they draft."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from hal_ros.core.card import DecoderSpec, ImageSpec, JointSpec, ModelCard
 
 TRAINING, VALIDATION = "train", "validation"
 """The splits that every training has."""
@@ -32,3 +34,20 @@ class DataConfig:
     camera_topic: str = ""  # empty: the usual name, or else the only topic with images
     joint_topic: str = ""  # likewise
     processes: int = 2
+
+
+def draft_card(data: DataConfig, vocabulary: tuple[str, ...] = ()) -> ModelCard:
+    """Return a card that is right in all that ingest reads; a training replaces what it says of a model."""
+    return ModelCard(
+        name="the dataset",
+        vocabulary=vocabulary,
+        image=ImageSpec(data.image_size_px),
+        joints=JointSpec(data.joints, data.joints_max_age_s),
+        rate_hz=data.rate_hz,
+        lag_ticks=data.lag_ticks,
+        max_held_ticks=data.max_held_ticks,
+        feature_dim=1,
+        window_ticks=1,
+        decoder=DecoderSpec(),
+        supervision="transcripts",
+    )

@@ -10,10 +10,10 @@ from pathlib import Path
 from hal_ros.bags.sensors import SensorTopics
 from hal_ros.datasets import checks, user_bags
 from hal_ros.datasets import folder as dataset_folder
-from hal_ros.datasets.card import draft_card
 from hal_ros.datasets.checks import CACHE, Given, Present
-from hal_ros.datasets.config import TRAINING, VALIDATION, DataConfig
+from hal_ros.datasets.config import TRAINING, VALIDATION, DataConfig, draft_card
 from hal_ros.datasets.episodes import read_transcript
+from hal_ros.datasets.hold_out import hold_out_episodes
 from hal_ros.datasets.user_bags import Contents, UserBag
 
 USUAL_OUT = Path("datasets/mine")
@@ -130,7 +130,7 @@ def _splits(
     new = {name: actions for name, actions in transcripts.items() if name not in kept}
     training = {name: actions for name, actions in transcripts.items() if kept.get(name) == TRAINING}
     training = {**present.transcripts.get(TRAINING, {}), **training}
-    held_out = user_bags.hold_out(new, training, VALIDATION in kept.values())
+    held_out = hold_out_episodes(new, training, VALIDATION in kept.values())
     return {name: asked or kept.get(name) or (VALIDATION if name in held_out else TRAINING) for name in bags}
 
 

@@ -194,27 +194,3 @@ def _near(name: str, others: Collection[str], ending: str = "") -> str:
 
 def _listed(names: Collection[str]) -> str:
     return ", ".join(names)
-
-
-# --- splits -----------------------------------------------------------------------------------------------------------
-
-
-def hold_out(
-    transcripts: Mapping[str, tuple[str, ...]], training: Mapping[str, tuple[str, ...]], validated: bool
-) -> set[str]:
-    """Choose every fifth of the new episodes for validation, and one at least unless there is one (`validated`).
-
-    `training` are the transcripts that are in training already. An episode with an action that no other one in training
-    shows is not chosen: nobody could learn it then.
-    """
-    names = sorted(transcripts)
-    wanted = max(len(names) // 5, 0 if validated or len(names) + len(training) < 2 else 1)
-    chosen: set[str] = set()
-    for name in [*names[4::5], *reversed(names)]:
-        if len(chosen) == wanted:
-            break
-        others = [actions for other, actions in transcripts.items() if other not in chosen | {name}]
-        shown = {action for actions in [*others, *training.values()] for action in actions}
-        if set(transcripts[name]) <= shown:
-            chosen.add(name)
-    return chosen

@@ -17,6 +17,7 @@ from onnxscript import opset17
 from torch import Tensor, nn
 
 from hal_ros.core.errors import BackendError
+from hal_ros.core.proprio import VALUES_PER_JOINT
 from hal_ros.export.operators import IR_VERSION, OPSET, check_graph
 from hal_ros.nn.hal import CausalHal, HalConfig, Inputs, State, flatten_state, state_names, unflatten_state
 from hal_ros.nn.joint_guided_attention import Eye
@@ -31,10 +32,12 @@ class StepGraph(nn.Module):
 
     def __init__(self, eye: Eye, model: CausalHal, caches: str = "shift") -> None:
         super().__init__()
-        if (eye.config.width, 3 * eye.config.joints) != (model.config.attended, model.config.joint_values):
+        gives = eye.config.width, VALUES_PER_JOINT * eye.config.joints
+        expected = model.config.attended, model.config.joint_values
+        if gives != expected:
             raise BackendError(
-                f"the eye gives {eye.config.width} columns and {3 * eye.config.joints} joint values; the model expects "
-                f"{model.config.attended} and {model.config.joint_values}"
+                f"the eye gives {gives[0]} columns and {gives[1]} joint values; the model expects "
+                f"{expected[0]} and {expected[1]}"
             )
         if not eye.config.joints:
             raise BackendError("the model has no joints; expected at least one, as graphs have no empty tensors")

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hal_ros.core.proprio import VALUES_PER_JOINT
 from hal_ros.nn.joints import JointsEmbedding
 
 NOISE_SHARED = 4
@@ -72,7 +73,7 @@ class Eye(nn.Module):
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("spread", torch.ones(channels))
         self.register_buffer("keys", _cell_keys(rows, columns))
-        self.joints = JointsEmbedding(3 * config.joints, config.width)
+        self.joints = JointsEmbedding(VALUES_PER_JOINT * config.joints, config.width)
         self.project = nn.Linear(channels, config.cell_width)
         self.norm = nn.LayerNorm(config.cell_width)
         self.pattern = nn.Parameter(torch.randn(config.keypoints, config.cell_width))

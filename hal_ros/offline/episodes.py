@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.arrays import ByteArray, FloatArray
 from hal_ros.core.observations import JointSample, Observation
+from hal_ros.core.proprio import VALUES_PER_JOINT
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.segments import Labels
 from hal_ros.core.step import Backend, StepInput, StepOutput
@@ -49,14 +50,14 @@ def run_segmenter(segmenter: Segmenter, episode: Episode, system: str = "") -> P
 
 def observations(episode: Episode) -> Iterator[Observation]:
     """Yield an episode's ticks as the node would hand them to the segmenter; held ones repeat the last inputs."""
-    joint_count = episode.joints.shape[1] // 3
+    joint_count = episode.joints.shape[1] // VALUES_PER_JOINT
     origin_ns, tick = 0, -1
     for row, stamp_ns in enumerate(int(stamp) for stamp in episode.stamp_ns):
         if episode.fresh[row]:
             origin_ns, tick = stamp_ns, -1
         tick += 1
         values = np.where(episode.joints_valid[row] > 0, episode.joints[row], np.nan).astype(np.float32)
-        joints = JointSample(stamp_ns, *values.reshape(3, joint_count)) if joint_count else None
+        joints = JointSample(stamp_ns, *values.reshape(VALUES_PER_JOINT, joint_count)) if joint_count else None
         image = np.asarray(episode.images[row]) if episode.image_valid[row] else None
         yield Observation(stamp_ns, tick, origin_ns, image, joints)
 

@@ -16,6 +16,7 @@ import numpy as np
 from hal_ros.core.arrays import ByteArray, FloatArray
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BackendError
+from hal_ros.core.proprio import value_count
 from hal_ros.core.step import StepInput, StepOutput
 from hal_ros.runtime.step_state import INPUTS, OUTPUTS, Shape, StateLayout, Turn, layout, ring_order, ring_slot
 from hal_ros.tensorrt import api as tensorrt_api
@@ -157,7 +158,7 @@ class Steps:
     """What all streams share: the step engine and its staging; only one of them runs at a time."""
 
     def __init__(self, engine: Engine, card: ModelCard, resources: Resources, stream: int) -> None:
-        joints = 3 * len(card.joints.names) if card.joints else 0
+        joints = value_count(card.joints)
         widths = {"feature": card.feature_dim, "joints": joints, "log_probs": len(card.vocabulary)}
         engine.check((name, (1, width)) for name, width in widths.items())
         inputs, outputs = _shapes(engine.inputs), _shapes(engine.outputs)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
+from hal_ros.core.proprio import VALUES_PER_JOINT
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.encoded_clips import EncodedClip
 from hal_ros.nn.joint_guided_attention import Eye
@@ -146,7 +147,7 @@ def probabilities(target: NDArray[Any], actions: int) -> tuple[FloatArray, Float
 
 def columns_of(eye: Eye) -> Columns:
     """Return the columns of this eye's clips."""
-    return Columns(eye.config.width, 3 * eye.config.joints, eye.config.joints)
+    return Columns(eye.config.width, VALUES_PER_JOINT * eye.config.joints, eye.config.joints)
 
 
 def attended_clips(eye: Eye, encoded_clips: Sequence[EncodedClip], cache: Path | None = None) -> AttendedClips:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
+from hal_ros.core.proprio import VALUES_PER_JOINT
 from hal_ros.core.work import Report
 from hal_ros.datasets.encoded_clips import EncodedClip, NormalisationStatistics
 from hal_ros.fit import checkpoint
@@ -138,7 +139,7 @@ class _EyeTraining(Training[NDArray[np.int64]]):
 
 def _with_losses(valid: FloatArray, settings: EyeSettings, random: np.random.Generator) -> FloatArray:
     """Take away single joints, with all three of their values, and all joints of some ticks."""
-    joints = valid.shape[1] // 3
+    joints = valid.shape[1] // VALUES_PER_JOINT
     kept = random.random((len(valid), joints)) >= settings.joint_dropout
     kept &= random.random((len(valid), 1)) >= settings.joints_masked
     return valid * np.tile(kept, 3).astype(np.float32)

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from hal_ros.core.card import DecoderSpec
-from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.formats.layouts import Dataset, read_dataset, subsample, to_full_length
+from hal_ros.datasets.hold_out import hold_out_every_nth
 from hal_ros.labels.targets import Targets, load_targets
 from hal_ros.metrics.answer_files import ClipAnswers
 from hal_ros.metrics.decoded import score_clips, streams
@@ -91,22 +91,12 @@ def _read(config: TrainConfig, folder: Path | None) -> FeatureRun:
     training = [_at_rate(clip, config) for clip in dataset.subsets[TRAIN] if clip.transcript or not weak]
     validation = [_at_rate(clip, config) for clip in dataset.subsets.get(VALIDATION, ()) if clip.transcript or not weak]
     if not validation:
-        training, validation = _held_out(training, data.validation)
+        training, validation = hold_out_every_nth(training, data.validation)
     return FeatureRun(config, dataset, training, validation, folder or _run_folder(config, [*training, *validation]))
 
 
 def _at_rate(clip: Clip, config: TrainConfig) -> Clip:
     return subsample(clip, config.data.stride)
-
-
-def _held_out(clips: list[Clip], share: float) -> tuple[list[Clip], list[Clip]]:
-    """Return training clips and every n-th of them, one at least, to choose epoch and decoder by."""
-    if len(clips) < 2:
-        raise DatasetError(f"{len(clips)} training clips can be used; expected two or more, one of them to be held out")
-    every = max(2, round(1 / share))
-    chosen = set(range(every - 1, len(clips), every)) or {len(clips) - 1}
-    kept = [clip for index, clip in enumerate(clips) if index not in chosen]
-    return kept, [clips[index] for index in sorted(chosen)]
 
 
 def _run_folder(config: TrainConfig, clips: Sequence[Clip]) -> Path:

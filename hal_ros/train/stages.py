@@ -16,7 +16,7 @@ from hal_ros.bags.sensors import SensorTopics
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.work import Report
-from hal_ros.datasets import card as dataset_card
+from hal_ros.datasets import config as dataset_card
 from hal_ros.datasets import episodes, features
 from hal_ros.datasets.config import TRAINING, DataConfig
 from hal_ros.datasets.encoded_clips import EncodedClip, load_encoded_clips

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
+from hal_ros.core.proprio import VALUES_PER_JOINT
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.encoded_clips import measure_values
 from hal_ros.fit.loop import UNSAVED, Epoch, Finished, Loop, RunSession, Seeds, Terms, Training, mean_terms
@@ -62,7 +63,7 @@ def _sample(clips: Sequence[Clip]) -> np.ndarray:
 def columns_of(model: CausalHal) -> Columns:
     """Return the columns of the clips that a model reads."""
     attended, values = model.config.attended, model.config.joint_values
-    return Columns(attended, values, values // 3 if attended else 0)
+    return Columns(attended, values, values // VALUES_PER_JOINT if attended else 0)
 
 
 def fit(

@@ -19,7 +19,7 @@ from hal_ros.core.errors import DatasetError
 from hal_ros.datasets import build as building
 from hal_ros.datasets import episodes, user_bags
 from hal_ros.datasets.build import build
-from hal_ros.datasets.card import draft_card
+from hal_ros.datasets.config import draft_card
 from hal_ros.datasets.plan import Plan, plan
 from hal_ros.train.config import config_from_mapping, load_config
 from user_folder import (

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from hal_ros.core.errors import DatasetError
-from hal_ros.core.segments import transcript
-from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.config import TRAINING, VALIDATION
 from hal_ros.datasets.encoded_clips import EncodedClip, load_encoded_clips, measure
 from hal_ros.datasets.formats.layouts import read_dataset
+from hal_ros.datasets.hold_out import hold_out_end
 from hal_ros.experiments.files import CHECKPOINTS
 from hal_ros.experiments.graph import Task
 from hal_ros.experiments.kinds import Places, say
@@ -29,7 +25,7 @@ def columns(task: Task, places: Places) -> None:
     """Read one split of a published layout; the end of every training recording becomes a validation clip."""
     settings = task.job.settings
     dataset = read_dataset(Path(places["dataset"]), settings["split"], derive_transcripts=True)
-    parts = [hold_out(clip, settings["validation"]) for clip in dataset.subsets["train"]]
+    parts = [hold_out_end(clip, settings["validation"]) for clip in dataset.subsets["train"]]
     splits = {
         TRAINING: [before for before, _ in parts],
         VALIDATION: [after for _, after in parts],
@@ -38,19 +34,6 @@ def columns(task: Task, places: Places) -> None:
     width = dataset.subsets["train"][0].inputs.shape[1]
     about = AboutClips(dataset.vocabulary, Columns(0, width), settings["rate_hz"], tuple(splits))
     save_clips(task.folder, about, {split: AttendedClips(clips, {}) for split, clips in splits.items()})
-
-
-def hold_out(clip: Clip, share: float) -> tuple[Clip, Clip]:
-    """Cut a clip in two, the last `share` of its ticks by itself; each part's transcript is that of its annotation."""
-    if not 0 < share < 1:
-        raise DatasetError(f"validation is {share}; expected a share of each training recording, within (0, 1)")
-    cut = clip.ticks - max(1, round(share * clip.ticks))
-    return _part(clip, slice(0, cut), clip.name), _part(clip, slice(cut, None), f"{clip.name}-end")
-
-
-def _part(clip: Clip, ticks: slice, name: str) -> Clip:
-    actions = clip.actions[ticks]
-    return Clip(name, np.asarray(clip.inputs[ticks]), actions, tuple(transcript(actions)))
 
 
 def eye(task: Task, places: Places) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal_ros.core.errors import DatasetError
+from hal_ros.core.proprio import VALUES_PER_JOINT
 
 CLOSED_BELOW, OPEN_ABOVE = 0.4, 0.6
 """Shares of the gripper's travel in the clip; between them it stays what it was."""
@@ -35,8 +36,12 @@ def robot_candidates(
     NaN counts as missing too. `gripper` is its index among the J joints, in [-J, J). A missing value keeps the last one
     (the first one, before it); a joint without any value rests at 0. Raises DatasetError for other shapes or indices.
     """
-    count = joints.shape[1] // 3 if joints.ndim == 2 else 0
-    if joints.shape != joints_valid.shape or joints.shape[-1] != 3 * count or not -count <= gripper < count:
+    count = joints.shape[1] // VALUES_PER_JOINT if joints.ndim == 2 else 0
+    if (
+        joints.shape != joints_valid.shape
+        or joints.shape[-1] != VALUES_PER_JOINT * count
+        or not -count <= gripper < count
+    ):
         raise DatasetError(
             f"joints {joints.shape}, flags {joints_valid.shape}, gripper {gripper}; expected (T, 3J) twice, one of J"
         )

@@ -12,10 +12,8 @@ pytestmark = pytest.mark.torch
 from hal_ros.core.errors import DatasetError  # noqa: E402
 from hal_ros.experiments.graph import Job, Task  # noqa: E402
 from hal_ros.experiments.jobs import clips  # noqa: E402
-from hal_ros.experiments.jobs.clips import hold_out  # noqa: E402
 from hal_ros.labels.targets import Targets, save_targets  # noqa: E402
 from synthetic_episodes import GRID, SETTINGS, make_encoded_clips  # noqa: E402
-from table_jobs import clip  # noqa: E402
 
 
 def test_an_empty_file_of_labels_teaches_nobody_the_annotations(
@@ -28,12 +26,3 @@ def test_an_empty_file_of_labels_teaches_nobody_the_annotations(
     job = Job("eye", "eye", {"vocabulary": "abcd", "config": SETTINGS})
     with pytest.raises(DatasetError, match="no tick has both a picture and a target"):
         clips.eye(Task(job, {"labels": tmp_path}, tmp_path), {})
-
-
-def test_the_end_of_a_recording_is_held_out_with_its_own_transcript() -> None:
-    one = clip("a", 1)
-    before, after = hold_out(one, 0.25)
-    assert before.ticks + after.ticks == one.ticks and after.name != before.name
-    assert before.transcript[-1] == before.actions[-1] and after.transcript[0] == after.actions[0]
-    with pytest.raises(DatasetError, match="within"):
-        hold_out(one, 1.0)

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from hal_ros.core.card import ImageSpec, JointSpec
-from hal_ros.datasets.card import draft_card
-from hal_ros.datasets.config import DataConfig
+from hal_ros.datasets.config import DataConfig, draft_card
 from hal_ros.datasets.episodes import ANNOTATION, USUAL_TOPICS, episode_key
 
 DATA = DataConfig(joints=("b", "a"), joints_max_age_s=0.2, image_size_px=64, rate_hz=5.0, lag_ticks=3, max_held_ticks=2)
