@@ -20,7 +20,6 @@ ALIGNED = "aligned"
 """The targets that an alignment made of transcripts."""
 CONFIRMED_ARGMAX = f"{CONFIRMED}, argmax"
 """The confirmed answers as the network gives them, not decoded."""
-ARGMAX = DecoderSpec(kind="argmax")
 
 
 def truth_of(clip: ClipAnswers, period_ns: int) -> Truth:

@@ -23,9 +23,3 @@ def confirmed_actions(answers: Answers, lag_ticks: int) -> NDArray[np.int64]:
     """Return the likeliest actions (T,), the lagged ones; the last ticks, that get none, keep the provisional ones."""
     lagged = answers.lagged_log_probs[lag_ticks:].argmax(1)
     return np.concatenate([lagged, answers.log_probs[len(lagged) :].argmax(1)])
-
-
-def confirmed_log_probs(answers: Answers, lag_ticks: int) -> FloatArray:
-    """Return the lagged log-probabilities (T, K), each at its own tick; the last ticks keep the provisional ones."""
-    lagged = answers.lagged_log_probs[lag_ticks:]
-    return np.concatenate([lagged, answers.log_probs[len(lagged) :]])

@@ -12,8 +12,10 @@ from clip_answers import LAG, PERIOD_NS, TRUTH, clip
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.card import DecoderSpec
 from hal_ros.metrics.answer_files import ClipAnswers
-from hal_ros.metrics.decoded import ARGMAX, CONFIRMED_ARGMAX, OFFLINE, score_clips, streams
+from hal_ros.metrics.decoded import CONFIRMED_ARGMAX, OFFLINE, score_clips, streams
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL
+
+ARGMAX = DecoderSpec(kind="argmax")
 
 
 def scores(*clips: Any, decoders: Any = None) -> Any:
