@@ -1,0 +1,1 @@
+"""What a model takes from a robot, by name, and how it becomes ticks."""
