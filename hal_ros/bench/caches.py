@@ -22,7 +22,8 @@ from hal_ros.core.errors import BackendError
 from hal_ros.core.proprio import VALUES_PER_JOINT
 from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.live.system import shared_file
-from hal_ros.runtime.bundle import CACHES, STEP, load_bundle, save_card
+from hal_ros.runtime.bundle import STEP, load_bundle, save_card
+from hal_ros.runtime.card_json import CACHES
 from hal_ros.runtime.onnx_backend import OnnxBackend
 from hal_ros.runtime.sessions import open_session
 from hal_ros.runtime.step_state import OUTPUTS

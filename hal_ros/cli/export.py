@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from hal_ros.runtime.bundle import CACHES, TARGETS
+from hal_ros.runtime.card_json import CACHES, TARGETS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,25 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from hal_ros.core.streams.spec import StreamSpec
+
 
 @dataclass(frozen=True)
-class ImageSpec:
-    """The picture that the encoder takes: the centre square of the camera image, resized to (S, S, 3) uint8 RGB.
+class EncoderSpec:
+    """The frozen encoder that all cameras share: a picture (S, S, 3) goes in, a feature (D,) comes out.
 
     `dtype` is what the encoder's graph takes, "uint8" or "float32": TensorRT 8.6 has no uint8 input, so that the host
     casts. The values stay 0..255 either way, and callers of a back end always give uint8.
     """
 
-    size_px: int
+    feature_dim: int  # D
     dtype: str = "uint8"
-
-
-@dataclass(frozen=True)
-class JointSpec:
-    """The joints that the model takes, in the order of its inputs; a sample older than max_age_s is not used."""
-
-    names: tuple[str, ...]
-    max_age_s: float
+    source: str = "efficientnet-lite0"  # or "onnx:" and the SHA-256 of the user's own graph
 
 
 @dataclass(frozen=True)
@@ -74,12 +69,9 @@ class ModelCard:
 
     name: str
     vocabulary: tuple[str, ...]  # K actions in id order
-    image: ImageSpec | None
-    joints: JointSpec | None
-    rate_hz: float  # ticks per second of the model's time grid
+    streams: StreamSpec
+    encoder: EncoderSpec | None  # None for a model without cameras
     lag_ticks: int  # the confirmed answer at tick t speaks of tick t - lag_ticks
-    max_held_ticks: int  # missing ticks that are bridged by holding the last input; a larger gap starts afresh
-    feature_dim: int  # D, the encoder's output
     window_ticks: int  # what attention sees at most
     decoder: DecoderSpec
     supervision: str  # "annotations" or "transcripts"
@@ -89,6 +81,21 @@ class ModelCard:
     files: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def rate_hz(self) -> float:
+        """Ticks per second of the model's time grid."""
+        return self.streams.rate_hz
+
+    @property
+    def max_held_ticks(self) -> int:
+        """Missing ticks that are bridged by holding the last input; a larger gap starts afresh."""
+        return self.streams.max_held_ticks
+
+    @property
     def period_ns(self) -> int:
         """Nanoseconds between two ticks."""
-        return round(1e9 / self.rate_hz)
+        return self.streams.period_ns
+
+    @property
+    def feature_dim(self) -> int:
+        """D, what the encoder gives for one picture; 0 without one."""
+        return 0 if self.encoder is None else self.encoder.feature_dim

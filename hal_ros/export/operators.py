@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto
 
 from hal_ros.core.errors import BackendError
-from hal_ros.runtime.bundle import TARGETS
+from hal_ros.runtime.card_json import TARGETS
 
 OPSET, IR_VERSION = 17, 8  # what TensorRT 8.6 and ONNX Runtime 1.17 still read
 OLD = "8.6"

@@ -21,7 +21,7 @@ from hal_ros.core.proprio import VALUES_PER_JOINT
 from hal_ros.export.operators import IR_VERSION, OPSET, check_graph
 from hal_ros.nn.hal import CausalHal, HalConfig, Inputs, State, flatten_state, state_names, unflatten_state
 from hal_ros.nn.joint_guided_attention import Eye
-from hal_ros.runtime.bundle import CACHES
+from hal_ros.runtime.card_json import CACHES
 from hal_ros.runtime.step_state import INPUTS, OUTPUTS
 
 ROWS = ("next_key_", "next_value_")  # what rings get as new rows instead

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from hal_ros.core.errors import BackendError
 from hal_ros.core.work import Report
-from hal_ros.runtime.bundle import TARGETS, Bundle, graph_files
+from hal_ros.runtime.bundle import Bundle, graph_files
+from hal_ros.runtime.card_json import TARGETS
 from hal_ros.runtime.golden import read_golden
 from hal_ros.tensorrt import api as tensorrt_api
 from hal_ros.tensorrt.child_process import EVERY_S, CrashError, run_child

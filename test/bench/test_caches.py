@@ -13,7 +13,7 @@ from hal_ros.bench import caches as bench_caches
 from hal_ros.bench import model as bench_model
 from hal_ros.core.errors import BackendError
 from hal_ros.core.step import Backend, StepOutput
-from hal_ros.runtime.bundle import CACHES
+from hal_ros.runtime.card_json import CACHES
 
 MODEL = Path(__file__).parents[2] / "models" / "tabletop"
 TICKS = 20  # longer than the small model's window

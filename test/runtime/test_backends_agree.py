@@ -15,7 +15,8 @@ import fake_tensorrt
 from hal_ros.core.step import Backend, StepInput
 from hal_ros.export.bundle import Ingredients, write_bundle
 from hal_ros.runtime.backend import BackendOptions, open_backend
-from hal_ros.runtime.bundle import CACHES, Bundle, load_bundle
+from hal_ros.runtime.bundle import Bundle, load_bundle
+from hal_ros.runtime.card_json import CACHES
 from hal_ros.runtime.golden import check_golden
 from step_graphs import CONFIG, SIZE_PX, make_card, make_encoders, make_golden, make_graph
 

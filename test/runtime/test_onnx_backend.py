@@ -18,7 +18,8 @@ from hal_ros.core.card import ImageSpec, JointSpec, ModelCard
 from hal_ros.core.errors import BackendError, CardError, ConfigError
 from hal_ros.core.step import StepInput
 from hal_ros.runtime.backend import open_backend
-from hal_ros.runtime.bundle import CACHES, GOLDEN, IMAGE_DTYPES, STEP, Bundle
+from hal_ros.runtime.bundle import GOLDEN, STEP, Bundle
+from hal_ros.runtime.card_json import CACHES, IMAGE_DTYPES
 from hal_ros.runtime.golden import check_golden
 from hal_ros.runtime.onnx_backend import OnnxBackend
 from hal_ros.runtime.sessions import CPU

@@ -7,24 +7,36 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hal_ros.core.arrays import ByteArray, FloatArray
-from hal_ros.core.card import DecoderSpec, ImageSpec, JointSpec, ModelCard
+from hal_ros.core.card import DecoderSpec, EncoderSpec, ModelCard
 from hal_ros.core.step import StepInput, StepOutput
+from hal_ros.core.streams.spec import CameraSpec, StateSpec, StreamSpec, single
 
 SIZE_PX = 16
 COLOURS = ("red", "green", "blue")
 
 
+CAMERA = CameraSpec(size_px=SIZE_PX)
+JOINTS = StateSpec(names=("a", "b"), max_age_s=0.1)
+
+
+def make_streams(
+    camera: CameraSpec | None = CAMERA,
+    joints: StateSpec | None = JOINTS,
+    rate_hz: float = 10.0,
+    max_held_ticks: int = 3,
+) -> StreamSpec:
+    """The streams of a robot with a small camera and two joints, at 10 Hz."""
+    return single(camera, joints, rate_hz, max_held_ticks)
+
+
 def make_card(**changes: Any) -> ModelCard:
-    """A card of three actions at 10 Hz with a lag of 2 ticks and no smoothing."""
+    """A card of three actions with a lag of 2 ticks and no smoothing."""
     fields: dict[str, Any] = {
         "name": "colours",
         "vocabulary": COLOURS,
-        "image": ImageSpec(SIZE_PX),
-        "joints": JointSpec(("a", "b"), max_age_s=0.1),
-        "rate_hz": 10.0,
+        "streams": make_streams(),
+        "encoder": EncoderSpec(3),
         "lag_ticks": 2,
-        "max_held_ticks": 3,
-        "feature_dim": 3,
         "window_ticks": 8,
         "decoder": DecoderSpec("hysteresis", enter_probability=0.5, hold_ticks=1, smoothing=0.0),
         "supervision": "annotations",

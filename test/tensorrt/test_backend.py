@@ -27,7 +27,8 @@ from fakes import COLOURS, picture
 from hal_ros.core.card import ImageSpec, JointSpec
 from hal_ros.core.errors import BackendError
 from hal_ros.core.step import StepOutput
-from hal_ros.runtime.bundle import CACHES, ENCODER, STEP, Bundle, save_card
+from hal_ros.runtime.bundle import ENCODER, STEP, Bundle, save_card
+from hal_ros.runtime.card_json import CACHES
 from hal_ros.runtime.onnx_backend import OnnxBackend
 from hal_ros.tensorrt import api as tensorrt_api
 from hal_ros.tensorrt.backend import READY, REHEARSED, TensorRtBackend

@@ -14,7 +14,8 @@ import fake_tensorrt
 from fakes import COLOURS, picture
 from hal_ros.core.errors import BackendError
 from hal_ros.core.step import Backend, StepInput
-from hal_ros.runtime.bundle import CACHES, ENCODER, STEP, Bundle
+from hal_ros.runtime.bundle import ENCODER, STEP, Bundle
+from hal_ros.runtime.card_json import CACHES
 from hal_ros.runtime.golden import LIMITS
 from hal_ros.runtime.onnx_backend import OnnxBackend
 from hal_ros.tensorrt import api as tensorrt_api
