@@ -18,27 +18,11 @@ from hal_ros.core.errors import ConfigError
 
 PART = re.compile(r"([A-Za-z]\w*)(?:\[(\d{1,9})\])?")
 QUATERNION = "geometry_msgs/msg/Quaternion"
-NUMBERS = frozenset(
-    [
-        "bool",
-        "boolean",
-        "byte",
-        "char",
-        "octet",
-        "uint8",
-        "int8",
-        "uint16",
-        "int16",
-        "uint32",
-        "int32",
-        "uint64",
-        "int64",
-        "float32",
-        "float64",
-        "float",
-        "double",
-    ]
-)
+_NUMBERS = """
+bool boolean byte char octet uint8 int8 uint16 int16 uint32 int32 uint64 int64 float32 float64 float double
+"""
+NUMBERS = frozenset(_NUMBERS.split())
+"""What the types of numbers are called, in .msg files and in generated classes."""
 
 
 @dataclass(frozen=True)
