@@ -147,7 +147,7 @@ def restarts(counters: Mapping[str, int]) -> int:
 
 
 def faults(counters: Mapping[str, int]) -> str:
-    """Return what was skipped or repaired on the way to an episode, as 'front: 3 messages unreadable'; '' for nothing."""
+    """Return what was skipped or repaired on the way to an episode, as 'arm: 3 ticks partial'; '' for nothing."""
     again = restarts(counters)
     plain = {name: count for name, count in counters.items() if count and "/" not in name}
     found = {name: count for name, count in plain.items() if name not in {*HARMLESS, "cut_off"}}

@@ -127,8 +127,8 @@ def check_is_known(bag: Path, inputs: BagInputs, counters: Counter[str], asked: 
     names = ", ".join(name for state in named for name in spec.states[state].names) or "none"
     topics = ", ".join(sorted({*expected_topics(spec)})) or "none"
     raise BagError(
-        f"{bag}: holds nothing that the model knows: topics {', '.join(sorted(inputs.type_names))}; expected some of the "
-        f"topics {topics}, or joints {names}; name topics with --camera and --state if it is the robot"
+        f"{bag}: holds nothing that the model knows: it has topics {', '.join(sorted(inputs.type_names))}; expected "
+        f"some of {topics}, or joints {names}; where it is the model's robot, name topics with --camera and --state"
     )
 
 

@@ -28,7 +28,7 @@ from hal_ros.core.streams.spec import StreamSpec
 from hal_ros.core.ticks import Grid, place
 
 PATIENCE = 64
-"""So many later ticks may have their message of the clock before one whose inputs are not all in the bag is given up."""
+"""So many ticks may have their clock's message before one whose other inputs are not in the bag is given up."""
 ANY_TOPIC = ""
 
 
