@@ -13,15 +13,14 @@ from typing import Any, NamedTuple
 from hal_ros.bags.inputs import BagInputs
 from hal_ros.bags.reader import BagMessage
 from hal_ros.bags.sensors import in_clock_order, pixels, stamp_of
-from hal_ros.core import image
 from hal_ros.core.arrays import ByteArray
-from hal_ros.core.errors import BagError, ImageError
+from hal_ros.core.errors import BagError
 from hal_ros.core.streams import counts
+from hal_ros.core.streams.convert import PictureConverter
 from hal_ros.core.streams.intake import Due, Intake
 from hal_ros.core.streams.merge import StateSample
 from hal_ros.core.streams.pictures import TimedPicture
 from hal_ros.core.streams.readers import Reading
-from hal_ros.core.streams.spec import StreamSpec
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,11 @@ class BagPicture(NamedTuple):
     type_name: str
 
 
+def to_rgb(picture: BagPicture) -> ByteArray:
+    """Return the pixels (H, W, 3) uint8 RGB of a camera message; raises ImageError."""
+    return pixels(picture.content, picture.type_name)
+
+
 def due_frames(
     messages: Iterable[BagMessage], inputs: BagInputs, counters: Counter[str], start_ns: int | None = None
 ) -> Iterator[Frame]:
@@ -50,7 +54,7 @@ def due_frames(
     Counters: those of the intake; skipped (messages of the clock before start_ns). Raises BagError when there is no
     message of the clock of stamp start_ns.
     """
-    intake, converter = Intake(inputs.spec), PictureConverter(inputs.spec, counters)
+    intake, converter = Intake(inputs.spec), PictureConverter(inputs.spec, to_rgb, counters)
     for message in in_clock_order(messages, inputs):
         if start_ns is not None and message.topic in inputs.clock_topics:
             if stamp_of(message, inputs) != start_ns:
@@ -109,31 +113,3 @@ def frame_id_of(content: Any) -> str:
     """Return the frame_id of a message; '' where its type has none."""
     header = getattr(content, "header", None)
     return "" if header is None else str(header.frame_id)
-
-
-class PictureConverter:
-    """Pixels of due pictures, each converted once: one that serves two ticks is the same array at both."""
-
-    def __init__(self, spec: StreamSpec, counters: Counter[str]) -> None:
-        self._spec, self._counters = spec, counters
-        self._newest: dict[str, tuple[TimedPicture, ByteArray | None]] = {}
-
-    def convert(self, due: Due) -> Mapping[str, ByteArray | None] | None:
-        """Return the pictures of a tick by camera; None, and counted, where that of the clock can't be converted."""
-        pictures = {name: self._converted(name, picture) for name, picture in due.pictures.items()}
-        return None if self._spec.clock in pictures and pictures[self._spec.clock] is None else pictures
-
-    def _converted(self, name: str, picture: TimedPicture | None) -> ByteArray | None:
-        if picture is None:
-            return None
-        before = self._newest.get(name)
-        if before is not None and before[0] is picture:
-            return before[1]
-        content, type_name = picture.message
-        try:
-            converted = image.to_input(pixels(content, type_name), self._spec.cameras[name])
-        except ImageError:
-            self._counters[counts.key(name, counts.UNREADABLE)] += 1
-            converted = None
-        self._newest[name] = picture, converted
-        return converted

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from hal_ros.bags.definitions import BagTypes
-from hal_ros.bags.frames import BagPicture, Frame, PictureConverter, content_of, frame_id_of
+from hal_ros.bags.frames import BagPicture, Frame, content_of, frame_id_of, to_rgb
 from hal_ros.bags.inputs import BagInputs
 from hal_ros.bags.messages import to_ns
 from hal_ros.bags.reader import BagMessage
 from hal_ros.bags.sensors import in_clock_order, stamp_of
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BagError
+from hal_ros.core.streams.convert import PictureConverter
 from hal_ros.core.streams.intake import Due
 from hal_ros.core.streams.merge import Source, StateMerger, StateSample
 from hal_ros.core.streams.pictures import TimedPicture
@@ -115,7 +116,7 @@ class _Rebuilding:
         self._clock_ns = {tick.stamp_ns for tick in ticks}
         self._clock_waiting: dict[int, _Arrived] = {}
         self._pictures: dict[Source, TimedPicture] = {}
-        self._converter = PictureConverter(inputs.spec, counters)
+        self._converter = PictureConverter(inputs.spec, to_rgb, counters)
 
     def add(self, message: BagMessage, content: Any) -> bool:
         """Take a message; whether some tick names it."""
