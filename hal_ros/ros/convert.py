@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,12 +11,10 @@ from sensor_msgs.msg import CompressedImage
 from hal_ros.bags.sensors import COMPRESSED, IMAGE, pixels
 from hal_ros.core.arrays import ByteArray
 from hal_ros.core.errors import ConfigError, ImageError
+from hal_ros.core.streams.convert import ToRgb
 
 ImageMessage: TypeAlias = Any
 """sensor_msgs/Image or sensor_msgs/CompressedImage."""
-
-ToRgb = Callable[[ImageMessage], ByteArray]
-"""Returns the pixels (H, W, 3) uint8 RGB of a message; raises ImageError."""
 
 
 def rgb_converter(conversion: str) -> ToRgb:

@@ -18,6 +18,8 @@ from hal_ros.runtime.bundle import PRECISIONS
 
 Parameters = TypeVar("Parameters")
 
+TOPICS_PREFIX = "topics."
+"""Parameters that are declared at configure, one for each stream of the model."""
 FROM_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 """Parameters that rclpy declares itself; the last one is a prefix."""
 
@@ -35,11 +37,16 @@ class SegmenterParameters:
     """What a user sets. Actions, rate, lag and joint names are facts of the weights and come from the card alone."""
 
     model: str = parameter("", "Folder of the model bundle, with its card.json. Required.")
-    image_topic: str = parameter("camera/color/image_raw", "Camera topic, without the suffix of its transport.")
+    image_topic: str = parameter(
+        "",
+        "Topic of the only camera, or of the stream `camera`; as topics.camera. Empty: the card's, or else "
+        "camera/color/image_raw.",
+    )
     image_transport: str = parameter(
-        "raw",
-        "raw: sensor_msgs/Image on image_topic. compressed: sensor_msgs/CompressedImage on image_topic/compressed.",
-        choices=("raw", "compressed"),
+        "auto",
+        "Of all cameras. raw: sensor_msgs/Image. compressed: sensor_msgs/CompressedImage on <topic>/compressed. auto: "
+        "what is published, of both what the card names.",
+        choices=("auto", "raw", "compressed"),
     )
     image_conversion: str = parameter(
         "native",
@@ -47,23 +54,30 @@ class SegmenterParameters:
         choices=("native", "cv_bridge"),
     )
     image_timeout_s: float = parameter(
-        2.0, "Seconds without an image after which diagnostics warn; also counted from activation.", (0.1, 3600.0)
+        2.0,
+        "Seconds without an image of a camera after which diagnostics warn; also counted from activation.",
+        (0.1, 3600.0),
     )
-    joint_topic: str = parameter("joint_states", "Topic of sensor_msgs/JointState; names may come in any order.")
+    joint_topic: str = parameter(
+        "",
+        "Topic of the only joint states, or of the stream `joints`; as topics.joints. Empty: the card's, or else "
+        "joint_states.",
+    )
     joint_timeout_s: float = parameter(
-        2.0, "Seconds without a joint state after which diagnostics warn.", (0.1, 3600.0)
+        2.0, "Seconds without a message of a state after which diagnostics warn.", (0.1, 3600.0)
     )
     synchroniser: str = parameter(
         "latest",
-        "latest: the newest joint state that is not newer than the image. message_filters: the same, but an image "
-        "waits until ApproximateTimeSynchronizer has found it a joint state; needs that package.",
+        "latest: of each stream the newest that is not newer than the clock's message. message_filters: the same, but a "
+        "message of the clock waits until ApproximateTimeSynchronizer has found it one of every other topic; needs that "
+        "package.",
         choices=("latest", "message_filters"),
     )
     synchroniser_slop_s: float = parameter(
-        0.02, "message_filters only: largest distance in seconds between an image and its joint state.", (0.001, 1.0)
+        0.02, "message_filters only: largest distance in seconds between messages of one set.", (0.001, 1.0)
     )
     synchroniser_queue_size: int = parameter(
-        50, "message_filters only: messages of each topic that wait for their partner.", (1, 1000)
+        50, "message_filters only: messages of each topic that wait for their partners.", (1, 1000)
     )
     plan: str = parameter(
         "",
@@ -96,19 +110,23 @@ class SegmenterParameters:
     diagnostics_period_s: float = parameter(1.0, "Seconds between two messages on /diagnostics.", (0.05, 60.0))
 
 
-def declare(node: Node, kind: type, locked: Callable[[], str]) -> None:
+def declare(node: Node, kind: type, locked: Callable[[], str], later: tuple[str, ...] = ()) -> None:
     """Declare the fields of a parameter dataclass on a node.
 
-    `locked` returns why parameters can't be set now, or ''. Raises ConfigError for a name that is not a parameter
+    `locked` returns why parameters can't be set now, or ''; `later` are prefixes of parameters that are declared when
+    their names are known. Raises ConfigError for a name that is not a parameter
     (from a YAML file or the command line), a wrong type, or a value out of range.
     """
     fields = {field.name: field for field in dataclasses.fields(kind)}
-    _refuse_unknown(node, list(fields))
+    _refuse_unknown(node, list(fields), later)
 
     def check(parameters: list[Parameter[Any]]) -> SetParametersResult:
         for one in parameters:
             field = fields.get(one.name)
-            reason = "" if field is None else locked() or _wrong_choice(field, one.value)
+            if field is None:
+                reason = locked() if later and one.name.startswith(later) else ""
+            else:
+                reason = locked() or _wrong_choice(field, one.value)
             if reason:
                 return SetParametersResult(successful=False, reason=reason)
         return SetParametersResult(successful=True)
@@ -137,10 +155,10 @@ def markdown_table(kind: type) -> str:
     return "\n".join(lines)
 
 
-def _refuse_unknown(node: Node, names: list[str]) -> None:
+def _refuse_unknown(node: Node, names: list[str], later: tuple[str, ...]) -> None:
     # rclpy keeps what YAML and command line gave for this node in one place, which has no public name.
     for given in node._parameter_overrides:
-        if given in names or given.startswith(FROM_ROS):
+        if given in names or given.startswith((*FROM_ROS, *later)):
             continue
         near = difflib.get_close_matches(given, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(names)}"

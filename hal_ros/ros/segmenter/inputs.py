@@ -1,6 +1,6 @@
-"""The executor's half of a frame's walk: place a message on the tick grid, align joints, hand over. Microseconds only.
+"""The executor's half of a tick's walk: place messages on the grid, merge states, hand over. Microseconds only.
 
-What a message can do wrong here is counted by cause; pixels are not touched, they are the worker's.
+What a message can do wrong here is counted by stream and cause; pixels are not touched, they are the worker's.
 """
 
 from __future__ import annotations
@@ -8,46 +8,57 @@ from __future__ import annotations
 import importlib
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from sensor_msgs.msg import JointState
+from numpy.typing import NDArray
 
 from hal_ros.bags.messages import to_ns
-from hal_ros.bags.sensors import joint_sample
-from hal_ros.core.card import ModelCard
-from hal_ros.core.errors import ConfigError
-from hal_ros.core.intake import Due, Intake
-from hal_ros.core.observations import JointSample
-from hal_ros.ros.convert import ImageMessage
+from hal_ros.core.errors import ConfigError, HalError
+from hal_ros.core.streams import counts
+from hal_ros.core.streams.intake import Due, Intake
+from hal_ros.core.streams.merge import StateSample
+from hal_ros.core.streams.pictures import TimedPicture
+from hal_ros.core.streams.readers import Reading, StateReader, make_reader
+from hal_ros.core.streams.spec import StreamSpec
+from hal_ros.ros import message_types
+from hal_ros.ros.segmenter.topics import WantedTopic
 
 
 class ReceivedFrame(NamedTuple):
-    """A due tick on its way to the worker, with the message that it came from and when that was received."""
+    """A due tick on its way to the worker, and when its clock's message was received."""
 
     due: Due
-    message: ImageMessage | None  # None in bundles without camera
-    frame_id: str
+    frame_id: str  # of the clock's message
     received_ns: int  # on the clock that never jumps: time.perf_counter_ns
+
+
+@dataclass
+class StreamSight:
+    """What was seen of a stream since activation."""
+
+    last_ns: int | None = None  # when its newest message was received, on the clock of ReceivedFrame.received_ns
+    names_seen: frozenset[str] = frozenset()  # of the newest message that named nothing that the model knows
+    known: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))  # values that came at least once
+    problem: str = ""  # why its messages can't be read
 
 
 class MessageInputs:
     """Message callbacks of one activation; `put` takes each due frame. For one thread, the executor's.
 
-    Counters, beside those of the intake: joints_unnamed (messages that name none of the card's joints), joints_partial
-    (due ticks whose joint sample had values that were absent or not finite), unpaired (images that the synchroniser
-    holds back or gave up).
+    Counters, beside those of the intake: unpaired (messages of the clock that the synchroniser holds back or gave up).
     """
 
-    def __init__(self, card: ModelCard, put: Callable[[ReceivedFrame], None]) -> None:
-        self.last_image_ns: int | None = None  # when received, on the clock of ReceivedFrame.received_ns
-        self.last_joints_ns: int | None = None
-        self.joint_names_seen: frozenset[str] = frozenset()
-        self._card = card
+    def __init__(self, spec: StreamSpec, put: Callable[[ReceivedFrame], None]) -> None:
+        self.spec = spec
+        self.sights = {name: StreamSight() for name in spec.names}
+        for name, state in spec.states.items():
+            self.sights[name].known = np.zeros(state.value_count, bool)
         self._put = put
-        self._intake = Intake(card)
+        self._intake = Intake(spec)
 
     @property
     def counters(self) -> Counter[str]:
@@ -55,70 +66,130 @@ class MessageInputs:
         return self._intake.counters
 
     def reset(self) -> None:
-        """Let the next image start a fresh grid, and so a fresh state."""
+        """Let the next message of the clock start a fresh grid, and so a fresh state."""
         self._intake.reset()
 
-    def on_image(self, message: ImageMessage) -> None:
-        """Take one camera message."""
-        self.last_image_ns = time.perf_counter_ns()
-        due = self._intake.image(to_ns(message.header.stamp))
-        if due is not None:
-            self._hand_over(ReceivedFrame(due, message, message.header.frame_id, self.last_image_ns))
+    def names_unseen(self, stream: str) -> tuple[str, ...]:
+        """Return the names of a state of which no message has brought any value since activation."""
+        state = self.spec.states.get(stream)
+        if state is None or not state.names:
+            return ()
+        brought = self.sights[stream].known.reshape(len(state.fields), len(state.names)).any(0)
+        return tuple(name for name, there in zip(state.names, brought, strict=True) if not there)
 
-    def on_joints(self, message: JointState) -> None:
-        """Take one joint message; a bundle without camera ticks on it."""
-        self.last_joints_ns = time.perf_counter_ns()
-        spec = self._card.joints
-        if spec is None:
-            return
-        sample = joint_sample(message, spec)
-        if sample is None:
-            self.counters["joints_unnamed"] += 1
-            self.joint_names_seen = frozenset(message.name)
-            return
-        due = self._intake.joints(sample)
-        if due is not None:
-            self._hand_over(ReceivedFrame(due, None, message.header.frame_id, self.last_joints_ns))
+    def port(self, wanted: WantedTopic) -> TopicPort:
+        """Return who takes the messages of a topic. A stream that can't read its type gets none, and says why."""
+        readers: dict[str, StateReader] = {}
+        for name in wanted.streams:
+            if name not in self.spec.states:
+                continue
+            try:
+                readers[name] = make_reader(self.spec.states[name], wanted.type_name, message_types.describe)
+            except HalError as error:
+                self.sights[name].problem = f"{wanted.topic} carries {wanted.type_name}: {error}"
+        streams = [name for name in wanted.streams if name in readers or name in self.spec.cameras]
+        # the clock comes last, so that its tick knows what the message says of the others
+        order = sorted(streams, key=lambda name: name == self.spec.clock)
+        return TopicPort(self, wanted.topic, order, readers, message_types.has_header(wanted.type_name))
 
-    def _hand_over(self, frame: ReceivedFrame) -> None:
-        joints = frame.due.joints
-        self.counters["joints_partial"] += joints is not None and not _complete(joints)
-        self._put(frame)
+    def take(self, port: TopicPort, message: Any, stamp_ns: int) -> None:
+        """Take one message for all streams of its topic."""
+        now_ns = time.perf_counter_ns()
+        for name in port.streams:
+            self.sights[name].last_ns = now_ns
+            if name in port.readers:
+                due = self._state(name, port, message, stamp_ns)
+            else:
+                due = self._intake.picture(name, TimedPicture(stamp_ns, port.topic, message))
+            if due is not None:
+                frame_id = message.header.frame_id if port.headed else ""
+                self._put(ReceivedFrame(due, frame_id, now_ns))
+
+    def _state(self, name: str, port: TopicPort, message: Any, stamp_ns: int) -> Due | None:
+        reading, sight = port.readers[name].read(message), self.sights[name]
+        if not isinstance(reading, Reading):
+            self._intake.refuse(name, reading)
+            if reading == counts.UNNAMED:
+                sight.names_seen = frozenset(message.name)
+            return None
+        sight.known |= True if reading.present is None else reading.present
+        return self._intake.state(name, StateSample(stamp_ns, port.topic, reading.values, reading.present))
 
 
-def _complete(sample: JointSample) -> bool:
-    return bool(np.isfinite([sample.position, sample.velocity, sample.effort]).all())
+@dataclass(frozen=True)
+class TopicPort:
+    """Where the messages of one topic go."""
+
+    inputs: MessageInputs
+    topic: str  # full name
+    streams: Iterable[str]
+    readers: Mapping[str, StateReader]  # of those streams that are states
+    headed: bool  # whether messages are stamped by whoever sent them
+
+    @property
+    def is_clock(self) -> bool:
+        """Whether its stamps make the ticks."""
+        return self.inputs.spec.clock in self.streams
+
+    def on_message(self, message: Any) -> None:
+        """Take a message that bears its own stamp."""
+        self.inputs.take(self, message, to_ns(message.header.stamp))
+
+    def on_message_with_info(self, message: Any, info: Mapping[str, int]) -> None:
+        """Take a message without header: its stamp is when it was sent."""
+        self.inputs.take(self, message, int(info["source_timestamp"]))
 
 
 class Synchroniser:
-    """Holds an image back until message_filters' ApproximateTimeSynchronizer has found it a joint state.
+    """Holds a message of the clock back until message_filters' ApproximateTimeSynchronizer has found it partners.
 
-    Every joint state still goes to the inputs at once, and which sample a tick takes is decided there as ever: the
-    newest that is not newer than the image. So the answers stay causal, whatever pairs were made.
+    All other messages still go to the inputs at once, and which of them a tick takes is decided there as ever: the
+    newest that are not newer than the clock's stamp. So the answers stay causal, whatever sets were made.
+    Topics whose messages have no header take no part.
     """
 
     def __init__(self, inputs: MessageInputs, slop_s: float, queue_size: int) -> None:
-        filters = message_filters()
+        self._filters = message_filters()
         self._inputs = inputs
-        self._images, self._joints = filters.SimpleFilter(), filters.SimpleFilter()
-        self._pairs = filters.ApproximateTimeSynchronizer([self._images, self._joints], queue_size, slop_s)
-        self._pairs.registerCallback(partial(_on_pair, inputs))  # no method of this: that would be a circle
+        self._slop_s, self._queue_size = slop_s, queue_size
+        self._clock: Any = self._filters.SimpleFilter()
+        self._others: dict[str, Any] = {}
+        self._sets: Any = None
 
-    def on_image(self, message: ImageMessage) -> None:
-        """Take one camera message."""
-        self._inputs.last_image_ns = time.perf_counter_ns()
+    def wrap(self, port: TopicPort) -> Callable[[Any], None]:
+        """Return the callback of a topic whose messages have headers."""
+        if port.is_clock:
+            return partial(self._on_clock, port)
+        self._others[port.topic] = self._filters.SimpleFilter()
+        return partial(self._on_other, port)
+
+    def start(self) -> None:
+        """Begin to look for sets among the topics that were wrapped."""
+        sources = [self._clock, *self._others.values()]
+        self._sets = self._filters.ApproximateTimeSynchronizer(sources, self._queue_size, self._slop_s)
+        self._sets.registerCallback(partial(_on_set, self._inputs))  # no method of this: that would be a circle
+
+    def _on_clock(self, port: TopicPort, message: Any) -> None:
+        for name in port.streams:
+            self._inputs.sights[name].last_ns = time.perf_counter_ns()
         self._inputs.counters["unpaired"] += 1
-        self._images.signalMessage(message)
+        self._clock.signalMessage(_Held(port, message))
 
-    def on_joints(self, message: JointState) -> None:
-        """Take one joint message."""
-        self._inputs.on_joints(message)
-        self._joints.signalMessage(message)
+    def _on_other(self, port: TopicPort, message: Any) -> None:
+        port.on_message(message)
+        self._others[port.topic].signalMessage(message)
 
 
-def _on_pair(inputs: MessageInputs, image: ImageMessage, _: JointState) -> None:
+class _Held:
+    """A message of the clock, as the synchroniser wants it: with its header."""
+
+    def __init__(self, port: TopicPort, message: Any) -> None:
+        self.port, self.message, self.header = port, message, message.header
+
+
+def _on_set(inputs: MessageInputs, held: _Held, *_: Any) -> None:
     inputs.counters["unpaired"] -= 1
-    inputs.on_image(image)
+    held.port.on_message(held.message)
 
 
 def message_filters() -> Any:

@@ -30,6 +30,7 @@ from hal_ros.ros.params import SegmenterParameters
 from hal_ros.ros.segmenter.inputs import message_filters
 from hal_ros.ros.segmenter.reporter import Reporter
 from hal_ros.ros.segmenter.session import Configured, Opened, Session
+from hal_ros.ros.segmenter.topics import chosen_topics, declare_topics
 from hal_ros.runtime.backend import BackendOptions, about, open_backend, provider_names
 from hal_ros.runtime.bundle import Bundle, load_bundle
 from hal_ros.runtime.golden import check_golden
@@ -66,7 +67,7 @@ class SegmenterNode(LifecycleNode):
         self._segments = 0
         self._first_look: Any = None
         try:
-            params.declare(self, SegmenterParameters, self._why_locked)
+            params.declare(self, SegmenterParameters, self._why_locked, later=(params.TOPICS_PREFIX,))
         except ConfigError:
             self.destroy_node()
             raise
@@ -171,9 +172,11 @@ class SegmenterNode(LifecycleNode):
         bundle = load_bundle(Path(parameters.model).expanduser())
         card = bundle.card
         if parameters.synchroniser == "message_filters":
-            if card.image is None or card.joints is None:
+            if len(card.streams.names) < 2:
                 raise ConfigError(f"synchroniser is message_filters, but {card.name} takes one stream; expected latest")
             message_filters()
+        declare_topics(self, card.streams)
+        topics = chosen_topics(self, card.streams, parameters)
         plan = plan_ids(plan_names(parameters.plan), card.vocabulary)
         to_rgb = rgb_converter(parameters.image_conversion)
         cv2.setNumThreads(parameters.threads)
@@ -185,6 +188,7 @@ class SegmenterNode(LifecycleNode):
             parameters=parameters,
             bundle=bundle,
             opened=opened,
+            topics=topics,
             to_rgb=to_rgb,
             labels=self._make_answer_publisher(ActionLabel, "action_label"),
             boundaries=self._make_answer_publisher(BoundaryEvent, "action_boundary"),
@@ -233,7 +237,7 @@ class SegmenterNode(LifecycleNode):
         self._first_look = self.create_timer(
             ready.parameters.image_timeout_s, self._look_once, clock=self._steady_clock
         )
-        self.get_logger().info(f"active on {' and '.join(self._session.subscriptions.topics)}")
+        self.get_logger().info(f"active: {self._session.subscriptions.words}")
 
     def _deactivate(self) -> None:
         session, self._session = self._session, None

@@ -13,22 +13,21 @@ import numpy as np
 
 from hal_ros.bags.answer_messages import boundary_message, label_message, plan_message
 from hal_ros.bags.messages import serialise
-from hal_ros.core import image
 from hal_ros.core.answers import ActionEstimate, BoundaryEstimate
 from hal_ros.core.arrays import ByteArray, FloatArray
 from hal_ros.core.decoding.known_plan import PlanTracker
-from hal_ros.core.errors import ImageError
-from hal_ros.core.intake import Due
 from hal_ros.core.observations import Observation
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.step import Backend, StepInput, StepOutput
-from hal_ros.ros.convert import ImageMessage, ToRgb
+from hal_ros.core.streams import counts
+from hal_ros.core.streams.convert import PictureConverter, ToRgb
+from hal_ros.core.streams.intake import Due
 from hal_ros.ros.segmenter.inputs import ReceivedFrame
 
 WINDOW = 600
 """Newest durations of each stage that percentiles are taken over: a minute at 10 Hz."""
 
-COUNTERS = ("labels", "boundaries", "held_ticks", "unreadable", "overruns")
+COUNTERS = ("labels", "boundaries", "held_ticks", "overruns")
 
 STAGES = ("wait", "convert", "encode", "step", "publish", "total")
 """Waiting for the worker; pixels; encoder; step graph, each held tick alone; messages; reception to published."""
@@ -94,9 +93,9 @@ class TimedBackend:
 class Pipeline:
     """Turns frames into published answers.
 
-    Counters: labels, boundaries (published), held_ticks (stepped without an image), unreadable (images that can't be
-    converted; their ticks are held or lost), overruns (fresh states on a running grid, because more due ticks were lost
-    on the way to the model than can be held). `last_error` is the newest unreadable one's, '' after a good image.
+    Counters: labels, boundaries (published), held_ticks (stepped without a message of the clock), <camera>/unreadable
+    (pictures that can't be converted; of the clock their ticks are held or lost), overruns (fresh states on a running
+    grid, because more due ticks were lost on the way to the model than can be held).
     """
 
     def __init__(
@@ -107,10 +106,10 @@ class Pipeline:
         Segment ids go on after `segments`.
         """
         # All keys from the start: the executor reads these counters while the worker adds to them.
-        self.counters = Counter(dict.fromkeys(COUNTERS, 0))
+        unreadable = [counts.key(camera, counts.UNREADABLE) for camera in segmenter.card.streams.cameras]
+        self.counters = Counter(dict.fromkeys((*COUNTERS, *unreadable), 0))
         self.stopwatch = Stopwatch()
-        self.last_error = ""
-        self.image_size: tuple[int, int] | None = None  # width, height of the newest image
+        self.converter = PictureConverter(segmenter.card.streams, ports.to_rgb, self.counters)
         self._card = segmenter.card
         self._segmenter = Segmenter(segmenter.card, TimedBackend(segmenter.backend, self.stopwatch))
         self._ports = ports
@@ -128,22 +127,18 @@ class Pipeline:
     def handle(self, frame: ReceivedFrame) -> None:
         """Take one frame all the way to its published label. Raises what the backend raises."""
         self.stopwatch.add("wait", time.perf_counter_ns() - frame.received_ns)
-        try:
-            with self.stopwatch.measure("convert"):
-                picture = None if frame.message is None else self._picture(frame.message)
-        except ImageError as error:
-            self.counters["unreadable"] += 1
-            self.last_error = str(error)
+        with self.stopwatch.measure("convert"):
+            pictures = self.converter.convert(frame.due)
+        if pictures is None:
             return
-        self.last_error = ""
         due = frame.due
         self._count_overrun(due)
         self._newest, self._frame_id = due, frame.frame_id
-        observation = Observation(due.stamp_ns, due.tick, due.origin_ns, picture, due.joints)
+        observation = Observation(due.stamp_ns, due.tick, due.origin_ns, pictures, due.values, due.valid)
         estimate, boundaries, self._state = self._segmenter.step(observation, self._state)
         self.counters["held_ticks"] += estimate.held_ticks
         with self.stopwatch.measure("publish"):
-            label = label_message(estimate, due, self._card.vocabulary, frame.frame_id)
+            label = label_message(estimate, due, self._card, frame.frame_id)
             self._ports.publish_label(serialise(label))
             self.counters["labels"] += 1
             self._publish(boundaries)
@@ -173,14 +168,6 @@ class Pipeline:
         before = self._newest
         if before is not None and before.origin_ns == due.origin_ns:
             self.counters["overruns"] += due.tick - before.tick - 1 > self._card.max_held_ticks
-
-    def _picture(self, message: ImageMessage) -> ByteArray:
-        spec = self._card.image
-        assert spec is not None  # the intake lets no image through without it
-        rgb = self._ports.to_rgb(message)
-        height, width = rgb.shape[:2]
-        self.image_size = (width, height)
-        return image.to_input(rgb, spec)
 
     def _publish(self, boundaries: tuple[BoundaryEstimate, ...]) -> None:
         for boundary in boundaries:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from functools import partial
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.lifecycle import LifecycleNode
 
 from hal_ros.ros.params import SegmenterParameters
 from hal_ros.ros.segmenter import diagnostics
-from hal_ros.ros.segmenter.diagnostics import NodeSnapshot, SilenceLimits
+from hal_ros.ros.segmenter.diagnostics import NodeSnapshot, Silence, StreamSnapshot
 from hal_ros.ros.segmenter.session import Configured, Session
 
 REPEAT_LOG_S = 10.0
@@ -44,14 +45,10 @@ class Reporter:
         """Publish one report."""
         now_ns = time.perf_counter_ns()
         snapshot = self._snapshot(now_ns, state, failure, configured, session)
-        limits = SilenceLimits(
-            session.subscriptions.image_topic if session else parameters.image_topic,
-            parameters.image_timeout_s,
-            session.subscriptions.joint_topic if session else parameters.joint_topic,
-            parameters.joint_timeout_s,
-        )
+        silence = Silence(parameters.image_timeout_s, parameters.joint_timeout_s)
         card = None if configured is None else configured.bundle.card
-        message = DiagnosticArray(status=diagnostics.report(self._node.get_name(), snapshot, card, limits))
+        model = None if card is None else (card.name, card.streams)
+        message = DiagnosticArray(status=diagnostics.report(self._node.get_name(), snapshot, model, silence))
         message.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(message)
         for status in message.status:
@@ -65,25 +62,16 @@ class Reporter:
         facts = {} if configured is None else _facts(configured)
         if session is None:
             return NodeSnapshot(state, period_s, 0.0, failure=failure, facts=facts)
-        inputs, pipeline, subscriptions = session.inputs, session.pipeline, session.subscriptions
-        if pipeline.image_size is not None:
-            facts["image_size_px"] = "{}x{}".format(*pipeline.image_size)
         return NodeSnapshot(
             state=state,
             period_s=period_s,
             active_s=(now_ns - session.since_ns) / 1e9,
             counters=session.counters(),
             before=self._before,
-            image_age_s=_age_s(inputs.last_image_ns, now_ns),
-            joints_age_s=_age_s(inputs.last_joints_ns, now_ns),
-            image_error=pipeline.last_error,
-            image_qos_error=subscriptions.image_qos_error,
-            joints_qos_error=subscriptions.joints_qos_error,
-            image_source=lambda: subscriptions.image_source(inputs.last_image_ns is not None),
-            joint_names_seen=inputs.joint_names_seen,
+            streams={name: _stream(name, session, now_ns) for name in session.inputs.sights},
             failure=failure,
             facts=facts,
-            stages_ms=pipeline.stopwatch.percentiles(),
+            stages_ms=session.pipeline.stopwatch.percentiles(),
         )
 
     def _log_change(self, now_ns: int, name: str, level: bytes, message: str) -> None:
@@ -110,6 +98,22 @@ def _facts(configured: Configured) -> dict[str, str]:
         "backend_reason": opened.reason,
         **{f"backend_{name}": value for name, value in opened.about.items()},
     }
+
+
+def _stream(name: str, session: Session, now_ns: int) -> StreamSnapshot:
+    sight, converter, subscriptions = session.inputs.sights[name], session.pipeline.converter, session.subscriptions
+    topics = tuple(subscriptions.topics_of(name))
+    return StreamSnapshot(
+        topics=topics,
+        age_s=_age_s(sight.last_ns, now_ns),
+        problem=sight.problem,
+        qos_error=next((subscriptions.qos_errors[topic] for topic in topics if topic in subscriptions.qos_errors), ""),
+        image_error=converter.last_errors.get(name, ""),
+        size_px=converter.sizes_px.get(name),
+        names_seen=sight.names_seen,
+        names_unseen=session.inputs.names_unseen(name),
+        source=partial(subscriptions.source, name),
+    )
 
 
 def _age_s(received_ns: int | None, now_ns: int) -> float | None:

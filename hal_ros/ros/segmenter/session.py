@@ -13,7 +13,7 @@ from rclpy.lifecycle import LifecycleNode
 from hal_ros.core.decoding.known_plan import PlanTracker
 from hal_ros.core.errors import BackendError
 from hal_ros.core.segmenter import Segmenter
-from hal_ros.ros.convert import ToRgb
+from hal_ros.core.streams.convert import ToRgb
 from hal_ros.ros.params import SegmenterParameters
 from hal_ros.ros.segmenter.inputs import MessageInputs, ReceivedFrame
 from hal_ros.ros.segmenter.pipeline import Pipeline, PipelinePorts
@@ -46,6 +46,7 @@ class Configured:
     parameters: SegmenterParameters
     bundle: Bundle
     opened: Opened | None  # None: it failed at work, and has not been opened again
+    topics: Mapping[str, tuple[str, ...]]  # of each stream, as they were named
     to_rgb: ToRgb
     labels: Any  # lifecycle publishers
     boundaries: Any
@@ -90,8 +91,8 @@ class Session:
         self.pipeline = Pipeline(ready.opened.segmenter, _ports(node, ready), ready.tracker, segments)
         self._alarm = Alarm(on_error)
         self._worker = Worker[ReceivedFrame](self.pipeline.handle, self._alarm, "segmenter")
-        self.inputs = MessageInputs(card, self._worker.put)
-        self.subscriptions = Subscriptions(node, card, ready.parameters, self.inputs)
+        self.inputs = MessageInputs(card.streams, self._worker.put)
+        self.subscriptions = Subscriptions(node, ready.topics, ready.parameters, self.inputs)
         self._worker.start()
 
     def counters(self) -> Counter[str]:
