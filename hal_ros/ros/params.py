@@ -68,9 +68,9 @@ class SegmenterParameters:
     )
     synchroniser: str = parameter(
         "latest",
-        "latest: of each stream the newest that is not newer than the clock's message. message_filters: the same, but a "
-        "message of the clock waits until ApproximateTimeSynchronizer has found it one of every other topic; needs that "
-        "package.",
+        "latest: of each stream the newest that is not newer than the clock's message. message_filters: the same, but "
+        "a message of the clock waits until ApproximateTimeSynchronizer has found it one of every other topic; needs "
+        "that package.",
         choices=("latest", "message_filters"),
     )
     synchroniser_slop_s: float = parameter(

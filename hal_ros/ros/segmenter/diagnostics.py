@@ -79,7 +79,7 @@ class Silence:
 def report(
     name: str, snapshot: NodeSnapshot, model: tuple[str, StreamSpec] | None, silence: Silence
 ) -> list[DiagnosticStatus]:
-    """Return the status `<name>: model` and one `<name>: <stream>` each; `model` is a configured one's name and streams."""
+    """Return the status `<name>: model`, and `<name>: <stream>` for each; `model` is the configured one, by name."""
     hardware, spec = model if model is not None else ("", StreamSpec(""))
     parts = {"model": (_judge_model(snapshot, spec), _model_values(snapshot, spec))}
     for stream in spec.names:

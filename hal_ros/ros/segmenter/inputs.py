@@ -74,8 +74,8 @@ class MessageInputs:
         state = self.spec.states.get(stream)
         if state is None or not state.names:
             return ()
-        brought = self.sights[stream].known.reshape(len(state.fields), len(state.names)).any(0)
-        return tuple(name for name, there in zip(state.names, brought, strict=True) if not there)
+        known = self.sights[stream].known.reshape(len(state.fields), len(state.names))
+        return tuple(name for index, name in enumerate(state.names) if not known[:, index].any())
 
     def port(self, wanted: WantedTopic) -> TopicPort:
         """Return who takes the messages of a topic. A stream that can't read its type gets none, and says why."""

@@ -16,7 +16,7 @@ from hal_ros.core.streams import counts
 from hal_ros.ros.message_types import message_class
 from hal_ros.ros.params import SegmenterParameters
 from hal_ros.ros.segmenter.inputs import MessageInputs, Synchroniser, TopicPort
-from hal_ros.ros.segmenter.topics import OpenTopic, WantedTopic, candidates, published
+from hal_ros.ros.segmenter.topics import OpenTopic, WantedTopic, all_streams, candidates, published
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks
@@ -50,9 +50,8 @@ class Subscriptions:
         self._node, self._inputs = node, inputs
         self._synchroniser: Synchroniser | None = None
         if parameters.synchroniser == "message_filters":
-            self._synchroniser = Synchroniser(
-                inputs, parameters.synchroniser_slop_s, parameters.synchroniser_queue_size
-            )
+            limits = parameters.synchroniser_slop_s, parameters.synchroniser_queue_size
+            self._synchroniser = Synchroniser(inputs, *limits)
         self._subscriptions: dict[str, tuple[Any, TopicPort]] = {}  # by topic
         self._drained: list[tuple[Any, Any, Callable[..., None], bool]] = []
         self._open = self._candidates(topics, parameters.image_transport)
@@ -115,10 +114,9 @@ class Subscriptions:
         )
 
     def _candidates(self, topics: Mapping[str, tuple[str, ...]], transport: str) -> list[OpenTopic]:
-        spec = self._inputs.spec
-        streams = {**spec.cameras, **spec.states}
+        streams = all_streams(self._inputs.spec)
         return [
-            OpenTopic(stream, candidates(self._node, stream, topic, streams[stream], transport))
+            OpenTopic(stream, candidates(self._node, topic, streams[stream], transport))
             for stream, named in topics.items()
             for topic in named
         ]
