@@ -82,6 +82,11 @@ class Simulation:
         return tuple(self._monitor.claims)
 
     @property
+    def physics(self) -> Physics:
+        """The physical state of now, for sensors to look at."""
+        return self._physics
+
+    @property
     def worst_miss_m(self) -> float:
         """The largest error of inverse kinematics at any planned waypoint so far, metres."""
         return self._controller.worst_miss

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-CONCERNS = ("layout", "controller", "encoders", "appearance", "background", "image_noise")
+CONCERNS = (
+    "layout",
+    "controller",
+    "encoders",
+    "appearance",
+    "background",
+    "image_noise",
+    "wrist_image_noise",
+    "tool_sensors",
+)
+"""A concern's place in the list is its seed: new ones go to the end."""
 
 
 def stream(seed: int, concern: str) -> np.random.Generator:

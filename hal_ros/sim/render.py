@@ -15,22 +15,32 @@ from hal_ros.core.errors import HalError
 from hal_ros.sim.episode import Simulation, Snapshot
 from hal_ros.sim.random_streams import stream
 
+FRONT, WRIST = "front", "wrist"
+"""The cameras: one stands before the table, the other moves with the gripper."""
+_NOISE = {FRONT: "image_noise", WRIST: "wrist_image_noise"}
 _NOISE_PICTURES = 4
+_WRIST_NEAR_M = 0.008  # the fingers are nearer to the wrist camera than anything ever is to the other one
 
 
 class Renderer:
     """Owns a GL context; use it from the thread that made it. It shares nothing with the running simulation."""
 
-    def __init__(self, simulation: Simulation, width_px: int, height_px: int, shadows: bool = False) -> None:
+    def __init__(
+        self, simulation: Simulation, width_px: int, height_px: int, shadows: bool = False, camera: str = FRONT
+    ) -> None:
+        """Upload the scene for one of its cameras, FRONT or WRIST; raises HalError when nothing can be rendered."""
         check_gl()
         self._model = copy.copy(simulation.model)  # lights, camera and lamp are changed here
         self._model.vis.global_.offwidth, self._model.vis.global_.offheight = width_px, height_px
+        self._shakes = camera == FRONT
+        if not self._shakes:
+            self._model.vis.map.znear = _WRIST_NEAR_M
         self._data = mujoco.MjData(self._model)
         self._renderer = mujoco.Renderer(self._model, height_px, width_px, max_geom=400)
         self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadows
         self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
-        camera = self._model.camera("front")
-        self._camera, self._camera_pos = camera.id, self._model.cam_pos[camera.id].copy()
+        self._camera = self._model.camera(camera).id
+        self._camera_pos = self._model.cam_pos[self._camera].copy()
         self._light = self._model.light("key").id
         self._diffuse = self._model.light_diffuse[self._light].copy()
         self._screen = self._model.geom("screen").id
@@ -38,7 +48,8 @@ class Renderer:
         self._lamp = names.index("lamp") if "lamp" in names else None
         self._lamp_materials = (self._model.material("lamp_off").id, self._model.material("lamp_on").id)
         self._seed = simulation.spec.seed
-        self._noise = _noise_bank(self._seed, simulation.look.noise_sigma, height_px, width_px)
+        rng = stream(self._seed, _NOISE[camera])
+        self._noise = _noise_bank(rng, simulation.look.noise_sigma, height_px, width_px)
         self.vertical_fov_rad = float(np.deg2rad(self._model.cam_fovy[self._camera]))
 
     def render(self, snapshot: Snapshot) -> ByteArray:
@@ -46,7 +57,8 @@ class Renderer:
         model, data = self._model, self._data
         data.qpos[:] = snapshot.qpos
         data.mocap_pos[:] = snapshot.mocap
-        model.cam_pos[self._camera] = self._camera_pos + snapshot.camera_shake
+        if self._shakes:
+            model.cam_pos[self._camera] = self._camera_pos + snapshot.camera_shake
         model.light_diffuse[self._light] = self._diffuse * snapshot.light_gain
         model.geom_rgba[self._screen, :3] = snapshot.screen
         if self._lamp is not None:
@@ -78,9 +90,10 @@ class Renderer:
         self.close()
 
 
-def _noise_bank(seed: int, sigma: float, height_px: int, width_px: int) -> list[tuple[ByteArray, ByteArray]]:
+def _noise_bank(
+    rng: np.random.Generator, sigma: float, height_px: int, width_px: int
+) -> list[tuple[ByteArray, ByteArray]]:
     """Return pairs of what brightens and what darkens, twice the picture's size, so that a shift is only a view."""
-    rng = stream(seed, "image_noise")
     bank = []
     for _ in range(_NOISE_PICTURES):
         grey = rng.standard_normal((height_px, width_px), dtype=np.float32)[..., None]

@@ -3,43 +3,26 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import time
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
-import numpy as np
-
 from hal_ros.bags.messages import header_message, known_class, serialise, time_message
 from hal_ros.bags.reader import BagWriter
-from hal_ros.core.arrays import ByteArray
 from hal_ros.core.errors import BagError
-from hal_ros.core.observations import JointSample
-from hal_ros.sim.benchmark import JOINT_NAMES, VERSION, EpisodeSpec
+from hal_ros.sim import messages
+from hal_ros.sim.benchmark import VERSION, EpisodeSpec
+from hal_ros.sim.extras import Extras, ExtraTopics, is_marked
+from hal_ros.sim.messages import IMAGE_DELAY_NS, START_NS
 
-START_NS = 1_000_000_000
-"""Simulated time at an episode's start: a stamp of zero is invalid."""
-IMAGE_RATE_HZ = 15
-IMAGE_DELAY_NS = 5_000_000
-"""From an image's stamp to its arrival; between two joint samples, so that the order of arrival is beyond doubt."""
-FRAME_ID = "camera_color_optical_frame"
-JPEG_QUALITY = 95
 UNFINISHED = ".unfinished"
-
-IMAGE_TOPIC = "/camera/color/image_raw"
-COMPRESSED_TOPIC = f"{IMAGE_TOPIC}/compressed"
-CAMERA_INFO_TOPIC = "/camera/color/camera_info"
-JOINTS_TOPIC = "/joint_states"
-CLOCK_TOPIC = "/clock"
-TRUTH_TOPIC = "/simulation/action_truth"
 
 
 class Pictures(NamedTuple):
-    """What is written of the camera. A square picture equals the centre square of a wider one of the same height."""
+    """What is written of the front camera. A square picture is the centre square of a wider one of the same height."""
 
     width_px: int = 128
     height_px: int = 128
@@ -61,25 +44,28 @@ class Written(NamedTuple):
     unheld: tuple[str, ...]
 
 
-def is_written(spec: EpisodeSpec, folder: Path) -> bool:
-    """Say whether the split's folder holds this episode, finished and of the same level."""
-    annotation = folder / spec.name / "annotation.json"
+def is_written(spec: EpisodeSpec, folder: Path, extras: Extras | None = None) -> bool:
+    """Say whether the split's folder holds this episode, finished, of the same level, and with these extra topics."""
+    path = folder / spec.name / "annotation.json"
     try:
-        return bool(json.loads(annotation.read_text(encoding="utf-8"))["level"] == spec.level)
+        annotation = json.loads(path.read_text(encoding="utf-8"))
+        return bool(annotation["level"] == spec.level and is_marked(annotation, extras))
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
-def write_episode(spec: EpisodeSpec, folder: Path, pictures: Pictures = TRAINING_PICTURES) -> Written:
+def write_episode(
+    spec: EpisodeSpec, folder: Path, pictures: Pictures = TRAINING_PICTURES, extras: Extras | None = None
+) -> Written:
     """Simulate one episode and write `folder/<name>/`, in place of what is there.
 
-    The folder gets its name only when it is complete. Raises BagError when it can't be written, HalError without a
-    renderer.
+    With extras come the extra topics, which change nothing in the others but for a split gripper. The folder gets its
+    name only when it is complete. Raises BagError when it can't be written, HalError without a renderer.
     """
     started_s = time.process_time()
     unfinished, finished = folder / UNFINISHED / spec.name, folder / spec.name
     shutil.rmtree(unfinished, ignore_errors=True)
-    simulation = _write_bag(spec, unfinished, pictures)
+    simulation = _write_bag(spec, unfinished, pictures, extras)
     shutil.rmtree(finished, ignore_errors=True)
     try:
         unfinished.rename(finished)
@@ -97,44 +83,51 @@ def clean_up(folder: Path) -> None:
         (folder / UNFINISHED).rmdir()
 
 
-def _write_bag(spec: EpisodeSpec, path: Path, pictures: Pictures) -> Any:
+def _write_bag(spec: EpisodeSpec, path: Path, pictures: Pictures, extras: Extras | None) -> Any:
     """Write bag, annotation and transcript; returns the simulation at its end."""
     from hal_ros.sim.episode import Simulation  # late: MuJoCo and its GL context belong to the process that renders
     from hal_ros.sim.render import Renderer
 
     simulation = Simulation(spec)
-    renderer = Renderer(simulation, pictures.width_px, pictures.height_px)
-    try:
-        metadata = {"episode": {"benchmark": VERSION, **{key: str(value) for key, value in spec._asdict().items()}}}
-        with BagWriter(path, metadata) as bag:
-            _Episode(bag, simulation, renderer, pictures).run()
-    finally:
-        renderer.close()
-    _write_annotation(spec, simulation, path)
+    metadata = {"episode": {"benchmark": VERSION, **{key: str(value) for key, value in spec._asdict().items()}}}
+    with ExitStack() as opened:
+        renderer = opened.enter_context(Renderer(simulation, pictures.width_px, pictures.height_px))
+        topics = opened.enter_context(closing(ExtraTopics(simulation, extras, pictures.raw))) if extras else None
+        bag = opened.enter_context(BagWriter(path, metadata))
+        _Episode(bag, simulation, renderer, pictures, topics).run()
+    _write_annotation(spec, simulation, path, extras)
     return simulation
 
 
 class _Episode:
     """One episode on its way into a bag."""
 
-    def __init__(self, bag: BagWriter, simulation: Any, renderer: Any, pictures: Pictures) -> None:
+    def __init__(
+        self, bag: BagWriter, simulation: Any, renderer: Any, pictures: Pictures, extras: ExtraTopics | None
+    ) -> None:
         self._bag = bag
         self._simulation = simulation
         self._renderer = renderer
         self._pictures = pictures
+        self._extras = extras
+        self._joints = messages.ALL_JOINTS if extras is None else extras.other_joints
         self._images = 0
         self._segment_id = 0
         self._action = ""
 
     def run(self) -> None:
-        """Step the simulation to its end, writing joints and clock at every step and images at their rate."""
+        """Step the simulation to its end, writing clock and states at every step and images at their rate."""
         running = True
         while running:
             stamp_ns = START_NS + self._simulation.time_ns
-            self._write(CLOCK_TOPIC, known_class("rosgraph_msgs/msg/Clock")(clock=time_message(stamp_ns)), stamp_ns)
-            self._write(JOINTS_TOPIC, joint_state(self._simulation.joints(), stamp_ns), stamp_ns)
+            clock = known_class("rosgraph_msgs/msg/Clock")(clock=time_message(stamp_ns))
+            self._write(messages.CLOCK_TOPIC, clock, stamp_ns)
+            joints = messages.joint_state(self._simulation.joints(), stamp_ns, self._joints)
+            self._write(messages.JOINTS_TOPIC, joints, stamp_ns)
+            for extra in self._extras.at_tick() if self._extras else ():
+                self._write(*extra)
             self._count_segment()
-            if self._simulation.time_ns * IMAGE_RATE_HZ >= self._images * 1_000_000_000:
+            if messages.image_is_due(self._simulation.time_ns, self._images):
                 self._write_image(stamp_ns)
             running = self._simulation.step()
 
@@ -147,70 +140,30 @@ class _Episode:
         self._images += 1
         pixels = self._renderer.render(self._simulation.snapshot())
         arrival_ns = stamp_ns + IMAGE_DELAY_NS
-        header = header_message(stamp_ns, FRAME_ID)
+        header = header_message(stamp_ns, messages.FRAME_ID)
         if self._pictures.raw:
-            self._write(IMAGE_TOPIC, image(pixels, header), arrival_ns, stamp_ns)
+            self._write(messages.IMAGE_TOPIC, messages.image(pixels, header), arrival_ns, stamp_ns)
         else:
-            self._write(COMPRESSED_TOPIC, compressed_image(pixels, header), arrival_ns, stamp_ns)
+            self._write(messages.COMPRESSED_TOPIC, messages.compressed_image(pixels, header), arrival_ns, stamp_ns)
         width_px, height_px, _ = self._pictures
-        info = camera_info(width_px, height_px, self._renderer.vertical_fov_rad, header)
-        self._write(CAMERA_INFO_TOPIC, info, arrival_ns, stamp_ns)
+        info = messages.camera_info(width_px, height_px, self._renderer.vertical_fov_rad, header)
+        self._write(messages.CAMERA_INFO_TOPIC, info, arrival_ns, stamp_ns)
         truth = known_class("hal_msgs/msg/ActionTruth")
-        self._write(TRUTH_TOPIC, truth(header, self._action, self._segment_id), arrival_ns, stamp_ns)
+        self._write(messages.TRUTH_TOPIC, truth(header, self._action, self._segment_id), arrival_ns, stamp_ns)
 
     def _write(self, topic: str, message: Any, receive_ns: int, publish_ns: int | None = None) -> None:
         self._bag.write(topic, message.__msgtype__, serialise(message), receive_ns, publish_ns)
 
 
-def joint_state(sample: JointSample, stamp_ns: int) -> Any:
-    """Return sensor_msgs/msg/JointState of all joints; absent values are NaN, as a driver with dropouts sends them."""
-    values = (np.asarray(field, np.float64) for field in (sample.position, sample.velocity, sample.effort))
-    return known_class("sensor_msgs/msg/JointState")(header_message(stamp_ns, ""), list(JOINT_NAMES), *values)
-
-
-def image(pixels: ByteArray, header: Any) -> Any:
-    """Return sensor_msgs/msg/Image of (H, W, 3) RGB."""
-    height, width = pixels.shape[:2]
-    data = np.ascontiguousarray(pixels).reshape(-1)
-    return known_class("sensor_msgs/msg/Image")(header, height, width, "rgb8", 0, width * 3, data)
-
-
-def compressed_image(pixels: ByteArray, header: Any) -> Any:
-    """Return sensor_msgs/msg/CompressedImage of (H, W, 3) RGB: JPEG with every pixel's own colour (4:4:4)."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
-    # the format is image_transport's: what the picture was; how it is compressed, from which order of channels
-    return known_class("sensor_msgs/msg/CompressedImage")(header, "rgb8; jpeg compressed bgr8", jpeg.reshape(-1))
-
-
-def camera_info(width_px: int, height_px: int, vertical_fov_rad: float, header: Any) -> Any:
-    """Return sensor_msgs/msg/CameraInfo of an ideal pinhole camera with square pixels."""
-    focal_px = height_px / 2 / math.tan(vertical_fov_rad / 2)
-    k = np.array([focal_px, 0, width_px / 2, 0, focal_px, height_px / 2, 0, 0, 1], np.float64)
-    p = np.insert(k, [3, 6, 9], 0.0)
-    return known_class("sensor_msgs/msg/CameraInfo")(
-        header=header,
-        height=height_px,
-        width=width_px,
-        distortion_model="plumb_bob",
-        d=np.zeros(5),
-        k=k,
-        r=np.eye(3).reshape(-1),
-        p=p,
-        binning_x=0,
-        binning_y=0,
-        roi=known_class("sensor_msgs/msg/RegionOfInterest")(0, 0, 0, 0, False),
-    )
-
-
-def _write_annotation(spec: EpisodeSpec, simulation: Any, path: Path) -> None:
+def _write_annotation(spec: EpisodeSpec, simulation: Any, path: Path, extras: Extras | None) -> None:
     """Write the segments, in the bag's time, and the ordered actions without times."""
     segments = [
         {"action": s.action, "start_ns": START_NS + s.start_ns, "end_ns": START_NS + s.end_ns}
         for s in simulation.segments()
     ]
     annotation = {"segments": segments, "recipe": spec.recipe, "seed": spec.seed, "level": spec.level}
+    if extras:
+        annotation["extras"] = extras.mark()
     transcript = [action for action, _ in groupby(segment["action"] for segment in segments)]
     try:
         (path / "transcript.txt").write_text("\n".join(transcript) + "\n", encoding="utf-8")

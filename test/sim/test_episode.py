@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hal_ros.sim.benchmark import ACTIONS, episode
+from hal_ros.sim.benchmark import ACTIONS, VERSION, episode
 from hal_ros.sim.episode import TICK_NS, Simulation
 from test.sim.conftest import run
 
@@ -17,12 +18,22 @@ if TYPE_CHECKING:
 
 TICKS = 900
 
+GOLDEN = "3ec617a9aee659e075d6792ba405aa1169dc61269f3a433f90b49483a66accc7"
+"""SHA-256 of joints and labels of the sample's episodes. They are the benchmark: a change needs another VERSION."""
+
 
 def test_same_spec_same_joints_and_labels_byte_for_byte(runs: list[Run]) -> None:
     again = run(runs[0].spec)
     assert again.joints == runs[0].joints
     assert again.actions == runs[0].actions
     assert again.segments == runs[0].segments
+
+
+def test_joints_and_labels_are_those_of_the_benchmark(runs: list[Run]) -> None:
+    digest = hashlib.sha256()
+    for result in runs:
+        digest.update(result.joints + " ".join(result.actions).encode())
+    assert (VERSION, digest.hexdigest()) == ("tabletop-v1", GOLDEN)
 
 
 def test_another_seed_gives_another_episode(runs: list[Run]) -> None:

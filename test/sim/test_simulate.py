@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hal_ros.core.errors import BagError, HalError
 from hal_ros.datasets.folder import BENCHMARK
 from hal_ros.sim import simulate as simulating
 from hal_ros.sim.benchmark import VERSION, EpisodeSpec, episodes
+from hal_ros.sim.extras import Extras
 from hal_ros.sim.simulate import KILLED, Done, Wanted, simulate, write_missing
 from hal_ros.sim.write import Pictures, Written, is_written
 from pool_jobs import die
@@ -78,13 +80,26 @@ def test_the_summary_says_how_fast_it_was_and_what_the_physics_denies() -> None:
 def test_pictures_are_those_that_are_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def note(spec: EpisodeSpec, folder: Path, pictures: Pictures) -> Written:
-        seen.append((spec, folder, pictures))
+    def note(spec: EpisodeSpec, folder: Path, pictures: Pictures, extras: Extras | None) -> Written:
+        seen.append((spec, folder, pictures, extras))
         return Written(spec.name, 1.0, 1.0, ())
 
     monkeypatch.setattr(simulating, "write_episode", note)
-    simulate(Wanted(tmp_path, ("unseen",), "hard", size_px=(640, 480), raw=True, limit=1))
-    assert seen == [(episodes("unseen", "hard")[0], tmp_path / "unseen", Pictures(640, 480, raw=True))]
+    split = Extras(split_gripper=True)
+    simulate(Wanted(tmp_path, ("unseen",), "hard", size_px=(640, 480), raw=True, limit=1, extras=split))
+    assert seen == [(episodes("unseen", "hard")[0], tmp_path / "unseen", Pictures(640, 480, raw=True), split)]
+
+
+def test_episodes_without_the_wanted_topics_are_completed(tmp_path: Path) -> None:
+    plain = Wanted(tmp_path, ("train",), limit=1)
+    simulate(plain)
+    full = Wanted(tmp_path, ("train",), limit=2, extras=Extras())
+    done = simulate(full)
+    assert (len(done.written), done.present, done.replaced) == (2, 0, 1)
+    assert "1 of them in place of episodes of another level or with other extra topics" in done.summary()
+    for satisfied in (full, plain):
+        done = simulate(satisfied)
+        assert (len(done.written), done.present, done.replaced) == (0, satisfied.limit, 0)
 
 
 # --- what training lacks ----------------------------------------------------------------------------------------------
@@ -112,3 +127,18 @@ def test_with_limits_only_what_is_too_few_is_written(
     calls.clear()
     write_missing(folder, ("train", "test"), 1, {})
     assert calls == [Wanted(folder, ("train", "test"))]
+
+
+def test_what_lacks_the_extra_topics_is_missing_where_they_are_wanted(tmp_path: Path, calls: list[Wanted]) -> None:
+    folder, extras = tmp_path / BENCHMARK, Extras()
+    specs = episodes("train")[:2]
+    for spec, mark in zip(specs, ({"extras": extras.mark()}, {}), strict=True):
+        (folder / "train" / spec.name).mkdir(parents=True)
+        (folder / "train" / spec.name / "metadata.yaml").touch()
+        (folder / "train" / spec.name / "annotation.json").write_text(json.dumps({"level": "default", **mark}))
+    write_missing(folder, ("train",), 1, {"train": 2})
+    write_missing(folder, ("train",), 1, {"train": 1}, extras)
+    assert calls == []
+    write_missing(folder, ("train",), 1, {"train": 2}, extras)
+    write_missing(folder, ("train",), 1, extras=extras)
+    assert calls == [Wanted(folder, ("train",), limit=limit, extras=extras) for limit in (2, None)]

@@ -16,9 +16,10 @@ from hal_ros.bags.reader import BagMessage, read_messages
 from hal_ros.bags.sensors import COMPRESSED, IMAGE, pixels
 from hal_ros.core.card import ImageSpec
 from hal_ros.core.errors import BagError
-from hal_ros.sim import write
+from hal_ros.sim import messages
 from hal_ros.sim.benchmark import JOINT_NAMES, SPLITS, EpisodeSpec, episodes
-from hal_ros.sim.write import START_NS, TRAINING_PICTURES, Pictures, is_written, write_episode
+from hal_ros.sim.messages import START_NS
+from hal_ros.sim.write import TRAINING_PICTURES, Pictures, is_written, write_episode
 from short_episodes import LENGTH_NS, shortened
 
 pytestmark = pytest.mark.sim
@@ -135,7 +136,7 @@ def test_an_interrupted_episode_leaves_nothing_that_looks_finished(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(write, "compressed_image", fail)
+        broken.setattr(messages, "compressed_image", fail)
         with pytest.raises(KeyboardInterrupt):
             write_episode(SPEC, tmp_path)
     assert not is_written(SPEC, tmp_path)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped, WrenchStamped
 from hal_msgs.msg import ActionTruth
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -26,6 +27,13 @@ pytestmark = [pytest.mark.ros, pytest.mark.sim]
 
 DEADLINE_S = 60.0
 SMALL = {"width_px": 64, "height_px": 48}
+EXTRA_TOPICS = (
+    "wrist_camera/color/image_raw",
+    "wrist_camera/color/camera_info",
+    "ft_sensor/wrench",
+    "tool_pose",
+    "gripper/joint_states",
+)
 
 
 class Listener:
@@ -122,6 +130,33 @@ def test_messages_say_what_the_robot_is(listen: Callable[..., Listener]) -> None
     assert rgb_converter("native")(image).std() > 5  # something is to be seen
 
 
+def test_extra_topics_are_published_only_when_asked_for(listen: Callable[..., Listener]) -> None:
+    robot = listen()
+    robot.until(lambda: robot.truths)
+    assert not any(robot.node.count_publishers(topic) for topic in EXTRA_TOPICS)
+
+
+def test_extra_topics_agree_with_the_others(listen: Callable[..., Listener]) -> None:
+    wishes = {"wrist_camera": True, "wrench": True, "tool_pose": True, "split_gripper": True, "wrist_size_px": 32}
+    robot = listen(publish_clock=True, **wishes)  # simulated time: stalls of this machine move no stamp
+    kinds = (Image, CameraInfo, WrenchStamped, PoseStamped, JointState)
+    heard = [robot.hear(kind, topic) for kind, topic in zip(kinds, EXTRA_TOPICS, strict=True)]
+    wrist, infos, wrenches, poses, gripper = heard
+    robot.until(lambda: min(map(len, heard)) >= 4 and len(robot.images) >= 4 and len(gripper) >= 60 and robot.reports)
+    assert (wrist[0].width, wrist[0].height, infos[0].width) == (32, 32, 32)
+    assert wrist[0].header.frame_id == infos[0].header.frame_id == "wrist_camera_color_optical_frame"
+    ticks = set(stamps(robot.joints))
+    assert all(set(stamps(messages)[:40]) <= ticks for messages in (wrenches, poses, gripper))
+    early = set(stamps(wrist)[1:4]) & set(stamps(robot.images) - 10_000_000)
+    assert early  # some may have been skipped
+    assert [*robot.joints[-1].name, *gripper[-1].name] == list(JOINT_NAMES)
+    robot.until(lambda: any("wrist_images" in report_values(report) for report in robot.reports))
+
+
+def report_values(report: DiagnosticArray) -> dict[str, str]:
+    return {pair.key: pair.value for pair in report.status[0].values}
+
+
 @pytest.mark.usefixtures("short_episodes")
 def test_episodes_follow_each_other_without_a_gap(listen: Callable[..., Listener]) -> None:
     robot = listen(pause_s=0.1)
@@ -145,7 +180,7 @@ def test_simulated_time_is_published_and_in_the_stamps(listen: Callable[..., Lis
 def test_the_real_time_factor_is_reported(listen: Callable[..., Listener]) -> None:
     robot = listen()
     robot.until(lambda: any("real-time factor" in report.status[0].message for report in robot.reports))
-    values = {pair.key: pair.value for pair in robot.reports[-1].status[0].values}
+    values = report_values(robot.reports[-1])
     assert float(values["real_time_factor"]) > 0 and int(values["images"]) > 0
     assert {"late_ticks", "time_given_up_s", "images_skipped", "render_ms"} <= set(values)
 
@@ -177,7 +212,7 @@ def test_a_failing_renderer_ends_the_process_with_its_error(
     def refuse(*_: object) -> None:
         raise RuntimeError("the picture fell down")
 
-    monkeypatch.setattr("hal_ros.ros.robot.node.Renderer.render", refuse)
+    monkeypatch.setattr("hal_ros.ros.robot.scene.Renderer.render", refuse)
     robot = listen()
     with pytest.raises(Exception, match=r"the picture fell down|could not be made"):
         robot.until(lambda: robot.truths)
