@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from hal_ros.core.answers import Segment
-from hal_ros.core.observations import JointSample
 from hal_ros.sim.arm import Vector
 from hal_ros.sim.benchmark import RECIPES, EpisodeSpec
 from hal_ros.sim.checks import Claim, Monitor
 from hal_ros.sim.controller import Controller
 from hal_ros.sim.random_streams import stream
-from hal_ros.sim.sensors import Encoders
+from hal_ros.sim.sensors import Encoders, JointSample
 from hal_ros.sim.tasks import Tasks
 from hal_ros.sim.world import layout, look, scene
 from hal_ros.sim.world.physics import Physics

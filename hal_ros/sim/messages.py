@@ -10,11 +10,10 @@ import numpy as np
 
 from hal_ros.bags.messages import header_message, known_class
 from hal_ros.core.arrays import ByteArray
-from hal_ros.core.observations import JointSample
 from hal_ros.sim.benchmark import JOINT_NAMES
 
 if TYPE_CHECKING:
-    from hal_ros.sim.sensors import ToolSample  # it loads MuJoCo
+    from hal_ros.sim.sensors import JointSample, ToolSample  # it loads MuJoCo
 
 START_NS = 1_000_000_000
 """Simulated time at an episode's start: a stamp of zero is invalid."""

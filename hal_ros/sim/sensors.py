@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from hal_ros.core.observations import JointSample
+from hal_ros.core.arrays import FloatArray
 from hal_ros.sim.arm import Vector
 from hal_ros.sim.benchmark import JOINT_NAMES
 from hal_ros.sim.controller import TICK_S
@@ -25,6 +25,16 @@ _WRENCH_BIAS = np.array([0.2] * 3 + [0.01] * 3)
 _WRENCH_DRIFT = np.array([0.1] * 3 + [0.005] * 3)
 _POSE_SIGMA = np.array([3e-4] * 3 + [1e-3] * 3)  # metres, rad
 _POSE_BIAS = np.array([1.5e-3] * 3 + [4e-3] * 3)
+
+
+@dataclass(frozen=True)
+class JointSample:
+    """What the joint encoders say at one control tick, (J,) float32 each in the order of JOINT_NAMES; NaN where lost."""
+
+    stamp_ns: int
+    position: FloatArray
+    velocity: FloatArray
+    effort: FloatArray
 
 
 class Encoders:
