@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hal_ros.core.errors import CardError, HalError
+from hal_ros.core.errors import BackendError, CardError, HalError
 from hal_ros.core.work import Report
 from hal_ros.runtime.bundle import CARD, Bundle, graph_files, load_bundle
 from hal_ros.tensorrt import api as tensorrt_api
@@ -28,6 +28,7 @@ from hal_ros.tensorrt.report import describe, versions
 PRECISIONS = ("fp16", "fp32")  # what robots use comes first, should time run out
 BUILD_EVERY_S, CHECK_EVERY_S = 5.0, 1.0  # between two looks at the clock: nothing overruns by more
 GRACE_S = 10.0  # for a process to see by itself that its time is up
+NO_GPU = "expected an NVIDIA GPU and its driver (nvidia-smi; on a Jetson /etc/nv_tegra_release), or --stand-in"
 ENGINES = "engines"  # the first row: that they are there, and passed their gate when they were built
 
 Block = dict[str, Any]
@@ -61,7 +62,11 @@ def run_device(folders: Sequence[Path], options: DeviceOptions, say: Report, kee
 
     Raises BackendError where TensorRT or a GPU is missing: there is nothing to be said then.
     """
-    trt, device = tensorrt_api.load(), load_cudart().device()
+    trt = tensorrt_api.load()
+    try:
+        device = load_cudart().device()
+    except BackendError as error:
+        raise BackendError(f"{error}; {NO_GPU}") from error
     run = _DeviceRun(options, device, tensorrt_api.version(trt), say, keep)
     pairs = [pair for folder in folders for pair in run.pairs(folder)]
     for done, (bundle, precision) in enumerate(pairs):

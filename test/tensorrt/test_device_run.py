@@ -236,6 +236,12 @@ def test_without_tensorrt_nothing_is_begun(models: Path, monkeypatch: pytest.Mon
         run_device([models / "colours"], DeviceOptions(), pytest.fail, lambda _: pytest.fail("something was written"))
 
 
+def test_without_a_gpu_it_says_what_to_look_at(install: Install, models: Path) -> None:
+    install(no_device=True)
+    with pytest.raises(BackendError, match=r"CUDA error 35 .*; expected an NVIDIA GPU and its driver \(nvidia-smi"):
+        run_device([models / "colours"], DeviceOptions(), pytest.fail, lambda _: pytest.fail("something was written"))
+
+
 def test_the_drivers_version_is_read(tmp_path: Path) -> None:
     path = tmp_path / "version"
     assert driver_version(path) == ""
