@@ -78,10 +78,12 @@ def _step(delta: bool, cameras: int) -> onnx.ModelProto:
     }
     constants |= {"end": np.array([SLOTS + 1], np.int64)}
     source, size = ("feature", cameras * WIDTH) if cameras else ("joints", VALUES)
+    flags, count = ("image_valid", cameras) if cameras else ("joints_valid", VALUES)
+    constants["first"] = np.eye(count, 1, dtype=np.float32)
     constants["mix"] = np.concatenate([np.eye(WIDTH) * (1 + part) for part in range(size // WIDTH)]).astype(np.float32)
     nodes = [
         helper.make_node("MatMul", [source, "mix"], ["seen"]),
-        helper.make_node("ReduceMax", ["image_valid" if cameras else "joints_valid"], ["flag"], axes=[1], keepdims=1),
+        helper.make_node("MatMul", [flags, "first"], ["flag"]),
         helper.make_node("Gather", ["weights", "order_0"], ["used"], axis=0)
         if delta
         else helper.make_node("Identity", ["weights"], ["used"]),

@@ -47,7 +47,7 @@ def make_graph(config: HalConfig = CONFIG, caches: str = "shift", streams: Strea
             parameter.add_(0.1 * torch.randn_like(parameter))
         for eye in graph.eyes:
             eye.spread *= 2.0
-        for joints in [part.joints for part in (*graph.eyes, graph.model) if values]:
+        for joints in [graph.model.joints, *(eye.joints for eye in graph.eyes)] if values else []:
             joints.mean += 0.5
         for camera in graph.model.camera_inputs():
             camera.spread.mul_(1.5)
