@@ -106,7 +106,7 @@ def measure(arguments: argparse.Namespace) -> None:
     if arguments.limit is not None and arguments.limit < 0:
         raise ConfigError(f"--limit is {arguments.limit}; expected 0 or more")
     bundle = load_bundle(arguments.model)
-    if bundle.card.image is None or bundle.card.image.dtype != "uint8":
+    if bundle.card.encoder is None or bundle.card.encoder.dtype != "uint8":
         raise ConfigError(f"{arguments.model}: takes no pictures as uint8; expected a bundle that does")
     tested = _episodes(bundle, arguments, arguments.split, arguments.limit or None)
     learned = _episodes(bundle, arguments, TRAINING_SPLIT, CALIBRATION_EPISODES)
@@ -141,10 +141,10 @@ def _episodes(bundle: Bundle, arguments: argparse.Namespace, split: str, limit: 
 
 
 def _pictures(found: Sequence[Episode]) -> ByteArray:
-    """Return PICTURES pictures (N, S, S, 3), spread over the episodes and within each."""
-    each = -(-PICTURES // len(found))
-    rows = [np.linspace(0, len(episode.images) - 1, each).astype(int) for episode in found]
-    pictures = [episode.images[row] for episode, row in zip(found, rows, strict=True)]
+    """Return PICTURES pictures (N, S, S, 3), spread over the episodes, their cameras, and within each."""
+    views = [images for episode in found for images in episode.images.values()]
+    each = -(-PICTURES // len(views))
+    pictures = [images[np.linspace(0, len(images) - 1, each).astype(int)] for images in views]
     chosen: ByteArray = np.concatenate(pictures)[:PICTURES]
     return chosen
 
