@@ -24,8 +24,8 @@ EPISODE = Episode(
     stamp_ns=np.arange(TICKS),
     fresh=np.eye(1, TICKS, dtype=bool)[0],
     held=np.zeros(TICKS, bool),
-    image_valid=np.ones(TICKS, np.float32),
-    images=np.zeros((TICKS, 2, 2, 3), np.uint8),
+    image_valid=np.ones((TICKS, 1), np.float32),
+    images={"camera": np.zeros((TICKS, 2, 2, 3), np.uint8)},
     joints=np.zeros((TICKS, 6), np.float32),
     joints_valid=np.ones((TICKS, 6), np.float32),
     actions=np.zeros(TICKS, np.int64),
@@ -38,7 +38,7 @@ WORDS = ("grasp", "reach")
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Save an episode and load its tracks, with features that count the ticks."""
-    monkeypatch.setattr(features, "cached", lambda folder, _: folder)
+    monkeypatch.setattr(features, "cached", lambda folder, _, cameras: (folder,) * len(cameras))
     monkeypatch.setattr(features, "load", lambda _: np.arange(TICKS, dtype=np.float16)[:, None])
 
     def saved_and_loaded(episode: Episode, vocabulary: tuple[str, ...] = WORDS) -> Any:
@@ -65,7 +65,7 @@ def test_each_fresh_grid_is_a_track_and_nobody_knows_its_part_of_the_transcript(
     fresh[5] = True
     first, second = load(replace(EPISODE, fresh=fresh))
     assert (first.name, second.name) == ("demo#1", "demo#2")
-    assert (first.feature[:, 0].tolist(), second.feature[:, 0].tolist()) == ([0, 1, 2, 3, 4], [5, 6, 7])
+    assert (first.features[0][:, 0].tolist(), second.features[0][:, 0].tolist()) == ([0, 1, 2, 3, 4], [5, 6, 7])
     assert first.transcript == second.transcript == ()
 
 
@@ -89,7 +89,7 @@ def test_channels_are_measured_over_pictures_alone() -> None:
     expected = measure(encoded_clips, 4)
     dark = replace(
         encoded_clips[0],
-        feature=np.full_like(encoded_clips[0].feature, 9),
+        features=(np.full_like(encoded_clips[0].features[0], 9),),
         image_valid=np.zeros_like(encoded_clips[0].image_valid),
     )
     np.testing.assert_allclose(measure([*encoded_clips, dark], 4).channel_mean, expected.channel_mean)

@@ -128,7 +128,7 @@ def test_dropout_takes_away_cameras_and_joints_and_without_joints_the_eye_sees_o
 def test_single_joints_go_with_all_their_values() -> None:
     rows = all_batches(random_clips(6, seed=0), replace(PLAIN, joint_dropout=0.5))
     valid = torch.cat([batch.inputs.joints_valid.flatten(0, 1) for batch in rows])
-    by_joint = valid.reshape(-1, 3, COLUMNS.joints)
+    by_joint = valid.reshape(-1, 3, COLUMNS.groups.name_count)
     assert torch.equal(by_joint.amin(1), by_joint.amax(1))
     assert 0 < float((by_joint[:, 0].sum(1) == 1).float().mean()) < 1  # one gone, the other not
 

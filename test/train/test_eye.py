@@ -18,7 +18,7 @@ from hal_ros.datasets.encoded_clips import measure  # noqa: E402
 from hal_ros.train import clips, eye  # noqa: E402
 from hal_ros.train.clips import attended_clips, columns_of  # noqa: E402
 from hal_ros.train.config import config_from_mapping  # noqa: E402
-from synthetic_episodes import ACTIONS, COLUMNS, GRID, SETTINGS, make_encoded_clips, restrict  # noqa: E402
+from synthetic_episodes import ACTIONS, COLUMNS, GRID, GROUPS, SETTINGS, make_encoded_clips, restrict  # noqa: E402
 
 CONFIG = config_from_mapping(SETTINGS)
 TRACKS, OTHERS = make_encoded_clips(10, seed=0), make_encoded_clips(4, seed=1)
@@ -41,7 +41,7 @@ def trained(
 def accuracy(model: Any, encoded_clips: Any) -> float:
     right = []
     for encoded in encoded_clips:
-        inputs = (encoded.feature.astype(np.float32), encoded.joints, encoded.joints_valid)
+        inputs = (encoded.features[0].astype(np.float32), encoded.joints, encoded.joints_valid)
         log_probs = model.head(model(*(torch.from_numpy(x)[None] for x in inputs)))
         right.append(float((log_probs[0].argmax(1).numpy() == encoded.actions).mean()))
     return float(np.mean(right))
@@ -101,16 +101,16 @@ def test_a_clip_holds_what_the_eye_saw_and_the_joints_where_they_are_valid() -> 
     encoded.image_valid[5] = 0
     encoded.joints_valid[3, 1] = 0
     encoded.joints[3, 1] = 77.0
-    attended = attended_clips(model, [encoded])
+    attended = attended_clips([model], [encoded], GROUPS)
     (clip,) = attended.clips
-    assert columns_of(model) == COLUMNS
+    assert columns_of([model], GROUPS) == COLUMNS
     rows = COLUMNS.split(clip.inputs)
     with torch.no_grad():
-        inputs = (encoded.feature.astype(np.float32), encoded.joints, encoded.joints_valid)
+        inputs = (encoded.features[0].astype(np.float32), encoded.joints, encoded.joints_valid)
         expected = model(*(torch.from_numpy(x)[None] for x in inputs))[0].numpy()
         inputs = (inputs[0], inputs[1], 0 * encoded.joints_valid)
         expected_masked = model(*(torch.from_numpy(x)[None] for x in inputs))[0].numpy()
-    lit = encoded.image_valid > 0
+    lit = encoded.image_valid[:, 0] > 0
     np.testing.assert_allclose(rows.attended[lit], expected[lit], atol=1e-5)
     np.testing.assert_allclose(attended.joints_masked[encoded.name][lit], expected_masked[lit], atol=1e-5)
     assert not rows.attended[5].any()
@@ -126,17 +126,17 @@ def test_the_eye_looks_once_and_again_only_where_eye_or_tracks_differ(
     model, looked = trained(1), []
     look = clips._attend
     monkeypatch.setattr(clips, "_attend", lambda *arguments: looked.append(1) or look(*arguments))
-    first = attended_clips(model, OTHERS, tmp_path)
+    first = attended_clips([model], OTHERS, GROUPS, tmp_path)
     count = len(looked)
-    again = attended_clips(model, OTHERS, tmp_path)
+    again = attended_clips([model], OTHERS, GROUPS, tmp_path)
     assert len(looked) == count
     for one, other in zip(first.clips, again.clips, strict=True):
         np.testing.assert_array_equal(one.inputs, other.inputs)
-    attended_clips(model, restrict(OTHERS, "joints"), tmp_path)
+    attended_clips([model], restrict(OTHERS, "joints"), GROUPS, tmp_path)
     assert len(looked) == 2 * count
     with torch.no_grad():
         model.second.bias += 1
-    attended_clips(model, OTHERS, tmp_path)
+    attended_clips([model], OTHERS, GROUPS, tmp_path)
     assert len(looked) == 3 * count
 
 
@@ -146,11 +146,11 @@ def test_inputs_of_another_width_are_refused() -> None:
 
 
 def test_columns_are_found_again_where_they_were_put(rng: np.random.Generator) -> None:
-    sizes = {"attended": (7, 16), "image_valid": (7,), "joints": (7, 6), "joints_valid": (7, 6)}
+    sizes = {"attended": (7, 16), "image_valid": (7, 1), "joints": (7, 6), "joints_valid": (7, 6)}
     rows = clips.Rows(**{name: rng.normal(size=size).astype(np.float32) for name, size in sizes.items()})
     inputs = COLUMNS.join(rows)
     assert inputs.shape == (7, COLUMNS.width)
     for name, found in vars(COLUMNS.split(inputs)).items():
         np.testing.assert_array_equal(found, getattr(rows, name))
         at = getattr(COLUMNS.places, name)
-        assert found.reshape(7, -1).shape[1] == at.stop - at.start
+        assert found.shape[1] == at.stop - at.start

@@ -62,8 +62,8 @@ def test_joints_must_be_named() -> None:
 def test_the_drafted_card_says_what_ingest_needs() -> None:
     card = stages.draft_card(CONFIG)
     assert card.vocabulary == ("reach", "grasp")
-    assert card.joints is not None
-    assert card.joints.names == ("a", "b")
+    assert list(card.streams.cameras) == ["camera"]
+    assert card.streams.states["joints"].names == ("a", "b")
     assert card.window_ticks == 127
     assert card.feature_dim == 16 * 16 * 52
     assert (card.name, card.supervision) == (CONFIG.name, CONFIG.supervision)

@@ -87,7 +87,9 @@ class JointColumns:
 
     def opening(self, held: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the gripper's position (T,) of values (T, V) without gaps; zeros where there is no gripper."""
-        return held[:, self.columns[POSITION][self.gripper]] if self.gripper >= 0 else np.zeros(len(held))
+        if self.gripper < 0:
+            return np.zeros(len(held))
+        return np.asarray(held[:, self.columns[POSITION][self.gripper]], np.float64)
 
     def arm_speed(self, held: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return how fast all joints but the gripper move, (T,), of values (T, V) without gaps: a Euclidean norm.
@@ -95,14 +97,18 @@ class JointColumns:
         By the velocities of those that have one; where none has, by how far positions changed since the tick before.
         """
         if velocities := self._of_arm(VELOCITY):
-            return np.linalg.norm(np.take(held, velocities, axis=1), axis=1)
+            return _norms(np.take(held, velocities, axis=1))
         positions = np.take(held, self._of_arm(POSITION), axis=1)
-        return np.linalg.norm(np.diff(positions, axis=0, prepend=positions[:1]), axis=1)
+        return _norms(np.diff(positions, axis=0, prepend=positions[:1]))
 
     def _of_arm(self, name: str) -> list[int]:
         """Return the columns of a field, without the gripper's and without those that are not there."""
         columns = enumerate(self.columns.get(name, ()))
         return [column for joint, column in columns if joint != self.gripper and column >= 0]
+
+
+def _norms(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.linalg.norm(rows, axis=1), np.float64)
 
 
 def joints_of(streams: StreamSpec) -> JointColumns:
