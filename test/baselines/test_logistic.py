@@ -68,7 +68,7 @@ def test_frame_inputs_pool_over_cells_and_blank_what_is_not_valid() -> None:
     features = np.arange(2 * 4 * 3, dtype=np.float16).reshape(2, 12)  # two ticks, four cells, three channels
     joints = np.ones((2, 6), np.float32)
     valid = np.array([[1, 1, 1, 1, 1, 1], [0, 1, 1, 1, 1, 1]], np.float32)
-    rows = logistic.frame_inputs(features, np.array([1, 0], np.float32), joints, valid, channels=3)
+    rows = logistic.frame_inputs([features], np.array([[1], [0]], np.float32), joints, valid, channels=3)
     assert rows.shape == (2, 3 + 1 + 12)
     assert rows[0, :4].tolist() == [4.5, 5.5, 6.5, 1]
     assert rows[1, :4].tolist() == [0, 0, 0, 0]
