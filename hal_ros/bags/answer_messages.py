@@ -11,17 +11,20 @@ from hal_ros.bags.messages import duration_message, header_message, known_class,
 from hal_ros.core.answers import NO_ACTION, ActionEstimate, Answer, BoundaryEstimate
 from hal_ros.core.card import ModelCard
 from hal_ros.core.decoding.known_plan import PlanEstimate
-from hal_ros.core.intake import Due
+from hal_ros.core.streams.intake import Due
+from hal_ros.core.streams.merge import Source
+from hal_ros.core.streams.spec import StreamSpec
 
 LABEL_TYPE = "hal_msgs/msg/ActionLabel"
 BOUNDARY_TYPE = "hal_msgs/msg/BoundaryEvent"
+INPUT_TYPE = "hal_msgs/msg/InputStamp"
 PLAN_TYPE = "hal_msgs/msg/PlanProgress"
 VOCABULARY_TYPE = "hal_msgs/msg/Vocabulary"
 
 
-def label_message(estimate: ActionEstimate, due: Due, vocabulary: Sequence[str], frame_id: str) -> Any:
+def label_message(estimate: ActionEstimate, due: Due, card: ModelCard, frame_id: str) -> Any:
     """Return the ActionLabel of one processed tick; `due` is the tick that went in."""
-    provisional, confirmed = estimate.provisional, estimate.confirmed
+    provisional, confirmed, vocabulary = estimate.provisional, estimate.confirmed, card.vocabulary
     confirmed_action = NO_ACTION if confirmed is None else confirmed.action
     return known_class(LABEL_TYPE)(
         header=header_message(estimate.stamp_ns, frame_id),
@@ -29,7 +32,7 @@ def label_message(estimate: ActionEstimate, due: Due, vocabulary: Sequence[str],
         tick=estimate.tick,
         held_ticks=estimate.held_ticks,
         origin=time_message(due.origin_ns),
-        joints_stamp=time_message(0 if due.joints is None else due.joints.stamp_ns),
+        joints_stamp=time_message(newest_joints_ns(due.sources, card.streams)),
         label=vocabulary[provisional.action],
         label_id=provisional.action,
         confidence=provisional.confidence,
@@ -40,7 +43,17 @@ def label_message(estimate: ActionEstimate, due: Due, vocabulary: Sequence[str],
         confirmed_label_id=confirmed_action,
         confirmed_confidence=0.0 if confirmed is None else confirmed.confidence,
         segment_id=0 if confirmed is None else confirmed.segment_id,
+        inputs=[_input_stamp(*source) for source in due.sources],
     )
+
+
+def newest_joints_ns(sources: Sequence[Source], spec: StreamSpec) -> int:
+    """Return the newest stamp of the joint states among the messages that went in; 0 without one."""
+    return max((s.stamp_ns for s in sources if s.stream in spec.states and spec.states[s.stream].names), default=0)
+
+
+def _input_stamp(stream: str, topic: str, stamp_ns: int) -> Any:
+    return known_class(INPUT_TYPE)(stream=stream, topic=topic, stamp=time_message(stamp_ns))
 
 
 def boundary_message(boundary: BoundaryEstimate, vocabulary: Sequence[str], frame_id: str) -> Any:
@@ -92,7 +105,9 @@ def warm_up(card: ModelCard) -> None:
     answer = Answer(0, 0, 0.0, np.zeros(len(card.vocabulary), np.float32))
     estimate = ActionEstimate(0, 0, 0, 0, answer, answer)
     boundary = BoundaryEstimate(0, 0, NO_ACTION, 0, 0.0, 0, 0)
-    serialise(label_message(estimate, Due(0, 0, 0, None), card.vocabulary, ""))
+    nothing = np.zeros(0, np.float32)
+    due = Due(0, 0, 0, {}, nothing, nothing, (Source("", "", 0),))
+    serialise(label_message(estimate, due, card, ""))
     serialise(boundary_message(boundary, card.vocabulary, ""))
     progress = PlanEstimate(0, 0, 0, 1, 0, 0.0, 0.0, 0.0, False)
     serialise(plan_message(progress, card.vocabulary, ""))

@@ -1,4 +1,4 @@
-"""From a bag's messages to the ticks that are due, with their pixels and joints: replay and ingest both walk this way.
+"""From a bag's messages to due ticks with their pictures and states: replay and ingest both walk this way.
 
 It is the node's walk without its clock: the same intake, the same conversions, what can't be read counted and skipped.
 """
@@ -6,19 +6,21 @@ It is the node's walk without its clock: the same intake, the same conversions, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from hal_ros.bags.messages import deserialise, to_ns
+from hal_ros.bags.inputs import BagInputs
 from hal_ros.bags.reader import BagMessage
-from hal_ros.bags.sensors import SensorTopics, joint_sample, joints_first, pixels
-from hal_ros.core import image
+from hal_ros.bags.sensors import in_clock_order, pixels, stamp_of
 from hal_ros.core.arrays import ByteArray
-from hal_ros.core.card import ModelCard
-from hal_ros.core.errors import BagError, ImageError
-from hal_ros.core.intake import Due, Intake
-from hal_ros.core.observations import JointSample
+from hal_ros.core.errors import BagError
+from hal_ros.core.streams import counts
+from hal_ros.core.streams.convert import PictureConverter
+from hal_ros.core.streams.intake import Due, Intake
+from hal_ros.core.streams.merge import StateSample
+from hal_ros.core.streams.pictures import TimedPicture
+from hal_ros.core.streams.readers import Reading
 
 
 @dataclass(frozen=True)
@@ -26,74 +28,88 @@ class Frame:
     """A tick to step: what the node's worker would get. `reset` says that somebody reset the node before it."""
 
     due: Due
-    picture: ByteArray | None
-    frame_id: str
-    receive_ns: int
+    pictures: Mapping[str, ByteArray | None]  # by camera
+    frame_id: str  # of the clock's message
+    receive_ns: int  # likewise
     reset: bool = False
 
 
-def due_frames(
-    messages: Iterable[BagMessage],
-    card: ModelCard,
-    topics: SensorTopics,
-    counters: Counter[str],
-    start_ns: int | None = None,
-) -> Iterator[Frame]:
-    """Yield the ticks that are due, from messages in receive order; with start_ns from the image of that stamp on.
+class BagPicture(NamedTuple):
+    """A camera message on its way to its pixels."""
 
-    Counters: those of the intake; skipped (images before start_ns), unreadable (images that can't be converted),
-    malformed (messages that are not of their type), joints_unnamed (joint states that name none of the card's joints).
-    Raises BagError when there is no image of stamp start_ns.
+    content: Any
+    type_name: str
+
+
+def to_rgb(picture: BagPicture) -> ByteArray:
+    """Return the pixels (H, W, 3) uint8 RGB of a camera message; raises ImageError."""
+    return pixels(picture.content, picture.type_name)
+
+
+def due_frames(
+    messages: Iterable[BagMessage], inputs: BagInputs, counters: Counter[str], start_ns: int | None = None
+) -> Iterator[Frame]:
+    """Yield the due ticks of messages in receive order; with start_ns from the clock's message of that stamp on.
+
+    Counters: those of the intake; skipped (messages of the clock before start_ns). Raises BagError when there is no
+    message of the clock of stamp start_ns.
     """
-    intake = Intake(card)
-    for message in joints_first(messages, topics):
-        content = content_of(message, topics, counters)
-        if content is None:
-            continue
-        if start_ns is not None and message.topic == (topics.camera or topics.joints):
-            if to_ns(content.header.stamp) != start_ns:
+    intake, converter = Intake(inputs.spec), PictureConverter(inputs.spec, to_rgb, counters)
+    for message in in_clock_order(messages, inputs):
+        if start_ns is not None and message.topic in inputs.clock_topics:
+            if stamp_of(message, inputs) != start_ns:
                 counters["skipped"] += 1
                 continue
             start_ns = None
-        if message.topic == topics.joints:
-            sample = sample_of(content, card, counters)
-            due = None if sample is None else intake.joints(sample)
-            frame = None if due is None else Frame(due, None, content.header.frame_id, message.receive_ns)
-        else:
-            due = intake.image(to_ns(content.header.stamp))
-            frame = None if due is None else with_picture(due, content, message, card, counters)
-        if frame is not None:
-            yield frame
+        content = content_of(message, inputs, counters)
+        if content is None:
+            continue
+        for due in _take(message, content, inputs, intake):
+            pictures = converter.convert(due)
+            if pictures is not None:
+                yield Frame(due, pictures, frame_id_of(content), message.receive_ns)
     counters.update(intake.counters)
     if start_ns is not None:
-        raise BagError(f"no image is stamped {start_ns} ns, where the replay was to begin")
+        raise BagError(f"no message of {inputs.spec.clock} is stamped {start_ns} ns, where the replay was to begin")
 
 
-def content_of(message: BagMessage, topics: SensorTopics, counters: Counter[str]) -> Any | None:
-    """Deserialise a message on one of the two topics; None for all others, and counted for a malformed one."""
-    if message.topic not in topics:
+def _take(message: BagMessage, content: Any, inputs: BagInputs, intake: Intake) -> Iterator[Due]:
+    """Give a message to all streams that it is of; what is of the clock comes last, so that the tick knows the rest."""
+    found: list[Due | None] = []
+    stamp_ns = stamp_of(message, inputs)
+    streams = [*inputs.cameras.get(message.topic, ()), *inputs.readers.get(message.topic, {})]
+    for name in sorted(streams, key=lambda stream: stream == inputs.spec.clock):
+        if name in inputs.spec.cameras:
+            picture = TimedPicture(stamp_ns, message.topic, BagPicture(content, message.type_name))
+            found.append(intake.picture(name, picture))
+            continue
+        reading = inputs.readers[message.topic][name].read(content)
+        if isinstance(reading, Reading):
+            found.append(intake.state(name, StateSample(stamp_ns, message.topic, reading.values, reading.present)))
+        else:
+            intake.refuse(name, reading)
+    yield from (due for due in found if due is not None)
+
+
+def content_of(message: BagMessage, inputs: BagInputs, counters: Counter[str]) -> Any | None:
+    """Deserialise a message of a stream; None for all others, and counted for one that is not of its type."""
+    streams = [*inputs.cameras.get(message.topic, ()), *inputs.readers.get(message.topic, {})]
+    if not streams:
         return None
-    try:
-        return deserialise(message.type_name, message.data)
-    except BagError:
-        counters["malformed"] += 1
-        return None
+    cause = counts.MALFORMED
+    if message.type_name == inputs.type_names[message.topic]:
+        try:
+            return inputs.types.deserialise(message.type_name, message.data)
+        except BagError:
+            pass
+    else:
+        cause = counts.REFUSED
+    for name in streams:
+        counters[counts.key(name, cause)] += 1
+    return None
 
 
-def sample_of(content: Any, card: ModelCard, counters: Counter[str]) -> JointSample | None:
-    """Return a JointState in the card's joint order; None, and counted, when it names none of them."""
-    assert card.joints is not None  # otherwise no joint topic was looked for
-    sample = joint_sample(content, card.joints)
-    counters["joints_unnamed"] += sample is None
-    return sample
-
-
-def with_picture(due: Due, content: Any, message: BagMessage, card: ModelCard, counters: Counter[str]) -> Frame | None:
-    """Return a due image as a frame; None, and counted, when its pixels can't be converted."""
-    assert card.image is not None  # the intake lets no image through without it
-    try:
-        picture = image.to_input(pixels(content, message.type_name), card.image)
-    except ImageError:
-        counters["unreadable"] += 1
-        return None
-    return Frame(due, picture, content.header.frame_id, message.receive_ns)
+def frame_id_of(content: Any) -> str:
+    """Return the frame_id of a message; '' where its type has none."""
+    header = getattr(content, "header", None)
+    return "" if header is None else str(header.frame_id)

@@ -42,12 +42,17 @@ __all__ = [
 
 
 class BagMessage(NamedTuple):
-    """One recorded message; receive_ns is when the recorder got it, data its CDR bytes."""
+    """One recorded message; receive_ns is when the recorder got it, data its CDR bytes.
+
+    publish_ns is when it was sent, as far as the recorder knew: rosbag2 keeps it in MCAP since Jazzy. None where the
+    bag does not say.
+    """
 
     topic: str
     type_name: str
     receive_ns: int
     data: bytes
+    publish_ns: int | None = None
 
 
 @dataclass
@@ -127,7 +132,7 @@ def raw_messages(path: Path, notes: BagNotes) -> Iterator[RawMessage]:
     """Yield all messages of a bag in receive order; `notes` and errors as in read_messages, attachments counted."""
     for storage in _storages(path):
         if storage.suffix != ".mcap":
-            for topic, type_name, receive_ns, data in _read_with_rosbags(storage, notes):
+            for topic, type_name, receive_ns, data, _ in _read_with_rosbags(storage, notes):
                 yield RawMessage(topic, type_name, data, receive_ns, None, None)
             continue
         with McapFile(storage) as file:
@@ -222,7 +227,7 @@ def _read_mcap(path: Path, notes: BagNotes) -> Iterator[BagMessage]:
             if schema is None or channel.message_encoding != "cdr":
                 notes.skipped[f"{channel.topic} is not CDR of a named type"] += 1
                 continue
-            yield BagMessage(channel.topic, schema.name, message.log_time, message.data)
+            yield BagMessage(channel.topic, schema.name, message.log_time, message.data, message.publish_time)
         if file.damaged:
             notes.skipped["damaged chunk"] += file.damaged
 

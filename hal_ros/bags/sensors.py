@@ -1,34 +1,22 @@
-"""Sensor messages: their pixels and joint samples, whichever library read them, and which topics carry them."""
+"""Sensor messages: their pixels, whichever library read them, and the order in which a recording's are to be taken."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
-from hal_ros.bags.messages import header_stamp_ns, to_ns
-from hal_ros.core import image, proprio
+from hal_ros.bags.messages import header_stamp_ns
+from hal_ros.core import image
 from hal_ros.core.arrays import ByteArray
-from hal_ros.core.card import JointSpec, ModelCard
-from hal_ros.core.errors import BagError
-from hal_ros.core.observations import JointSample
 
 if TYPE_CHECKING:
+    from hal_ros.bags.inputs import BagInputs
     from hal_ros.bags.reader import BagMessage  # a live node reads no bag
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
-JOINT_STATE = "sensor_msgs/msg/JointState"
-CAMERA_TOPIC = "/camera/color/image_raw"
-JOINT_TOPIC = "/joint_states"
 MOST_LATE_NS = 1_000_000_000
-
-
-class SensorTopics(NamedTuple):
-    """Where a model's inputs lie in a bag; None for what the model does not take or the bag does not hold."""
-
-    camera: str | None
-    joints: str | None
 
 
 def pixels(message: Any, type_name: str) -> ByteArray:
@@ -39,69 +27,33 @@ def pixels(message: Any, type_name: str) -> ByteArray:
     return image.to_rgb(message.encoding, message.height, message.width, message.step, bigendian, message.data)
 
 
-def joint_sample(message: Any, spec: JointSpec) -> JointSample | None:
-    """Return a JointState in the card's joint order, NaN where absent; None when it names none of the joints."""
-    stamp_ns = to_ns(message.header.stamp)
-    return proprio.select(stamp_ns, message.name, message.position, message.velocity, message.effort, spec)
+def in_clock_order(messages: Iterable[BagMessage], inputs: BagInputs) -> Iterator[BagMessage]:
+    """Yield messages in receive order, but each of the clock behind those of all other topics that are not newer.
 
-
-def joints_first(messages: Iterable[BagMessage], topics: SensorTopics) -> Iterator[BagMessage]:
-    """Yield messages in receive order, but each image behind the joint states that are not newer than it.
-
-    Any two processes receive two topics in slightly different orders. A node that saw no joint state late (the intake
-    counts those) used, for each image, all that were not newer; so does whoever reads a recording through this. An
-    image waits for the first joint state that is newer than it, at most MOST_LATE_NS of receive time.
+    Any two processes receive several topics in slightly different orders. A node that saw no message late (the intake
+    counts those) used, for each tick, all that were not newer; so does whoever reads a recording through this. A
+    message of the clock waits until every other topic has brought a newer one, at most MOST_LATE_NS of receive time.
     """
-    waiting: deque[BagMessage] = deque()
+    newest = dict.fromkeys(inputs.all_topics - inputs.clock_topics, 0)
+    waiting: deque[tuple[int, BagMessage]] = deque()
     for message in messages:
-        while waiting and message.receive_ns - waiting[0].receive_ns > MOST_LATE_NS:
-            yield waiting.popleft()
-        if topics.joints is not None and message.topic == topics.camera:
-            waiting.append(message)
+        while waiting and message.receive_ns - waiting[0][1].receive_ns > MOST_LATE_NS:
+            yield waiting.popleft()[1]
+        stamp_ns = stamp_of(message, inputs)
+        if newest and message.topic in inputs.clock_topics:
+            waiting.append((stamp_ns, message))
             continue
         yield message
-        if message.topic == topics.joints:
-            while waiting and _stamp_ns(waiting[0]) < _stamp_ns(message):
-                yield waiting.popleft()
-    yield from waiting
+        if message.topic in newest:
+            newest[message.topic] = stamp_ns
+            while waiting and all(waiting[0][0] < other_ns for other_ns in newest.values()):
+                yield waiting.popleft()[1]
+    for _, message in waiting:
+        yield message
 
 
-def _stamp_ns(message: BagMessage) -> int:
-    """The header's stamp; 0 for a malformed message, which whoever deserialises it will count."""
-    return header_stamp_ns(message.data) or 0
-
-
-def find_topics(
-    types: Mapping[str, str], card: ModelCard, camera: str | None = None, joints: str | None = None
-) -> SensorTopics:
-    """Find the topics of a card's inputs among `types` (topic to type): those named, else the usual, else the only one.
-
-    Raises BagError when the driving input is absent, or when several topics may be meant.
-    """
-    found = SensorTopics(
-        _find(types, (IMAGE, COMPRESSED), (CAMERA_TOPIC, f"{CAMERA_TOPIC}/compressed"), camera) if card.image else None,
-        _find(types, (JOINT_STATE,), (JOINT_TOPIC,), joints) if card.joints else None,
-    )
-    if card.image is not None and found.camera is None:
-        raise BagError(f"no topic of {IMAGE} or {COMPRESSED} among {_listed(types)}; {card.name} needs a camera")
-    if card.image is None and found.joints is None:
-        raise BagError(f"no topic of {JOINT_STATE} among {_listed(types)}; {card.name} needs joint states")
-    return found
-
-
-def _find(types: Mapping[str, str], kinds: tuple[str, ...], usual: tuple[str, ...], named: str | None) -> str | None:
-    candidates = sorted(topic for topic, kind in types.items() if kind in kinds)
-    if named is not None:
-        if named not in candidates:
-            raise BagError(f"topic {named!r} is not one of {_listed(candidates)}, which carry {' or '.join(kinds)}")
-        return named
-    for topic in usual:
-        if topic in candidates:
-            return topic
-    if len(candidates) > 1:
-        raise BagError(f"several topics carry {' or '.join(kinds)}: {_listed(candidates)}; name the one to take")
-    return candidates[0] if candidates else None
-
-
-def _listed(topics: Any) -> str:
-    return ", ".join(sorted(topics)) or "no topics"
+def stamp_of(message: BagMessage, inputs: BagInputs) -> int:
+    """Return a message's own stamp or, where its type has none, when it was sent; 0 for a malformed message."""
+    if message.topic in inputs.headed:
+        return header_stamp_ns(message.data) or 0
+    return message.receive_ns if message.publish_ns is None else message.publish_ns

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from hal_ros.cli import arguments as backends
+from hal_ros.cli import topic_arguments as topics
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,16 +16,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, help="a new .mcap file, or a new folder (default: BAG-labelled beside the bag)"
     )
     parser.add_argument("--replace", action="store_true", help="leave the answers out that are in the bag already")
-    parser.add_argument("--camera-topic", help="camera topic (default: the usual one, or the only one)")
-    parser.add_argument("--joint-topic", help="joint state topic (default: the usual one, or the only one)")
+    topics.add_arguments(parser)
     backends.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Check, label, report."""
-    from hal_ros.bags.sensors import SensorTopics
     from hal_ros.offline.labelling import LabelJob, run_label
 
-    topics = SensorTopics(args.camera_topic, args.joint_topic)
-    run_label(LabelJob(args.bag, args.out, args.replace, topics), backends.bundle_choice(args))
+    run_label(LabelJob(args.bag, args.out, args.replace, topics.asked(args)), backends.bundle_choice(args))
     return 0

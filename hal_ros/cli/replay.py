@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from hal_ros.cli import arguments as backends
+from hal_ros.cli import topic_arguments as topics
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,18 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plan", type=Path, metavar="FILE", help="follow this plan, one action a line, and print where it is"
     )
-    parser.add_argument(
-        "--camera-topic", "--image-topic", help="camera topic (default: the usual one, or the only one)"
-    )
-    parser.add_argument("--joint-topic", help="joint state topic (default: the usual one, or the only one)")
+    topics.add_arguments(parser)
     backends.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Replay, write, compare; 1 when --ticks-from does not give the recorded labels again."""
-    from hal_ros.bags.sensors import SensorTopics
     from hal_ros.offline.run import ReplayJob, run_replay
 
-    topics = SensorTopics(args.camera_topic, args.joint_topic)
-    job = ReplayJob(args.bag, args.out, args.ticks_from, args.from_start, args.plan, topics)
+    job = ReplayJob(args.bag, args.out, args.ticks_from, args.from_start, args.plan, topics.asked(args))
     return int(not run_replay(job, backends.bundle_choice(args)))

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from hal_ros.core.arrays import ByteArray
-from hal_ros.core.card import ImageSpec
 from hal_ros.core.errors import ImageError
+from hal_ros.core.streams.spec import CameraSpec
 
 
 class _Layout(NamedTuple):
@@ -81,13 +81,39 @@ def compressed_to_rgb(data: Any) -> ByteArray:
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def to_input(rgb: ByteArray, spec: ImageSpec) -> ByteArray:
-    """Cut the centre square out of (H, W, 3) and resize it to the encoder's (S, S, 3), averaging over areas."""
+def to_input(rgb: ByteArray, spec: CameraSpec) -> ByteArray:
+    """Cut the camera's part out of (H, W, 3) and resize it to the encoder's (S, S, 3), averaging over areas.
+
+    "centre" is the largest centred square, "full" the whole picture between black bars; x, y, width and height are
+    pixels of the camera. Raises ImageError where these do not lie in the picture.
+    """
     height, width = rgb.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = rgb[top : top + side, left : left + side]
-    if side == spec.size_px:
-        return np.ascontiguousarray(square)
-    size = (spec.size_px, spec.size_px)
-    return np.asarray(cv2.resize(square, size, interpolation=cv2.INTER_AREA), np.uint8)
+    if spec.crop == "full":
+        return _letterboxed(rgb, spec.size_px)
+    if isinstance(spec.crop, str):
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        return _resized(rgb[top : top + side, left : left + side], spec.size_px, spec.size_px)
+    x, y, wide, high = spec.crop
+    if x + wide > width or y + high > height:
+        raise ImageError(f"crop {list(spec.crop)} does not lie in the picture of {width}x{height} pixels")
+    return _letterboxed(rgb[y : y + high, x : x + wide], spec.size_px)
+
+
+def _letterboxed(rgb: ByteArray, size_px: int) -> ByteArray:
+    """Return (S, S, 3) with all of a picture in its middle, its proportions kept."""
+    height, width = rgb.shape[:2]
+    if height == width:
+        return _resized(rgb, size_px, size_px)
+    longest = max(height, width)
+    high, wide = (max(1, round(side * size_px / longest)) for side in (height, width))
+    canvas = np.zeros((size_px, size_px, 3), np.uint8)
+    top, left = (size_px - high) // 2, (size_px - wide) // 2
+    canvas[top : top + high, left : left + wide] = _resized(rgb, high, wide)
+    return canvas
+
+
+def _resized(rgb: ByteArray, height_px: int, width_px: int) -> ByteArray:
+    if rgb.shape[:2] == (height_px, width_px):
+        return np.ascontiguousarray(rgb)
+    return np.asarray(cv2.resize(rgb, (width_px, height_px), interpolation=cv2.INTER_AREA), np.uint8)

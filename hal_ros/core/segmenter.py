@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from hal_ros.core import proprio
 from hal_ros.core.answers import NO_ACTION, ActionEstimate, Answer, BoundaryEstimate
-from hal_ros.core.arrays import FloatArray
+from hal_ros.core.arrays import ByteArray, FloatArray
 from hal_ros.core.card import ModelCard
 from hal_ros.core.decoding import decode
 from hal_ros.core.errors import BackendError
@@ -35,6 +36,14 @@ class PendingTick(NamedTuple):
     boundary: float
 
 
+@dataclass(frozen=True)
+class EncodedPicture:
+    """A camera's newest picture and its feature (D,): one that serves two ticks is encoded once."""
+
+    picture: ByteArray
+    feature: FloatArray
+
+
 class SegmenterState(NamedTuple):
     """All that a stream remembers. `segments` counts for ever, so that an id is never used twice."""
 
@@ -43,6 +52,7 @@ class SegmenterState(NamedTuple):
     backend: Any  # the backend's own temporal state
     decoder: decode.DecoderState
     last_input: StepInput | None
+    encoded: Mapping[str, EncodedPicture]  # by camera
     pending: tuple[PendingTick, ...]  # at most lag_ticks
     segment: OpenSegment | None
     segments: int
@@ -60,7 +70,7 @@ class Segmenter:
     def start(self, segments: int = 0) -> SegmenterState:
         """Return the state of a stream that has seen nothing, after `segments` segments of earlier streams."""
         fresh = self.backend.initial_state()
-        return SegmenterState(NO_GRID, -1, fresh, decode.INITIAL, None, (), None, segments)
+        return SegmenterState(NO_GRID, -1, fresh, decode.INITIAL, None, {}, (), None, segments)
 
     def finish(self, state: SegmenterState, detected_ns: int) -> tuple[tuple[BoundaryEstimate, ...], SegmenterState]:
         """Close the open segment, if there is one, and return a fresh state."""
@@ -101,7 +111,8 @@ class Segmenter:
             tick_ns = state.origin_ns + (state.tick + 1) * self.card.period_ns
             *_, change, state = self._advance(state.last_input, tick_ns, observation.stamp_ns, state)
             boundaries += change
-        inputs = self._inputs(observation)
+        inputs, encoded = self._inputs(observation, state.encoded)
+        state = state._replace(encoded={**state.encoded, **encoded})
         output, confirmed, change, state = self._advance(inputs, observation.stamp_ns, observation.stamp_ns, state)
         boundaries += change
         estimate = ActionEstimate(
@@ -114,12 +125,26 @@ class Segmenter:
         )
         return estimate, tuple(boundaries), state
 
-    def _inputs(self, observation: Observation) -> StepInput:
-        joint_count = len(self.card.joints.names) if self.card.joints else 0
-        joints, joints_valid = proprio.to_input(observation.joints, joint_count)
-        if observation.image is None:
-            return StepInput(np.zeros(self.card.feature_dim, np.float32), 0.0, joints, joints_valid)
-        return StepInput(self.backend.encode(observation.image), 1.0, joints, joints_valid)
+    def _inputs(
+        self, observation: Observation, before: Mapping[str, EncodedPicture]
+    ) -> tuple[StepInput, Mapping[str, EncodedPicture]]:
+        """Return one tick's input to the step graph: features of all cameras behind each other, zeros where none."""
+        encoded = {}
+        for camera in self.card.streams.cameras:
+            picture, known = observation.pictures.get(camera), before.get(camera)
+            if picture is None:
+                continue
+            same = known is not None and known.picture is picture
+            encoded[camera] = known if same and known else EncodedPicture(picture, self.backend.encode(picture))
+        blank = np.zeros(self.card.feature_dim, np.float32)
+        seen = [encoded.get(camera) for camera in self.card.streams.cameras]
+        features = [blank if one is None else one.feature for one in seen]
+        return StepInput(
+            features[0] if len(features) == 1 else np.concatenate([blank[:0], *features]),
+            np.array([one is not None for one in seen], np.float32),
+            observation.values,
+            observation.valid,
+        ), encoded
 
     def _advance(
         self, inputs: StepInput, tick_ns: int, as_of_ns: int, state: SegmenterState

@@ -13,10 +13,10 @@ from hal_ros.core.arrays import ByteArray, FloatArray
 class StepInput(NamedTuple):
     """One tick's input to the step graph. Values under a zero flag are ignored by the graph."""
 
-    feature: FloatArray  # (D,)
-    image_valid: float  # 0 or 1
-    joints: FloatArray  # (3J,) position, velocity, effort; finite
-    joints_valid: FloatArray  # (3J,) 0 or 1
+    feature: FloatArray  # (C * D,) of all cameras behind each other
+    image_valid: FloatArray  # (C,) 0 or 1
+    joints: FloatArray  # (V,) all state values, finite
+    joints_valid: FloatArray  # (V,) 0 or 1
 
 
 class StepOutput(NamedTuple):

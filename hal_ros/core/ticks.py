@@ -1,11 +1,8 @@
-"""The tick grid, and joints aligned to it: both functions of sensor stamps alone."""
+"""The tick grid: a function of the clock's stamps alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Literal, NamedTuple
-
-from hal_ros.core.observations import JointSample
 
 BACKWARD_JUMP_NS = 1_000_000_000
 """A stamp further back than this is a new stream (a looped bag, a reset simulation), not a late frame."""
@@ -48,17 +45,3 @@ def place(stamp_ns: int, grid: Grid | None, period_ns: int, max_held_ticks: int)
     if tick - grid.tick - 1 > max_held_ticks:
         return fresh
     return Placement("due", Grid(grid.origin_ns, tick, stamp_ns))
-
-
-def newest_before(samples: Iterable[JointSample], stamp_ns: int, max_age_ns: int) -> JointSample | None:
-    """Return the newest sample with stamp_ns - max_age_ns <= stamp <= stamp_ns; of equal stamps the last received.
-
-    Causal: a sample that is newer than stamp_ns is never looked at. `samples` are in receive order, which need not
-    be the order of their stamps.
-    """
-    best: JointSample | None = None
-    for sample in samples:
-        in_time = stamp_ns - max_age_ns <= sample.stamp_ns <= stamp_ns
-        if in_time and (best is None or sample.stamp_ns >= best.stamp_ns):
-            best = sample
-    return best

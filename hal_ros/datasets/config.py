@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from hal_ros.core.card import DecoderSpec, ImageSpec, JointSpec, ModelCard
+from hal_ros.bags.inputs import AskedTopics
+from hal_ros.core.card import DecoderSpec, EncoderSpec, ModelCard
+from hal_ros.core.errors import ConfigError
+from hal_ros.core.streams.check import streams_fault
+from hal_ros.core.streams.spec import CAMERA, JOINTS, CameraSpec, StateSpec, StreamSpec, single
 
 TRAINING, VALIDATION = "train", "validation"
 """The splits that every training has."""
 EPISODES = "episodes"
 """The layout of the project's own data: bags, one folder an episode."""
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """What a model takes, by name: see `core.streams.spec`. Empty: one camera and the joints of `data.joints`."""
+
+    clock: str = ""  # the stream whose stamps make the ticks; empty: the first camera, or else the first state
+    cameras: Mapping[str, CameraSpec] = field(default_factory=dict)
+    states: Mapping[str, StateSpec] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -34,19 +48,45 @@ class DataConfig:
     camera_topic: str = ""  # empty: the usual name, or else the only topic with images
     joint_topic: str = ""  # likewise
     processes: int = 2
+    streams: StreamSettings = field(default_factory=StreamSettings)
+
+    @property
+    def names_streams(self) -> bool:
+        """Whether the streams are named, instead of the one camera and the joints of `joints`."""
+        return bool(self.streams.cameras or self.streams.states)
+
+
+def streams_of(data: DataConfig) -> StreamSpec:
+    """Return what the settings say that a model takes; ConfigError for streams that can't be."""
+    given = data.streams
+    if not data.names_streams:
+        camera, joints = (
+            CameraSpec(size_px=data.image_size_px),
+            StateSpec(names=data.joints, max_age_s=data.joints_max_age_s),
+        )
+        return single(camera, joints if data.joints else None, data.rate_hz, data.max_held_ticks)
+    clock = given.clock or next(iter((*given.cameras, *given.states)))
+    spec = StreamSpec(clock, given.cameras, given.states, data.rate_hz, data.max_held_ticks)
+    if fault := streams_fault(spec):
+        raise ConfigError(f"data.streams: {fault}")
+    return spec
+
+
+def asked_topics(data: DataConfig) -> AskedTopics:
+    """Return the topics that settings without named streams ask for."""
+    topics = {CAMERA: data.camera_topic, JOINTS: data.joint_topic}
+    return {} if data.names_streams else {stream: (topic,) for stream, topic in topics.items() if topic}
 
 
 def draft_card(data: DataConfig, vocabulary: tuple[str, ...] = ()) -> ModelCard:
     """Return a card that is right in all that ingest reads; a training replaces what it says of a model."""
+    streams = streams_of(data)
     return ModelCard(
         name="the dataset",
         vocabulary=vocabulary,
-        image=ImageSpec(data.image_size_px),
-        joints=JointSpec(data.joints, data.joints_max_age_s),
-        rate_hz=data.rate_hz,
+        streams=streams,
+        encoder=EncoderSpec(1) if streams.cameras else None,
         lag_ticks=data.lag_ticks,
-        max_held_ticks=data.max_held_ticks,
-        feature_dim=1,
         window_ticks=1,
         decoder=DecoderSpec(),
         supervision="transcripts",

@@ -8,44 +8,37 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hal_ros.bags.frames import Frame, due_frames
-from hal_ros.bags.reader import METADATA, BagNotes, read_messages, topic_types
-from hal_ros.bags.sensors import SensorTopics, find_topics
-from hal_ros.core import proprio
+from hal_ros.bags.inputs import AS_IN_THE_CARD, AskedTopics, find_inputs
+from hal_ros.bags.reader import METADATA, BagNotes, read_messages
 from hal_ros.core.answers import NO_ACTION, Segment
 from hal_ros.core.arrays import ByteArray, FloatArray
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.intake import Due
 from hal_ros.core.segments import sample_segments
+from hal_ros.core.streams import counts
+from hal_ros.core.streams.intake import Due
+from hal_ros.core.streams.spec import StreamSpec
 
-FORMAT = 1
+FORMAT = 2
 ANNOTATION, TRANSCRIPT = "annotation.json", "transcript.txt"
-ROWS, IMAGES, ABOUT = "rows.npz", "images.npy", "about.json"
+ROWS, ABOUT = "rows.npz", "about.json"
 ROW_KEYS = ("stamp_ns", "fresh", "held", "image_valid", "joints", "joints_valid")
-HARMLESS = {"images", "joint_samples", "due", "not_due", "restarts", "repeated", "joints_late"}
-"""Counters of a healthy bag; a sample that came late in it was still aligned, see `sensors.joints_first`."""
-FAULTS = {
-    "malformed": "messages malformed",
-    "unreadable": "images unreadable",
-    "joints_unnamed": "joint states that name none of the joints",
-    "joints_missing": "ticks without joints",
-    "backwards": "stamps that go back",
-    "zero": "zero stamps",
-}
-USUAL_TOPICS = SensorTopics(None, None)
-"""Ask for no topic by name: the usual ones are taken, or else the only one of its type."""
+HARMLESS = {"due", "not_due", "restarts", "repeated"}
+"""Counters of the tick grid in a healthy bag."""
+FAULTS = {"backwards": "stamps that go back", "zero": "zero stamps"}
 
 
 @dataclass(frozen=True)
@@ -56,10 +49,10 @@ class Episode:
     stamp_ns: NDArray[np.int64]  # (T,)
     fresh: NDArray[np.bool_]  # (T,)
     held: NDArray[np.bool_]  # (T,)
-    image_valid: FloatArray  # (T,) 0 or 1
-    images: ByteArray  # (T, S, S, 3)
-    joints: FloatArray  # (T, 3J)
-    joints_valid: FloatArray  # (T, 3J) 0 or 1
+    image_valid: FloatArray  # (T, C) 0 or 1
+    images: Mapping[str, ByteArray]  # (T, S, S, 3) by camera, C of them
+    joints: FloatArray  # (T, V) all state values, 0 where not valid
+    joints_valid: FloatArray  # (T, V) 0 or 1
     actions: NDArray[np.int64] | None  # (T,) ids, NO_ACTION outside the segments; None without annotation
     transcript: tuple[str, ...]
     counters: dict[str, int]  # of `frames.due_frames` and, by reason, what the bag's reader skipped
@@ -73,40 +66,40 @@ class _Row:
     stamp_ns: int
     fresh: bool
     held: bool
-    image_valid: bool
-    image: ByteArray  # a square RGB picture, black where there is none; empty once it is kept on disk
-    joints: tuple[FloatArray, FloatArray]
+    pictures: Mapping[str, ByteArray | None]  # empty once they are kept on disk
+    due: Due
 
 
 def ingest(
-    bag: Path, card: ModelCard, asked: SensorTopics = USUAL_TOPICS, pictures_folder: Path | None = None
+    bag: Path, card: ModelCard, asked: AskedTopics = AS_IN_THE_CARD, pictures_folder: Path | None = None
 ) -> Episode:
-    """Read one bag; of the card its image, joints, rate, held ticks and vocabulary are used.
+    """Read one bag; of the card its streams and vocabulary are used.
 
-    The pictures of a long bag do not fit into memory: they go to a nameless file in `pictures_folder`, or else where
-    temporary files are, which is gone with the episode.
+    The pictures of a long bag do not fit into memory: they go to nameless files in `pictures_folder`, or else where
+    temporary files are, which are gone with the episode.
     Messages that can't be read are skipped one by one and counted. Raises BagError for an unreadable bag, DatasetError
     for a bag without a single tick, a broken annotation or an annotated action outside the vocabulary.
     """
     counters: Counter[str] = Counter()
     notes = BagNotes(counters)
-    topics = find_topics(topic_types(bag), card, asked.camera, asked.joints)
-    messages = read_messages(bag, set(filter(None, topics)), notes)
-    rows, images = _spill(_rows(due_frames(messages, card, topics, counters), card), card, pictures_folder)
+    inputs = find_inputs(bag, card.streams, card.name, asked)
+    messages = read_messages(bag, inputs.all_topics, notes)
+    rows, images = _spill(_rows(due_frames(messages, inputs, counters), card), card.streams, pictures_folder)
     counters["cut_off"] += notes.cut_off
     if not rows:
-        driver = topics.camera if card.image else topics.joints
-        raise DatasetError(f"{bag}: gives no tick; expected messages on {driver}{_in_brackets(faults(counters))}")
+        drivers = " or ".join(sorted(inputs.clock_topics))
+        raise DatasetError(f"{bag}: gives no tick; expected messages on {drivers}{_in_brackets(faults(counters))}")
     stamps = np.array([row.stamp_ns for row in rows], np.int64)
+    seen = [[row.pictures[camera] is not None for camera in card.streams.cameras] for row in rows]
     return Episode(
         name=bag.name,
         stamp_ns=stamps,
         fresh=np.array([row.fresh for row in rows]),
         held=np.array([row.held for row in rows]),
-        image_valid=np.array([row.image_valid for row in rows], np.float32),
+        image_valid=np.array(seen, np.float32).reshape(len(rows), len(card.streams.cameras)),
         images=images,
-        joints=np.stack([row.joints[0] for row in rows]),
-        joints_valid=np.stack([row.joints[1] for row in rows]),
+        joints=np.stack([row.due.values for row in rows]),
+        joints_valid=np.stack([row.due.valid for row in rows]),
         actions=_actions(bag, stamps, card.vocabulary),
         transcript=read_transcript(bag),
         counters=dict(counters),
@@ -115,41 +108,37 @@ def ingest(
 
 def _rows(frames: Iterable[Frame], card: ModelCard) -> Iterator[_Row]:
     """Yield the ticks of a stream in order; what is missed between two of them is held, as in the segmenter."""
-    joint_count = len(card.joints.names) if card.joints else 0
-    black = np.zeros(_picture_shape(card), np.uint8)
-    last: tuple[Due, _Row] | None = None
+    last: _Row | None = None
     for frame in frames:
         due = frame.due
-        held = due.tick - last[0].tick - 1 if last else 0
-        fresh = last is None or due.origin_ns != last[0].origin_ns or held > card.max_held_ticks
+        held = due.tick - last.due.tick - 1 if last else 0
+        fresh = last is None or due.origin_ns != last.due.origin_ns or held > card.max_held_ticks
         if last is not None and not fresh:
-            for tick in range(last[0].tick + 1, due.tick):
-                yield replace(last[1], stamp_ns=due.origin_ns + tick * card.period_ns, fresh=False, held=True)
-        seen = frame.picture is not None
-        picture = black if frame.picture is None else frame.picture
-        row = _Row(due.stamp_ns, fresh, False, seen, picture, proprio.to_input(due.joints, joint_count))
-        last = due, row
-        yield row
+            for tick in range(last.due.tick + 1, due.tick):
+                yield replace(last, stamp_ns=due.origin_ns + tick * card.period_ns, fresh=False, held=True)
+        last = _Row(due.stamp_ns, fresh, False, frame.pictures, due)
+        yield last
 
 
-def _spill(rows: Iterable[_Row], card: ModelCard, folder: Path | None) -> tuple[list[_Row], ByteArray]:
-    """Return the rows without their pictures, and those (T, S, S, 3), mapped from a file that nobody else sees."""
-    kept = []
-    shape = _picture_shape(card)
-    nothing = np.zeros(0, np.uint8)
-    with tempfile.TemporaryFile(dir=folder) as file:
+def _spill(rows: Iterable[_Row], spec: StreamSpec, folder: Path | None) -> tuple[list[_Row], Mapping[str, ByteArray]]:
+    """Return the rows without pixels, and those (T, S, S, 3) by camera, mapped from files that nobody else sees."""
+    kept: list[_Row] = []
+    shape = (spec.size_px, spec.size_px, 3)
+    black, nothing = np.zeros(shape, np.uint8), np.zeros(0, np.uint8)
+    with ExitStack() as stack:
+        files = {camera: stack.enter_context(tempfile.TemporaryFile(dir=folder)) for camera in spec.cameras}
         for row in rows:
-            file.write(row.image.tobytes())
-            kept.append(replace(row, image=nothing))
-        file.flush()
-        if not kept or not math.prod(shape):
-            return kept, np.zeros((len(kept), *shape), np.uint8)
-        return kept, np.memmap(file, np.uint8, "r", shape=(len(kept), *shape))
+            for camera, file in files.items():
+                picture = row.pictures[camera]
+                file.write((black if picture is None else picture).tobytes())
+            seen = {camera: None if picture is None else nothing for camera, picture in row.pictures.items()}
+            kept.append(replace(row, pictures=seen))
+        return kept, {camera: _mapped(file, (len(kept), *shape)) for camera, file in files.items()}
 
 
-def _picture_shape(card: ModelCard) -> tuple[int, int, int]:
-    side = card.image.size_px if card.image else 0
-    return side, side, 3
+def _mapped(file: IO[bytes], shape: tuple[int, ...]) -> ByteArray:
+    file.flush()
+    return np.memmap(file, np.uint8, "r", shape=shape) if shape[0] else np.zeros(shape, np.uint8)
 
 
 def restarts(counters: Mapping[str, int]) -> int:
@@ -158,10 +147,12 @@ def restarts(counters: Mapping[str, int]) -> int:
 
 
 def faults(counters: Mapping[str, int]) -> str:
-    """Return what was skipped or repaired on the way to an episode, as '3 unreadable, 1 malformed'; '' for nothing."""
+    """Return what was skipped or repaired on the way to an episode, as 'arm: 3 ticks partial'; '' for nothing."""
     again = restarts(counters)
-    found = {name: count for name, count in counters.items() if count and name not in {*HARMLESS, "cut_off"}}
+    plain = {name: count for name, count in counters.items() if count and "/" not in name}
+    found = {name: count for name, count in plain.items() if name not in {*HARMLESS, "cut_off"}}
     parts = [f"{count} {FAULTS.get(name, f'skipped: {name}')}" for name, count in found.items()]
+    parts += [counts.stream_fault(*one) for one in counts.by_stream(counters) if one[1] not in counts.HARMLESS]
     parts += [f"the tick grid begins anew {'once' if again == 1 else f'{again} times'}"] * bool(again)
     return ", ".join([*parts, *["cut off, read up to the cut"] * bool(counters.get("cut_off"))])
 
@@ -221,7 +212,7 @@ def find_bags(folder: Path, split: str) -> tuple[Path, ...]:
 # --- the cache --------------------------------------------------------------------------------------------------------
 
 
-def cached(bag: Path, card: ModelCard, asked: SensorTopics, cache: Path) -> Path:
+def cached(bag: Path, card: ModelCard, asked: AskedTopics, cache: Path) -> Path:
     """Return the cache folder of a bag's episode, ingesting the bag unless that was done; a cut-off run leaves none."""
     folder = cache / f"{bag.name}-{episode_key(bag, card, asked)[:16]}"
     if not (folder / ABOUT).exists():
@@ -245,14 +236,11 @@ def _settle(unfinished: Path, folder: Path) -> None:
             raise
 
 
-def episode_key(bag: Path, card: ModelCard, asked: SensorTopics) -> str:
+def episode_key(bag: Path, card: ModelCard, asked: AskedTopics) -> str:
     """Return a hash of all that an episode depends on: the bag's bytes, what was written beside it, the settings."""
     settings: dict[str, object] = {
         "format": FORMAT,
-        "image": {"size_px": card.image.size_px} if card.image else None,  # the graph's dtype changes no picture
-        "joints": asdict(card.joints) if card.joints else None,
-        "rate_hz": card.rate_hz,
-        "max_held_ticks": card.max_held_ticks,
+        "streams": asdict(card.streams),
         "topics": asked,
     }
     if (bag / ANNOTATION).exists():  # a row's action is an id; without annotation new words change nothing
@@ -282,9 +270,20 @@ def save(episode: Episode, folder: Path) -> None:
     arrays = {key: getattr(episode, key) for key in ROW_KEYS}
     actions = np.full(len(episode.stamp_ns), NO_ACTION) if episode.actions is None else episode.actions
     np.savez(folder / ROWS, actions=actions, **arrays)
-    np.save(folder / IMAGES, episode.images)
-    about = {"name": episode.name, "annotated": episode.actions is not None, "counters": episode.counters}
+    for camera, images in episode.images.items():
+        np.save(folder / images_file(camera), images)
+    about = {
+        "cameras": list(episode.images),
+        "name": episode.name,
+        "annotated": episode.actions is not None,
+        "counters": episode.counters,
+    }
     (folder / ABOUT).write_text(json.dumps({**about, "transcript": episode.transcript}))
+
+
+def images_file(camera: str) -> str:
+    """Return the name of the file with a camera's pictures."""
+    return f"images-{camera}.npy"
 
 
 def load(folder: Path) -> Episode:
@@ -295,7 +294,7 @@ def load(folder: Path) -> Episode:
     actions = arrays.pop("actions").astype(np.int64)
     return Episode(
         name=about["name"],
-        images=np.load(folder / IMAGES, mmap_mode="r"),
+        images={camera: np.load(folder / images_file(camera), mmap_mode="r") for camera in about["cameras"]},
         actions=actions if about["annotated"] else None,
         transcript=tuple(about["transcript"]),
         counters=about["counters"],

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.arrays import ByteArray, FloatArray
-from hal_ros.core.observations import JointSample, Observation
-from hal_ros.core.proprio import VALUES_PER_JOINT
+from hal_ros.core.observations import Observation
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.segments import Labels
 from hal_ros.core.step import Backend, StepInput, StepOutput
@@ -50,16 +49,22 @@ def run_segmenter(segmenter: Segmenter, episode: Episode, system: str = "") -> P
 
 def observations(episode: Episode) -> Iterator[Observation]:
     """Yield an episode's ticks as the node would hand them to the segmenter; held ones repeat the last inputs."""
-    joint_count = episode.joints.shape[1] // VALUES_PER_JOINT
     origin_ns, tick = 0, -1
+    cameras = list(episode.images)
+    before: dict[str, ByteArray] = {}
     for row, stamp_ns in enumerate(int(stamp) for stamp in episode.stamp_ns):
         if episode.fresh[row]:
             origin_ns, tick = stamp_ns, -1
         tick += 1
-        values = np.where(episode.joints_valid[row] > 0, episode.joints[row], np.nan).astype(np.float32)
-        joints = JointSample(stamp_ns, *values.reshape(VALUES_PER_JOINT, joint_count)) if joint_count else None
-        image = np.asarray(episode.images[row]) if episode.image_valid[row] else None
-        yield Observation(stamp_ns, tick, origin_ns, image, joints)
+        pictures: dict[str, ByteArray | None] = {}
+        for index, camera in enumerate(cameras):
+            picture = np.asarray(episode.images[camera][row]) if episode.image_valid[row, index] else None
+            known = before.get(camera)
+            if picture is not None and known is not None and np.array_equal(picture, known):
+                picture = known  # one that serves two ticks is encoded once
+            pictures[camera] = picture
+            before |= {} if picture is None else {camera: picture}
+        yield Observation(stamp_ns, tick, origin_ns, pictures, episode.joints[row], episode.joints_valid[row])
 
 
 def _arrivals(episode: Episode) -> NDArray[np.int64]:

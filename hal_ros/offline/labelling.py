@@ -8,12 +8,13 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from hal_ros.bags.answer_messages import VOCABULARY_TYPE, vocabulary_message
 from hal_ros.bags.frames import due_frames
+from hal_ros.bags.inputs import AskedTopics, BagInputs, evidence, expected_topics, find_inputs
 from hal_ros.bags.messages import serialise
 from hal_ros.bags.reader import (
     BagMessage,
@@ -28,14 +29,13 @@ from hal_ros.bags.reader import (
     read_messages,
     topic_types,
 )
-from hal_ros.bags.sensors import SensorTopics, find_topics
 from hal_ros.core.errors import BagError
 from hal_ros.core.segmenter import Segmenter
+from hal_ros.core.streams import counts
 from hal_ros.core.work import Report
-from hal_ros.datasets.episodes import USUAL_TOPICS
 from hal_ros.offline.bundle import BundleChoice, open_segmenter
 from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC, PLAN_TOPIC, VOCABULARY_TOPIC, replay
-from hal_ros.offline.summary import summary_lines, topics_line
+from hal_ros.offline.summary import inputs_lines, summary_lines
 from hal_ros.runtime.bundle import Bundle, bundle_metadata
 
 ANSWER_TOPICS = (LABEL_TOPIC, BOUNDARY_TOPIC, VOCABULARY_TOPIC, PLAN_TOPIC)
@@ -49,13 +49,13 @@ class LabelJob:
     bag: Path
     out: Path | None = None  # a new .mcap file or folder; BAG-labelled beside the bag where None
     replace: bool = False  # leave the answers out that are in the bag already
-    topics: SensorTopics = USUAL_TOPICS
+    topics: AskedTopics = field(default_factory=dict)
 
 
 class Labelled(NamedTuple):
     """What the labels were made from and what became of the bag."""
 
-    topics: SensorTopics
+    inputs: BagInputs
     answers: list[BagMessage]
     counters: Counter[str]  # of `frames.due_frames`
     notes: BagNotes  # what of the bag could not be read, and so is not in the new one
@@ -82,7 +82,8 @@ def run_label(job: LabelJob, choice: BundleChoice, report: Report = print) -> No
     bundle, segmenter = open_segmenter(choice, report)
     started = time.perf_counter()
     done = label(bag, out, bundle, segmenter, job.topics)
-    report(topics_line(bag, done.topics))
+    for line in inputs_lines(bag, done.inputs):
+        report(line)
     if held:
         report(f"{bag}: {', '.join(held)} left out")
     if str(done.notes):
@@ -99,7 +100,7 @@ def _beside(bag: Path) -> Path:
     return bag.with_name(f"{bag.stem if bag.is_file() else bag.name}-labelled{suffix}")
 
 
-def label(bag: Path, out: Path, bundle: Bundle, segmenter: Segmenter, asked: SensorTopics) -> Labelled:
+def label(bag: Path, out: Path, bundle: Bundle, segmenter: Segmenter, asked: AskedTopics) -> Labelled:
     """Write `bag` again as MCAP, without the answers that are in it and with those that the node would publish.
 
     All other messages keep their bytes, times and order. An answer is received when its image was, and comes right
@@ -107,14 +108,28 @@ def label(bag: Path, out: Path, bundle: Bundle, segmenter: Segmenter, asked: Sen
     else a rosbag2 folder. Raises BagError when the bag gives no tick or can't be read, or `out` not be written.
     """
     counters, notes = Counter[str](), BagNotes()
-    topics = find_topics(topic_types(bag), segmenter.card, asked.camera, asked.joints)
-    messages = read_messages(bag, [topic for topic in topics if topic])
-    answers = list(replay(due_frames(messages, segmenter.card, topics, counters), segmenter))
+    inputs = find_inputs(bag, segmenter.card.streams, segmenter.card.name, asked)
+    answers = list(replay(due_frames(read_messages(bag, inputs.all_topics), inputs, counters), segmenter))
     if not answers:
-        raise BagError(f"{bag}: gives no tick to label; expected messages on {topics.camera or topics.joints}")
+        raise BagError(f"{bag}: gives no tick to label; expected messages on {' or '.join(inputs.clock_topics)}")
+    check_is_known(bag, inputs, counters, asked)
     with whole(out) as unfinished:
         copied = _write(bag, unfinished, bundle, answers, notes)
-    return Labelled(topics, answers, counters, notes, copied)
+    return Labelled(inputs, answers, counters, notes, copied)
+
+
+def check_is_known(bag: Path, inputs: BagInputs, counters: Counter[str], asked: AskedTopics) -> None:
+    """Refuse a bag in which no name and no topic of the model was found: it is of another robot. BagError."""
+    spec = inputs.spec
+    named = [name for name, state in spec.states.items() if state.names]
+    if evidence(inputs, asked) or any(counters[counts.key(name, counts.RECEIVED)] for name in named):
+        return
+    names = ", ".join(name for state in named for name in spec.states[state].names) or "none"
+    topics = ", ".join(sorted({*expected_topics(spec)})) or "none"
+    raise BagError(
+        f"{bag}: holds nothing that the model knows: it has topics {', '.join(sorted(inputs.type_names))}; expected "
+        f"some of {topics}, or joints {names}; where it is the model's robot, name topics with --camera and --state"
+    )
 
 
 def write_vocabulary(bag: BagWriter, bundle: Bundle, receive_ns: int) -> None:
@@ -127,7 +142,7 @@ def write_vocabulary(bag: BagWriter, bundle: Bundle, receive_ns: int) -> None:
 def _write(bag: Path, out: Path, bundle: Bundle, answers: Iterable[BagMessage], notes: BagNotes) -> int:
     """Return how many messages of the bag were written."""
     answer_messages = (
-        RawMessage(topic, type_name, data, at_ns, None, None) for topic, type_name, at_ns, data in answers
+        RawMessage(topic, type_name, data, at_ns, None, None) for topic, type_name, at_ns, data, _ in answers
     )
     kept = (message for message in raw_messages(bag, notes) if message.topic not in ANSWER_TOPICS)
     copied, started = 0, False

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hal_ros.bags.answer_messages import BOUNDARY_TYPE, LABEL_TYPE, VOCABULARY_TYPE
-from hal_ros.bags.messages import deserialise, header_stamp_ns, to_ns
+from hal_ros.bags.definitions import BagTypes
+from hal_ros.bags.messages import header_stamp_ns, to_ns
 from hal_ros.bags.reader import BagMessage, BagNotes, read_messages, topic_types
 from hal_ros.bags.sensors import COMPRESSED, IMAGE, pixels
 from hal_ros.core.arrays import ByteArray
@@ -89,6 +90,7 @@ class Recording:
 class _Contents:
     """What was found so far."""
 
+    types: BagTypes
     entries: dict[str, list[Any]] = field(default_factory=lambda: {LABEL_TYPE: [], BOUNDARY_TYPE: [], TRUTH_TYPE: []})
     statuses: dict[str, Status] = field(default_factory=dict)
     images_received_ns: dict[int, int] = field(default_factory=dict)
@@ -97,16 +99,16 @@ class _Contents:
     def add(self, message: BagMessage) -> None:
         """Take what a message says. Raises BagError when it is not of its type."""
         if message.type_name in self.entries:
-            self.entries[message.type_name].append(_entry(message))
+            self.entries[message.type_name].append(_entry(message, self.types))
         elif message.type_name in (IMAGE, COMPRESSED):
             stamp_ns = header_stamp_ns(message.data)
             if stamp_ns is None:
                 raise BagError(f"{len(message.data)} bytes can't be read as {message.type_name}")
             self.images_received_ns.setdefault(stamp_ns, message.receive_ns)
         elif message.type_name == DIAGNOSTICS_TYPE:
-            self.statuses |= {status.name: status for status in _statuses(message)}
+            self.statuses |= {status.name: status for status in _statuses(message, self.types)}
         elif message.type_name == VOCABULARY_TYPE:
-            self.vocabulary = deserialise(message.type_name, message.data)
+            self.vocabulary = self.types.deserialise(message.type_name, message.data)
 
 
 def read_recording(path: Path) -> Recording:
@@ -114,7 +116,7 @@ def read_recording(path: Path) -> Recording:
 
     Raises BagError when it can't be read or holds no ActionLabel.
     """
-    notes, topics, found = BagNotes(), Counter[str](), _Contents()
+    notes, topics, found = BagNotes(), Counter[str](), _Contents(BagTypes.of(path))
     for message in read_messages(path, notes=notes):
         topics[message.topic] += 1
         try:
@@ -149,12 +151,12 @@ def read_pictures(path: Path, stamps_ns: Iterable[int]) -> dict[int, ByteArray]:
     """
     wanted = set(stamps_ns)
     cameras = {topic for topic, kind in topic_types(path).items() if kind in (IMAGE, COMPRESSED)}
-    pictures: dict[int, ByteArray] = {}
+    types, pictures = BagTypes.of(path), dict[int, ByteArray]()
     for message in read_messages(path, cameras) if wanted and cameras else ():
         stamp_ns = header_stamp_ns(message.data)
         if stamp_ns is not None and stamp_ns in wanted and stamp_ns not in pictures:
             try:
-                pictures[stamp_ns] = pixels(deserialise(message.type_name, message.data), message.type_name)
+                pictures[stamp_ns] = pixels(types.deserialise(message.type_name, message.data), message.type_name)
             except (BagError, ImageError):
                 continue  # the boundary is shown without its picture
             if len(pictures) == len(wanted):
@@ -162,8 +164,8 @@ def read_pictures(path: Path, stamps_ns: Iterable[int]) -> dict[int, ByteArray]:
     return pictures
 
 
-def _entry(message: BagMessage) -> LabelAnswer | Event | TruthMark:
-    content = deserialise(message.type_name, message.data)
+def _entry(message: BagMessage, types: BagTypes) -> LabelAnswer | Event | TruthMark:
+    content = types.deserialise(message.type_name, message.data)
     stamp_ns = to_ns(content.header.stamp)
     if message.type_name == TRUTH_TYPE:
         return TruthMark(stamp_ns, content.label)
@@ -190,10 +192,10 @@ def _entry(message: BagMessage) -> LabelAnswer | Event | TruthMark:
     )
 
 
-def _statuses(message: BagMessage) -> list[Status]:
+def _statuses(message: BagMessage, types: BagTypes) -> list[Status]:
     levels = ("OK", "WARN", "ERROR", "STALE")
     statuses = []
-    for status in deserialise(message.type_name, message.data).status:
+    for status in types.deserialise(message.type_name, message.data).status:
         level = status.level[0] if isinstance(status.level, bytes) else int(status.level)
         values = {value.key: value.value for value in status.values}
         statuses.append(Status(status.name, levels[min(level, 3)], status.message, values))

@@ -5,31 +5,30 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from hal_ros.bags.answer_messages import LABEL_TYPE
+from hal_ros.bags.definitions import BagTypes
 from hal_ros.bags.frames import Frame, due_frames
+from hal_ros.bags.inputs import AskedTopics, find_inputs
 from hal_ros.bags.reader import BagMessage, BagNotes, BagWriter, read_messages, topic_types
-from hal_ros.bags.sensors import SensorTopics, find_topics
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BagError
 from hal_ros.core.work import Report
-from hal_ros.datasets.episodes import USUAL_TOPICS
 from hal_ros.offline.bundle import BundleChoice, open_segmenter
 from hal_ros.offline.labelling import whole, write_vocabulary
+from hal_ros.offline.named_ticks import named_frames, named_ticks
 from hal_ros.offline.plan import read_plan, step_lines
 from hal_ros.offline.replay import (
     BOUNDARY_TOPIC,
     LABEL_TOPIC,
     Comparison,
     compare,
-    named_frames,
-    named_ticks,
     replay,
 )
-from hal_ros.offline.summary import summary_lines, topics_line
+from hal_ros.offline.summary import inputs_lines, summary_lines
 from hal_ros.runtime.bundle import Bundle, bundle_metadata
 
 
@@ -42,7 +41,7 @@ class ReplayJob:
     ticks_from: Path | None = None  # a bag whose recorded labels name the ticks to step
     from_start: bool = False  # begin with the first image
     plan: Path | None = None  # a file with one action a line, to be followed
-    topics: SensorTopics = USUAL_TOPICS
+    topics: AskedTopics = field(default_factory=dict)
 
 
 class _Found(NamedTuple):
@@ -82,25 +81,26 @@ def run_replay(job: ReplayJob, choice: BundleChoice, report: Report = print) -> 
 
 def _frames(job: ReplayJob, card: ModelCard, found: _Found, report: Report) -> tuple[Iterator[Frame], int]:
     """Return the ticks to step, and how many segments were opened before them."""
-    types = topic_types(job.bag)
-    topics = find_topics(types, card, job.topics.camera, job.topics.joints)
-    report(topics_line(job.bag, topics))
-    messages = read_messages(job.bag, [topic for topic in topics if topic], found.notes)
-    if job.ticks_from is None and (job.from_start or LABEL_TYPE not in types.values()):
-        return due_frames(messages, card, topics, found.counters), 0
-    labels = (m for m in read_messages(job.ticks_from or job.bag) if m.type_name == LABEL_TYPE)
-    ticks, segments = named_ticks(labels, card)
+    inputs = find_inputs(job.bag, card.streams, card.name, job.topics)
+    for line in inputs_lines(job.bag, inputs):
+        report(line)
+    messages = read_messages(job.bag, inputs.all_topics, found.notes)
+    if job.ticks_from is None and (job.from_start or LABEL_TYPE not in inputs.type_names.values()):
+        return due_frames(messages, inputs, found.counters), 0
+    source = job.ticks_from or job.bag
+    labels = (m for m in read_messages(source) if m.type_name == LABEL_TYPE)
+    ticks, segments = named_ticks(labels, card, BagTypes.of(source))
     if job.ticks_from is not None:
-        return named_frames(messages, ticks, card, topics, found.counters), segments
+        return named_frames(messages, ticks, inputs, found.counters), segments
     start_ns = ticks[0].origin_ns if ticks else None
-    return due_frames(messages, card, topics, found.counters, start_ns), segments
+    return due_frames(messages, inputs, found.counters, start_ns), segments
 
 
 def _write(path: Path, bundle: Bundle, answers: Sequence[BagMessage]) -> Path:
     """Write vocabulary and answers; returns the file that they are in."""
     with whole(path) as unfinished, BagWriter(unfinished, bundle_metadata(bundle)) as bag:
         write_vocabulary(bag, bundle, answers[0].receive_ns if answers else 0)
-        for topic, type_name, receive_ns, data in answers:
+        for topic, type_name, receive_ns, data, _ in answers:
             bag.write(topic, type_name, data, receive_ns)
     return path if bag.folder is None else path / bag.file.name
 
@@ -109,4 +109,5 @@ def _compare(path: Path, answers: Sequence[BagMessage]) -> list[Comparison]:
     """Compare with what the bag holds of labels and boundaries, if it does."""
     recorded_topics = [topic for topic in (LABEL_TOPIC, BOUNDARY_TOPIC) if topic in topic_types(path)]
     recorded = list(read_messages(path, recorded_topics)) if recorded_topics else []
-    return [compare(recorded, answers, topic) for topic in recorded_topics]
+    types = BagTypes.of(path)
+    return [compare(recorded, answers, topic, types) for topic in recorded_topics]

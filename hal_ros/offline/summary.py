@@ -6,27 +6,21 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from hal_ros.bags.inputs import BagInputs
 from hal_ros.bags.reader import BagMessage
-from hal_ros.bags.sensors import SensorTopics
+from hal_ros.core.streams.counts import HARMLESS, by_stream, stream_fault
 from hal_ros.datasets.episodes import restarts
 from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC
 
-FAULTS = (
-    "skipped",
-    "unreadable",
-    "malformed",
-    "joints_unnamed",
-    "joints_missing",
-    "repeated",
-    "backwards",
-    "zero",
-    "missing",
-)
+FAULTS = ("skipped", "repeated", "backwards", "zero", "missing")
+"""What is counted of the clock's stamps, and ticks that can't be rebuilt."""
 
 
-def topics_line(bag: Path, topics: SensorTopics) -> str:
-    """Return from which topics of a bag the inputs come."""
-    return f"{bag}: camera {topics.camera or 'not used'}, joints {topics.joints or 'none'}"
+def inputs_lines(bag: Path, inputs: BagInputs) -> Iterator[str]:
+    """Yield from which topics of a bag the streams come, and what is wrong with those that do not."""
+    yield f"{bag}: {inputs}"
+    for problem in inputs.problems:
+        yield f"{bag}: {problem}"
 
 
 def summary_lines(answers: Sequence[BagMessage], wall_s: float, counters: Counter[str]) -> Iterator[str]:
@@ -41,6 +35,7 @@ def summary_lines(answers: Sequence[BagMessage], wall_s: float, counters: Counte
         yield f"{robot_s:.1f} s in {wall_s:.1f} s: {robot_s / wall_s:.1f} times real time"
     again = restarts(counters)
     faults = [f"{counters[name]} {name}" for name in FAULTS if counters[name]]
+    faults += [stream_fault(*counted) for counted in by_stream(counters) if counted[1] not in HARMLESS]
     faults += [f"{again} restart{'' if again == 1 else 's'} of the tick grid"] * bool(again)
     if faults:
         yield f"counted: {', '.join(faults)}"

@@ -1,0 +1,117 @@
+"""The message types of one bag: ours where both agree, else as the bag itself defines them.
+
+A bag of another robot holds types that nobody here has installed, and one of another release may hold older forms of
+known ones. The bag says how its bytes are to be read; where it says nothing, our definitions are taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rosbags.serde import SerdeError
+from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+from hal_ros.bags.messages import typestore
+from hal_ros.bags.reader import raw_topics
+from hal_ros.bags.writer import TopicForm
+from hal_ros.core.errors import BagError
+from hal_ros.core.streams.paths import FieldType
+
+Fields = Mapping[str, FieldType]
+HEADER = "std_msgs/msg/Header"
+
+
+class BagTypes:
+    """How the messages of one bag are read."""
+
+    def __init__(self, forms: Mapping[str, TopicForm] | None = None) -> None:
+        """Take how a bag writes down its topics; without any, all types are ours."""
+        self._stores: dict[str, Typestore] = {}
+        for form in (forms or {}).values():
+            if form.type_name and form.type_name not in self._stores:
+                self._stores[form.type_name] = _store_for(form)
+
+    @classmethod
+    def of(cls, bag: Path) -> BagTypes:
+        """Return the types of a bag; raises BagError where it can't be read."""
+        return cls(raw_topics(bag))
+
+    def deserialise(self, type_name: str, data: bytes) -> Any:
+        """Return the message in CDR bytes. Raises BagError where they are not of that type, or it is unknown."""
+        store = self._store(type_name)
+        try:
+            return store.deserialize_cdr(data, type_name)
+        except (SerdeError, AssertionError, IndexError, OverflowError, ValueError, MemoryError) as error:
+            raise BagError(f"{len(data)} bytes can't be read as {type_name}: {_one_line(error)}") from error
+
+    def describe(self, type_name: str, of: str = "") -> Fields:
+        """Return the fields of a type, as messages of type `of` hold it; raises BagError for an unknown one."""
+        fields = self._store(of or type_name).fielddefs.get(type_name)
+        if fields is None:
+            raise BagError(f"message type {type_name!r} is unknown: neither the bag nor ROS 2's own types define it")
+        return {name: _field_type(described) for name, described in fields[1]}
+
+    def has_header(self, type_name: str) -> bool:
+        """Whether messages of a type are stamped by whoever sent them."""
+        try:
+            return self.describe(type_name).get("header") == FieldType(HEADER)
+        except BagError:
+            return False
+
+    def _store(self, type_name: str) -> Typestore:
+        store = self._stores.get(type_name, typestore())
+        if type_name not in store.fielddefs:
+            raise BagError(f"message type {type_name!r} is unknown: neither the bag nor ROS 2's own types define it")
+        return store
+
+
+def _store_for(form: TopicForm) -> Typestore:
+    """Return ours, unless the bag defines the type otherwise or it is of its own."""
+    ours = typestore()
+    text = form.schema.decode("utf-8", "replace")
+    try:
+        if form.schema_encoding == "ros2msg":
+            theirs = get_types_from_msg(text, form.type_name)
+        elif form.schema_encoding == "ros2idl":
+            theirs = get_types_from_idl(text)
+        else:
+            return ours
+    except (TypesysError, ValueError, KeyError, IndexError, RecursionError):
+        return ours  # a broken definition says nothing
+    if form.type_name not in theirs:
+        return ours
+    if all(_same(fields[1], ours, name) for name, fields in theirs.items()):
+        return ours
+    store = get_typestore(Stores.EMPTY)
+    try:
+        store.register(theirs)
+    except TypesysError:
+        return ours
+    return store
+
+
+def _same(fields: Any, ours: Typestore, name: str) -> bool:
+    known = ours.fielddefs.get(name)
+    return known is not None and list(known[1]) == list(fields)
+
+
+def _field_type(described: Any) -> FieldType:
+    """Return what rosbags says of a field: (kind, content), where arrays hold another such pair and a length."""
+    kind, content = int(described[0]), described[1]
+    if kind == BASE:
+        return FieldType(content[0])
+    if kind == NAME:
+        return FieldType(content)
+    inner, length = content
+    return FieldType(_field_type(inner).base, int(length) if kind == ARRAY else -1)
+
+
+BASE, NAME, ARRAY = 1, 2, 3
+"""Kinds of rosbags' `Nodetype`; the fourth is a sequence, whose number is the longest that it may be."""
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,122 @@
+"""From one message to the numbers of a state, whichever library read the message.
+
+A reader is made once for each topic, from the state's description and the type that the topic carries. Messages need
+fields as attributes and arrays that numpy takes; ROS's own classes and those of bag readers both have them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hal_ros.core.arrays import FloatArray
+from hal_ros.core.errors import ConfigError
+from hal_ros.core.streams import counts
+from hal_ros.core.streams.paths import Describe, compile_path, read_all
+from hal_ros.core.streams.spec import JOINT_STATE, StateSpec
+
+MOST_LAYOUTS = 64
+"""Orders of names that are remembered for one topic; drivers have one each."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one message says of a state of N values."""
+
+    values: FloatArray  # (N,) NaN where the message says that a value is not known
+    present: NDArray[np.bool_] | None = None  # (N,) which values it speaks of; None: all
+
+
+class StateReader(Protocol):
+    """Reads the messages of one topic."""
+
+    def read(self, message: Any) -> Reading | str:
+        """Return what a message says, or the cause of `counts` for which it is refused."""
+        ...
+
+
+def make_reader(spec: StateSpec, type_name: str, describe: Describe) -> StateReader:
+    """Return the reader of a state for messages of a type.
+
+    Raises ConfigError where the type is not the state's, or a field path does not lead to a number in it.
+    """
+    expected = JOINT_STATE if spec.names else spec.type
+    if expected and type_name != expected:
+        raise ConfigError(f"carries {type_name}; expected {expected}")
+    return JointReader(spec) if spec.names else PathReader(spec, type_name, describe)
+
+
+class PathReader:
+    """Numbers at field paths: each message has all of them, but where an array is too short."""
+
+    def __init__(self, spec: StateSpec, type_name: str, describe: Describe) -> None:
+        """Resolve all paths; raises ConfigError for one that leads to no number."""
+        self._readers = [compile_path(path, type_name, describe) for path in spec.fields]
+
+    def read(self, message: Any) -> Reading | str:
+        """Return all numbers; every path is of the type, so that no message is refused."""
+        return Reading(read_all(self._readers, message))
+
+
+@dataclass(frozen=True)
+class _JointLayout:
+    """Where a message with certain names has a state's joints: place `to` of the state is entry `of` of the message."""
+
+    to: NDArray[np.intp]
+    of: NDArray[np.intp]
+
+    @property
+    def entries(self) -> int:
+        """How long a field must be to hold all of them."""
+        return int(self.of.max()) + 1
+
+
+class JointReader:
+    """Joints by name from sensor_msgs/JointState, in any order and among others.
+
+    A message speaks of the joints that it names, and of those fields that it fills: a driver that leaves efforts empty
+    says nothing of them. A message that names a joint twice contradicts itself and is refused.
+    """
+
+    def __init__(self, spec: StateSpec) -> None:
+        self._names, self._fields = spec.names, spec.fields
+        self._layouts: dict[tuple[str, ...], _JointLayout | str] = {}
+
+    def read(self, message: Any) -> Reading | str:
+        """Return the values of the joints that a message names, or why it is refused."""
+        layout = self._layout(message.name)
+        if isinstance(layout, str):
+            return layout
+        joints = len(self._names)
+        values = np.full((len(self._fields), joints), np.nan, np.float32)
+        present = np.zeros((len(self._fields), joints), bool)
+        for row, field in enumerate(self._fields):
+            given = np.asarray(getattr(message, field))
+            if len(given) >= layout.entries:
+                values[row, layout.to], present[row, layout.to] = given[layout.of], True
+            elif len(given):
+                there = layout.of < len(given)  # short: what is beyond its end is absent
+                values[row, layout.to[there]], present[row, layout.to[there]] = given[layout.of[there]], True
+        return Reading(values.reshape(-1), None if present.all() else present.reshape(-1))
+
+    def _layout(self, names: Sequence[str]) -> _JointLayout | str:
+        key = tuple(names)
+        found = self._layouts.get(key)
+        if found is None:
+            if len(self._layouts) >= MOST_LAYOUTS:
+                self._layouts.clear()
+            found = self._layouts[key] = self._lay_out(key)
+        return found
+
+    def _lay_out(self, names: tuple[str, ...]) -> _JointLayout | str:
+        known = [name for name in names if name in self._names]
+        if not known:
+            return counts.UNNAMED
+        if len(set(known)) < len(known):
+            return counts.REFUSED
+        to = np.array([self._names.index(name) for name in known], np.intp)
+        return _JointLayout(to, np.array([names.index(name) for name in known], np.intp))
