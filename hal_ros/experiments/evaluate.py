@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from hal_ros.bags.sensors import SensorTopics
+from hal_ros.bags.inputs import AskedTopics
 from hal_ros.baselines import episode_fit
 from hal_ros.baselines.episode_fit import EncodedEpisode
 from hal_ros.core.arrays import FloatArray
@@ -46,7 +46,7 @@ class EvaluationConfig:
     model: Path  # bundle folder
     data: Path  # folder of splits with bags
     cache: Path  # ingested episodes and features
-    topics: SensorTopics
+    topics: AskedTopics
     baselines: Sequence[str]  # of BASELINES
     encode: bool  # run the encoder on every picture, use no cached features
     limit: int | None  # episodes of each split that are scored, the first ones; None: all

@@ -116,8 +116,8 @@ def _cut(clip: TrainingClip, config: BatchConfig, random: Random) -> list[Chunk]
     return [Chunk(clip, entry, start, min(start + config.chunk_ticks, clip.ticks)) for start in starts]
 
 
-class StreamSettings(NamedTuple):
-    """What a stream is like, beside `BatchConfig`."""
+class BatchSpec(NamedTuple):
+    """What batches are made of, beside `BatchConfig`."""
 
     columns: Columns
     actions: int  # K
@@ -126,7 +126,7 @@ class StreamSettings(NamedTuple):
 
 
 def batches(
-    streams: Sequence[Sequence[Chunk]], config: BatchConfig, stream: StreamSettings, random: Random
+    streams: Sequence[Sequence[Chunk]], config: BatchConfig, stream: BatchSpec, random: Random
 ) -> Iterator[StreamBatch]:
     """Yield the batches of one epoch's plan; a stream that has ended before the others weighs nothing."""
     for index in range(max(map(len, streams))):
@@ -150,7 +150,7 @@ class _StreamRow:
     change: FloatArray
 
 
-def _row(chunk: Chunk, config: BatchConfig, stream: StreamSettings, random: Random) -> _StreamRow:
+def _row(chunk: Chunk, config: BatchConfig, stream: BatchSpec, random: Random) -> _StreamRow:
     clip, ticks = chunk.clip, config.chunk_ticks
     now = np.minimum(np.arange(chunk.start, chunk.start + ticks), chunk.stop - 1)
     alive = np.arange(ticks) < chunk.stop - chunk.start
@@ -166,7 +166,7 @@ def _row(chunk: Chunk, config: BatchConfig, stream: StreamSettings, random: Rand
 
 
 def _target(
-    clip: TrainingClip, ticks: np.ndarray, counts: np.ndarray, stream: StreamSettings
+    clip: TrainingClip, ticks: np.ndarray, counts: np.ndarray, stream: BatchSpec
 ) -> tuple[FloatArray, FloatArray]:
     """Return probabilities (C, K) and weights (C,)."""
     target, known = probabilities(clip.target[ticks], stream.actions)

@@ -18,6 +18,8 @@ from hal_ros.core.errors import ConfigError
 from hal_ros.datasets.config import DataConfig
 from hal_ros.labels.teacher.config import TeacherConfig
 
+TOPIC = "topic"
+"""The setting that is a list, but may be written as its only entry."""
 ANNOTATIONS, TRANSCRIPTS = "annotations", "transcripts"
 """What a run learns from: frame labels, or the ordered actions alone."""
 RETIRED = {"realign": False}
@@ -80,7 +82,7 @@ class BatchConfig:
     camera_masked: float = 0.05  # per chunk: all cameras are away for a stretch
     joints_masked: float = 0.03  # per chunk: all states are away for a stretch
     joint_dropout: float = 0.05  # per chunk and name of a state: it is away
-    stream_masked: float = 0.1  # per chunk, of several cameras and of several states: one of them is away for a stretch
+    stream_masked: float = 0.2  # per chunk, of several cameras and of several states: one of them is away for a stretch
 
 
 @dataclass(frozen=True)
@@ -214,9 +216,7 @@ def _is_stored(section: str, key: str, value: Any) -> bool:
     """Tell whether a setting differs from what there was before it."""
     if f"{section}.{key}" not in ADDED:
         return True
-    default = next(each.default_factory for each in dataclasses.fields(TrainConfig) if each.name == section)
-    assert default is not dataclasses.MISSING
-    return bool(value != getattr(default(), key))
+    return bool(value != dataclasses.asdict(TrainConfig())[section][key])
 
 
 def _build(kind: type, mapping: Any, prefix: str) -> Any:
@@ -235,13 +235,24 @@ def _build(kind: type, mapping: Any, prefix: str) -> Any:
             hint = "it is there no longer" if key in RETIRED else hint
             raise ConfigError(f"{prefix}{key} is not a setting; {hint}")
         wanted = hints[key]
-        nested = dataclasses.is_dataclass(wanted)
-        values[key] = _build(wanted, value, f"{prefix}{key}.") if nested else _typed(value, wanted, f"{prefix}{key}")
+        if key == TOPIC and isinstance(value, str):
+            value = [value]
+        values[key] = _typed(value, wanted, f"{prefix}{key}")
     return kind(**values)
 
 
 def _typed(value: Any, wanted: Any, key: str) -> Any:
-    """Check one value's type; whole numbers pass as float, lists as tuple."""
+    """Check one value's type; whole numbers pass as float, lists as tuple, and mappings as what their fields are."""
+    if dataclasses.is_dataclass(wanted):
+        return _build(typing.cast(type, wanted), value, f"{key}.")
+    if isinstance(wanted, types.UnionType):  # of one plain kind and a list
+        plain, several = typing.get_args(wanted)
+        return _typed(value, several if isinstance(value, list | tuple) else plain, key)
+    if typing.get_origin(wanted) is Mapping:
+        (_, item) = typing.get_args(wanted)
+        if not isinstance(value, dict):
+            raise ConfigError(f"{key} is {value!r}; expected a mapping of names to settings")
+        return {str(name): _typed(entry, item, f"{key}.{name}") for name, entry in value.items()}
     if isinstance(wanted, types.GenericAlias):
         (item, _) = typing.get_args(wanted)
         if not isinstance(value, list | tuple):

@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hal_ros.bags.sensors import SensorTopics
+from hal_ros.bags.inputs import AskedTopics
 from hal_ros.core.card import EncoderSpec, ModelCard
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.work import Report
 from hal_ros.datasets import config as dataset_card
 from hal_ros.datasets import episodes, features
-from hal_ros.datasets.config import TRAINING, DataConfig, streams_of
+from hal_ros.datasets.config import TRAINING, DataConfig, asked_topics, streams_of
 from hal_ros.datasets.encoded_clips import EncodedClip, load_encoded_clips
 from hal_ros.datasets.pool import in_order
 from hal_ros.fit import checkpoint
@@ -72,7 +72,7 @@ def vocabulary_of(config: DataConfig) -> tuple[str, ...]:
 
 def draft_card(config: TrainConfig) -> ModelCard:
     """Return the card as far as it is known before training; ingest already needs it."""
-    if not (config.data.joints or config.data.streams):
+    if not (config.data.joints or config.data.names_streams):
         raise ConfigError("data.joints is empty; expected the joints' names in the model's order, or data.streams")
     card = dataset_card.draft_card(config.data, vocabulary_of(config.data))
     return dataclasses.replace(
@@ -113,8 +113,9 @@ def prepare(
 ) -> PreparedSplit:
     """Ingest a split, or its first `limit` bags, and encode its pictures, as far as that is not in the cache."""
     bags = episodes.find_bags(Path(config.folder), split)[:limit]
-    topics = SensorTopics(config.camera_topic or None, config.joint_topic or None)
-    job = partial(_prepare_one, card=card, topics=topics, cache=Path(config.cache) / split, encoder=encoder)
+    job = partial(
+        _prepare_one, card=card, asked=asked_topics(config), cache=Path(config.cache) / split, encoder=encoder
+    )
     folders = []
     for count, (folder, fresh) in enumerate(in_order(job, bags, config.processes), 1):
         folders.append(folder)
@@ -126,10 +127,10 @@ def prepare(
 
 
 def _prepare_one(
-    bag: Path, card: ModelCard, topics: SensorTopics, cache: Path, encoder: Path | None
+    bag: Path, card: ModelCard, asked: AskedTopics, cache: Path, encoder: Path | None
 ) -> tuple[Path, bool]:
     """Return the episode's cache folder, and whether there were pictures to encode."""
-    folder = episodes.cached(bag, card, topics, cache)
+    folder = episodes.cached(bag, card, asked, cache)
     if encoder is None:
         return folder, False
     cameras = tuple(card.streams.cameras)

@@ -20,7 +20,7 @@ from hal_ros.fit.schedule import warm_cosine
 from hal_ros.nn.hal import CausalHal, HalConfig, Inputs, State
 from hal_ros.nn.losses import Hierarchy, LossWeights, training_loss
 from hal_ros.train.answers import Answers
-from hal_ros.train.batches import StreamBatch, StreamSettings, batches, plan, training_clips
+from hal_ros.train.batches import BatchSpec, StreamBatch, batches, plan, training_clips
 from hal_ros.train.clips import Columns, Supervised
 from hal_ros.train.config import LossConfig, OptimiserConfig, TrainConfig, to_mapping
 
@@ -115,7 +115,7 @@ class _StudentTraining(Training[StreamBatch]):
         config, self.state = self.config, None
         streams = plan(self.clips, config.batches, epoch.random)
         count = max(map(len, streams))
-        like = StreamSettings(
+        like = BatchSpec(
             columns_of(self.model, self.groups),
             self.model.config.actions,
             config.data.lag_ticks,

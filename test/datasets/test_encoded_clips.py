@@ -93,3 +93,27 @@ def test_channels_are_measured_over_pictures_alone() -> None:
         image_valid=np.zeros_like(encoded_clips[0].image_valid),
     )
     np.testing.assert_allclose(measure([*encoded_clips, dark], 4).channel_mean, expected.channel_mean)
+
+
+def test_each_camera_is_measured_by_its_own_pictures() -> None:
+    one = make_encoded_clips(1, seed=0)[0]
+    brighter = (one.features[0] + np.float16(5)).astype(np.float16)
+    both = replace(one, features=(one.features[0], brighter), image_valid=np.ones((one.ticks, 2), np.float32))
+    found, alone = measure([both], 4), measure([one], 4)
+    assert found.channel_mean.shape == found.channel_std.shape == (2, 4)
+    np.testing.assert_array_equal(found.channel_mean[0], alone.channel_mean[0])
+    np.testing.assert_allclose(found.channel_mean[1], alone.channel_mean[0] + 5, atol=1e-2)
+
+
+def test_without_cameras_or_without_states_there_is_nothing_to_measure() -> None:
+    one = make_encoded_clips(1, seed=0)[0]
+    blind = replace(one, features=(), image_valid=np.zeros((one.ticks, 0), np.float32))
+    assert measure([blind], 0).channel_mean.shape == (0, 0)
+    nothing = np.zeros((one.ticks, 0), np.float32)
+    assert measure([replace(one, joints=nothing, joints_valid=nothing)], 4).joint_mean.shape == (0,)
+
+
+def test_an_episode_without_cameras_needs_no_encoder(tmp_path: Path) -> None:
+    save(replace(EPISODE, images={}, image_valid=np.zeros((TICKS, 0), np.float32)), tmp_path)
+    (encoded,) = load_encoded_clips(tmp_path, None, WORDS)
+    assert (encoded.features, encoded.image_valid.shape) == ((), (TICKS, 0))
