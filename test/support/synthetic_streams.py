@@ -61,7 +61,7 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_clips(count: int, seed: int, config: TrainConfig, ticks: int = 60) -> list[EncodedClip]:
-    """Each camera shows the action as a bright channel, each state as two numbers."""
+    """Each camera shows the action as a bright channel, each state as two numbers; the first clip has gaps."""
     random, streams = np.random.default_rng(seed), streams_of(config.data)
     clips = []
     for index in range(count):
@@ -73,10 +73,11 @@ def make_clips(count: int, seed: int, config: TrainConfig, ticks: int = 60) -> l
             features.append(feature.reshape(ticks, -1).astype(np.float16))
         values = np.concatenate([np.zeros((ticks, 0)), *(CODE[actions] for _ in streams.states)], 1)
         values = (values + random.normal(0, NOISE, values.shape)).astype(np.float32)
-        lit = np.ones((ticks, len(features)), np.float32)
+        lit, known = np.ones((ticks, len(features)), np.float32), np.ones_like(values)
+        if not index:
+            lit[5:8, :1], known[7:12, 1:] = 0, 0
         order = tuple(transcript(actions))
-        name = f"clip-{seed}-{index}"
-        clips.append(EncodedClip(name, tuple(features), lit, values, np.ones_like(values), actions, order))
+        clips.append(EncodedClip(f"clip-{seed}-{index}", tuple(features), lit, values, known, actions, order))
     return clips
 
 

@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
+from hal_ros.core.errors import DatasetError  # noqa: E402
 from hal_ros.core.segments import transcript  # noqa: E402
 from hal_ros.core.streams.columns import groups_of  # noqa: E402
 from hal_ros.datasets.config import streams_of  # noqa: E402
@@ -95,6 +96,15 @@ def test_each_eye_learns_from_its_own_camera(tmp_path: Path) -> None:
     others = chain.fit_eyes(second, 4, clips, targets)
     assert same(eyes[0], others[0])
     assert not same(eyes[1], others[1])
+
+
+def test_other_pictures_do_not_continue_a_run_of_cameras_alone(tmp_path: Path) -> None:
+    config = settings(tmp_path / "cache", CAMERAS, ())
+    training, validation = make_clips(2, 0, config), make_clips(1, 1, config)
+    train(config, tmp_path / "run", training, validation)
+    training[0].features[0][:] += 1
+    with pytest.raises(DatasetError, match="holds a run with other settings or data"):
+        train(config, tmp_path / "run", training, validation)
 
 
 def same(first: Any, second: Any) -> bool:

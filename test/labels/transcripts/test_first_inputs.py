@@ -85,3 +85,13 @@ def test_without_joints_pictures_are_pooled() -> None:
     whole = encoded_clips[0].features[0][0].astype(np.float32).reshape(6, 5, 3)
     np.testing.assert_allclose(clips[0].inputs[0][:3], whole[:1, :1].mean((0, 1)), atol=1e-6)
     np.testing.assert_allclose(clips[0].inputs[0][-3:], whole[4:, 3:].mean((0, 1)), atol=1e-6)
+
+
+def test_pictures_of_all_cameras_are_pooled_side_by_side() -> None:
+    one = make_encoded_clip("a", 0.0)
+    both = replace(one, features=one.features * 2, image_valid=np.repeat(one.image_valid, 2, 1))
+    both.image_valid[4, 1] = 0
+    (clip,), (alone,) = first_input_clips([both], GRID), first_input_clips([one], GRID)
+    np.testing.assert_array_equal(clip.inputs[:, :48], alone.inputs)
+    assert np.isnan(clip.inputs[4, 48:]).all()
+    np.testing.assert_array_equal(clip.inputs[5, 48:], alone.inputs[5])
