@@ -14,8 +14,8 @@ torch = pytest.importorskip("torch")
 from hal_ros.core.answers import NO_ACTION  # noqa: E402
 from hal_ros.core.streams.columns import ValueGroups  # noqa: E402
 from hal_ros.datasets.clips import Clip  # noqa: E402
-from hal_ros.train.batches import BatchSpec, batches, changes, plan, training_clips  # noqa: E402
-from hal_ros.train.clips import AttendedClips, Columns, Supervised  # noqa: E402
+from hal_ros.train.batches import BatchSpec, Masked, _stretch, _with_gaps, batches, changes, plan, training_clips  # noqa: E402
+from hal_ros.train.clips import AttendedClips, Columns, Rows, Supervised  # noqa: E402
 from hal_ros.train.config import BatchConfig  # noqa: E402
 from synthetic_episodes import ACTIONS, COLUMNS, random_clips  # noqa: E402
 
@@ -210,6 +210,37 @@ def test_what_has_one_kind_of_streams_never_loses_all_of_them() -> None:
         rows = all_batches(material, ALL_GAPS, stream=STREAM._replace(columns=columns))
         valid = torch.cat([getattr(batch.inputs, name)[0] for batch in rows])
         assert (valid > 0).any(1).all() and (valid == 0).any()
+
+
+def gaps_of_the_first_version(rows: Rows, joints_masked: Any, joints: int, config: BatchConfig, random: Any) -> Rows:
+    """What 0.1.0 did with one camera and one topic of joints."""
+    attended, image_valid, joints_valid = rows.attended, rows.image_valid.copy(), rows.joints_valid.copy()
+    ticks = len(image_valid)
+    if random.random() < config.camera_masked:
+        image_valid[_stretch(ticks, random)] = 0
+    if joints_masked is not None and random.random() < config.joints_masked:
+        gone = _stretch(ticks, random)
+        joints_valid[gone] = 0
+        attended = attended.copy()
+        attended[gone] = joints_masked[gone]
+    for joint in np.flatnonzero(random.random(joints) < config.joint_dropout):
+        joints_valid[_stretch(ticks, random), joint::joints] = 0
+    return Rows(attended, image_valid, rows.joints, joints_valid)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_one_camera_and_one_topic_of_joints_lose_what_they_lost_in_the_first_version(known: bool) -> None:
+    config = BatchConfig(camera_masked=0.4, joints_masked=0.4, joint_dropout=0.4)
+    clip = random_clips(1, seed=0, ticks=48)
+    rows = COLUMNS.split(clip.clips[0].inputs)
+    joints_masked = clip.joints_masked["clip-0"] if known else None
+    for seed in range(30):
+        ours, theirs = np.random.default_rng(seed), np.random.default_rng(seed)
+        found = _with_gaps(rows, Masked(joints_masked), COLUMNS, config, ours)
+        expected = gaps_of_the_first_version(rows, joints_masked, 2, config, theirs)
+        for name, values in vars(found).items():
+            np.testing.assert_array_equal(values, getattr(expected, name))
+        assert ours.random() == theirs.random()
 
 
 def test_a_robot_with_single_streams_draws_what_it_drew() -> None:

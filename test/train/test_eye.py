@@ -221,6 +221,17 @@ def test_a_state_goes_from_single_ticks_as_a_whole(rng: np.random.Generator) -> 
     assert (eye._with_losses(valid, GROUPS, settings, rng) == 1).all()  # the only state stays
 
 
+def test_one_topic_of_joints_loses_what_it_lost_in_the_first_version() -> None:
+    settings = replace(CONFIG.eye, joint_dropout=0.3, joints_masked=0.3)
+    valid = np.random.default_rng(0).integers(0, 2, (50, 6)).astype(np.float32)
+    ours, theirs = np.random.default_rng(1), np.random.default_rng(1)
+    kept = theirs.random((50, 2)) >= settings.joint_dropout
+    kept &= theirs.random((50, 1)) >= settings.joints_masked
+    found = eye._with_losses(valid, GROUPS, settings, ours)
+    np.testing.assert_array_equal(found, valid * np.tile(kept, 3).astype(np.float32))
+    assert ours.random() == theirs.random()
+
+
 def test_a_camera_that_shows_nothing_is_named() -> None:
     dark = [replace(twice(clip), image_valid=np.eye(2, dtype=np.float32)[:1].repeat(60, 0)) for clip in TRACKS]
     assert len(eye.gather(dark, actions_of(dark), ACTIONS).tick) == 600
