@@ -191,7 +191,7 @@ def test_the_run_holds_the_weights_that_were_exported() -> None:
     assert run.about["next_epoch"] == 20
     with np.load(FOLDER / "bundle" / WEIGHTS) as stored:
         exported = {name: stored[name] for name in stored.files if name != "about"}
-    held = {f"eye/{name}": tensor.numpy() for name, tensor in run.eye.state_dict().items()}
+    held = {f"eye/{name}": tensor.numpy() for name, tensor in run.eyes[0].state_dict().items()}
     held |= {f"model/{name}": tensor.numpy() for name, tensor in run.model.state_dict().items()}
     assert held.keys() == exported.keys()
     different = {name for name in held if not np.array_equal(held[name], exported[name])}
