@@ -111,7 +111,7 @@ def _model_values(now: NodeSnapshot, spec: StreamSpec) -> dict[str, str]:
     values = {"state": now.state, **now.facts}
     values |= {name: str(now.counters[name]) for name in ("labels", "boundaries", "held_ticks", "restarts", "overruns")}
     values["label_rate_hz"] = f"{now.rate_hz('labels'):.2f}"
-    if now.new("due"):
+    if spec.names and now.counters["due"]:
         values["standing_on"] = ", ".join(_standing(now, spec)) or "nothing"
     for stage, percentiles in now.stages_ms.items():
         for name, value in zip(("p50", "p95", "p99"), percentiles, strict=True):
@@ -120,9 +120,10 @@ def _model_values(now: NodeSnapshot, spec: StreamSpec) -> dict[str, str]:
 
 
 def _standing(now: NodeSnapshot, spec: StreamSpec) -> list[str]:
-    """Return the streams that went into ticks since the last report."""
-    due = now.new("due")
-    return [name for name in spec.names if name == spec.clock or now.new(counts.key(name, counts.MISSING)) < due]
+    """Return the streams that went into ticks since the last report, or ever where reports outrun the ticks."""
+    count = now.new if now.new("due") or now.period_s * spec.rate_hz > 2 else now.counters.__getitem__
+    due = count("due")
+    return [name for name in spec.names if due and (name == spec.clock or count(counts.key(name, counts.MISSING)) < due)]
 
 
 def _what(stream: str, spec: StreamSpec) -> str:
@@ -180,7 +181,7 @@ class _Stream:
         if self.name == self.spec.clock:
             return "; no answers without it, as it makes the ticks"
         others = [name for name in _standing(self.now, self.spec) if name != self.name]
-        return f"; running on {' and '.join(others)} alone" if others and self.now.new("due") else ""
+        return f"; running on {' and '.join(others)} alone" if others else ""
 
     def _max_age_s(self) -> float:
         return self.spec.states[self.name].max_age_s if self.camera is None else self.camera.max_age_s
@@ -201,7 +202,7 @@ class _Stream:
         values["topics"] = " ".join(self.one.topics)
         drops = {cause: found[cause] for cause in DROPS}
         if self.name == self.spec.clock:
-            drops |= {cause: self.now.counters[cause] for cause in CLOCK_DROPS}
+            drops |= {cause: drops.get(cause, 0) + self.now.counters[cause] for cause in CLOCK_DROPS}
         others = [counts.MALFORMED, counts.MISSING, counts.STALE]
         others += [counts.PARTIAL, counts.UNNAMED, counts.REFUSED] if self.camera is None else []
         if self.camera is not None:
