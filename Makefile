@@ -3,11 +3,14 @@
 #   make demo DURATION=20      seconds of simulated work (default 60)
 #   TORCH_PIP_ARGS='...'       further arguments for pip when torch is installed, such as another index
 #   PYTHON=/usr/bin/python3    the interpreter to build .venv with
+#   make device STAND_IN=1     without a GPU: on what the tests use for TensorRT and CUDA
 
 PYTHON ?= python3
 DURATION ?= 60
 TORCH_PIP_ARGS ?=
 PYTEST_ARGS ?=
+STAND_IN ?=
+DEVICE_ARGS ?=
 
 export TORCH_PIP_ARGS
 # One thread per process: robot, segmenter and recorder share the machine's cores.
@@ -18,7 +21,7 @@ export ROS_LOG_DIR = $(CURDIR)/log/ros
 setup = @$(PYTHON) scripts/setup_env.py
 python = @scripts/with_interfaces.sh .venv/bin/python
 
-.PHONY: help demo test check bench bench-full train tables build clean
+.PHONY: help demo test check bench bench-full device train tables build clean
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -45,6 +48,10 @@ bench:  ## speed, memory and losses: a table and build/bench.json (torch for wha
 bench-full:  ## the same with the long rows: soak and fresh install
 	$(setup) train
 	$(python) -m hal_ros bench --full
+
+device:  ## build and check TensorRT engines of models/ on this GPU, in 8 minutes: docs/results/device.json
+	$(setup) $(if $(STAND_IN),test,device)
+	$(python) -m hal_ros device $(if $(STAND_IN),--stand-in) $(DEVICE_ARGS)
 
 train:  ## train models/tabletop from the benchmark
 	$(setup) train

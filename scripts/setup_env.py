@@ -1,4 +1,4 @@
-"""Set up the environment in .venv: `python3 scripts/setup_env.py [run] [test] [train] [build]`.
+"""Set up the environment in .venv: `python3 scripts/setup_env.py [run] [test] [train] [build] [device]`.
 
 Standard library only, since nothing else is installed yet. A second call with nothing changed returns at once: what was
 installed is remembered in .venv with a fingerprint of everything that decides about it.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes.util
 import fcntl
 import hashlib
+import importlib.util
 import json
 import os
 import platform
@@ -26,6 +27,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STATE = VENV / "hal_ros_environment.json"
 INTERFACES = ROOT / "build" / "interfaces"  # hal_msgs built for a sourced distribution
+TENSORRT_LINK = "hal_ros_tensorrt.pth"
 
 DISTROS = ("humble", "jazzy", "kilted")
 TORCH = "torch==2.13.0"
@@ -55,7 +57,9 @@ EXTRAS = {  # of setup.py, for each purpose
     "train": ("train", "export"),
     "test": ("train", "export", "test"),
     "build": ("build",),
+    "device": (),
 }
+WITHOUT_ROS = {"device"}
 WITH_TORCH = ("train", "test")
 
 
@@ -72,7 +76,9 @@ def main(purposes: list[str]) -> int:
     with Path(__file__).open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two makes at once share one .venv
         try:
-            set_up({"run", *purposes})
+            set_up(set(purposes) if set(purposes) <= WITHOUT_ROS and purposes else {"run", *purposes})
+            if "device" in purposes:
+                show_tensorrt()
         except SetupError as error:
             print(f"setup: {error}", file=sys.stderr)
             return 1
@@ -89,11 +95,17 @@ def set_up(purposes: set[str]) -> None:
     packages = fingerprint([ROOT / "constraints.txt", ROOT / "setup.py", Path(__file__)])
     messages = fingerprint(path for path in sorted((ROOT / "hal_msgs").rglob("*")) if path.is_file())
     state = read_state()
-    if state.get("base") != base:
-        check_machine(distro)
+    is_new = state.get("base") != base
+    with_ros = bool(purposes - WITHOUT_ROS)
+    ros_is_new = with_ros and (is_new or "messages" not in state)
+    if is_new or ros_is_new:
+        check_machine(distro, with_ros)
+    if is_new:
         create_venv(distro, clear=bool(state))
         state = {"base": base}
         write_state(state)
+    if distro and ros_is_new:
+        check_rclpy(distro)
     torch_arguments = os.environ.get("TORCH_PIP_ARGS") or state.get("torch_arguments", "")
     wanted = {"packages": packages, "torch_arguments": torch_arguments}
     done = set(state.get("purposes", ()))
@@ -103,24 +115,26 @@ def set_up(purposes: set[str]) -> None:
         install_packages(purposes - done, distro, torch_arguments)
         state.update(wanted, purposes=sorted(purposes | done))
         write_state(state)
-    if state.get("messages") != messages:
+    if with_ros and state.get("messages") != messages:
         install_messages(distro)
         state.update(messages=messages)
         write_state(state)
 
 
-def check_machine(distro: str) -> None:
+def check_machine(distro: str, with_ros: bool) -> None:
     """Refuse what can't work, before anything is installed."""
     if not (3, 10) <= sys.version_info[:2] < (3, 14):
         raise SetupError(f"Python {platform.python_version()}: expected 3.10 to 3.13; call `make PYTHON=...`")
-    if shutil.which("c++") is None and shutil.which("g++") is None:
-        raise SetupError("no C++ compiler to build hal_msgs: apt-get install g++")
-    if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
-        raise SetupError("no Python headers to build hal_msgs: apt-get install python3-dev")
     try:
         import ensurepip  # noqa: F401  # Debian splits it from the interpreter
     except ImportError:
         raise SetupError("no ensurepip to make a virtual environment: apt-get install python3-venv") from None
+    if not with_ros:
+        return
+    if shutil.which("c++") is None and shutil.which("g++") is None:
+        raise SetupError("no C++ compiler to build hal_msgs: apt-get install g++")
+    if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
+        raise SetupError("no Python headers to build hal_msgs: apt-get install python3-dev")
     if distro and distro not in DISTROS:
         raise SetupError(
             f"ROS_DISTRO={distro}: expected {', '.join(DISTROS)}; without one: `env -u ROS_DISTRO make ...`"
@@ -144,7 +158,11 @@ def create_venv(distro: str, clear: bool) -> None:
     say(f"making .venv with Python {platform.python_version()}" + (f" for ROS 2 {distro}" if distro else ""))
     options = ["--clear"] * clear + ["--system-site-packages"] * bool(distro)
     run(str(interpreter()), "-m", "venv", *options, str(VENV))
-    if distro and subprocess.run([PYTHON, "-c", "import rclpy"], capture_output=True, check=False).returncode:
+
+
+def check_rclpy(distro: str) -> None:
+    """Refuse a Python that the sourced distribution was not made for."""
+    if subprocess.run([PYTHON, "-c", "import rclpy"], capture_output=True, check=False).returncode:
         raise SetupError(
             f"Python {platform.python_version()} can't import rclpy of ROS 2 {distro}: "
             f"source /opt/ros/{distro}/setup.bash, and call `make PYTHON=/usr/bin/python3` if it is not that one"
@@ -158,7 +176,7 @@ def install_packages(purposes: set[str], distro: str, torch_arguments: str) -> N
     if purposes & set(WITH_TORCH):
         pip("install", TORCH, *shlex.split(torch_arguments), constraints=constraints)
     extras = sorted({extra for purpose in purposes for extra in EXTRAS[purpose]})
-    requirements = ["--editable", f"{ROOT}[{','.join(extras)}]"]
+    requirements = ["--editable", f"{ROOT}[{','.join(extras)}]" if extras else str(ROOT)]
     if not distro:
         requirements += ROS_WHEELS if "run" in purposes else ()
         requirements += ROS_BUILD_WHEELS if "build" in purposes else ()
@@ -181,6 +199,23 @@ def install_messages(distro: str) -> None:
     folders = {"--base-paths": ROOT / "hal_msgs", "--build-base": INTERFACES, "--install-base": INTERFACES / "install"}
     options = [str(part) for option in folders.items() for part in option]
     run(colcon, "--log-base", str(INTERFACES / "log"), "build", *options)
+
+
+def show_tensorrt() -> None:
+    """Let .venv see the tensorrt that the calling Python has, if it has none itself: a Jetson's lies with the system.
+
+    The folder it lies in comes last on the path, so that of nothing else another version is taken.
+    """
+    link = VENV / "lib" / "python{}.{}".format(*sys.version_info) / "site-packages" / TENSORRT_LINK
+    looked = "import importlib.util, sys; sys.exit(importlib.util.find_spec('tensorrt') is None)"
+    if subprocess.run([PYTHON, "-c", looked], check=False).returncode == 0:
+        return
+    link.unlink(missing_ok=True)
+    found = importlib.util.find_spec("tensorrt")
+    if found is not None and found.origin is not None:
+        folder = Path(found.origin).parent.parent
+        say(f".venv takes tensorrt from {folder}")
+        link.write_text(f"{folder}\n")
 
 
 def write_constraints(distro: str) -> Path:

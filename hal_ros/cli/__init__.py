@@ -15,6 +15,7 @@ SUBCOMMANDS = {
     "evaluate": "score a bundle and the baselines on the benchmark's splits",
     "export": "export a checkpoint to ONNX and prove parity",
     "compile": "build TensorRT engines for this GPU and prove them",
+    "device": "build engines of all bundles on this GPU and check all that they do, in minutes",
     "verify": "say what runs a bundle here, how exactly and how fast",
     "tables": "train and score all systems of the result tables, from a queue that resumes",
     "replay": "label a bag offline with the node's own code",

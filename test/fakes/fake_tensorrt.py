@@ -78,11 +78,26 @@ def install(monkeypatch: Any, version: str = "10.3.0", device: FakeDevice | None
     fakes = make(version, device or FakeDevice(), chosen)
     monkeypatch.setitem(sys.modules, "tensorrt", fakes.module)
     monkeypatch.setattr("hal_ros.tensorrt.cudart._open", _opener(fakes.gpu))
-    told = {"version": version, "device": dataclasses.asdict(fakes.gpu.device), "faults": dataclasses.asdict(chosen)}
-    monkeypatch.setenv(VARIABLE, json.dumps(told))
-    paths = [str(FAKES / "fake_site"), str(FAKES), str(FAKES.parents[1]), os.environ.get("PYTHONPATH", "")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+    for name, value in _environment(version, fakes.gpu.device, chosen).items():
+        monkeypatch.setenv(name, value)
     return fakes
+
+
+def _environment(version: str, device: FakeDevice, faults: Faults) -> dict[str, str]:
+    """Return what hands the fakes on to the processes that are started."""
+    told = {"version": version, "device": dataclasses.asdict(device), "faults": dataclasses.asdict(faults)}
+    paths = [str(FAKES / "fake_site"), str(FAKES), str(FAKES.parents[1]), os.environ.get("PYTHONPATH", "")]
+    return {VARIABLE: json.dumps(told), "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+def install_here(version: str = "10.3.0") -> Fakes:
+    """Put the fakes in place of tensorrt and libcudart for this process and its children, as `hal device --stand-in`.
+
+    The device says what it is, so that nothing that is written names a GPU.
+    """
+    device = FakeDevice("stand-in, not a GPU", integrated=False)
+    os.environ.update(_environment(version, device, Faults()))
+    return install_in_child()
 
 
 def install_in_child() -> Fakes:
