@@ -123,7 +123,9 @@ def _standing(now: NodeSnapshot, spec: StreamSpec) -> list[str]:
     """Return the streams that went into ticks since the last report, or ever where reports outrun the ticks."""
     count = now.new if now.new("due") or now.period_s * spec.rate_hz > 2 else now.counters.__getitem__
     due = count("due")
-    return [name for name in spec.names if due and (name == spec.clock or count(counts.key(name, counts.MISSING)) < due)]
+    return [
+        name for name in spec.names if due and (name == spec.clock or count(counts.key(name, counts.MISSING)) < due)
+    ]
 
 
 def _what(stream: str, spec: StreamSpec) -> str:
@@ -156,6 +158,7 @@ class _Stream:
 
     def _faults(self) -> Iterable[str]:
         now, one = self.now, self.one
+        where = " and ".join(one.topics)
         if one.problem:
             yield f"{one.problem}{self._alone()}"
         if one.qos_error and one.age_s is None:
@@ -163,16 +166,17 @@ class _Stream:
         silent_s = now.active_s if one.age_s is None else one.age_s
         if silent_s > self.timeout_s:
             since = "since activation" if one.age_s is None else f"for {silent_s:.1f} s"
-            yield f"no {self.what[:-1]} on {' and '.join(one.topics)} {since}; {one.source()}{self._alone()}"
+            yield f"no {self.what[:-1]} on {where} {since}; {one.source()}{self._alone()}"
         if self.new(counts.UNNAMED) and not self.new(counts.RECEIVED):
             expected = ", ".join(self.spec.states[self.name].names)
             seen = ", ".join(sorted(one.names_seen)) or "nothing"
-            yield f"joint states name {seen}; the model expects {expected}{self._alone()}"
+            yield f"{where}: joint states name {seen}; the model expects {expected}{self._alone()}"
         for cause, words in WORDS.items():
             if count := self.new(cause):
                 yield f"{count} {self.what} {words} in {now.period_s:.1f} s"
-        if missing := self.new(counts.MISSING):
-            yield f"{missing} ticks without {self.what} of the last {self._max_age_s():g} s{self._alone()}"
+        missing = self.new(counts.MISSING)
+        if missing and one.age_s is not None:  # what never came is waited for, and its silence then says more
+            yield f"{missing} ticks without {self.what} of the last {self._max_age_s():g} s on {where}{self._alone()}"
         if one.names_unseen and silent_s <= self.timeout_s < now.active_s:
             yield f"no message has brought {', '.join(one.names_unseen)} yet"
 

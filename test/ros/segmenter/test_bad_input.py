@@ -141,7 +141,11 @@ def test_a_camera_that_falls_silent_is_a_warning_until_it_speaks(rig: Rig) -> No
 def test_joints_that_never_come_leave_the_camera_alone(rig: Rig) -> None:
     rig.active(joint_timeout_s=0.1)
     rig.show("red", 0)
-    rig.status("joints", WARN, "no message on /joint_states since activation; its publisher is still there; running on camera alone")
+    rig.status(
+        "joints",
+        WARN,
+        "no message on /joint_states since activation; its publisher is still there; running on camera alone",
+    )
     assert isinstance(rig.backend, FakeBackend)
     assert not rig.backend.inputs[0].joints_valid.any() and rig.backend.inputs[0].image_valid.tolist() == [1]
 
@@ -150,7 +154,7 @@ def test_joints_of_another_robot_are_named(rig: Rig) -> None:
     node = rig.active()
     rig.joints.publish(joint_message(START_NS, ("x", "y")))
     rig.count(node, "joints/unnamed", 1)
-    rig.status("joints", WARN, "joint states name x, y; the model expects a, b")
+    rig.status("joints", WARN, "/joint_states: joint states name x, y; the model expects a, b")
 
 
 @pytest.mark.parametrize("change", [{"name": ["a", "c"]}, {"position": [1.0, float("nan")]}])
@@ -173,7 +177,7 @@ def test_an_old_joint_state_is_not_used(rig: Rig) -> None:
     rig.joints.publish(joint_message(START_NS - 200_000_000))
     rig.count(node, "joints/received", 1)
     rig.show("red", 0)
-    rig.status("joints", WARN, "1 ticks without messages of the last 0.1 s; running on camera alone")
+    rig.status("joints", WARN, "1 ticks without messages of the last 0.1 s on /joint_states; running on camera alone")
     assert rig.labels[0].joints_stamp == to_stamp(0)
 
 
