@@ -12,12 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sensor_msgs.msg import CompressedImage, Image
 
-from fakes import make_card, picture
+from fakes import picture
 from hal_ros.bags.messages import to_ns
-from hal_ros.bags.sensors import joint_sample
 from hal_ros.core.errors import ConfigError, ImageError
 from hal_ros.ros.convert import rgb_converter
-from ros_fakes import START_NS, image_message, joint_message, random_pixels, to_stamp
+from ros_fakes import START_NS, image_message, random_pixels, to_stamp
 
 CONVERSIONS = ("native", "cv_bridge")
 
@@ -32,13 +31,6 @@ def converter(conversion: str) -> Callable[[object], np.ndarray]:
 def test_a_stamp_survives_both_ways(stamp_ns: int) -> None:
     stamp_ns %= 2**31 * 10**9
     assert to_ns(to_stamp(stamp_ns)) == stamp_ns
-
-
-def test_a_joint_message_becomes_a_sample_in_card_order() -> None:
-    spec = make_card().joints
-    assert spec is not None
-    sample = joint_sample(joint_message(START_NS, ("b", "a")), spec)
-    assert sample is not None and sample.stamp_ns == START_NS and sample.position.dtype == np.float32
 
 
 @pytest.mark.parametrize("conversion", CONVERSIONS)

@@ -12,7 +12,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 
-from fakes import make_card
+from fakes import make_card, make_streams
 from hal_ros.core.errors import ConfigError
 from hal_ros.ros.params import SegmenterParameters, markdown_table
 from hal_ros.runtime.backend import CHOICES
@@ -106,7 +106,7 @@ def test_the_backend_choices_are_those_of_the_runtime() -> None:
 
 
 def test_one_stream_can_not_be_synchronised(rig: Rig) -> None:
-    node = rig.segmenter(card=make_card(joints=None), synchroniser="message_filters")
+    node = rig.segmenter(card=make_card(streams=make_streams(joints=None)), synchroniser="message_filters")
     node.trigger_configure()
     assert node.state == "unconfigured"
 

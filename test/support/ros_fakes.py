@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,21 @@ import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import WrenchStamped
 from hal_msgs.msg import ActionLabel, BoundaryEvent, Vocabulary
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Float64MultiArray
 
-from fakes import FakeBackend, make_card, picture
+from fakes import SIZE_PX, FakeBackend, make_card, picture
 from hal_ros.bags.messages import to_ns
 from hal_ros.core.arrays import ByteArray
 from hal_ros.core.card import ModelCard
 from hal_ros.core.step import Backend
+from hal_ros.core.streams.spec import CameraSpec, StateSpec, StreamSpec
 from hal_ros.ros.segmenter.node import SegmenterNode
 from hal_ros.runtime.bundle import save_card
 
@@ -46,11 +50,46 @@ def image_message(colour: str, stamp_ns: int, size_px: int = 16) -> Image:
     return message
 
 
+def wrench_message(stamp_ns: int, force_x: float = 1.0) -> WrenchStamped:
+    """A wrench with one force."""
+    message = WrenchStamped()
+    message.header.stamp = to_stamp(stamp_ns)
+    message.wrench.force.x = force_x
+    return message
+
+
 def joint_message(stamp_ns: int, names: tuple[str, ...] = ("a", "b"), value: float = 1.0) -> JointState:
     """Joint values that are all `value`, without velocity and effort."""
     message = JointState(name=list(names), position=[value] * len(names))
     message.header.stamp = to_stamp(stamp_ns)
     return message
+
+
+ROBOT = StreamSpec(
+    "front",
+    {
+        "front": CameraSpec(("/camera/color/image_raw",), SIZE_PX),
+        "wrist": CameraSpec(("/wrist/image_raw",), SIZE_PX),
+    },
+    {
+        "arm": StateSpec(("/joint_states",), names=("a", "b"), fields=("position",)),
+        "gripper": StateSpec(("/gripper/joint_states",), names=("finger",), fields=("position",), max_age_s=0.5),
+        "wrench": StateSpec(
+            ("/ft_sensor/wrench",), "geometry_msgs/msg/WrenchStamped", fields=("wrench.force.x", "wrench.force.z")
+        ),
+        "load": StateSpec(("/load",), "std_msgs/msg/Float64MultiArray", fields=("data[1]",), max_age_s=3600.0),
+    },
+    max_held_ticks=3,
+)
+"""A robot with two cameras, a gripper on a topic of its own, a wrench, and a topic without header."""
+
+
+def robot_card(*names: str, clock: str = "") -> ModelCard:
+    """A card that takes some of the robot's streams; without names all but the one without header."""
+    kept = names or ("front", "wrist", "arm", "gripper", "wrench")
+    cameras = {name: camera for name, camera in ROBOT.cameras.items() if name in kept}
+    states = {name: state for name, state in ROBOT.states.items() if name in kept}
+    return make_card(streams=replace(ROBOT, clock=clock or kept[0], cameras=cameras, states=states))
 
 
 class Rig:
@@ -65,12 +104,14 @@ class Rig:
         self.executor.add_node(self.robot)
         self.images = self.robot.create_publisher(Image, "camera/color/image_raw", 10)
         self.joints = self.robot.create_publisher(JointState, "joint_states", 10)
+        self.awaited = [self.images, self.joints]  # publishers that the node is to listen to
         self.labels: list[ActionLabel] = []
         self.boundaries: list[BoundaryEvent] = []
         self.diagnostics: list[DiagnosticArray] = []
         self.robot.create_subscription(ActionLabel, "action_label", self.labels.append, 200)
         self.robot.create_subscription(BoundaryEvent, "action_boundary", self.boundaries.append, 200)
         self.robot.create_subscription(DiagnosticArray, "/diagnostics", self.diagnostics.append, 50)
+        self.options: dict[str, Any] = {}  # of the next node, as rclpy takes them
         self.nodes: list[SegmenterNode] = []
         self.backend: Backend | None = None
         self.restarts = 0
@@ -92,7 +133,7 @@ class Rig:
         patient = {"image_timeout_s": 3600.0, "joint_timeout_s": 3600.0}
         values = {"model": str(self.folder), "diagnostics_period_s": 0.05} | patient | parameters
         overrides = [Parameter(name, value=value) for name, value in values.items()]
-        node = SegmenterNode(*opener, context=self.context, parameter_overrides=overrides)
+        node = SegmenterNode(*opener, context=self.context, parameter_overrides=overrides, **self.options)
         self.nodes.append(node)
         self.executor.add_node(node)
         return node
@@ -106,11 +147,38 @@ class Rig:
         self.until(self.matched)
         return node
 
+    def talk(self, kind: Any, topic: str) -> Any:
+        """A publisher of one more stream; `active` waits until the node listens to it."""
+        self.awaited.append(self.robot.create_publisher(kind, topic, 10))
+        return self.awaited[-1]
+
+    def robot_streams(self) -> tuple[Any, Any, Any]:
+        """Publishers of wrist camera, gripper and wrench."""
+        named = (
+            (Image, "/wrist/image_raw"),
+            (JointState, "/gripper/joint_states"),
+            (WrenchStamped, "/ft_sensor/wrench"),
+        )
+        wrist, gripper, wrench = (self.talk(kind, topic) for kind, topic in named)
+        return wrist, gripper, wrench
+
+    def load(self) -> Any:
+        """A publisher of the stream whose messages have no header."""
+        return self.talk(Float64MultiArray, "/load")
+
+    def send(self, stream: str, publisher: Any, message: Any) -> None:
+        """Publish, and wait until the node has taken it for a stream."""
+        (node,) = self.nodes
+        key = f"{stream}/received"
+        count = node.counters[key]
+        publisher.publish(message)
+        self.until(lambda: node.counters[key] > count)
+
     def matched(self) -> bool:
         """Whether discovery is done, in both directions."""
         topics = ("action_label", "action_boundary")
         answers = all(self.robot.count_publishers(topic) for topic in topics)
-        return answers and all(p.get_subscription_count() for p in (self.images, self.joints))
+        return answers and all(publisher.get_subscription_count() for publisher in self.awaited)
 
     def until(self, holds: Callable[[], Any]) -> None:
         """Spin until a condition holds."""

@@ -111,7 +111,7 @@ def _model_values(now: NodeSnapshot, spec: StreamSpec) -> dict[str, str]:
     values = {"state": now.state, **now.facts}
     values |= {name: str(now.counters[name]) for name in ("labels", "boundaries", "held_ticks", "restarts", "overruns")}
     values["label_rate_hz"] = f"{now.rate_hz('labels'):.2f}"
-    if now.new("due"):
+    if spec.names and now.counters["due"]:
         values["standing_on"] = ", ".join(_standing(now, spec)) or "nothing"
     for stage, percentiles in now.stages_ms.items():
         for name, value in zip(("p50", "p95", "p99"), percentiles, strict=True):
@@ -120,9 +120,12 @@ def _model_values(now: NodeSnapshot, spec: StreamSpec) -> dict[str, str]:
 
 
 def _standing(now: NodeSnapshot, spec: StreamSpec) -> list[str]:
-    """Return the streams that went into ticks since the last report."""
-    due = now.new("due")
-    return [name for name in spec.names if name == spec.clock or now.new(counts.key(name, counts.MISSING)) < due]
+    """Return the streams that went into ticks since the last report, or ever where reports outrun the ticks."""
+    count = now.new if now.new("due") or now.period_s * spec.rate_hz > 2 else now.counters.__getitem__
+    due = count("due")
+    return [
+        name for name in spec.names if due and (name == spec.clock or count(counts.key(name, counts.MISSING)) < due)
+    ]
 
 
 def _what(stream: str, spec: StreamSpec) -> str:
@@ -155,6 +158,7 @@ class _Stream:
 
     def _faults(self) -> Iterable[str]:
         now, one = self.now, self.one
+        where = " and ".join(one.topics)
         if one.problem:
             yield f"{one.problem}{self._alone()}"
         if one.qos_error and one.age_s is None:
@@ -162,16 +166,17 @@ class _Stream:
         silent_s = now.active_s if one.age_s is None else one.age_s
         if silent_s > self.timeout_s:
             since = "since activation" if one.age_s is None else f"for {silent_s:.1f} s"
-            yield f"no {self.what[:-1]} on {' and '.join(one.topics)} {since}; {one.source()}{self._alone()}"
+            yield f"no {self.what[:-1]} on {where} {since}; {one.source()}{self._alone()}"
         if self.new(counts.UNNAMED) and not self.new(counts.RECEIVED):
             expected = ", ".join(self.spec.states[self.name].names)
             seen = ", ".join(sorted(one.names_seen)) or "nothing"
-            yield f"joint states name {seen}; the model expects {expected}{self._alone()}"
+            yield f"{where}: joint states name {seen}; the model expects {expected}{self._alone()}"
         for cause, words in WORDS.items():
             if count := self.new(cause):
                 yield f"{count} {self.what} {words} in {now.period_s:.1f} s"
-        if missing := self.new(counts.MISSING):
-            yield f"{missing} ticks without {self.what} of the last {self._max_age_s():g} s{self._alone()}"
+        missing = self.new(counts.MISSING)
+        if missing and one.age_s is not None:  # what never came is waited for, and its silence then says more
+            yield f"{missing} ticks without {self.what} of the last {self._max_age_s():g} s on {where}{self._alone()}"
         if one.names_unseen and silent_s <= self.timeout_s < now.active_s:
             yield f"no message has brought {', '.join(one.names_unseen)} yet"
 
@@ -180,7 +185,7 @@ class _Stream:
         if self.name == self.spec.clock:
             return "; no answers without it, as it makes the ticks"
         others = [name for name in _standing(self.now, self.spec) if name != self.name]
-        return f"; running on {' and '.join(others)} alone" if others and self.now.new("due") else ""
+        return f"; running on {' and '.join(others)} alone" if others else ""
 
     def _max_age_s(self) -> float:
         return self.spec.states[self.name].max_age_s if self.camera is None else self.camera.max_age_s
@@ -201,7 +206,7 @@ class _Stream:
         values["topics"] = " ".join(self.one.topics)
         drops = {cause: found[cause] for cause in DROPS}
         if self.name == self.spec.clock:
-            drops |= {cause: self.now.counters[cause] for cause in CLOCK_DROPS}
+            drops |= {cause: drops.get(cause, 0) + self.now.counters[cause] for cause in CLOCK_DROPS}
         others = [counts.MALFORMED, counts.MISSING, counts.STALE]
         others += [counts.PARTIAL, counts.UNNAMED, counts.REFUSED] if self.camera is None else []
         if self.camera is not None:

@@ -84,13 +84,13 @@ class MessageInputs:
             if name not in self.spec.states:
                 continue
             try:
-                readers[name] = make_reader(self.spec.states[name], wanted.type_name, message_types.describe)
+                readers[name] = make_reader(self.spec.states[name], wanted.form.type_name, message_types.describe)
             except HalError as error:
-                self.sights[name].problem = f"{wanted.topic} carries {wanted.type_name}: {error}"
+                self.sights[name].problem = f"{wanted.form.topic} {_carries(wanted.form.type_name, str(error))}"
         streams = [name for name in wanted.streams if name in readers or name in self.spec.cameras]
         # the clock comes last, so that its tick knows what the message says of the others
         order = sorted(streams, key=lambda name: name == self.spec.clock)
-        return TopicPort(self, wanted.topic, order, readers, message_types.has_header(wanted.type_name))
+        return TopicPort(self, wanted.form.topic, order, readers, message_types.has_header(wanted.form.type_name))
 
     def take(self, port: TopicPort, message: Any, stamp_ns: int) -> None:
         """Take one message for all streams of its topic."""
@@ -116,6 +116,10 @@ class MessageInputs:
         return self._intake.state(name, StateSample(stamp_ns, port.topic, reading.values, reading.present))
 
 
+def _carries(type_name: str, fault: str) -> str:
+    return fault if fault.startswith("carries ") else f"carries {type_name}: {fault}"
+
+
 @dataclass(frozen=True)
 class TopicPort:
     """Where the messages of one topic go."""
@@ -135,9 +139,13 @@ class TopicPort:
         """Take a message that bears its own stamp."""
         self.inputs.take(self, message, to_ns(message.header.stamp))
 
-    def on_message_with_info(self, message: Any, info: Mapping[str, int]) -> None:
-        """Take a message without header: its stamp is when it was sent."""
-        self.inputs.take(self, message, int(info["source_timestamp"]))
+    def on_message_with_info(self, message: Any, info: Mapping[str, Any]) -> None:
+        """Take a message without header: its stamp is when it was sent, as far as the middleware tells."""
+        self.inputs.take(self, message, int(info.get("source_timestamp") or time.time_ns()))
+
+    def on_bare_message(self, message: Any) -> None:
+        """Take a message without header where rclpy says nothing about it, as in Humble."""
+        self.on_message_with_info(message, {})
 
 
 class Synchroniser:
@@ -149,27 +157,35 @@ class Synchroniser:
     """
 
     def __init__(self, inputs: MessageInputs, slop_s: float, queue_size: int) -> None:
-        self._filters = message_filters()
+        self._module = message_filters()
         self._inputs = inputs
         self._slop_s, self._queue_size = slop_s, queue_size
-        self._clock: Any = self._filters.SimpleFilter()
-        self._others: dict[str, Any] = {}
+        self._topics: set[str] = set()  # with headers, and not of the clock
+        self._filters: dict[str, Any] = {}  # of those topics
+        self._clock: Any = None  # the filter of the clock's messages
         self._sets: Any = None
 
     def wrap(self, port: TopicPort) -> Callable[[Any], None]:
-        """Return the callback of a topic whose messages have headers."""
+        """Return the callback of a topic whose messages have headers; `start` lets it take part."""
         if port.is_clock:
             return partial(self._on_clock, port)
-        self._others[port.topic] = self._filters.SimpleFilter()
+        self._topics.add(port.topic)
         return partial(self._on_other, port)
 
     def start(self) -> None:
-        """Begin to look for sets among the topics that were wrapped."""
-        sources = [self._clock, *self._others.values()]
-        self._sets = self._filters.ApproximateTimeSynchronizer(sources, self._queue_size, self._slop_s)
-        self._sets.registerCallback(partial(_on_set, self._inputs))  # no method of this: that would be a circle
+        """Look for sets among all topics that were wrapped so far; what waited for a set of fewer is given up."""
+        self._clock = self._module.SimpleFilter()
+        self._filters = {topic: self._module.SimpleFilter() for topic in sorted(self._topics)}
+        self._sets = None
+        if self._filters:
+            sources = [self._clock, *self._filters.values()]
+            self._sets = self._module.ApproximateTimeSynchronizer(sources, self._queue_size, self._slop_s)
+            self._sets.registerCallback(partial(_on_set, self._inputs))  # no method of this: that would be a circle
 
     def _on_clock(self, port: TopicPort, message: Any) -> None:
+        if self._sets is None:  # there is nothing yet to wait for
+            port.on_message(message)
+            return
         for name in port.streams:
             self._inputs.sights[name].last_ns = time.perf_counter_ns()
         self._inputs.counters["unpaired"] += 1
@@ -177,7 +193,7 @@ class Synchroniser:
 
     def _on_other(self, port: TopicPort, message: Any) -> None:
         port.on_message(message)
-        self._others[port.topic].signalMessage(message)
+        self._filters[port.topic].signalMessage(message)
 
 
 class _Held:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # Humble defines it there
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy, qos_policy_name_from_kind
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
 
 from hal_ros.bags.sensors import COMPRESSED, IMAGE
 from hal_ros.core.errors import HalError
@@ -16,7 +17,7 @@ from hal_ros.core.streams import counts
 from hal_ros.ros.message_types import message_class
 from hal_ros.ros.params import SegmenterParameters
 from hal_ros.ros.segmenter.inputs import MessageInputs, Synchroniser, TopicPort
-from hal_ros.ros.segmenter.topics import OpenTopic, WantedTopic, all_streams, candidates, published
+from hal_ros.ros.segmenter.topics import Form, OpenTopic, WantedTopic, open_topics, published
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks
@@ -33,6 +34,18 @@ LOST_HINT = (
     "a publisher is matched, so images are lost on the way: on one machine, start both processes with "
     "FASTDDS_DEFAULT_PROFILES_FILE set to this package's config/fastdds.xml"
 )
+
+
+# Humble's rclpy tells callbacks nothing of when a message was sent.
+TELLS_TIMES = hasattr(Subscription, "CallbackType")
+
+
+class Held(NamedTuple):
+    """One subscription and who takes its messages."""
+
+    subscription: Any
+    port: TopicPort
+    wanted: WantedTopic
 
 
 class Subscriptions:
@@ -52,14 +65,14 @@ class Subscriptions:
         if parameters.synchroniser == "message_filters":
             limits = parameters.synchroniser_slop_s, parameters.synchroniser_queue_size
             self._synchroniser = Synchroniser(inputs, *limits)
-        self._subscriptions: dict[str, tuple[Any, TopicPort]] = {}  # by topic
-        self._drained: list[tuple[Any, Any, Callable[..., None], bool]] = []
-        self._open = self._candidates(topics, parameters.image_transport)
+        self._held: dict[str, Held] = {}  # by topic
+        self._drained: dict[str, tuple[Any, Any, Callable[..., None], bool]] = {}  # by topic
+        self._unread: dict[str, list[str]] = {}  # by stream: topics that can't be read
+        self._open = open_topics(node, inputs.spec, topics, parameters.image_transport)
+        self._seen: set[OpenTopic] = set()  # those of which a less wanted form was there at the last look
         self._looking: Any = None
         try:
             self._subscribe_to(self._settled())
-            if self._synchroniser is not None:
-                self._synchroniser.start()
             if self._open:
                 self._looking = node.create_timer(
                     LOOK_PERIOD_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME)
@@ -69,138 +82,153 @@ class Subscriptions:
             raise
 
     @property
-    def topics(self) -> list[str]:
-        """Full names of the subscribed topics."""
-        return [subscription.topic_name for subscription, _ in self._subscriptions.values()]
-
-    @property
     def words(self) -> str:
         """Each stream and its topics."""
         return ", ".join(f"{name} on {' and '.join(self.topics_of(name))}" for name in self._inputs.spec.names)
 
     def topics_of(self, stream: str) -> list[str]:
-        """Return the full names of a stream's topics: those subscribed to, and those that are looked for."""
-        found = [topic for topic, (_, port) in self._subscriptions.items() if stream in port.streams]
-        return [*found, *(one.candidates[0][0] for one in self._open if one.stream == stream)]
+        """Return the full names of a stream's topics: those subscribed to, that can't be read, that are looked for."""
+        found = [topic for topic, held in self._held.items() if stream in held.port.streams]
+        return [*found, *self._unread.get(stream, ()), *(one.forms[0].topic for one in self._open_of(stream))]
 
     def destroy(self) -> None:
         """End all subscriptions."""
-        if self._looking is not None:
-            self._node.destroy_timer(self._looking)
-            self._looking = None
+        self._stop_looking()
         self._open.clear()
-        self._drained.clear()
-        for subscription, _ in self._subscriptions.values():
-            self._node.destroy_subscription(subscription)
-        self._subscriptions.clear()
+        for topic in list(self._held):
+            self._end(topic)
 
     def source(self, stream: str) -> str:
         """Say, of a silent stream, who publishes on its topics and what may be wrong."""
         seen_before = self._inputs.sights[stream].last_ns is not None
         camera = stream in self._inputs.spec.cameras
-        for topic in self.topics_of(stream):
-            kinds = {info.topic_type for info in self._node.get_publishers_info_by_topic(topic)}
-            expected = self._types_of(topic)
+        forms = self._forms_of(stream)
+        for name in dict.fromkeys(form.name for form in forms):
+            kinds = {info.topic_type for info in self._node.get_publishers_info_by_topic(name)}
+            expected = {form.type_name for form in forms if form.name == name and form.type_name}
             if kinds and expected and not kinds & expected:
-                hint = ": see image_transport" if camera else ""
+                hint = ": see image_transport" if camera and kinds & set(IMAGES) else ""
                 return f"{', '.join(sorted(kinds))} is published there, expected {' or '.join(sorted(expected))}{hint}"
             if kinds:
                 return LOST_HINT if camera and not seen_before else "its publisher is still there"
-        kinds = set(IMAGES) if camera else set().union(*(self._types_of(t) for t in self.topics_of(stream)))
-        others = ", ".join(self._others(kinds, set(self.topics_of(stream))))
-        what = "image topic" if camera else "topic of its type"
-        return "nobody publishes there; " + (
-            f"{'images are' if camera else 'its type is'} on {others}" if others else f"no {what} is published"
-        )
+        kinds = set(IMAGES) if camera else {form.type_name for form in forms}
+        others = ", ".join(self._others(kinds, {form.topic for form in forms}))
+        if camera:
+            return "nobody publishes there; " + (f"images are on {others}" if others else "no image topic is published")
+        return "nobody publishes there; " + (f"its type is on {others}" if others else "nor anything else of its type")
 
-    def _candidates(self, topics: Mapping[str, tuple[str, ...]], transport: str) -> list[OpenTopic]:
-        streams = all_streams(self._inputs.spec)
-        return [
-            OpenTopic(stream, candidates(self._node, topic, streams[stream], transport))
-            for stream, named in topics.items()
-            for topic in named
-        ]
+    def _forms_of(self, stream: str) -> list[Form]:
+        held = [held.wanted.form for held in self._held.values() if stream in held.port.streams]
+        return [*held, *(form for one in self._open_of(stream) for form in one.forms)]
+
+    def _open_of(self, stream: str) -> list[OpenTopic]:
+        return [one for one in self._open if one.stream == stream]
+
+    # --- finding topics -----------------------------------------------------------------------------------------------
 
     def _settled(self) -> list[WantedTopic]:
-        """Take out of the open topics those that are known by now: with one form alone, or published in one of them."""
-        found: dict[tuple[str, str], list[str]] = {}
+        """Take out of the open topics those that are known by now: with one form alone, or published in one of them.
+
+        A less wanted form has to be there at two looks: the graph becomes known bit by bit.
+        """
+        found: dict[Form, list[str]] = {}
         waiting = []
         for one in self._open:
-            sure = len(one.candidates) == 1 and one.candidates[0][1]
-            form = one.candidates[0] if sure else published(self._node, one)
-            if form is None:
+            sure = len(one.forms) == 1 and one.forms[0].type_name
+            form = one.forms[0] if sure else published(self._node, one.forms)
+            if form is None or (form.topic != one.forms[0].topic and one not in self._seen):
                 waiting.append(one)
+                self._seen |= set() if form is None else {one}
             else:
                 found.setdefault(form, []).append(one.stream)
         self._open = waiting
-        return [WantedTopic(topic, type_name, tuple(streams)) for (topic, type_name), streams in found.items()]
+        return [WantedTopic(form, tuple(dict.fromkeys(streams))) for form, streams in found.items()]
 
     def _look(self) -> None:
         self._subscribe_to(self._settled())
-        if not self._open and self._looking is not None:
+        if not self._open:
+            self._stop_looking()
+
+    def _stop_looking(self) -> None:
+        if self._looking is not None:
             self._node.destroy_timer(self._looking)
             self._looking = None
 
+    # --- subscribing --------------------------------------------------------------------------------------------------
+
     def _subscribe_to(self, wanted: list[WantedTopic]) -> None:
         for one in wanted:
-            try:
-                kind = message_class(one.type_name)
-            except HalError as error:
-                for stream in one.streams:
-                    self._inputs.sights[stream].problem = f"{one.topic}: {error}"
+            held = self._held.get(one.form.topic)
+            if held is not None and held.wanted.form.type_name != one.form.type_name:
+                self._give_up(one, f"carries {held.wanted.form.type_name}; expected {one.form.type_name}")
                 continue
-            port = self._inputs.port(one)
-            if port.streams:
-                self._subscribe(kind, port, camera=one.type_name in IMAGES)
+            if held is not None:  # found for another stream before
+                one = one._replace(streams=(*held.wanted.streams, *one.streams))
+                self._end(one.form.topic)
+            try:
+                kind = message_class(one.form.type_name)
+                port = self._inputs.port(one)
+                if port.streams:
+                    self._subscribe(kind, port, one)
+            except (HalError, RuntimeError) as error:  # rclpy's refusals, too: of a type that its process has otherwise
+                self._give_up(one, " ".join(str(error).partition(", at ")[0].split()))
+                continue
+            for stream in set(one.streams) - set(port.streams):
+                self._unread.setdefault(stream, []).append(one.form.topic)
+        if wanted and self._synchroniser is not None:
+            self._synchroniser.start()
 
-    def _subscribe(self, kind: Any, port: TopicPort, camera: bool) -> None:
+    def _give_up(self, wanted: WantedTopic, reason: str) -> None:
+        for stream in wanted.streams:
+            self._inputs.sights[stream].problem = f"{wanted.form.topic}: {reason}"
+            self._unread.setdefault(stream, []).append(wanted.form.topic)
+
+    def _subscribe(self, kind: Any, port: TopicPort, wanted: WantedTopic) -> None:
         # The profile is copied: overrides are written into what is passed.
-        usual = CAMERA_QOS if camera else STATE_QOS
+        usual = CAMERA_QOS if wanted.form.type_name in IMAGES else STATE_QOS
         profile = QoSProfile(depth=usual.depth, reliability=usual.reliability)
         events = SubscriptionEventCallbacks(
             incompatible_qos=lambda event: self._on_qos(port.topic, event),
             message_lost=lambda event: self._on_lost(port, event),
         )
-        take: Callable[..., None] = port.on_message_with_info
+        take: Callable[..., None] = port.on_message_with_info if TELLS_TIMES else port.on_bare_message
         if port.headed:
             take = port.on_message if self._synchroniser is None else self._synchroniser.wrap(port)
-        callback = self._draining(take, port.headed) if port.is_clock else take
+        informed = not port.headed and TELLS_TIMES
+        callback = self._draining(take, informed) if port.is_clock else take
         options = QoSOverridingOptions.with_default_policies()
         subscription = self._node.create_subscription(
-            kind, port.topic, callback, profile, event_callbacks=events, qos_overriding_options=options
+            kind, wanted.form.name, callback, profile, event_callbacks=events, qos_overriding_options=options
         )
-        self._subscriptions[port.topic] = subscription, port
+        self._held[port.topic] = Held(subscription, port, wanted)
         if not port.is_clock:
-            self._drained.append((subscription, kind, take, port.headed))
+            self._drained[port.topic] = (subscription, kind, take, informed)
 
-    def _draining(self, take: Callable[..., None], headed: bool) -> Callable[..., None]:
+    def _end(self, topic: str) -> None:
+        self._drained.pop(topic, None)
+        self._node.destroy_subscription(self._held.pop(topic).subscription)
+
+    def _draining(self, take: Callable[..., None], informed: bool) -> Callable[..., None]:
         """Return a callback of the clock that takes what has arrived on the other topics first.
 
         The executor serves one message of each subscription a round, so on a busy machine an image would overtake joint
         states that came before it, and be aligned with older ones than it need be.
         """
 
-        def plain(message: Any) -> None:
+        def with_message(message: Any) -> None:
             self._drain()
             take(message)
 
-        def informed(message: Any, info: Any) -> None:
+        def with_info(message: Any, info: Any) -> None:
             self._drain()
             take(message, info)
 
-        return plain if headed else informed
+        return with_info if informed else with_message
 
     def _drain(self) -> None:
-        for subscription, kind, take, headed in self._drained:
+        for subscription, kind, take, informed in self._drained.values():
             while (taken := subscription.handle.take_message(kind, False)) is not None:
-                take(taken[0]) if headed else take(*taken)
-
-    def _types_of(self, topic: str) -> set[str]:
-        """Return the types that would be taken on a topic; none for any type."""
-        subscribed = self._subscriptions.get(topic)
-        if subscribed is not None:
-            return {_type_name(subscribed[0].msg_type)}
-        return {kind for one in self._open for name, kind in one.candidates if name == topic and kind}
+                take(*taken) if informed else take(taken[0])
 
     def _others(self, kinds: set[str], own: set[str]) -> list[str]:
         topics = self._node.get_topic_names_and_types()
@@ -213,10 +241,6 @@ class Subscriptions:
     def _on_qos(self, topic: str, event: Any) -> None:
         self.qos_errors[topic] = _qos_error(topic, event)
         self._node.get_logger().warning(self.qos_errors[topic])
-
-
-def _type_name(kind: Any) -> str:
-    return f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}"
 
 
 def _qos_error(topic: str, event: Any) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
@@ -19,11 +19,18 @@ SUFFIX = "/compressed"
 DESCRIPTION = "Topic or topics of this stream, in place of those in the card. Empty: those in the card."
 
 
-class WantedTopic(NamedTuple):
-    """One topic to subscribe to, by full name and type, and the streams that take its messages."""
+class Form(NamedTuple):
+    """One way in which a stream's topic may be there."""
 
-    topic: str
-    type_name: str
+    name: str  # as ROS is to be asked for it: a second remapping of a full name could lead elsewhere
+    topic: str  # full name, remapped
+    type_name: str  # '': whatever it carries
+
+
+class WantedTopic(NamedTuple):
+    """One topic to subscribe to, and the streams that take its messages."""
+
+    form: Form
     streams: tuple[str, ...]
 
 
@@ -31,7 +38,7 @@ class OpenTopic(NamedTuple):
     """A topic whose transport or type only its publishers can tell."""
 
     stream: str
-    candidates: tuple[tuple[str, str], ...]  # full names and types, the most wanted first; '' for any type
+    forms: tuple[Form, ...]  # the most wanted first
 
 
 def all_streams(spec: StreamSpec) -> dict[str, CameraSpec | StateSpec]:
@@ -46,6 +53,9 @@ def declare_topics(node: Node, spec: StreamSpec) -> None:
         if given.startswith(TOPICS_PREFIX) and given.removeprefix(TOPICS_PREFIX) not in spec.names:
             names = ", ".join(TOPICS_PREFIX + name for name in spec.names)
             raise ConfigError(f"unknown parameter {given!r}: the model has no such stream; expected one of {names}")
+    for name in node.get_parameters_by_prefix(TOPICS_PREFIX.rstrip(".")):
+        if name not in spec.names:  # of the model before
+            node.undeclare_parameter(TOPICS_PREFIX + name)
     for stream in spec.names:
         name = TOPICS_PREFIX + stream
         if not node.has_parameter(name):
@@ -62,7 +72,17 @@ def chosen_topics(node: Node, spec: StreamSpec, parameters: SegmenterParameters)
         if given and stream in aliases:
             raise ConfigError(f"topics.{stream} and its older name are both set; expected one of them")
         chosen[stream] = given or aliases.get(stream) or one.topic or _usual(stream, one)
+        for topic in chosen[stream]:
+            _check_name(node, stream, topic)
     return chosen
+
+
+def _check_name(node: Node, stream: str, topic: str) -> None:
+    try:
+        node.resolve_topic_name(topic)
+    except RuntimeError as error:  # what rclpy's errors have in common
+        reason = str(error).partition(", at ")[0].removeprefix("failed to resolve name: ")
+        raise ConfigError(f"stream {stream}: {topic!r} is no topic: {reason}") from error
 
 
 def _given(node: Node, stream: str) -> tuple[str, ...]:
@@ -83,8 +103,10 @@ def _aliases(spec: StreamSpec, parameters: SegmenterParameters) -> dict[str, tup
         if not topic:
             continue
         names = list(streams)
+        if not names:
+            continue  # files of parameters name both, also for a model that takes one of them
         if usual not in names and len(names) != 1:
-            listed = ", ".join(f"topics.{name}" for name in names) or f"none, as it has no {usual}"
+            listed = ", ".join(TOPICS_PREFIX + name for name in names)
             raise ConfigError(f"{key} is {topic!r}, but the model has {len(names)} such streams; expected {listed}")
         found[usual if usual in names else names[0]] = (topic,)
     return found
@@ -101,31 +123,51 @@ def _usual(stream: str, one: CameraSpec | StateSpec) -> tuple[str, ...]:
 # --- names and types --------------------------------------------------------------------------------------------------
 
 
-def candidates(node: Any, topic: str, one: CameraSpec | StateSpec, transport: str) -> tuple[tuple[str, str], ...]:
-    """Return under which full names and types a stream's topic may be there, the most wanted first."""
-    if isinstance(one, StateSpec):
-        return ((node.resolve_topic_name(topic), JOINT_STATE if one.names else one.type),)
-    raw, packed = (_resolved(node, topic, kind == COMPRESSED) for kind in (IMAGE, COMPRESSED))
-    both = ((raw, IMAGE), (packed, COMPRESSED))
-    if transport == "auto":
-        return both[::-1] if topic.endswith(SUFFIX) else both
-    return both[:1] if transport == "raw" else both[1:]
+def open_topics(node: Node, spec: StreamSpec, topics: Mapping[str, tuple[str, ...]], transport: str) -> list[OpenTopic]:
+    """Return the forms in which the streams' topics may be there.
+
+    Several topics of a state are all of it; of a camera they are its possible names, of which the first one counts.
+    """
+    opened = []
+    for stream, named in topics.items():
+        if stream in spec.cameras:
+            forms = [form for topic in named for form in _camera_forms(node, topic, transport)]
+            opened.append(OpenTopic(stream, tuple(dict.fromkeys(forms))))
+        else:
+            state = spec.states[stream]
+            type_name = JOINT_STATE if state.names else state.type
+            opened += [OpenTopic(stream, (_form(node, topic, type_name),)) for topic in named]
+    return opened
 
 
-def _resolved(node: Any, topic: str, compressed: bool) -> str:
-    """Return a camera topic's full name with its transport's suffix; remappings of either name hold."""
-    if not compressed:
-        return str(node.resolve_topic_name(topic.removesuffix(SUFFIX)))
-    if topic.endswith(SUFFIX):
-        return str(node.resolve_topic_name(topic))
-    base = node.resolve_topic_name(topic)
-    return str(base if base.endswith(SUFFIX) else node.resolve_topic_name(base + SUFFIX))
+def _form(node: Node, name: str, type_name: str) -> Form:
+    return Form(name, str(node.resolve_topic_name(name)), type_name)
 
 
-def published(node: Any, opened: OpenTopic) -> tuple[str, str] | None:
-    """Return the most wanted candidate that somebody publishes now, with its type; None while there is none."""
-    for topic, type_name in opened.candidates:
-        kinds = sorted({info.topic_type for info in node.get_publishers_info_by_topic(topic)})
-        if type_name in kinds or (kinds and not type_name):
-            return topic, type_name or kinds[0]
+def _camera_forms(node: Node, topic: str, transport: str) -> list[Form]:
+    base = topic.removesuffix(SUFFIX)
+    raw, packed = _form(node, base, IMAGE), _packed(node, base)
+    if transport != "auto":
+        return [raw if transport == "raw" else packed]
+    own = [_form(node, topic, kind) for kind in (IMAGE, COMPRESSED)]  # the name itself says nothing for sure
+    return [*own, raw, packed] if topic == base else [own[1], raw, packed]
+
+
+def _packed(node: Node, base: str) -> Form:
+    """Return the compressed form of a camera's topic; it follows where its own name, or else the raw one, leads."""
+    own = _form(node, base + SUFFIX, COMPRESSED)
+    remapped_base = str(node.resolve_topic_name(base))
+    expanded = str(node.resolve_topic_name(base, only_expand=True))
+    if remapped_base == expanded or own.topic != expanded + SUFFIX:
+        return own
+    name = remapped_base.removesuffix(SUFFIX) + SUFFIX
+    return _form(node, name, COMPRESSED)
+
+
+def published(node: Node, forms: Iterable[Form]) -> Form | None:
+    """Return the most wanted form that somebody publishes now, with its type; None while there is none."""
+    for form in forms:
+        kinds = sorted({info.topic_type for info in node.get_publishers_info_by_topic(form.name)})
+        if form.type_name in kinds or (kinds and not form.type_name):
+            return form._replace(type_name=form.type_name or kinds[0])
     return None

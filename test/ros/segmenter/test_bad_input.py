@@ -12,7 +12,7 @@ from rclpy.context import Context
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
-from fakes import FakeBackend, make_card
+from fakes import FakeBackend, make_card, make_streams
 from ros_fakes import PERIOD_NS, START_NS, Rig, image_message, joint_message, to_stamp, values
 
 pytestmark = pytest.mark.ros
@@ -83,7 +83,7 @@ def test_a_burst_of_100_hz_gives_one_label_a_tick(rig: Rig) -> None:
     node = rig.active()
     for i in range(50):
         rig.show_message(image_message("red", START_NS + i * 10_000_000), wait=False)
-        rig.count(node, "images", i + 1)
+        rig.count(node, "camera/received", i + 1)
     rig.until(lambda: len(rig.labels) + node.counters["overwritten"] == 6)
     stamps = [label.header.stamp.nanosec for label in rig.labels]
     assert stamps == sorted(set(stamps)) and node.counters["not_due"] == 44
@@ -110,7 +110,7 @@ def test_the_topic_that_images_are_on_is_named(rig: Rig) -> None:
 
 
 def test_another_transport_on_the_topic_is_named(rig: Rig) -> None:
-    node = rig.segmenter(image_timeout_s=0.1, image_topic="packed")
+    node = rig.segmenter(image_timeout_s=0.1, image_topic="packed", image_transport="raw")
     other = Context()  # one topic has one type in each participant
     rclpy.init(args=[], context=other, domain_id=rig.context.get_domain_id())
     camera = rclpy.create_node("camera", context=other)
@@ -141,16 +141,20 @@ def test_a_camera_that_falls_silent_is_a_warning_until_it_speaks(rig: Rig) -> No
 def test_joints_that_never_come_leave_the_camera_alone(rig: Rig) -> None:
     rig.active(joint_timeout_s=0.1)
     rig.show("red", 0)
-    rig.status("joints", WARN, "no joint state on /joint_states since activation; running on the camera alone")
+    rig.status(
+        "joints",
+        WARN,
+        "no message on /joint_states since activation; its publisher is still there; running on camera alone",
+    )
     assert isinstance(rig.backend, FakeBackend)
-    assert not rig.backend.inputs[0].joints_valid.any() and rig.backend.inputs[0].image_valid == 1
+    assert not rig.backend.inputs[0].joints_valid.any() and rig.backend.inputs[0].image_valid.tolist() == [1]
 
 
 def test_joints_of_another_robot_are_named(rig: Rig) -> None:
     node = rig.active()
     rig.joints.publish(joint_message(START_NS, ("x", "y")))
-    rig.count(node, "joints_unnamed", 1)
-    rig.status("joints", WARN, "joint states name x, y; the model expects a, b")
+    rig.count(node, "joints/unnamed", 1)
+    rig.status("joints", WARN, "/joint_states: joint states name x, y; the model expects a, b")
 
 
 @pytest.mark.parametrize("change", [{"name": ["a", "c"]}, {"position": [1.0, float("nan")]}])
@@ -160,20 +164,20 @@ def test_absent_joint_values_go_in_as_invalid(rig: Rig, change: dict[str, Any]) 
     for name, value in change.items():
         setattr(message, name, value)
     rig.joints.publish(message)
-    rig.count(node, "joint_samples", 1)
+    rig.count(node, "joints/received", 1)
     rig.show("red", 0)
     assert isinstance(rig.backend, FakeBackend)
     (inputs,) = rig.backend.inputs
     assert inputs.joints.tolist() == [1, 0, 0, 0, 0, 0] and inputs.joints_valid.tolist() == [1, 0, 0, 0, 0, 0]
-    assert node.counters["joints_partial"] == 1
+    assert node.counters["joints/partial"] == 1
 
 
 def test_an_old_joint_state_is_not_used(rig: Rig) -> None:
     node = rig.active()
     rig.joints.publish(joint_message(START_NS - 200_000_000))
-    rig.count(node, "joint_samples", 1)
+    rig.count(node, "joints/received", 1)
     rig.show("red", 0)
-    rig.status("joints", WARN, "1 ticks without a joint state of the last 0.1 s")
+    rig.status("joints", WARN, "1 ticks without messages of the last 0.1 s on /joint_states; running on camera alone")
     assert rig.labels[0].joints_stamp == to_stamp(0)
 
 
@@ -182,7 +186,7 @@ def test_an_old_joint_state_is_not_used(rig: Rig) -> None:
 def test_a_qos_mismatch_is_said_with_the_override_that_ends_it(rig: Rig) -> None:
     override = "qos_overrides./camera/color/image_raw.subscription.reliability"
     overrides: dict[str, Any] = {override: "reliable"}
-    node = rig.segmenter(card=make_card(joints=None), **overrides)
+    node = rig.segmenter(card=make_card(streams=make_streams(joints=None)), **overrides)
     rig.robot.destroy_publisher(rig.images)
     best_effort = QoSProfile(depth=5, reliability=QoSReliabilityPolicy.BEST_EFFORT)
     unfit = rig.robot.create_publisher(Image, "camera/color/image_raw", best_effort)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import sys
+import time
 import types
 import weakref
 from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
 
-from fakes import make_card
+from fakes import make_streams
+from hal_ros.bags.sensors import IMAGE
 from hal_ros.core.errors import ConfigError
-from hal_ros.ros.segmenter.inputs import MessageInputs, ReceivedFrame, Synchroniser
-from ros_fakes import PERIOD_NS, START_NS, image_message, joint_message
+from hal_ros.core.streams.spec import JOINT_STATE, StateSpec, StreamSpec
+from hal_ros.ros.segmenter.inputs import MessageInputs, ReceivedFrame, Synchroniser, TopicPort
+from hal_ros.ros.segmenter.topics import Form, WantedTopic
+from ros_fakes import PERIOD_NS, START_NS, image_message, joint_message, to_stamp
 
 MS = 1_000_000
 
@@ -24,12 +31,24 @@ MS = 1_000_000
 class Recorded(MessageInputs):
     """Inputs that keep their frames."""
 
-    def __init__(self, **changes: object) -> None:
+    def __init__(self, spec: StreamSpec | None = None, **changes: Any) -> None:
         self.frames: list[ReceivedFrame] = []
-        super().__init__(make_card(**changes), self.frames.append)
+        super().__init__(spec or make_streams(**changes), self.frames.append)
+
+    def topic(self, stream: str) -> TopicPort:
+        kind = IMAGE if stream in self.spec.cameras else JOINT_STATE
+        return self.port(WantedTopic(Form(f"/{stream}", f"/{stream}", kind), (stream,)))
 
     def image(self, stamp_ns: int) -> None:
-        self.on_image(image_message("red", stamp_ns))
+        self.topic("camera").on_message(image_message("red", stamp_ns))
+
+    def joints(self, message: JointState) -> None:
+        self.topic("joints").on_message(message)
+
+    def newest(self) -> tuple[list[float], list[float]]:
+        """The state values of the newest tick, and which of them are valid."""
+        due = self.frames[-1].due
+        return due.values.tolist(), due.valid.tolist()
 
 
 @pytest.fixture
@@ -39,11 +58,13 @@ def inputs() -> Recorded:
 
 def test_a_frame_carries_the_message_untouched(inputs: Recorded) -> None:
     message = image_message("red", START_NS)
-    inputs.on_image(message)
+    inputs.topic("camera").on_message(message)
     (frame,) = inputs.frames
-    assert frame.message is message and frame.frame_id == "camera"
+    picture = frame.due.pictures["camera"]
+    assert picture is not None and picture.message is message and frame.frame_id == "camera"
+    assert (picture.topic, picture.stamp_ns) == ("/camera", START_NS)
     assert (frame.due.stamp_ns, frame.due.tick, frame.due.origin_ns) == (START_NS, 0, START_NS)
-    assert frame.received_ns == inputs.last_image_ns
+    assert frame.received_ns == inputs.sights["camera"].last_ns
 
 
 def test_a_camera_of_100_hz_gives_10_ticks_a_second(inputs: Recorded) -> None:
@@ -85,7 +106,7 @@ def test_every_image_is_counted_once_and_ticks_rise_on_a_grid(offsets: list[int]
     for offset in offsets:
         inputs.image(START_NS + offset)
     causes = ("due", "not_due", "repeated", "backwards", "zero")
-    assert sum(inputs.counters[cause] for cause in causes) == len(offsets) == inputs.counters["images"]
+    assert sum(inputs.counters[cause] for cause in causes) == len(offsets) == inputs.counters["camera/received"]
     assert len(inputs.frames) == inputs.counters["due"]
     for before, after in zip(inputs.frames, inputs.frames[1:], strict=False):
         assert after.due.origin_ns != before.due.origin_ns or after.due.tick > before.due.tick
@@ -94,68 +115,106 @@ def test_every_image_is_counted_once_and_ticks_rise_on_a_grid(offsets: list[int]
 # --- joints -----------------------------------------------------------------------------------------------------------
 
 
+POSITIONS = [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+
+
 def test_joints_are_taken_by_name_in_any_order(inputs: Recorded) -> None:
     message = joint_message(START_NS, ("other", "b", "a"))
     message.position = [9.0, 2.0, 1.0]
-    inputs.on_joints(message)
+    inputs.joints(message)
     inputs.image(START_NS)
-    joints = inputs.frames[0].due.joints
-    assert joints is not None and joints.position.tolist() == [1.0, 2.0]
-    assert np.isnan(joints.velocity).all() and np.isnan(joints.effort).all()
+    assert inputs.newest() == ([1.0, 2.0, 0, 0, 0, 0], POSITIONS)
 
 
 def test_a_joint_sample_newer_than_the_image_is_not_used(inputs: Recorded) -> None:
-    inputs.on_joints(joint_message(START_NS - 20 * MS, value=1.0))
-    inputs.on_joints(joint_message(START_NS + MS, value=2.0))
+    inputs.joints(joint_message(START_NS - 20 * MS, value=1.0))
+    inputs.joints(joint_message(START_NS + MS, value=2.0))
     inputs.image(START_NS)
-    joints = inputs.frames[0].due.joints
-    assert joints is not None and joints.position.tolist() == [1.0, 1.0]
+    assert inputs.newest() == (POSITIONS, POSITIONS)
 
 
 def test_joints_that_never_come_leave_the_camera_alone(inputs: Recorded) -> None:
     inputs.image(START_NS)
-    assert inputs.frames[0].due.joints is None
-    assert inputs.counters["joints_missing"] == 1
+    assert not inputs.frames[0].due.valid.any()
+    assert inputs.counters["joints/missing"] == 1
 
 
 @pytest.mark.parametrize("change", [{"position": [1.0, float("nan")]}, {"name": ["a", "c"]}])
-def test_absent_values_are_nan_and_counted(inputs: Recorded, change: dict[str, list[object]]) -> None:
+def test_absent_values_are_invalid_and_counted(inputs: Recorded, change: dict[str, list[object]]) -> None:
     message = joint_message(START_NS)
     for name in ("position", "velocity", "effort"):
         setattr(message, name, [1.0, 1.0])
-    inputs.on_joints(message)
+    inputs.joints(message)
     inputs.image(START_NS)
-    assert inputs.counters["joints_partial"] == 0
+    assert inputs.counters["joints/partial"] == 0
     for name, value in change.items():
         setattr(message, name, value)
-    message.header.stamp.nanosec += 1
-    inputs.on_joints(message)
-    inputs.image(START_NS + PERIOD_NS)
-    joints = inputs.frames[-1].due.joints
-    assert joints is not None and joints.position[0] == 1.0 and np.isnan(joints.position[1])
-    assert inputs.counters["joints_partial"] == 1
+    message.header.stamp = to_stamp(START_NS + PERIOD_NS)  # the one before is too old by then
+    inputs.joints(message)
+    inputs.image(START_NS + PERIOD_NS + PERIOD_NS // 2)
+    values, valid = inputs.newest()
+    assert (values[0], valid[0], valid[1]) == (1.0, 1.0, 0.0)
+    assert inputs.counters["joints/partial"] == 1
 
 
 def test_joints_of_another_robot_are_counted_with_their_names(inputs: Recorded) -> None:
-    inputs.on_joints(joint_message(START_NS, ("x", "y")))
-    assert inputs.counters["joints_unnamed"] == 1 and inputs.counters["joint_samples"] == 0
-    assert inputs.joint_names_seen == {"x", "y"}
+    inputs.joints(joint_message(START_NS, ("x", "y")))
+    assert inputs.counters["joints/unnamed"] == 1 and inputs.counters["joints/received"] == 0
+    assert inputs.sights["joints"].names_seen == {"x", "y"} and inputs.names_unseen("joints") == ("a", "b")
 
 
 def test_a_bundle_without_camera_ticks_on_joints() -> None:
-    inputs = Recorded(image=None)
+    inputs = Recorded(camera=None)
     for i in range(30):
-        inputs.on_joints(joint_message(START_NS + i * 10 * MS))
+        inputs.joints(joint_message(START_NS + i * 10 * MS))
     assert [frame.due.tick for frame in inputs.frames] == [0, 1, 2, 3]
-    assert all(frame.message is None and frame.due.joints is not None for frame in inputs.frames)
+    assert all(not frame.due.pictures and frame.due.valid.any() for frame in inputs.frames)
 
 
 def test_a_bundle_without_joints_takes_none() -> None:
     inputs = Recorded(joints=None)
-    inputs.on_joints(joint_message(START_NS))
     inputs.image(START_NS)
-    assert inputs.frames[0].due.joints is None
-    assert inputs.counters["joints_missing"] == 0
+    assert not inputs.frames[0].due.values.size and len(inputs.frames[0].due.sources) == 1
+
+
+def test_one_topic_may_be_of_several_streams_and_the_clock_comes_last() -> None:
+    """A tick that the joints make knows what the same message says of the gripper."""
+    spec = StreamSpec("arm", {}, {"arm": StateSpec(names=("a",)), "gripper": StateSpec(names=("b",))}, 10.0)
+    frames: list[ReceivedFrame] = []
+    inputs = MessageInputs(spec, frames.append)
+    port = inputs.port(WantedTopic(Form("j", "/j", JOINT_STATE), ("arm", "gripper")))
+    port.on_message(joint_message(START_NS, ("a", "b")))
+    assert [source.stream for source in frames[0].due.sources] == ["arm", "gripper"]
+
+
+@pytest.mark.parametrize(
+    ("state", "type_name", "words"),
+    [
+        (StateSpec(type="geometry_msgs/msg/WrenchStamped", fields=("wrench.force.x",)), JOINT_STATE, "expected geo"),
+        (StateSpec(names=("a",)), "std_msgs/msg/String", "carries std_msgs/msg/String; expected sensor_msgs"),
+        (StateSpec(fields=("wrench.force.q",)), "geometry_msgs/msg/WrenchStamped", "wrench.force.q"),
+    ],
+)
+def test_a_topic_that_can_not_be_read_says_why_in_one_line(state: StateSpec, type_name: str, words: str) -> None:
+    inputs = MessageInputs(StreamSpec("s", {}, {"s": state}), lambda _: None)
+    port = inputs.port(WantedTopic(Form("/x", "/x", type_name), ("s",)))
+    problem = inputs.sights["s"].problem
+    assert not port.streams and problem.startswith(f"/x carries {type_name}") and problem.count("carries") == 1
+    assert words in problem and "\n" not in problem
+
+
+def test_a_message_without_header_is_stamped_when_it_was_sent() -> None:
+    spec = StreamSpec("s", {}, {"s": StateSpec(type="std_msgs/msg/Float64MultiArray", fields=("data[1]",))})
+    frames: list[ReceivedFrame] = []
+    port = MessageInputs(spec, frames.append).port(
+        WantedTopic(Form("/x", "/x", "std_msgs/msg/Float64MultiArray"), ("s",))
+    )
+    assert not port.headed
+    port.on_message_with_info(Float64MultiArray(data=[1.0, 2.0]), {"source_timestamp": START_NS})
+    assert frames[0].due.stamp_ns == START_NS and frames[0].due.values.tolist() == [2.0]
+    before_ns = time.time_ns()
+    port.on_bare_message(Float64MultiArray(data=[1.0, 2.0]))
+    assert before_ns <= frames[1].due.stamp_ns <= time.time_ns()
 
 
 # --- message_filters --------------------------------------------------------------------------------------------------
@@ -201,32 +260,71 @@ def message_filters(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleTyp
     return module
 
 
-def test_an_image_waits_for_its_joint_state(inputs: Recorded, message_filters: types.ModuleType) -> None:
+class Synchronised(NamedTuple):
+    """A synchroniser and the callbacks of its topics."""
+
+    synchroniser: Synchroniser
+    on: dict[str, Callable[[Any], None]]
+
+
+def synchronised(inputs: Recorded, *streams: str) -> Synchronised:
     synchroniser = Synchroniser(inputs, slop_s=0.02, queue_size=10)
-    synchroniser.on_image(image_message("red", START_NS))
+    on = {name: synchroniser.wrap(inputs.topic(name)) for name in streams or inputs.spec.names}
+    synchroniser.start()
+    return Synchronised(synchroniser, on)
+
+
+def test_an_image_waits_for_its_joint_state(inputs: Recorded, message_filters: types.ModuleType) -> None:
+    _, on = synchronised(inputs)
+    on["camera"](image_message("red", START_NS))
     assert not inputs.frames and inputs.counters["unpaired"] == 1
-    assert inputs.last_image_ns is not None  # it did come
-    synchroniser.on_joints(joint_message(START_NS - MS))
+    assert inputs.sights["camera"].last_ns is not None  # it did come
+    on["joints"](joint_message(START_NS - MS))
     assert len(inputs.frames) == 1 and inputs.counters["unpaired"] == 0
 
 
+def test_an_image_waits_for_all_of_three_streams(message_filters: types.ModuleType) -> None:
+    two = make_streams()
+    inputs = Recorded(dataclasses.replace(two, states={**two.states, "gripper": StateSpec(names=("g",))}))
+    _, on = synchronised(inputs)
+    on["camera"](image_message("red", START_NS))
+    on["joints"](joint_message(START_NS - MS))
+    assert not inputs.frames
+    on["gripper"](joint_message(START_NS - 2 * MS, ("g",)))
+    (frame,) = inputs.frames
+    assert [source.stream for source in frame.due.sources] == ["camera", "joints", "gripper"]
+
+
+def test_a_topic_that_is_found_late_takes_part_from_then_on(
+    inputs: Recorded, message_filters: types.ModuleType
+) -> None:
+    synchroniser, on = synchronised(inputs, "camera")
+    on["camera"](image_message("red", START_NS))
+    assert len(inputs.frames) == 1  # there was nothing to wait for
+    on["joints"] = synchroniser.wrap(inputs.topic("joints"))
+    synchroniser.start()
+    on["camera"](image_message("red", START_NS + PERIOD_NS))
+    assert len(inputs.frames) == 1
+    on["joints"](joint_message(START_NS + PERIOD_NS - MS))
+    assert len(inputs.frames) == 2
+
+
 def test_a_pair_does_not_bring_in_a_newer_sample(inputs: Recorded, message_filters: types.ModuleType) -> None:
-    synchroniser = Synchroniser(inputs, slop_s=0.02, queue_size=10)
-    inputs.on_joints(joint_message(START_NS - MS, value=1.0))
-    synchroniser.on_image(image_message("red", START_NS))
-    synchroniser.on_joints(joint_message(START_NS + MS, value=2.0))
-    joints = inputs.frames[0].due.joints
-    assert joints is not None and joints.position.tolist() == [1.0, 1.0]
+    _, on = synchronised(inputs)
+    inputs.joints(joint_message(START_NS - MS, value=1.0))
+    on["camera"](image_message("red", START_NS))
+    on["joints"](joint_message(START_NS + MS, value=2.0))
+    assert inputs.newest() == (POSITIONS, POSITIONS)
 
 
 def test_a_synchroniser_ends_with_its_holder(inputs: Recorded, message_filters: types.ModuleType) -> None:
     gc.collect()
     gc.disable()
     try:
-        synchroniser = Synchroniser(inputs, slop_s=0.02, queue_size=10)
-        synchroniser.on_image(image_message("red", START_NS))
+        synchroniser, on = synchronised(inputs)
+        on["camera"](image_message("red", START_NS))
         seen = weakref.ref(synchroniser)
-        del synchroniser
+        del synchroniser, on
         assert seen() is None
     finally:
         gc.enable()
@@ -248,9 +346,9 @@ def test_the_real_synchroniser_pairs_by_stamp(inputs: Recorded) -> None:
     module = pytest.importorskip("message_filters", reason="ROS 2's message_filters is not installed")
     if not hasattr(module, "rclpy"):
         pytest.skip("message_filters is the port of ROS 1")
-    synchroniser = Synchroniser(inputs, slop_s=0.02, queue_size=10)
-    synchroniser.on_image(image_message("red", START_NS))
-    synchroniser.on_joints(joint_message(START_NS - 500 * MS))
+    _, on = synchronised(inputs)
+    on["camera"](image_message("red", START_NS))
+    on["joints"](joint_message(START_NS - 500 * MS))
     assert not inputs.frames
-    synchroniser.on_joints(joint_message(START_NS - MS))
+    on["joints"](joint_message(START_NS - MS))
     assert len(inputs.frames) == 1

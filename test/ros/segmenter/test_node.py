@@ -14,14 +14,16 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import Trigger
 
-from fakes import COLOURS, FakeBackend, make_card, picture
+from fakes import COLOURS, FakeBackend, make_card, make_streams, picture
 from hal_ros.bags.answer_messages import label_message
 from hal_ros.bags.messages import serialise, to_ns
-from hal_ros.bags.sensors import joint_sample
-from hal_ros.core.intake import Intake
 from hal_ros.core.observations import Observation
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.step import StepInput, StepOutput
+from hal_ros.core.streams.intake import Intake
+from hal_ros.core.streams.merge import StateSample
+from hal_ros.core.streams.pictures import TimedPicture
+from hal_ros.core.streams.readers import JointReader, Reading
 from ros_fakes import DEADLINE_S, PERIOD_NS, START_NS, Rig, image_message, joint_message, runs, to_stamp, values
 
 pytestmark = pytest.mark.ros
@@ -80,8 +82,8 @@ def test_joints_that_arrived_before_an_image_go_in_before_it(rig: Rig) -> None:
         rig.joints.publish(joint_message(START_NS - age_ms * 1_000_000))
     rig.show("red", 0)
     assert to_ns(rig.labels[0].joints_stamp) == START_NS - 10_000_000
-    rig.count(node, "joint_samples", len(ages_ms))
-    assert node.counters["joints_late"] == 0
+    rig.count(node, "joints/received", len(ages_ms))
+    assert node.counters["joints/late"] == 0
 
 
 def test_one_label_for_each_due_image_with_its_stamp_and_frame(rig: Rig) -> None:
@@ -123,7 +125,7 @@ def test_the_newest_causal_joint_sample_goes_in(rig: Rig) -> None:
     node = rig.active()
     rig.joints.publish(joint_message(START_NS - 1, value=1.0))
     rig.joints.publish(joint_message(START_NS + 1, value=2.0))
-    rig.count(node, "joint_samples", 2)
+    rig.count(node, "joints/received", 2)
     rig.show("red", 0)
     assert isinstance(rig.backend, FakeBackend)
     (inputs,) = rig.backend.inputs
@@ -163,22 +165,23 @@ def test_published_bytes_are_those_of_the_core_and_of_replay(rig: Rig) -> None:
     rig.robot.create_subscription(ActionLabel, "action_label", heard.append, 50, raw=True)
     rig.until(lambda: rig.robot.count_subscribers("action_label") == 2)
     card, expected = make_card(), []
-    assert card.joints is not None
-    intake, segmenter = Intake(card), Segmenter(card, FakeBackend(card))
+    intake, segmenter = Intake(card.streams), Segmenter(card, FakeBackend(card))
+    reader = JointReader(card.streams.states["joints"])
     state = segmenter.start()
     for tick, colour in enumerate(STORY):
         joints = joint_message(START_NS + tick * PERIOD_NS, value=float(tick))
         rig.joints.publish(joints)
-        rig.count(node, "joint_samples", tick + 1)
+        rig.count(node, "joints/received", tick + 1)
         rig.show(colour, tick)
-        sample = joint_sample(joints, card.joints)
-        assert sample is not None
-        intake.joints(sample)
-        due = intake.image(START_NS + tick * PERIOD_NS)
+        reading, stamp_ns = reader.read(joints), START_NS + tick * PERIOD_NS
+        assert isinstance(reading, Reading)
+        intake.state("joints", StateSample(stamp_ns, "/joint_states", reading.values, reading.present))
+        due = intake.picture("camera", TimedPicture(stamp_ns, "/camera/color/image_raw", None))
         assert due is not None
-        observation = Observation(due.stamp_ns, due.tick, due.origin_ns, picture(colour), due.joints)
+        pictures = {"camera": picture(colour)}
+        observation = Observation(due.stamp_ns, due.tick, due.origin_ns, pictures, due.values, due.valid)
         estimate, _, state = segmenter.step(observation, state)
-        expected.append(serialise(label_message(estimate, due, card.vocabulary, "camera")))
+        expected.append(serialise(label_message(estimate, due, card, "camera")))
     rig.until(lambda: len(heard) == len(STORY))
     assert heard == expected
     assert len(set(expected)) == len(STORY)
@@ -191,7 +194,7 @@ def test_the_real_synchroniser_may_drive_the_node(rig: Rig) -> None:
     node = rig.active(synchroniser="message_filters")
     for tick in range(5):
         rig.joints.publish(joint_message(START_NS + tick * PERIOD_NS - 1))
-        rig.count(node, "joint_samples", tick + 1)
+        rig.count(node, "joints/received", tick + 1)
         rig.show("red", tick)
     rig.show("red", 5, wait=False)
     rig.count(node, "unpaired", 1)
@@ -250,7 +253,7 @@ def test_a_bag_that_is_looped_starts_afresh(rig: Rig) -> None:
 
 @pytest.mark.parametrize(("max_held_ticks", "held", "overruns"), [(20, 7, 0), (3, 0, 1)])
 def test_overload_drops_the_old_and_counts_them(rig: Rig, max_held_ticks: int, held: int, overruns: int) -> None:
-    backend = SlowBackend(make_card(max_held_ticks=max_held_ticks))
+    backend = SlowBackend(make_card(streams=make_streams(max_held_ticks=max_held_ticks)))
     node = rig.active(card=backend.card, backend=backend)
     rig.show("red", 0, wait=False)
     rig.until(lambda: backend.arrived.acquire(blocking=False))
@@ -346,5 +349,5 @@ def test_an_image_message_of_another_size_is_resized(rig: Rig) -> None:
     rig.show("red", 0)
     rig.show_message(image_message("blue", START_NS + PERIOD_NS, size_px=48))
     assert [label.label for label in rig.labels] == ["red", "blue"]
-    status = rig.status("model", OK)
+    status = rig.status("camera", OK)
     assert values(status)["image_size_px"] == "48x48"

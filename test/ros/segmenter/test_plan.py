@@ -14,8 +14,8 @@ from fakes import COLOURS, FakeBackend, make_card, picture
 from hal_ros.bags.frames import Frame
 from hal_ros.bags.messages import deserialise, to_ns
 from hal_ros.core.decoding.known_plan import PlanTracker
-from hal_ros.core.intake import Due
 from hal_ros.core.segmenter import Segmenter
+from hal_ros.core.streams.intake import Due
 from hal_ros.offline.replay import PLAN_TOPIC, replay
 from ros_fakes import PERIOD_NS, START_NS, Rig
 
@@ -61,8 +61,9 @@ def test_a_replay_says_the_same(rig: Rig, heard: list[PlanProgress]) -> None:
     show_all(rig, heard, STORY)
     card = make_card()
     stamps = [START_NS + tick * PERIOD_NS for tick in range(len(STORY))]
+    nothing = np.zeros(card.streams.value_count, np.float32)
     frames = [
-        Frame(Due(stamp, tick, START_NS, None), picture(colour), "camera", stamp)
+        Frame(Due(stamp, tick, START_NS, {}, nothing, nothing, ()), {"camera": picture(colour)}, "camera", stamp)
         for tick, (stamp, colour) in enumerate(zip(stamps, STORY, strict=True))
     ]
     plan = [COLOURS.index(name) for name in ("red", "green", "blue")]
