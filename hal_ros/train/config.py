@@ -15,11 +15,9 @@ import yaml
 
 from hal_ros.core.decoding.decode import KINDS
 from hal_ros.core.errors import ConfigError
-from hal_ros.datasets.config import DataConfig
+from hal_ros.datasets.config import DataConfig, check_streams
 from hal_ros.labels.teacher.config import TeacherConfig
 
-TOPIC = "topic"
-"""The setting that is a list, but may be written as its only entry."""
 ANNOTATIONS, TRANSCRIPTS = "annotations", "transcripts"
 """What a run learns from: frame labels, or the ordered actions alone."""
 RETIRED = {"realign": False}
@@ -152,6 +150,7 @@ class TrainConfig:
         _expect(self.batches.streams >= 1, "batches.streams", self.batches.streams, ">= 1")
         _expect(self.batches.chunk_ticks >= 2, "batches.chunk_ticks", self.batches.chunk_ticks, ">= 2")
         _expect(self.optimiser.epochs >= 1, "optimiser.epochs", self.optimiser.epochs, ">= 1")
+        check_streams(self.data)
 
 
 def _expect(holds: bool, key: str, value: object, expected: str) -> None:
@@ -197,6 +196,8 @@ def config_from_mapping(mapping: dict[str, Any]) -> TrainConfig:
 def to_mapping(config: TrainConfig) -> dict[str, Any]:
     """Return the settings as checkpoints and hashes hold them: as 0.1.0 did, so that its runs are found and go on."""
     saved = in_saved_names(dataclasses.asdict(config))
+    if not config.data.names_streams:
+        del saved["data"]["streams"]  # 0.1.0 knew none
     before = list(saved)[: list(saved).index("data")]
     return {**{key: saved[key] for key in before}, **RETIRED, **saved}
 
@@ -234,26 +235,30 @@ def _build(kind: type, mapping: Any, prefix: str) -> Any:
             hint = f"did you mean {prefix}{near[0]}?" if near else f"expected one of {', '.join(hints)}"
             hint = "it is there no longer" if key in RETIRED else hint
             raise ConfigError(f"{prefix}{key} is not a setting; {hint}")
-        wanted = hints[key]
-        if key == TOPIC and isinstance(value, str):
-            value = [value]
-        values[key] = _typed(value, wanted, f"{prefix}{key}")
+        values[key] = _read_as(hints[key], value, f"{prefix}{key}")
     return kind(**values)
 
 
-def _typed(value: Any, wanted: Any, key: str) -> Any:
-    """Check one value's type; whole numbers pass as float, lists as tuple, and mappings as what their fields are."""
+def _read_as(wanted: Any, value: Any, key: str) -> Any:
+    """Read a section, named sections of one kind, or a single value."""
     if dataclasses.is_dataclass(wanted):
-        return _build(typing.cast(type, wanted), value, f"{key}.")
-    if isinstance(wanted, types.UnionType):  # of one plain kind and a list
-        plain, several = typing.get_args(wanted)
-        return _typed(value, several if isinstance(value, list | tuple) else plain, key)
-    if typing.get_origin(wanted) is Mapping:
-        (_, item) = typing.get_args(wanted)
-        if not isinstance(value, dict):
-            raise ConfigError(f"{key} is {value!r}; expected a mapping of names to settings")
-        return {str(name): _typed(entry, item, f"{key}.{name}") for name, entry in value.items()}
+        return _build(typing.cast("type", wanted), value, f"{key}.")
+    if typing.get_origin(wanted) is not Mapping:
+        return _typed(value, wanted, key)
+    _, item = typing.get_args(wanted)
+    value = {} if value is None else value  # as it is left when the last of them is deleted
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        raise ConfigError(f"{key} is {value!r}; expected names, each with settings")
+    return {name: _read_as(item, each, f"{key}.{name}") for name, each in value.items()}
+
+
+def _typed(value: Any, wanted: Any, key: str) -> Any:
+    """Check one value's type; whole numbers pass as float, lists as tuple, a single topic as a list of one."""
+    if isinstance(wanted, types.UnionType):
+        text, several = typing.get_args(wanted)
+        return _typed(value, several if isinstance(value, list | tuple) else text, key)
     if isinstance(wanted, types.GenericAlias):
+        value = [value] if isinstance(value, str) and key.endswith(".topic") else value
         (item, _) = typing.get_args(wanted)
         if not isinstance(value, list | tuple):
             raise ConfigError(f"{key} is {value!r}; expected a list of {item.__name__}")
