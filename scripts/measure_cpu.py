@@ -25,12 +25,13 @@ import onnx
 import onnxruntime as ort
 
 from cpu_variants import Encode, Variant, variants
+from hal_ros.bags.inputs import AS_IN_THE_CARD
 from hal_ros.core.arrays import ByteArray
 from hal_ros.core.errors import BackendError, ConfigError, DatasetError, HalError
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.datasets import episodes
-from hal_ros.datasets.episodes import USUAL_TOPICS, Episode
+from hal_ros.datasets.episodes import Episode
 from hal_ros.export.operators import check_graph
 from hal_ros.metrics import scores
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, Prediction
@@ -137,7 +138,7 @@ def _episodes(bundle: Bundle, arguments: argparse.Namespace, split: str, limit: 
     bags = episodes.find_bags(arguments.data, split)
     count = len(bags) if limit is None else min(limit, len(bags))
     chosen = [bags[number * len(bags) // count] for number in range(count)]
-    return [episodes.load(episodes.cached(bag, bundle.card, USUAL_TOPICS, arguments.cache)) for bag in chosen]
+    return [episodes.load(episodes.cached(bag, bundle.card, AS_IN_THE_CARD, arguments.cache)) for bag in chosen]
 
 
 def _pictures(found: Sequence[Episode]) -> ByteArray:

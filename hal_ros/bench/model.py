@@ -15,8 +15,9 @@ from hal_ros.core.answers import ActionEstimate, Answer
 from hal_ros.core.card import DecoderSpec, ModelCard, Priors
 from hal_ros.core.decoding import decode
 from hal_ros.core.decoding.known_plan import PlanTracker
-from hal_ros.core.intake import Due
 from hal_ros.core.step import Backend, StepInput, StepOutput, Stepping
+from hal_ros.core.streams.intake import Due
+from hal_ros.core.streams.merge import Source
 from hal_ros.core.streams.spec import CameraSpec
 from hal_ros.runtime.backend import open_backend
 from hal_ros.runtime.bundle import load_bundle
@@ -136,7 +137,10 @@ def _message_row(card: ModelCard, repeats: int) -> BenchRow:
     log_probs = np.full(len(card.vocabulary), -np.log(len(card.vocabulary)), np.float32)
     answer = Answer(1_000_000_000, 0, 0.5, log_probs, 1)
     estimate = ActionEstimate(7, 1_000_000_000, 1_000_000_000, 0, answer, answer)
-    message = label_message(estimate, Due(answer.stamp_ns, 7, answer.stamp_ns, None), card.vocabulary, "camera")
+    nothing = np.zeros(0, np.float32)
+    sources = tuple(Source(stream, f"/{stream}", answer.stamp_ns) for stream in card.streams.names)
+    due = Due(answer.stamp_ns, 7, answer.stamp_ns, {}, nothing, nothing, sources)
+    message = label_message(estimate, due, card, "camera")
     name = message.__msgtype__
     round_ms = median_ms(lambda: messages.deserialise(name, messages.serialise(message)), repeats)
     return baseline("ActionLabel to bytes and back, median", round_ms * 1e3, "us", "without DDS")

@@ -196,8 +196,6 @@ def config_from_mapping(mapping: dict[str, Any]) -> TrainConfig:
 def to_mapping(config: TrainConfig) -> dict[str, Any]:
     """Return the settings as checkpoints and hashes hold them: as 0.1.0 did, so that its runs are found and go on."""
     saved = in_saved_names(dataclasses.asdict(config))
-    if not config.data.names_streams:
-        del saved["data"]["streams"]  # 0.1.0 knew none
     before = list(saved)[: list(saved).index("data")]
     return {**{key: saved[key] for key in before}, **RETIRED, **saved}
 

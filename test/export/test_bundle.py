@@ -154,9 +154,12 @@ def test_features_of_episodes_are_the_same_by_either_encoder(bundle: Bundle, old
     golden = make_golden()
     ticks = len(golden.images)
     episode: Any = SimpleNamespace(
-        stamp_ns=np.arange(ticks), held=np.zeros(ticks, bool), image_valid=golden.image_valid, images=golden.images
+        stamp_ns=np.arange(ticks),
+        held=np.zeros(ticks, bool),
+        image_valid=golden.image_valid,
+        images={"camera": golden.images[:, 0]},
     )
-    expected, found = (features._encode(episode, each.path(ENCODER)) for each in (bundle, old))
+    expected, found = (features._encode(episode, "camera", each.path(ENCODER)) for each in (bundle, old))
     np.testing.assert_array_equal(found, expected)
     assert not found[2].any()
     assert found[3].any()

@@ -41,7 +41,7 @@ def gaps(bag: str, episode: Episode, spec: StreamSpec, contents: Contents) -> It
 
 def never_known(episodes: Sequence[Episode], spec: StreamSpec) -> Iterator[str]:
     """Yield a line for each state of which some values, but not all, are known at no tick of any episode."""
-    known = np.array([(episode.joints_valid > 0).any(0) for episode in episodes]).any(0)
+    known = np.stack([(episode.joints_valid > 0).any(0) for episode in episodes]).max(0)
     for stream in spec.states if len(episodes) else ():
         columns = spec.columns(stream)
         lacking = [each for each, seen in zip(spec.values[columns], known[columns], strict=True) if not seen]

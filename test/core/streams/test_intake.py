@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from hal_ros.core.intake import Intake
 
 from fakes import make_card
-from hal_ros.core.intake import Intake
 from hal_ros.core.observations import JointSample
 
 PERIOD = 100_000_000
