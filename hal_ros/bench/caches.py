@@ -108,13 +108,11 @@ def untrained(card: ModelCard, window: int = 0) -> UntrainedModel:
     Raises BackendError where torch or the exporter is not installed.
     """
     try:
-        import torch
-
         from hal_ros.datasets.config import draft_card
-        from hal_ros.export.to_onnx import StepGraph
+        from hal_ros.export.to_onnx import untrained_graph
         from hal_ros.export.whole_window import lookbacks
-        from hal_ros.nn.hal import CausalHal, HalConfig
-        from hal_ros.nn.joint_guided_attention import Eye, EyeConfig
+        from hal_ros.nn.hal import HalConfig
+        from hal_ros.nn.joint_guided_attention import EyeConfig
         from hal_ros.train.config import load_config
         from hal_ros.train.stages import grid_of
     except ImportError as error:
@@ -123,13 +121,11 @@ def untrained(card: ModelCard, window: int = 0) -> UntrainedModel:
         ) from error
     config: TrainConfig = load_config(shared_file("config/train.yaml"))
     streams, grid, actions = draft_card(config.data).streams, grid_of(config.data), len(card.vocabulary)
-    torch.manual_seed(config.seed)
     s, cameras, values = config.eye, len(streams.cameras), streams.value_count
     look = EyeConfig(actions, values, grid, s.width, s.cell_width, s.gazes, s.keypoints)
     settings = replace(config.model, lookback=lookbacks(window)) if window else config.model
-    model = CausalHal(HalConfig(actions, values, s.width, cameras, **vars(settings)))
-    graph = StepGraph([Eye(look) for _ in range(cameras)], model)
-    return UntrainedModel(graph.eval(), card_of(graph, card, streams))
+    graph = untrained_graph(look, HalConfig(actions, values, s.width, cameras, **vars(settings)), config.seed)
+    return UntrainedModel(graph, card_of(graph, card, streams))
 
 
 def card_of(graph: StepGraph, card: ModelCard, streams: StreamSpec) -> ModelCard:

@@ -21,7 +21,7 @@ from hal_ros.core.errors import BackendError
 from hal_ros.export.operators import IR_VERSION, OPSET, check_graph
 from hal_ros.nn.cameras import numbered
 from hal_ros.nn.hal import CausalHal, HalConfig, Inputs, State, flatten_state, state_names, unflatten_state
-from hal_ros.nn.joint_guided_attention import Eye, attend
+from hal_ros.nn.joint_guided_attention import Eye, EyeConfig, attend
 from hal_ros.runtime.card_json import CACHES
 from hal_ros.runtime.step_state import OUTPUTS, input_names
 
@@ -87,6 +87,12 @@ class StepGraph(nn.Module):
         state = self.model.initial_state()
         keys, values = (tuple(cache.to(self.cache_type) for cache in caches) for caches in (state.keys, state.values))
         return state._replace(keys=keys, values=values)
+
+
+def untrained_graph(eye: EyeConfig, model: HalConfig, seed: int) -> StepGraph:
+    """Return a graph whose weights nobody has trained, to be timed: the same ones for the same seed."""
+    torch.manual_seed(seed)
+    return StepGraph([Eye(eye) for _ in range(model.eyes)], CausalHal(model)).eval()
 
 
 def _check_eyes(eyes: Sequence[Eye], model: HalConfig) -> None:
