@@ -144,7 +144,7 @@ def test_streams_are_read_by_name() -> None:
     [
         ({"cameras": {"front": {"topik": "/front"}}}, "did you mean data.streams.cameras.front.topic"),
         ({"cameras": {"front": 3}}, "data.streams.cameras.front is 3; expected a mapping"),
-        ({"cameras": ["front"]}, r"data.streams.cameras is \['front'\]; expected a mapping of names"),
+        ({"cameras": ["front"]}, r"data.streams.cameras is \['front'\]; expected names"),
         ({"states": {"arm": {"names": "a"}}}, "data.streams.states.arm.names is 'a'; expected a list"),
         ({"cameras": {"front": {"crop": 3}}}, "data.streams.cameras.front.crop is 3"),
     ],
