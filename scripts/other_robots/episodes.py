@@ -17,6 +17,7 @@ import numpy as np
 
 from other_robots.plans import SPLITS, Recipe, action_of, draw_recipe, parse_counts
 from other_robots.recording import FORMS, Form, Recording
+from other_robots.sensors import Scene
 from other_robots.simulation import FailedError
 
 Begin = Callable[[Recording, int, Recipe], Any]  # begins an episode, given a seed: a script with `perform`
@@ -34,28 +35,30 @@ def main() -> None:
     parser.add_argument("--share", default="0/1", help="this process's part, as 0/2 and 1/2 for two (default: all)")
     args = parser.parse_args()
     mine, processes = (int(part) for part in args.share.split("/"))
-    make = load_robot(args.robot)
+    scene, begin = load_robot(args.robot)
     wanted = [(split, index) for split, count in args.episodes.items() for index in range(count)]
     for split, index in wanted[mine::processes]:
         folder = args.out / split / f"{args.robot}_{split}_{index:03d}"
         if not folder.exists():
-            print(make_episode(make, args.robot, split, index, folder), flush=True)
+            print(make_episode(begin, args.robot, split, index, folder), flush=True)
+    for renderer in scene.renderers.values():
+        renderer.close()
 
 
-def load_robot(name: str) -> Begin:
-    """Load a robot's model and return what begins an episode, given a recording, a seed and a recipe."""
+def load_robot(name: str) -> tuple[Scene, Begin]:
+    """Load a robot's model and return it with what begins an episode."""
     if name == "panda":
         from other_robots import panda
 
         table = panda.load_scene()
-        return lambda recording, seed, _: panda.Panda(table, recording, seed)
+        return table, lambda recording, seed, _: panda.Panda(table, recording, seed)
     from other_robots import aloha
 
     scene = aloha.load_scene()
-    return lambda recording, seed, recipe: aloha.Aloha(scene, recording, seed, recipe.phases)
+    return scene, lambda recording, seed, recipe: aloha.Aloha(scene, recording, seed, recipe.phases)
 
 
-def make_episode(make: Begin, robot: str, split: str, index: int, folder: Path) -> str:
+def make_episode(begin: Begin, robot: str, split: str, index: int, folder: Path) -> str:
     """Simulate one episode until its phases come out as planned, and write it; return a line about it."""
     began_s = time.monotonic()
     form = FORMS[index % len(FORMS)]
@@ -63,7 +66,7 @@ def make_episode(make: Begin, robot: str, split: str, index: int, folder: Path) 
     for seed in _seeds(robot, split, index):
         recording = Recording(form)
         recipe = draw_recipe(robot, split, index, np.random.default_rng(seed))
-        script = make(recording, seed, recipe)
+        script = begin(recording, seed, recipe)
         try:
             for phase in recipe.phases:
                 script.simulation.begin(action_of(phase))

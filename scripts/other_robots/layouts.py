@@ -83,7 +83,7 @@ def panda(turns: bool) -> tuple[SensorTopic, ...]:
         JointTopic(Topic("/gripper/joint_states", 30.0, 0.007), finger),
         WrenchTopic(Topic("/ft_sensor/wrench", 100.0, 0.005), *sensors, "panda_hand"),
         camera("/front", 12.0, 0.011, "agentview", (160, 128)),
-        camera("/wrist", 10.0, 0.031, "robot0_eye_in_hand", (128, 128)),
+        CameraTopic(Topic("/wrist/image_raw", 10.0, 0.031, 0.010, 0.006), "robot0_eye_in_hand", 128, 128),
     )
     return (*topics, JointTopic(Topic("/joint_states", 100.0, 0.006), finger)) if turns else topics
 
