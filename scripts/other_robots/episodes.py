@@ -1,6 +1,6 @@
 """Simulate the episodes of one robot and write them as bags; runs in the simulators' environment.
 
-python -m other_robots.episodes panda OUT --episodes train:48,test:14
+python -m other_robots.episodes panda OUT --episodes train:44,test:14
 """
 
 from __future__ import annotations

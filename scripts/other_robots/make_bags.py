@@ -21,7 +21,7 @@ VENV = ROOT / "build" / "other_robots" / "venv"
 REQUIREMENTS = HERE / "requirements.txt"
 VERSION = (3, 11)
 ROBOTS = ("aloha", "panda")
-EPISODES = "train:44,test:14"
+EPISODES = "train:44,validation:6,test:14"
 
 
 class SetupError(Exception):

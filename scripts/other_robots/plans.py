@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-SPLITS = ("train", "test")
+SPLITS = ("train", "test", "validation")  # their places decide about seeds
 FEWEST, MOST = 5, 15
 """Phases of an episode."""
 
@@ -83,7 +83,7 @@ def parse_counts(text: str) -> dict[str, int]:
     for part in text.split(","):
         split, _, count = part.partition(":")
         if split not in SPLITS or not count.isdecimal():
-            raise ValueError(f"'{part}' in '{text}': expected {' or '.join(SPLITS)}, a colon and a number")
+            raise ValueError(f"'{part}' in '{text}': expected {', '.join(SPLITS)}, a colon and a number")
         counts[split] = int(count)
     return counts
 

@@ -23,7 +23,7 @@ def order(recipe: Recipe) -> tuple[str, ...]:
 
 
 @ROBOTS
-@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_an_episode_has_five_to_fifteen_segments_of_known_actions(robot: str, split: str) -> None:
     orders = [order(recipe) for recipe in recipes(robot, split)]
     assert all(FEWEST <= len(actions) <= MOST for actions in orders)
@@ -41,7 +41,7 @@ def test_unseen_orders_are_not_trained_on(robot: str) -> None:
     test = recipes(robot, "test")
     assert sum(recipe.unseen for recipe in test) == len(test) // 2
     assert not trained & {order(recipe) for recipe in test if recipe.unseen}
-    assert not any(recipe.unseen for recipe in recipes(robot, "train"))
+    assert not any(recipe.unseen for split in ("train", "validation") for recipe in recipes(robot, split))
 
 
 def test_a_lift_follows_a_grasp_and_what_is_lifted_is_put_somewhere() -> None:
@@ -75,5 +75,5 @@ def test_counts_are_read() -> None:
 
 @pytest.mark.parametrize("text", ["", "train", "train:-1", "unseen:3", "train:2;test:1"])
 def test_other_counts_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="expected train or test"):
+    with pytest.raises(ValueError, match="expected train, test"):
         parse_counts(text)
