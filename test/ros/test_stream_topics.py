@@ -18,7 +18,7 @@ def test_topics_are_read_as_one_or_several() -> None:
 
 @pytest.mark.parametrize("text", ["/g", "[/a]", "{arm: }", "{arm: []}", "{arm: 5}", "{arm: {a: b}}", "{arm: [1]}", "{"])
 def test_anything_else_is_refused_in_one_line(text: str) -> None:
-    with pytest.raises(X) as said:
+    with pytest.raises(ConfigError, match=r"expected streams and their topics, as .gripper") as said:
         read_stream_topics(text)
     assert "\n" not in str(said.value)
 
