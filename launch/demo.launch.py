@@ -3,13 +3,18 @@
 `hal demo` starts the same processes, and adds the live view and the report.
 """
 
+import json
 from pathlib import Path
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, SetEnvironmentVariable
+from launch import LaunchContext, LaunchDescription
+from launch.action import Action
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction, SetEnvironmentVariable
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
+
+from hal_ros.live.robot_streams import relative_topics, robot_parameters
+from hal_ros.runtime.bundle import load_bundle
 
 SHARE = Path(__file__).resolve().parent.parent  # share/hal_ros, or the source tree
 
@@ -23,19 +28,6 @@ ARGUMENTS = {
 
 def generate_launch_description() -> LaunchDescription:
     """Describe the robot, and include the segmenter."""
-    segmenter = IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(str(SHARE / "launch" / "segmenter.launch.py")),
-        launch_arguments={name: LaunchConfiguration(name) for name in ARGUMENTS}.items(),
-    )
-    robot = Node(
-        package="hal_ros",
-        executable="simulated_robot",
-        name="simulated_robot",
-        namespace=LaunchConfiguration("namespace"),
-        ros_arguments=["--log-level", LaunchConfiguration("log_level")],
-        additional_env={"MUJOCO_GL": EnvironmentVariable("MUJOCO_GL", default_value="egl")},
-        output="screen",
-    )
     return LaunchDescription(
         [
             *(
@@ -44,7 +36,28 @@ def generate_launch_description() -> LaunchDescription:
             ),
             # Robot and segmenter share the machine: neither may take all cores.
             SetEnvironmentVariable("OMP_NUM_THREADS", "1"),
-            segmenter,  # first: it sets the profile for large images, which the robot needs as well
-            robot,
+            OpaqueFunction(function=segmenter_and_robot),
         ]
     )
+
+
+def segmenter_and_robot(context: LaunchContext) -> list[Action]:
+    """Start both, once the arguments have their values: the robot publishes what the model takes."""
+    values = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    streams = load_bundle(Path(values["model"]).expanduser()).card.streams
+    topics = json.dumps(relative_topics(streams)) if values["namespace"].strip("/") else ""
+    segmenter = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(SHARE / "launch" / "segmenter.launch.py")),
+        launch_arguments={**values, "topics": topics}.items(),
+    )
+    robot = Node(
+        package="hal_ros",
+        executable="simulated_robot",
+        name="simulated_robot",
+        namespace=values["namespace"],
+        parameters=[robot_parameters(streams)],
+        ros_arguments=["--log-level", values["log_level"]],
+        additional_env={"MUJOCO_GL": EnvironmentVariable("MUJOCO_GL", default_value="egl")},
+        output="screen",
+    )
+    return [segmenter, robot]  # it sets the profile for large images first, which the robot needs as well

@@ -15,6 +15,9 @@ from launch.actions import DeclareLaunchArgument, ExecuteProcess, LogInfo, Opaqu
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from hal_ros.ros.stream_topics import TOPICS, camera_topics, input_topics, read_stream_topics
+from hal_ros.runtime.bundle import load_bundle
+
 SHARE = Path(__file__).resolve().parent.parent  # share/hal_ros, or the source tree
 
 ARGUMENTS = {
@@ -22,10 +25,14 @@ ARGUMENTS = {
     "recorder_config": (str(SHARE / "config" / "recorder.yaml"), "File of parameters of this package's recorder."),
     "output": ("recordings", "Folder that gets one folder per run."),
     "run": ("", "Name of this run's folder; empty: date and time."),
-    "model": (str(SHARE / "models" / "tabletop"), "Folder of the model bundle whose card is recorded."),
+    "model": (
+        str(SHARE / "models" / "tabletop"),
+        "Folder of the model bundle whose card, and the topics that it names, are recorded; empty: none.",
+    ),
     "namespace": ("", "Namespace of the segmenter and its topics."),
     "image_topic": ("", "Camera topic, without the suffix of its transport; empty: camera/color/image_raw."),
     "joint_topic": ("", "Topic of the joint states; empty: joint_states."),
+    "topics": ("", "Topics of streams in place of the card's, as '{gripper: /g/joint_states, arm: [/a, /b]}'."),
     "use_sim_time": ("false", "Take time from /clock."),
     "log_level": ("info", "debug, info, warn, error or fatal."),
 }
@@ -74,16 +81,14 @@ def rosbag2(values: dict[str, str]) -> ExecuteProcess:
 
 def topics(values: dict[str, str]) -> list[str]:
     """List the absolute names of all topics that belong in a recording."""
-    image = values["image_topic"] or "camera/color/image_raw"
-    camera = image[: image.rfind("/") + 1]
-    relative = [
-        *(image, f"{image}/compressed", f"{camera}camera_info", values["joint_topic"] or "joint_states"),
-        *("action_label", "action_boundary", "segmenter/vocabulary", "segmenter/plan_progress"),
-        "simulation/action_truth",
-    ]
+    given = [*camera_topics(values["image_topic"])] if values["image_topic"] else []
+    given += [values["joint_topic"]] if values["joint_topic"] else []
+    for named in read_stream_topics(values["topics"]).values():
+        given += [name for topic in named for name in camera_topics(topic)]  # it may be a camera's
+    if values["model"]:
+        given += input_topics(load_bundle(Path(values["model"]).expanduser()).card.streams)
     prefix = f"/{values['namespace'].strip('/')}/".replace("//", "/")
-    absolute = [name if name.startswith("/") else prefix + name for name in relative]
-    return [*absolute, "/clock", "/diagnostics", "/tf", "/tf_static"]
+    return list(dict.fromkeys(name if name.startswith("/") else prefix + name for name in (*TOPICS, *given)))
 
 
 def own_recorder(values: dict[str, str]) -> Node:
@@ -93,7 +98,7 @@ def own_recorder(values: dict[str, str]) -> Node:
         "name": values["run"],
         "model": values["model"],
     }
-    if values["image_topic"] or values["joint_topic"]:  # else what the configuration file says
+    if values["image_topic"] or values["joint_topic"] or values["topics"]:  # else what the configuration file says
         parameters["topics"] = topics(values)
     return Node(
         package="hal_ros",

@@ -1,11 +1,14 @@
-"""The segmenter for any robot and any model: `ros2 launch hal_ros segmenter.launch.py model:=... image_topic:=...`.
+"""The segmenter for any robot and any model: `ros2 launch hal_ros segmenter.launch.py model:=...`.
 
-An argument that is left empty keeps what the configuration file says. With `autostart` the node configures and
-activates itself; without it, that is a lifecycle manager's task. Nothing here sends it transitions, so never both do.
+Topics are those in the model's card, unless `topics:='{front: /eye/image_raw, gripper: [/g/joint_states]}'` or the like
+says otherwise. An argument that is left empty keeps what the configuration file says. With `autostart` the node
+configures and activates itself; without it, that is a lifecycle manager's task. Nothing here sends it transitions, so
+never both do.
 """
 
 import os
 from pathlib import Path
+from typing import Any
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction, SetEnvironmentVariable
@@ -13,6 +16,8 @@ from launch.conditions import IfCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+
+from hal_ros.ros.stream_topics import read_stream_topics
 
 SHARE = Path(__file__).resolve().parent.parent  # share/hal_ros, or the source tree
 
@@ -23,9 +28,10 @@ ARGUMENTS = {
         "Folder of the model bundle; empty: what the file of parameters says.",
     ),
     "namespace": ("", "Namespace of node and topics."),
-    "image_topic": ("", "Camera topic, without the suffix of its transport."),
-    "image_transport": ("", "raw or compressed."),
-    "joint_topic": ("", "Topic of the joint states."),
+    "topics": ("", "Topics of streams in place of the card's, as '{gripper: /g/joint_states, arm: [/a, /b]}'."),
+    "image_topic": ("", "Topic of the only camera, or of the stream camera."),
+    "image_transport": ("", "auto, raw or compressed; of all cameras."),
+    "joint_topic": ("", "Topic of the only joint states, or of the stream joints."),
     "backend": ("", "auto, onnxruntime, tensorrt or torch."),
     "providers": ("", "onnxruntime's execution providers by name, separated by commas."),
     "threads": ("", "Threads that the backend may use on the CPU."),
@@ -36,7 +42,8 @@ ARGUMENTS = {
     "log_level": ("info", "debug, info, warn, error or fatal."),
     "record": ("false", "Record the inputs and the answers, too; see record.launch.py for where."),
 }
-RECORDED = ("model", "namespace", "image_topic", "joint_topic", "use_sim_time", "log_level")  # handed to the recorder
+# Handed to the recorder:
+RECORDED = ("model", "namespace", "topics", "image_topic", "joint_topic", "use_sim_time", "log_level")
 FLAGS = ("autostart", "use_sim_time", "build_on_start")
 TEXTS = ("model", "image_topic", "image_transport", "joint_topic", "backend", "providers", "precision")
 NUMBERS = ("threads",)
@@ -77,7 +84,8 @@ def segmenter(context: LaunchContext) -> list[Node]:
     """Make the node, once the arguments have their values."""
     values = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     kinds = dict.fromkeys(TEXTS, text) | dict.fromkeys(NUMBERS, number) | dict.fromkeys(FLAGS, flag)
-    chosen = {name: read(name, values[name]) for name, read in kinds.items() if values[name]}
+    chosen: dict[str, Any] = {name: read(name, values[name]) for name, read in kinds.items() if values[name]}
+    chosen |= {f"topics.{stream}": topics for stream, topics in read_stream_topics(values["topics"]).items()}
     return [
         Node(
             package="hal_ros",

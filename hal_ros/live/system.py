@@ -9,13 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hal_ros.bags.inputs import find_inputs
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.work import ONE_THREAD
 from hal_ros.live.processes import Child, Processes, choose_domain
+from hal_ros.live.robot_streams import robot_parameters
+from hal_ros.ros.stream_topics import TOPICS
 from hal_ros.runtime.bundle import load_bundle
 
 REPOSITORY = Path(__file__).parents[2]
-IMAGE_TOPIC = "camera/color/image_raw"
 RECORDING = "recording"
 SUBSCRIBERS_WAIT_S = 20.0
 LAST_REPORT_S = 1.5  # from the robot's end until everybody's counters on /diagnostics are final
@@ -78,37 +80,33 @@ def prepare_environment(log_folder: Path) -> None:
 
 
 def check(live: Live) -> None:
-    """Refuse early: raises CardError for a bundle, BagError or ConfigError for a bag, that can't be used."""
-    load_bundle(live.model)
-    if live.bag is not None:
-        holds_compressed_images(live.bag)
+    """Refuse early: raises CardError for a bundle, ConfigError or BagError for a robot or bag that can't be used."""
+    card = load_bundle(live.model).card
+    if live.bag is None:
+        robot_parameters(card.streams)
+    else:
+        find_inputs(live.bag, card.streams, card.name)
 
 
 def start_all(processes: Processes, live: Live) -> Child:
-    """Start the three processes, in the order in which they are to end; return the first one, the robot."""
-    compressed = False
+    """Start the three processes, in the order in which they are to end; return the first one, the robot.
+
+    A bag's topics are given to the segmenter, as a bag may have them where the model's card names none.
+    """
+    card = load_bundle(live.model).card
+    segmenter: dict[str, Any] = {"model": str(live.model), "autostart": True}
+    recorder: dict[str, Any] = {"output": str(live.folder), "name": RECORDING, "model": str(live.model)}
     if live.bag is None:
-        robot = _start(processes, "simulated_robot", "robot.main", {})
+        robot = _start(processes, "simulated_robot", "robot.main", robot_parameters(card.streams))
     else:
-        compressed = holds_compressed_images(live.bag)
         player = {"bag": str(live.bag), "loop": True, "wait_for_subscribers_s": SUBSCRIBERS_WAIT_S}
         robot = _start(processes, "player", "player", player)
-    segmenter = {"model": str(live.model), "autostart": True, "image_transport": "compressed" if compressed else "raw"}
+        inputs = find_inputs(live.bag, card.streams, card.name)
+        segmenter |= {f"topics.{stream}": list(topics) for stream, topics in inputs.topics.items() if topics}
+        recorder["topics"] = sorted({*TOPICS, *inputs.all_topics})
     _start(processes, "segmenter", "segmenter.main", segmenter)
-    _start(processes, "recorder", "recorder", {"output": str(live.folder), "name": RECORDING, "model": str(live.model)})
+    _start(processes, "recorder", "recorder", recorder)
     return robot
-
-
-def holds_compressed_images(bag: Path) -> bool:
-    """Say whether a bag's images are compressed. Raises ConfigError when it holds none on the robot's topic."""
-    from hal_ros.bags.reader import topic_types
-
-    topics = topic_types(bag)
-    if f"/{IMAGE_TOPIC}" in topics:
-        return False
-    if f"/{IMAGE_TOPIC}/compressed" in topics:
-        return True
-    raise ConfigError(f"{bag}: holds {', '.join(sorted(topics)) or 'nothing'}; expected images on /{IMAGE_TOPIC}")
 
 
 def _start(processes: Processes, name: str, module: str, parameters: Mapping[str, Any]) -> Child:

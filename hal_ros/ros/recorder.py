@@ -27,28 +27,13 @@ from hal_ros.bags.reader import qos_profile, qos_text
 from hal_ros.core.errors import BagError
 from hal_ros.ros.params import declare, parameter, read
 from hal_ros.ros.process import can_run, run
+from hal_ros.ros.stream_topics import TOPICS, input_topics
 from hal_ros.runtime.bundle import bundle_metadata, load_bundle
 
 DISCOVERY_PERIOD_S = 0.1
 DEPTHS = {"sensor_msgs/msg/Image": 30, "sensor_msgs/msg/PointCloud2": 30}
 DEPTH = 1000
 """Messages of a topic that the middleware keeps while the node is busy; large ones are kept for two seconds only."""
-
-TOPICS = (
-    "camera/color/image_raw",
-    "camera/color/image_raw/compressed",
-    "camera/color/camera_info",
-    "joint_states",
-    "action_label",
-    "action_boundary",
-    "segmenter/vocabulary",
-    "segmenter/plan_progress",
-    "simulation/action_truth",
-    "/clock",
-    "/diagnostics",
-    "/tf",
-    "/tf_static",
-)
 
 
 @dataclass(frozen=True)
@@ -59,7 +44,9 @@ class RecorderParameters:
     name: str = parameter("", "Name of the run's folder; when empty, date and time of the start.")
     topics: tuple[str, ...] = parameter(TOPICS, "Topics to record, as soon as somebody publishes on them.")
     all_topics: bool = parameter(False, "Record every topic that somebody publishes on.")
-    model: str = parameter("", "Folder of the model bundle whose card goes into the file; none when empty.")
+    model: str = parameter(
+        "", "Folder of a model bundle: its card goes into the file, and the topics that it names are recorded, too."
+    )
     queue_mib: int = parameter(
         256, "MiB of messages that may wait to be written; what comes beyond is dropped and counted.", (1, 16384)
     )
@@ -79,7 +66,6 @@ class Recorder(Node):
         locked = "parameters of the recorder are read once, at its start"
         self.parameters = read(self, RecorderParameters)
         self.lost: Counter[str] = Counter()
-        self._topics = {self.resolve_topic_name(topic) for topic in self.parameters.topics}
         self._refused: set[str] = set()
         self._recorded: dict[str, Any] = {}  # subscriptions by topic
         self._newest: dict[tuple[str, bytes], int] = {}  # sequence numbers by topic and publisher
@@ -87,8 +73,11 @@ class Recorder(Node):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         name = self.parameters.name or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
         folder = Path(self.parameters.output).expanduser() / name
-        model = self.parameters.model
-        metadata = bundle_metadata(load_bundle(Path(model).expanduser())) if model else {}
+        topics, metadata = self.parameters.topics, {}
+        if self.parameters.model:
+            bundle = load_bundle(Path(self.parameters.model).expanduser())
+            topics, metadata = (*topics, *input_topics(bundle.card.streams)), bundle_metadata(bundle)
+        self._topics = {self.resolve_topic_name(topic) for topic in topics}
         self.recording = BackgroundWriter(folder, metadata, self.parameters.queue_mib << 20)
 
     def start(self) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from hal_ros.core.errors import ConfigError
+from fakes import make_card, make_streams
+from hal_ros.bags.writer import BagWriter
+from hal_ros.core.errors import BagError, ConfigError
+from hal_ros.core.streams.spec import StreamSpec
 from hal_ros.live import system as live
+from hal_ros.runtime.bundle import save_card
 
 
 def test_files_are_found_in_the_source_tree_before_the_installed_ones(
@@ -42,23 +47,61 @@ def test_a_domain_is_chosen_where_the_user_set_none(tmp_path: Path, monkeypatch:
     assert Path(os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"]).exists()  # its older name
 
 
-@pytest.mark.parametrize("compressed", [None, False, True])
-def test_modules_that_are_there_are_started(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compressed: bool | None
-) -> None:
-    started: dict[str, Sequence[str]] = {}
+class Noted:
+    """Notes what would be started."""
 
-    class Noted:
-        def start(self, name: str, command: Sequence[str], _: Mapping[str, str]) -> str:
-            started[name] = command
-            return name
+    def __init__(self) -> None:
+        self.commands: dict[str, Sequence[str]] = {}
 
-    monkeypatch.setattr(live, "holds_compressed_images", lambda _: compressed)
-    bag = None if compressed is None else tmp_path / "bag"
-    robot = live.start_all(Noted(), live.Live(tmp_path / "model", tmp_path / "out", bag))  # type: ignore[arg-type]
-    assert list(started) == [robot, "segmenter", "recorder"]
-    for command in started.values():
+    def start(self, name: str, command: Sequence[str], _: Mapping[str, str]) -> str:
+        self.commands[name] = command
+        return name
+
+    def given(self, name: str) -> dict[str, object]:
+        """The parameters of a process."""
+        pairs = (part.split(":=", 1) for part in self.commands[name] if ":=" in part)
+        return {key: json.loads(value) for key, value in pairs}
+
+
+def bundle(folder: Path, streams: StreamSpec) -> Path:
+    folder.mkdir()
+    save_card(make_card(streams=streams), folder)
+    return folder
+
+
+def bag_with(path: Path, topics: Mapping[str, str]) -> Path:
+    with BagWriter(path) as bag:
+        for topic, type_name in topics.items():
+            bag.add_topic(topic, type_name)
+    return path
+
+
+def test_modules_that_are_there_are_started(tmp_path: Path) -> None:
+    noted = Noted()
+    model = bundle(tmp_path / "model", make_streams())
+    robot = live.start_all(noted, live.Live(model, tmp_path / "out"))  # type: ignore[arg-type]
+    assert list(noted.commands) == [robot, "segmenter", "recorder"]
+    for command in noted.commands.values():
         module = command[command.index("-m") + 1]
         assert importlib.util.find_spec(module) is not None, module
-    transport = "compressed" if compressed else "raw"
-    assert f'image_transport:="{transport}"' in started["segmenter"]
+    assert noted.given("simulated_robot") == {}
+    assert noted.given("segmenter") == {"model": str(model), "autostart": True}
+
+
+@pytest.mark.parametrize("topic", ["/camera/color/image_raw", "/camera/color/image_raw/compressed", "/eye/compressed"])
+def test_a_bag_is_heard_on_the_topics_that_it_has(tmp_path: Path, topic: str) -> None:
+    """A card of the first format names none: then the only one that carries images is taken."""
+    kind = "sensor_msgs/msg/CompressedImage" if topic.endswith("compressed") else "sensor_msgs/msg/Image"
+    bag = bag_with(tmp_path / "bag", {topic: kind, "/joint_states": "sensor_msgs/msg/JointState"})
+    noted, played = Noted(), live.Live(bundle(tmp_path / "model", make_streams()), tmp_path / "out", bag)
+    live.check(played)
+    assert live.start_all(noted, played) == "player"  # type: ignore[arg-type]
+    given = noted.given("segmenter")
+    assert (given["topics.camera"], given["topics.joints"]) == ([topic], ["/joint_states"])
+    assert {topic, "/joint_states", "action_label"} <= set(noted.given("recorder")["topics"])  # type: ignore[call-overload]
+
+
+def test_a_bag_without_the_clock_is_refused(tmp_path: Path) -> None:
+    bag = bag_with(tmp_path / "bag", {"/joint_states": "sensor_msgs/msg/JointState"})
+    with pytest.raises(BagError, match=r"camera: colours expects .*; the bag has /joint_states; colours takes its"):
+        live.check(live.Live(bundle(tmp_path / "model", make_streams()), tmp_path / "out", bag))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,116 +12,136 @@ from typing import Any
 
 import pytest
 from rclpy.parameter import Parameter
+from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
 from fakes import FakeBackend, make_card
+from hal_ros.bags.definitions import BagTypes
 from hal_ros.bags.frames import due_frames
-from hal_ros.bags.reader import BagMessage, BagWriter, read_messages, topic_types
-from hal_ros.bags.sensors import SensorTopics, find_topics
+from hal_ros.bags.inputs import AS_IN_THE_CARD, find_inputs
+from hal_ros.bags.messages import to_ns
+from hal_ros.bags.reader import BagMessage, BagWriter, read_messages
+from hal_ros.core.card import ModelCard
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.offline.labelling import ANSWER_TOPICS, label
-from hal_ros.offline.replay import (
-    BOUNDARY_TOPIC,
-    LABEL_TOPIC,
-    compare,
-    named_frames,
-    named_ticks,
-    replay,
-)
+from hal_ros.offline.named_ticks import named_frames, named_ticks
+from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC, compare, replay
 from hal_ros.ros.recorder import Recorder
 from hal_ros.runtime.bundle import Bundle
-from ros_fakes import PERIOD_NS, START_NS, Rig, image_message, joint_message
+from ros_fakes import PERIOD_NS, START_NS, Rig, image_message, joint_message, robot_card, wrench_message
 
 pytestmark = pytest.mark.ros
 
 STORY = ["red"] * 5 + ["blue"] * 6 + ["green"] * 5
-TOPICS = ("camera/color/image_raw", "joint_states", "action_label", "action_boundary")
+
+
+class Recording:
+    """A recorder that takes all that the model needs, in the rig's process."""
+
+    def __init__(self, rig: Rig, folder: Path) -> None:
+        self._rig, self.folder, self._ended = rig, folder / "run", False
+        values = {"output": str(folder), "name": "run", "model": str(rig.folder)}
+        overrides = [Parameter(name, value=value) for name, value in values.items()]
+        self._recorder = Recorder(context=rig.context, parameter_overrides=overrides)
+        rig.executor.add_node(self._recorder)
+        self._recorder.start()
+        rig.until(self._hears_all)
+
+    def _hears_all(self) -> bool:
+        topics = [publisher.topic_name for publisher in self._rig.awaited]
+        heard = self._rig.robot.get_subscriptions_info_by_topic
+        names = {"recorder", "segmenter"}
+        answered = all(len(heard(topic)) >= 2 for topic in ("/action_label", "/action_boundary"))
+        return answered and all(names <= {info.node_name for info in heard(topic)} for topic in topics)
+
+    def end(self) -> Path:
+        """Write what has come; returns the folder."""
+        rig, written = self._rig, self._recorder.recording.written
+        rig.until(lambda: written["/action_label"] >= len(rig.labels))
+        rig.until(lambda: written["/action_boundary"] >= len(rig.boundaries))
+        self.close()
+        assert not self._recorder.lost.total()
+        return self.folder
+
+    def close(self) -> None:
+        """Stop; a second time does nothing."""
+        if not self._ended:
+            self._ended = True
+            self._recorder.stop()
+            self._rig.executor.remove_node(self._recorder)
+            self._recorder.destroy_node()
 
 
 @pytest.fixture
-def record(rig: Rig, tmp_path: Path) -> Iterator[Callable[[], Path]]:
-    """Record everything from now on; calling the fixture's value ends it and returns the folder."""
-    values = {"output": str(tmp_path), "name": "run", "topics": list(TOPICS)}
-    overrides = [Parameter(name, value=value) for name, value in values.items()]
-    recorder = Recorder(context=rig.context, parameter_overrides=overrides)
-    rig.executor.add_node(recorder)
-    recorder.start()
-    ended: list[bool] = []
+def record(rig: Rig, tmp_path: Path) -> Iterator[Callable[[], Recording]]:
+    """Call the fixture's value once the node is active, to record everything from then on."""
+    begun: list[Recording] = []
 
-    def end() -> Path:
-        rig.until(lambda: recorder.recording.written["/action_label"] >= len(rig.labels))
-        rig.until(lambda: recorder.recording.written["/action_boundary"] >= len(rig.boundaries))
-        recorder.stop()
-        ended.append(True)
-        assert not recorder.lost.total()
-        return tmp_path / "run"
+    def begin() -> Recording:
+        begun.append(Recording(rig, tmp_path))
+        return begun[-1]
 
-    yield end
-    if not ended:
-        recorder.stop()
-    rig.executor.remove_node(recorder)
-    recorder.destroy_node()
-
-
-def all_recorded(rig: Rig) -> bool:
-    return all(len(rig.robot.get_subscriptions_info_by_topic("/" + topic)) >= 2 for topic in TOPICS)
+    yield begin
+    for recording in begun:
+        recording.close()
 
 
 def show(rig: Rig, tick: float, colour: str, wait: bool = True) -> None:
     """Joints at the image's stamp, arrived before it, as they do when a picture takes time to take."""
     stamp_ns = START_NS + round(tick * PERIOD_NS)
-    node, count = rig.nodes[0], rig.nodes[0].counters["joint_samples"]
-    rig.joints.publish(joint_message(stamp_ns, value=float(tick)))
-    rig.until(lambda: node.counters["joint_samples"] > count)
+    rig.send("joints", rig.joints, joint_message(stamp_ns, value=float(tick)))
     rig.show_message(image_message(colour, stamp_ns), wait)
 
 
-def answers(folder: Path, plain: bool) -> tuple[list[BagMessage], list[BagMessage]]:
-    """What was recorded, and what replay makes of it: of every due image, or of the recorded labels' ticks."""
-    card = make_card()
-    topics = find_topics(topic_types(folder), card)
+def answers(folder: Path, plain: bool, card: ModelCard) -> tuple[list[BagMessage], list[BagMessage], BagTypes]:
+    """What was recorded, and what replay makes of it: of every due tick, or of the recorded labels' ticks."""
+    inputs = find_inputs(folder, card.streams, card.name)
+    assert not inputs.problems
     recorded = [m for m in read_messages(folder) if m.topic in (LABEL_TOPIC, BOUNDARY_TOPIC)]
     segmenter = Segmenter(card, FakeBackend(card))
     messages = read_messages(folder)
     if plain:
-        return recorded, list(replay(due_frames(messages, card, topics, Counter()), segmenter))
-    ticks, segments = named_ticks([m for m in recorded if m.topic == LABEL_TOPIC], card)
-    return recorded, list(replay(named_frames(messages, ticks, card, topics, Counter()), segmenter, segments))
+        return recorded, list(replay(due_frames(messages, inputs, Counter()), segmenter)), inputs.types
+    ticks, segments = named_ticks([m for m in recorded if m.topic == LABEL_TOPIC], card, inputs.types)
+    frames = named_frames(messages, ticks, inputs, Counter())
+    return recorded, list(replay(frames, segmenter, segments)), inputs.types
 
 
-def equal(folder: Path, plain: bool) -> bool:
-    recorded, replayed = answers(folder, plain)
-    results = [compare(recorded, replayed, topic) for topic in (LABEL_TOPIC, BOUNDARY_TOPIC)]
+def equal(folder: Path, plain: bool, card: ModelCard | None = None) -> bool:
+    recorded, replayed, types = answers(folder, plain, card or make_card())
+    results = [compare(recorded, replayed, topic, types) for topic in (LABEL_TOPIC, BOUNDARY_TOPIC)]
     assert all(result.recorded for result in results)
     return all(result.holds for result in results)
 
 
-def test_a_run_that_lost_nothing_is_repeated(rig: Rig, record: Callable[[], Path]) -> None:
+def test_a_run_that_lost_nothing_is_repeated(rig: Rig, record: Callable[[], Recording]) -> None:
     rig.active()
-    rig.until(lambda: all_recorded(rig))
+    recording = record()
     for tick, colour in enumerate(STORY):
         show(rig, tick, colour)
-    folder = record()
+    folder = recording.end()
     assert equal(folder, plain=True)
     assert equal(folder, plain=False)
 
 
-def test_a_recording_without_its_answers_gets_them_back(rig: Rig, record: Callable[[], Path], tmp_path: Path) -> None:
+def test_a_recording_without_its_answers_gets_them_back(
+    rig: Rig, record: Callable[[], Recording], tmp_path: Path
+) -> None:
     rig.active()
-    rig.until(lambda: all_recorded(rig))
+    recording = record()
     for tick, colour in enumerate(STORY):
         show(rig, tick, colour)
-    folder, card = record(), make_card()
+    folder, card = recording.end(), make_card()
     bundle = Bundle(card, rig.folder, "0" * 64)
     for name, broken in (("as_it_was", False), ("control", True)):
         with BagWriter(tmp_path / name) as bag:
-            for topic, type_name, receive_ns, data in read_messages(folder):
+            for topic, type_name, receive_ns, data, publish_ns in read_messages(folder):
                 if topic not in ANSWER_TOPICS:
-                    bag.write(topic, type_name, data[:-1] + b"!" if broken else data, receive_ns)
+                    bag.write(topic, type_name, data[:-1] + b"!" if broken else data, receive_ns, publish_ns)
         segmenter = Segmenter(card, FakeBackend(card))
-        label(tmp_path / name, tmp_path / f"{name}-labelled", bundle, segmenter, SensorTopics(None, None))
+        label(tmp_path / name, tmp_path / f"{name}-labelled", bundle, segmenter, AS_IN_THE_CARD)
         recorded, written = (list(read_messages(path)) for path in (folder, tmp_path / f"{name}-labelled"))
-        results = [compare(recorded, written, topic) for topic in (LABEL_TOPIC, BOUNDARY_TOPIC)]
+        results = [compare(recorded, written, topic, BagTypes()) for topic in (LABEL_TOPIC, BOUNDARY_TOPIC)]
         assert all(result.recorded for result in results)
         assert all(result.holds for result in results) != broken
 
@@ -139,30 +160,30 @@ class SlowBackend(FakeBackend):
         return super().step(inputs, state)
 
 
-def test_a_run_that_dropped_images_is_repeated_by_its_labels_alone(rig: Rig, record: Callable[[], Path]) -> None:
+def test_a_run_that_dropped_images_is_repeated_by_its_labels_alone(rig: Rig, record: Callable[[], Recording]) -> None:
     backend = SlowBackend(make_card())
     node = rig.active(backend=backend)
-    rig.until(lambda: all_recorded(rig))
+    recording = record()
     for tick, colour in enumerate(STORY[:4]):
         show(rig, tick, colour)
     show(rig, 4, STORY[4], wait=False)
     rig.until(backend.waits.is_set)  # the worker has taken this image, so that the next ones meet in the mailbox
     for tick, colour in enumerate(STORY[5:8], 5):
         show(rig, tick, colour, wait=False)
-        rig.until(partial(lambda shown: node.counters["images"] == shown, tick + 1))
+        rig.until(partial(lambda shown: node.counters["camera/received"] == shown, tick + 1))
     backend.go_on.set()
     rig.until(lambda: len(rig.labels) == 6)
     for tick, colour in enumerate(STORY[8:], 8):
         show(rig, tick, colour)
     assert node.counters["overwritten"] == 2
-    folder = record()
+    folder = recording.end()
     assert equal(folder, plain=False)
     assert not equal(folder, plain=True)
 
 
-def test_a_run_that_was_reset_is_repeated_by_its_labels_alone(rig: Rig, record: Callable[[], Path]) -> None:
+def test_a_run_that_was_reset_is_repeated_by_its_labels_alone(rig: Rig, record: Callable[[], Recording]) -> None:
     rig.active()
-    rig.until(lambda: all_recorded(rig))
+    recording = record()
     for tick, colour in enumerate(STORY[:8]):
         show(rig, tick, colour)
     client = rig.robot.create_client(Trigger, "segmenter/reset")
@@ -171,6 +192,72 @@ def test_a_run_that_was_reset_is_repeated_by_its_labels_alone(rig: Rig, record: 
     rig.until(future.done)
     for tick, colour in enumerate(STORY[8:], 8):
         show(rig, tick + 0.1, colour)
-    folder = record()
+    folder = recording.end()
     assert equal(folder, plain=False)
     assert not equal(folder, plain=True)
+
+
+# --- any robot --------------------------------------------------------------------------------------------------------
+
+
+class AnyRobot:
+    """Two cameras, drivers that take turns on one topic and on their own, a wrench, and a topic without header."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self.wrist, self.gripper, self.wrench = rig.robot_streams()
+        self.load = rig.load()
+        self.card = robot_card("front", "wrist", "arm", "gripper", "wrench", "load")
+        self.start_ns = time.time_ns() + PERIOD_NS  # of the wall's clock, by which the middleware stamps
+
+    def stamp(self, tick: float) -> int:
+        return self.start_ns + round(tick * PERIOD_NS)
+
+    def show(self, tick: int, colour: str) -> None:
+        """All that comes around one tick; not every stream says something each time."""
+        rig = self.rig
+        rig.until(lambda: time.time_ns() >= self.stamp(tick))
+        if tick % 3:
+            rig.send("wrist", self.wrist, image_message(STORY[-tick % 16], self.stamp(tick - 0.3)))
+        for number, name in enumerate("aba"[: 2 + tick % 2]):  # the first of them names "b" as well, now and then
+            names = ("a", "b") if tick % 5 == 0 and number == 0 else (name,)
+            rig.send("arm", rig.joints, joint_message(self.stamp(tick - 0.2 + number / 100), names, tick + number / 10))
+        if tick % 4 == 0:
+            rig.send("gripper", self.gripper, joint_message(self.stamp(tick - 0.1), ("finger",), tick / 7))
+        rig.send("wrench", self.wrench, wrench_message(self.stamp(tick), tick / 3))
+        if tick % 2 == 0:
+            rig.send("load", self.load, Float64MultiArray(data=[0.0, tick / 11]))
+        rig.show_message(image_message(colour, self.stamp(tick)))
+
+
+def test_a_run_of_any_robot_is_repeated_byte_for_byte(rig: Rig, record: Callable[[], Recording]) -> None:
+    robot = AnyRobot(rig)
+    rig.active(card=robot.card)
+    recording = record()
+    for tick, colour in enumerate(STORY):
+        robot.show(tick, colour)
+    folder = recording.end()
+    named = Counter(one.stream for label in rig.labels for one in label.inputs)
+    assert set(named) == set(robot.card.streams.names)
+    assert named["arm"] > len(STORY) + 5  # two drivers went in at once
+    assert equal(folder, plain=True, card=robot.card)
+    assert equal(folder, plain=False, card=robot.card)
+
+
+def test_the_recorder_writes_when_a_message_was_sent(rig: Rig, record: Callable[[], Recording]) -> None:
+    """The negative control of the law: other times of sending make other labels, and replay sees it."""
+    robot = AnyRobot(rig)
+    rig.active(card=robot.card)
+    recording = record()
+    for tick, colour in enumerate(STORY):
+        robot.show(tick, colour)
+    folder = recording.end()
+    sent = [m.publish_ns for m in read_messages(folder, ["/load"])]
+    said = {to_ns(one.stamp) for label in rig.labels for one in label.inputs if one.stream == "load"}
+    assert said == set(sent)
+    other = folder.with_name("other")
+    with BagWriter(other) as bag:
+        for topic, type_name, receive_ns, data, publish_ns in read_messages(folder):
+            moved_ns = receive_ns if publish_ns is None else publish_ns + 1000 * (topic == "/load")
+            bag.write(topic, type_name, data, receive_ns, moved_ns)
+    assert not equal(other, plain=True, card=robot.card)

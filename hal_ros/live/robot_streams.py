@@ -1,0 +1,52 @@
+"""What the simulated robot has to publish for a model, and where that is in a namespace."""
+
+from __future__ import annotations
+
+from hal_ros.core.errors import ConfigError
+from hal_ros.core.streams.spec import CameraSpec, StateSpec, StreamSpec
+from hal_ros.ros.stream_topics import SUFFIX
+from hal_ros.sim.benchmark import JOINT_NAMES
+from hal_ros.sim.messages import (
+    GRIPPER,
+    GRIPPER_TOPIC,
+    IMAGE_TOPIC,
+    JOINTS_TOPIC,
+    TOOL_POSE_TOPIC,
+    WRENCH_TOPIC,
+    WRIST_IMAGE_TOPIC,
+)
+
+TOPICS = (IMAGE_TOPIC, JOINTS_TOPIC, WRIST_IMAGE_TOPIC, WRENCH_TOPIC, TOOL_POSE_TOPIC, GRIPPER_TOPIC)
+
+
+def robot_parameters(spec: StreamSpec) -> dict[str, bool]:
+    """Return the simulated robot's parameters with which it publishes what a model takes; {} where it always does.
+
+    Raises ConfigError where it can't publish the model's clock.
+    """
+    topics = {name: _topics(one) for name, one in (*spec.cameras.items(), *spec.states.items())}
+    if topics[spec.clock] and not topics[spec.clock] & set(TOPICS):
+        raise ConfigError(
+            f"the model takes its ticks from {spec.clock} on {' or '.join(sorted(topics[spec.clock]))}; expected one "
+            f"of the simulated robot's {', '.join(TOPICS)}"
+        )
+    asked = set().union(*topics.values())
+    among_all = {name for state in spec.states.values() if JOINTS_TOPIC in state.topic for name in state.names}
+    wanted = {
+        "wrist_camera": WRIST_IMAGE_TOPIC in asked,
+        "wrench": WRENCH_TOPIC in asked,
+        "tool_pose": TOOL_POSE_TOPIC in asked,
+        "gripper_topic": GRIPPER_TOPIC in asked,
+        "split_gripper": GRIPPER_TOPIC in asked and not among_all & set(JOINT_NAMES[GRIPPER]),
+    }
+    return {name: True for name, value in wanted.items() if value}
+
+
+def relative_topics(spec: StreamSpec) -> dict[str, list[str]]:
+    """Return the topics that a card names, without their first slash, so that a namespace holds for them."""
+    named = {name: one.topic for name, one in (*spec.cameras.items(), *spec.states.items())}
+    return {name: [topic.lstrip("/") for topic in topics] for name, topics in named.items() if topics}
+
+
+def _topics(one: CameraSpec | StateSpec) -> set[str]:
+    return {topic.removesuffix(SUFFIX) if isinstance(one, CameraSpec) else topic for topic in one.topic}
