@@ -54,12 +54,13 @@ class BagTypes:
             raise BagError(f"message type {type_name!r} is unknown: neither the bag nor ROS 2's own types define it")
         return {name: _field_type(described) for name, described in fields[1]}
 
-    def has_header(self, type_name: str) -> bool:
-        """Whether messages of a type are stamped by whoever sent them."""
+    def header_index(self, type_name: str) -> int:
+        """Return which field says when and by whom a message was sent; -1 where the type has none."""
         try:
-            return self.describe(type_name).get("header") == FieldType(HEADER)
+            fields = self.describe(type_name)
         except BagError:
-            return False
+            return -1
+        return list(fields).index("header") if fields.get("header") == FieldType(HEADER) else -1
 
     def _store(self, type_name: str) -> Typestore:
         store = self._stores.get(type_name, typestore())
