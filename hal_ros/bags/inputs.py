@@ -75,6 +75,10 @@ def inputs_among(
     topics |= {state: find_state(types, one, asked.get(state)) for state, one in spec.states.items()}
     read, problems = _readers(spec, types, topics, known)
     problems += [_absent(name, stream, spec, types) for stream, found in topics.items() if not found]
+    problems += [
+        _partly(stream, one.topic, topics[stream]) for stream, one in spec.states.items() if stream not in asked
+    ]
+    problems = list(filter(None, problems))
     kept = {s: tuple(t for t in found if s in spec.cameras or s in read.get(t, {})) for s, found in topics.items()}
     if not kept[spec.clock]:
         told = [line for line in problems if line.startswith(f"{spec.clock}: ")]
@@ -200,9 +204,17 @@ def _carries(type_name: str, fault: str) -> str:
     return fault if fault.startswith("carries ") else f"carries {type_name}: {fault}"
 
 
+def _partly(stream: str, wanted: Sequence[str], found: Sequence[str]) -> str:
+    """Say which of a state's topics are not there though others are; '' where all are."""
+    absent = [topic for topic in wanted if topic not in found]
+    return f"{stream}: {listed(absent)} is not in the bag; taken from {listed(found)} alone" if found and absent else ""
+
+
 def _absent(name: str, stream: str, spec: StreamSpec, types: Mapping[str, str]) -> str:
     camera = spec.cameras.get(stream)
     topic = spec.states[stream].topic if camera is None else camera.topic
     kinds = " or ".join(IMAGES) if camera else (JOINT_STATE if spec.states[stream].names else spec.states[stream].type)
+    for other in (one for one in topic if one in types):
+        return f"{stream}: {other} carries {types[other]}; expected {kinds}"
     wanted = listed(topic) if topic else f"a topic of {kinds or 'its type'}"
     return f"{stream}: {name} expects {wanted}; the bag has {listed(types)}"
