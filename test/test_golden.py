@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hal_ros.bags.definitions import BagTypes
 from hal_ros.bags.frames import due_frames
+from hal_ros.bags.inputs import find_inputs
 from hal_ros.bags.mcap_files import McapFile
 from hal_ros.bags.messages import deserialise
 from hal_ros.bags.reader import BagMessage, BagNotes, read_messages, topic_types
 from hal_ros.bags.recover import recover
-from hal_ros.bags.sensors import find_topics
 from hal_ros.core.errors import BackendError, CardError, DatasetError
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.offline.recording import read_pictures, read_recording
@@ -49,11 +50,10 @@ def flip(path: Path, offset: int) -> None:
 def replayed(bundle: Bundle, brightness: int = 0) -> list[BagMessage]:
     """The answers to the recording, or to one whose pictures are brighter."""
     segmenter = Segmenter(bundle.card, open_backend(bundle, "onnxruntime")[0])
-    topics = find_topics(topic_types(RECORDING), bundle.card)
-    messages = read_messages(RECORDING, [topic for topic in topics if topic])
-    frames = due_frames(messages, bundle.card, topics, Counter())
+    inputs = find_inputs(RECORDING, bundle.card.streams, bundle.card.name)
+    frames = due_frames(read_messages(RECORDING, inputs.all_topics), inputs, Counter())
     if brightness:
-        frames = (replace(f, picture=np.asarray(f.picture).clip(brightness)) for f in frames)
+        frames = (replace(f, pictures={"camera": np.asarray(f.pictures["camera"]).clip(brightness)}) for f in frames)
     return list(replay(frames, segmenter))
 
 

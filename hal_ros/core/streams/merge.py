@@ -98,6 +98,7 @@ class StateMerger:
         self._spent: list[object] = []  # let go by later messages: a tick shall not pay for a fast topic
         self._asked_ns = 0
         count = spec.value_count
+        self._columns = len(spec.names) or count  # one for each name, or path
         self._values = np.zeros(count, np.float32)
         self._value_ns = np.zeros(count, np.int64)  # 0: never seen
         self._from: NDArray[np.object_] = np.full(count, None, object)  # the StateSample that each value is of
@@ -190,9 +191,10 @@ class StateMerger:
         self._newest_ns = max(self._newest_ns, stamp_ns)
 
     def _count(self, valid: NDArray[np.bool_], oldest_ns: int) -> None:
-        if valid.all():
+        known = valid.reshape(-1, self._columns).any(0)  # a driver may never send efforts
+        if known.all():
             return
-        cause = counts.PARTIAL if valid.any() else counts.MISSING
+        cause = counts.PARTIAL if known.any() else counts.MISSING
         self._counters[self._keys[cause]] += 1
         if cause == counts.MISSING and ((self._value_ns > 0) & (self._value_ns < oldest_ns)).any():
             self._counters[self._keys[counts.STALE]] += 1

@@ -20,6 +20,7 @@ S, MS = 1_000_000_000, 1_000_000
 START = 10_000 * S
 SPEC = StateSpec(names=("a", "b", "c"), fields=("position",), max_age_s=0.1)
 TOPICS = ("/arm", "/gripper")
+NAN = float("nan")
 
 
 def merger(spec: StateSpec = SPEC) -> tuple[StateMerger, Counter[str]]:
@@ -74,7 +75,7 @@ drivers = st.lists(
     st.builds(
         sample,
         moments,
-        st.lists(st.sampled_from([1.0, 2.5, -3.0, float("nan"), float("inf")]), min_size=3, max_size=3),
+        st.lists(st.sampled_from([1.0, 2.5, -3.0, NAN, float("inf")]), min_size=3, max_size=3),
         st.one_of(st.none(), st.lists(st.booleans(), min_size=3, max_size=3)),
         st.sampled_from(TOPICS),
     ),
@@ -201,7 +202,7 @@ def test_repeats_are_refused_and_counted() -> None:
 def test_the_newest_word_counts_though_it_is_that_the_value_is_unknown() -> None:
     state, counters = merger()
     state.add(sample(START))
-    state.add(sample(START + MS, (float("nan"), float("inf"), 3)))
+    state.add(sample(START + MS, (NAN, float("inf"), 3)))
     found = state.at(START + MS)
     assert (found.values.tolist(), found.valid.tolist()) == ([0, 0, 3], [0, 0, 1])
     assert found.sources == (Source("arm", "/arm", START + MS),)
@@ -212,7 +213,7 @@ def test_ticks_are_counted_as_missing_stale_or_partial() -> None:
     state, counters = merger()
     state.at(START)
     assert counters == {"arm/missing": 1}
-    state.add(sample(START + 1, (float("nan"),) * 3))
+    state.add(sample(START + 1, (NAN,) * 3))
     state.at(START + 2)
     assert counters["arm/missing"] == 2 and not counters["arm/stale"]  # it came, and is not known
     state.add(only(START + 10 * MS, 0, 1.0))
@@ -222,6 +223,19 @@ def test_ticks_are_counted_as_missing_stale_or_partial() -> None:
     assert counters["arm/partial"] == 2  # just young enough
     state.at(START + 110 * MS + 1)
     assert (counters["arm/missing"], counters["arm/stale"]) == (3, 1)
+
+
+def test_a_field_that_a_driver_never_sends_makes_no_tick_partial() -> None:
+    spec = StateSpec(names=("a", "b"), fields=("position", "effort"))
+    for values, cause in (((1, 2, NAN, NAN), ""), ((1, NAN, NAN, 2), ""), ((1, NAN, 2, NAN), "partial")):
+        state, counters = merger(spec)
+        state.add(StateSample(START, "/arm", np.array(values, np.float32)))
+        state.at(START)
+        assert counters == Counter({"arm/received": 1, **({f"arm/{cause}": 1} if cause else {})})
+    state, counters = merger(StateSpec(fields=("force.x", "force.y")))
+    state.add(StateSample(START, "/ft", np.array([1, NAN], np.float32)))
+    state.at(START)
+    assert counters["arm/partial"] == 1
 
 
 def test_a_looped_bag_starts_afresh() -> None:
