@@ -25,7 +25,7 @@ from hal_ros.datasets.config import StreamSettings
 from hal_ros.datasets.look.asked import AskedState, AskedStreams
 from hal_ros.datasets.look.candidates import CAMERA_KIND, JOINTS_KIND, Candidate, repeats
 from hal_ros.datasets.look.names import stream_names
-from hal_ros.datasets.look.topics import NO_STAMP, WRENCH
+from hal_ros.datasets.look.topics import WRENCH
 
 COMMAND = re.compile(r"(?<![a-z])(commands?|cmd|desired|references?|targets?|goals?|setpoints?|actions?|leader|master)")
 OF_ONE_CAMERA = ("image_raw", "image_color", "image_rect_color", "image_rect", "image_mono", "image")
@@ -223,8 +223,8 @@ def _asked_fault(state: AskedState, kept: Sequence[Candidate], by_topic: Mapping
             return f"{topic} is in no bag or holds no numbers; expected a state's topic, of which there are {known}"
         if one is not None and one.kind == CAMERA_KIND:
             return f"{topic} carries {one.type_name}; expected a state's topic, of which there are {known}"
-        if one is not None and one.fault and (one.fault == NO_STAMP or not state.fields):
-            return f"{topic} carries {one.type_name}: {one.fault}"
+        if one is not None and one.fault and not (one.kind == JOINTS_KIND and one.fields and state.fields):
+            return f"{topic} carries {one.type_name}: {one.fault}; expected messages of one type, with stamps"
     if len({one.type_name for one in kept}) > 1:
         types = ", ".join(f"{one.topic} carries {one.type_name}" for one in kept)
         return f"{types}; expected one type for all topics of a state"

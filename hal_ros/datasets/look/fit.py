@@ -94,6 +94,7 @@ def stream_warnings(contents: Mapping[str, Contents], spec: StreamSpec) -> Itera
             if absent and _has(found, stream):
                 yield f"{bag}: {stream} has no joint {', '.join(absent)}"
     yield from _changed_types(contents, spec)
+    yield from _unstamped(contents, spec)
     yield from _odd_stamps(contents, spec)
 
 
@@ -105,6 +106,19 @@ def _changed_types(contents: Mapping[str, Contents], spec: StreamSpec) -> Iterat
                 others = [f"{count} of {name}" for name, count in types.items() if name != taken]
                 if others:
                     yield f"{bag}: {stream}: {topic} changes its type: {', '.join(others)}; expected {taken} alone"
+
+
+def _unstamped(contents: Mapping[str, Contents], spec: StreamSpec) -> Iterator[str]:
+    for stream in spec.names:
+        looks = [(bag, t, c.look[t]) for bag, c in contents.items() for t in c.inputs.topics[stream] if c.look[t].zero]
+        if looks:
+            joints = sorted({joint for _, _, look in looks for joint in look.unstamped})
+            whose = f", all of {', '.join(joints)}" if joints else ""
+            topics, bags = (
+                listed({topic for _, topic, _ in looks}),
+                _named(list(dict.fromkeys(bag for bag, _, _ in looks))),
+            )
+            yield f"{stream}: messages on {topics} have no stamp{whose}, in {bags}; expected header.stamp to be set"
 
 
 def _odd_stamps(contents: Mapping[str, Contents], spec: StreamSpec) -> Iterator[str]:

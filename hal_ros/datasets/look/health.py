@@ -40,18 +40,24 @@ def gaps(bag: str, episode: Episode, spec: StreamSpec, contents: Contents) -> It
 
 
 def never_known(episodes: Sequence[Episode], spec: StreamSpec) -> Iterator[str]:
-    """Yield a line for each state of which some values, but not all, are known at no tick of any episode."""
-    known = np.array([(episode.joints_valid > 0).any(0) for episode in episodes]).any(0)
-    for stream in spec.states if len(episodes) else ():
+    """Yield a line for each state of which some values, of joints that are known, are so at no tick of any episode."""
+    known = (
+        np.concatenate(
+            [episode.joints_valid for episode in episodes] or [np.zeros((1, spec.value_count), np.float32)]
+        ).max(0)
+        > 0
+    )
+    for stream in spec.states:
         columns = spec.columns(stream)
-        lacking = [each for each, seen in zip(spec.values[columns], known[columns], strict=True) if not seen]
-        if not 0 < len(lacking) < columns.stop - columns.start:
-            continue
-        names = len(spec.states[stream].names) or 1
+        seen = dict(zip(spec.values[columns], known[columns].tolist(), strict=True))
+        named = {value.name for value, is_known in seen.items() if is_known}  # of the others no bag says anything
+        lacking = [value for value, is_known in seen.items() if not is_known and value.name in named]
         fields = Counter(value.field for value in lacking)
-        whole = [field for field, count in fields.items() if count == names]
+        whole = [field for field, count in fields.items() if count == len(named)]
         rest = [f"{value.field} of {value.name}" for value in lacking if value.field not in whole]
-        yield f"{stream}: no bag gives {', '.join([*whole, *rest])}; expected in its fields only what the robot tells"
+        if lacking:
+            told = ", ".join([*whole, *rest])
+            yield f"{stream}: no bag gives {told}; expected in its fields only what the robot tells"
 
 
 def _valid(episode: Episode, spec: StreamSpec) -> dict[str, NDArray[np.bool_]]:

@@ -28,7 +28,9 @@ def listing(
     for one in sorted(candidates, key=place):
         taken = streams.get(transport_base(one.topic), [])
         names = ", ".join(f"{name} (clock)" if name == spec.clock else name for name in taken)
-        rows.append(_row(one, len(contents), names or f"- {reasons.get(one.topic, 'not in the settings')}"))
+        rows.append(
+            _row(one, len(contents), names or f"- {reasons.get(one.topic) or one.fault or 'not in the settings'}")
+        )
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     for row in rows:
         cells = [

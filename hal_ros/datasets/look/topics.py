@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ class TopicLook:
     slowest_s: float = 0.0  # the period of the slowest of those who write on it; 0: not known
     skew_s: float | None = None  # median of receipt - stamp; None: it has no stamps of its own, or nobody knows
     zero: int = 0  # messages without a stamp
+    unstamped: tuple[str, ...] = ()  # joints that only such messages name
     fault: str = ""  # why it is no camera, or no state
     joints: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # lowest and highest position by name
     fields: tuple[str, ...] = ()  # those of joints that are filled, or paths to numbers
@@ -91,6 +93,7 @@ class _Topic:
         self._zero = 0
         self._fault = ""
         self._joints = _Joints()
+        self._unstamped: set[str] = set()
         self._paths: tuple[str, ...] | None = None
 
     @property
@@ -112,10 +115,16 @@ class _Topic:
             stamp_ns = header_stamp_ns(message.data) or 0
             if stamp_ns <= 0:
                 self._zero += 1
+                self._note_unstamped(message)
                 return
         self._receive_ns.append(message.receive_ns)
         self._stamp_ns.append(message.receive_ns if stamp_ns is None else stamp_ns)
         self._look_inside(message)
+
+    def _note_unstamped(self, message: BagMessage) -> None:
+        if self._declared == JOINT_STATE:
+            with suppress(BagError):
+                self._unstamped |= set(self._types.deserialise(message.type_name, message.data).name)
 
     def _look_inside(self, message: BagMessage) -> None:
         count = len(self._receive_ns)
@@ -146,6 +155,8 @@ class _Topic:
         fault = self._fault
         if self._zero and not len(stamps):
             fault = NO_STAMP
+        if self._seen and {*self._seen} != {self._declared}:
+            fault = f"changes its type: {', '.join(sorted({*self._seen, self._declared}))}"
         joints = self._declared == JOINT_STATE
         return TopicLook(
             types=dict(self._seen),
@@ -154,6 +165,7 @@ class _Topic:
             slowest_s=self._joints.slowest_s if joints else period_s,
             skew_s=float(np.median(receive - stamps)) / 1e9 if own else None,
             zero=self._zero,
+            unstamped=tuple(sorted(self._unstamped - set(self._joints.ranges))),
             fault=fault,
             joints=self._joints.ranges if joints else {},
             fields=self._joints.filled if joints else self._paths or (),
