@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hal_ros.bags.inputs import expected_topics
+from hal_ros.bags.inputs import expected_topics, listed
 from hal_ros.core.errors import HalError
 from hal_ros.datasets.config import DataConfig, asked_topics, streams_of
 from hal_ros.datasets.look.asked import AskedStreams
@@ -15,6 +15,8 @@ from hal_ros.datasets.look.candidates import Candidate, find_candidates
 from hal_ros.datasets.look.choice import choose
 from hal_ros.datasets.look.fit import Contents, about, fit, nowhere, stream_warnings, unreadable
 from hal_ros.datasets.look.topics import BagLook, look_at
+
+NOTHING = "the bags hold nothing that a model could take; expected cameras or joint states"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,9 @@ def find_streams(bags: Mapping[str, Path], data: DataConfig, asked: AskedStreams
     candidates = tuple(find_candidates(looks))
     choice = None if asked is None or not looks else choose(candidates, len(looks), asked)
     if choice is not None:
+        if not (choice.problems or choice.streams.cameras or choice.streams.states):
+            held = listed({topic for look in looks.values() for topic in look})
+            return FoundStreams(data, {}, (*problems, f"{NOTHING}; they have {held}"))
         if choice.problems:
             return FoundStreams(data, {}, (*problems, *choice.problems))
         data = dataclasses.replace(data, streams=choice.streams)

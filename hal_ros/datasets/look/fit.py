@@ -13,6 +13,7 @@ from hal_ros.datasets.look.topics import NO_STAMP, BagLook
 
 DATASET = "the dataset"
 MOST_SKEW_S = 0.1
+SOME = 0.05  # of a topic's messages; fewer without a stamp are counted, and no more
 MOST_NAMED = 3  # bags in one line
 
 
@@ -110,7 +111,8 @@ def _changed_types(contents: Mapping[str, Contents], spec: StreamSpec) -> Iterat
 
 def _unstamped(contents: Mapping[str, Contents], spec: StreamSpec) -> Iterator[str]:
     for stream in spec.names:
-        looks = [(bag, t, c.look[t]) for bag, c in contents.items() for t in c.inputs.topics[stream] if c.look[t].zero]
+        seen = ((bag, topic, c.look[topic]) for bag, c in contents.items() for topic in c.inputs.topics[stream])
+        looks = [one for one in seen if one[2].unstamped or one[2].zero > SOME * one[2].messages]
         if looks:
             joints = sorted({joint for _, _, look in looks for joint in look.unstamped})
             whose = f", all of {', '.join(joints)}" if joints else ""

@@ -81,11 +81,11 @@ def held_too_often(episodes: Sequence[Episode], spec: StreamSpec) -> str:
     steps = steps[steps > 0]
     rate_hz = 1e9 / float(np.median(steps)) if len(steps) else spec.rate_hz
     share = f"{held / ticks:.0%} of the ticks are held" if held else f"the tick grid begins anew {again} times"
-    proposed = _round(rate_hz)
+    proposed, gaps = _round(rate_hz), ""
     if proposed >= spec.rate_hz:
-        proposed = _round(spec.rate_hz * (1 - held / ticks))
+        proposed, gaps = _round(spec.rate_hz * (1 - held / ticks)), ", with gaps"
     return (
-        f"{share}, as {spec.clock} comes at about {rate_hz:.3g} Hz, with gaps; expected at most {MOST_HELD:.0%} at "
+        f"{share}, as {spec.clock} comes at about {rate_hz:.3g} Hz{gaps}; expected at most {MOST_HELD:.0%} at "
         f"{spec.rate_hz:g} ticks per second: set data.rate_hz: {proposed:g}"
     )
 

@@ -151,7 +151,7 @@ class _Topic:
         stamps = np.array(self._stamp_ns, np.int64)
         receive = np.array(self._receive_ns, np.int64)
         period_s = _period_s(stamps)
-        own = self._headed and len(stamps) and len(set(self._receive_ns)) > min(1, len(stamps) - 1)
+        own = self._headed and len(stamps) and min(receive) > 0  # some recorders keep no time of receipt
         fault = self._fault
         if self._zero and not len(stamps):
             fault = NO_STAMP
@@ -195,6 +195,8 @@ class _Joints:
         self._stamps.setdefault(names, []).append(stamp_ns)
         self._filled |= {name for name in JOINT_FIELDS if np.isfinite(np.asarray(getattr(content, name))).any()}
         for name, position in zip(names, [*content.position, *[np.nan] * len(names)], strict=False):
+            if not name.strip():
+                continue
             low, high = self.ranges.get(name, (np.nan, np.nan))
             self.ranges[name] = float(np.fmin(low, position)), float(np.fmax(high, position))
 

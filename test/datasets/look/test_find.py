@@ -274,7 +274,9 @@ def test_joints_of_settings_that_a_bag_does_not_name_are_told(work: Workplace) -
 def test_bags_that_hold_nothing_to_take_are_refused(work: Workplace) -> None:
     add(work, "demo", text("/notes", When(5)))
     (problem,) = work.refused()
-    assert problem == "the bags hold no topic that a model could take; expected cameras or joint states"
+    assert (
+        problem == "the bags hold nothing that a model could take; expected cameras or joint states; they have /notes"
+    )
 
 
 # --- warnings ---------------------------------------------------------------------------------------------------------
