@@ -34,6 +34,7 @@ class Candidate:
     joints: tuple[str, ...] = ()  # that all of these bags name
     left_out: tuple[str, ...] = ()  # that only some name
     fields: tuple[str, ...] = ()  # of joints, or paths to numbers
+    size_px: tuple[int, int] = (0, 0)  # of its pictures in the first of the bags
     ranges: tuple[Mapping[str, tuple[float, float]], ...] = ()  # of the joints' positions, by bag
 
     @property
@@ -80,6 +81,7 @@ def _candidate(topic: str, by_bag: Mapping[str, TopicLook]) -> Candidate | None:
         joints,
         tuple(sorted(named - set(joints))),
         fields,
+        next(iter(alike.values())).size_px,
         tuple(look.joints for look in alike.values()),
     )
 

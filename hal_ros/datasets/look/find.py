@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from hal_ros.bags.inputs import expected_topics, listed
@@ -15,7 +16,9 @@ from hal_ros.datasets.look.candidates import Candidate, find_candidates
 from hal_ros.datasets.look.choice import choose
 from hal_ros.datasets.look.fit import Contents, about, fit, nowhere, stream_warnings, unreadable
 from hal_ros.datasets.look.topics import BagLook, look_at
+from hal_ros.datasets.pool import in_order
 
+FEW_BAGS = 8
 NOTHING = "the bags hold nothing that a model could take; expected cameras or joint states"
 
 
@@ -34,7 +37,8 @@ class FoundStreams:
 def find_streams(bags: Mapping[str, Path], data: DataConfig, asked: AskedStreams | None) -> FoundStreams:
     """Look at bags; where there are no settings yet streams are chosen, those `asked` for or the likely ones."""
     named = asked.topics if asked else expected_topics(streams_of(data))
-    looked = {name: _look(path, named) for name, path in bags.items()}
+    processes = data.processes if len(bags) > FEW_BAGS else 1  # to start some takes as long as to look at a few
+    looked = dict(zip(bags, in_order(partial(_look, topics=named), list(bags.values()), processes), strict=True))
     looks = {name: found for name, found in looked.items() if not isinstance(found, str)}
     problems = [found for found in looked.values() if isinstance(found, str)]
     candidates = tuple(find_candidates(looks))

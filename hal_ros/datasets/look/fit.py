@@ -45,6 +45,12 @@ def fit(path: Path, look: BagLook, spec: StreamSpec, asked: AskedTopics) -> Cont
         found = Contents(find_inputs(path, spec, DATASET, asked), look)
     except HalError as error:
         return about(path, str(error))
+    for stream, camera in spec.cameras.items():
+        for topic in found.inputs.topics[stream]:
+            width, height = look[topic].size_px
+            if not isinstance(camera.crop, str) and width and not _lies_in(camera.crop, width, height):
+                crop = f"crop {list(camera.crop)} does not lie in the pictures of {topic}"
+                return f"{path}: {stream}: {crop}, which have {width}x{height} pixels; expected x, y, width, height"
     for stream, state in spec.states.items():
         named, topics = found.joints(stream), listed(found.inputs.topics[stream])
         if state.names and found.messages(stream) and not set(state.names) & set(named):
@@ -53,6 +59,11 @@ def fit(path: Path, look: BagLook, spec: StreamSpec, asked: AskedTopics) -> Cont
             given = f"{stream}: {topics} ({JOINT_STATE}) names {', '.join(named) or 'no joint'}"
             return f"{path}: {given}; expected some of {', '.join(state.names)}"
     return found
+
+
+def _lies_in(crop: tuple[int, ...], width: int, height: int) -> bool:
+    x, y, wide, high = crop
+    return x + wide <= width and y + high <= height
 
 
 def about(path: Path, text: str) -> str:

@@ -47,6 +47,7 @@ class TopicLook:
     zero: int = 0  # messages without a stamp
     unstamped: tuple[str, ...] = ()  # joints that only such messages name
     fault: str = ""  # why it is no camera, or no state
+    size_px: tuple[int, int] = (0, 0)  # width and height of its pictures; 0: not known
     joints: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # lowest and highest position by name
     fields: tuple[str, ...] = ()  # those of joints that are filled, or paths to numbers
 
@@ -91,7 +92,7 @@ class _Topic:
         self._stamp_ns: list[int] = []
         self._headed = types.has_header(declared)
         self._zero = 0
-        self._fault = ""
+        self._fault, self._size_px = "", (0, 0)
         self._joints = _Joints()
         self._unstamped: set[str] = set()
         self._paths: tuple[str, ...] | None = None
@@ -138,7 +139,7 @@ class _Topic:
         if joints:
             self._joints.add(content, self._stamp_ns[-1])
         elif self._declared in IMAGES:
-            self._fault = picture_fault(message.topic, message.type_name, content)
+            self._fault, self._size_px = look_at_picture(message.topic, message.type_name, content)
         else:
             found = number_paths(message.type_name, self._describe, content)
             shorter = self._paths is None or len(found) < len(self._paths)
@@ -167,6 +168,7 @@ class _Topic:
             zero=self._zero,
             unstamped=tuple(sorted(self._unstamped - set(self._joints.ranges))),
             fault=fault,
+            size_px=self._size_px,
             joints=self._joints.ranges if joints else {},
             fields=self._joints.filled if joints else self._paths or (),
         )
@@ -224,16 +226,16 @@ def _period_s(stamps: Any) -> float:
     return float(np.median(steps)) / 1e9 if len(steps) >= 2 else 0.0
 
 
-def picture_fault(topic: str, type_name: str, content: Any) -> str:
-    """Say why a message of a camera topic is no picture that a model can take; "" for one that is."""
+def look_at_picture(topic: str, type_name: str, content: Any) -> tuple[str, tuple[int, int]]:
+    """Return why a message is no picture that a model can take, "" for one that is; and its width and height."""
     told = str(content.encoding if type_name == IMAGES[0] else content.format)
     encoding = told.split(";")[0].strip()
     if encoding in DEPTH or DEPTH_TRANSPORT in told or topic.endswith(f"/{DEPTH_TRANSPORT}"):
-        return f"depth, not colour ({encoding or told})"
+        return f"depth, not colour ({encoding or told})", (0, 0)
     if "depth" in topic and encoding == "mono16":
-        return "depth, not colour (mono16)"
+        return "depth, not colour (mono16)", (0, 0)
     try:
-        pixels(content, type_name)
+        height, width = pixels(content, type_name).shape[:2]
     except ImageError as error:
-        return str(error)
-    return ""
+        return str(error), (0, 0)
+    return "", (width, height)

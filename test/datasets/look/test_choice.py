@@ -22,7 +22,7 @@ def picture(topic: str, rate_hz: float = 30.0, **changes: Any) -> Candidate:
 
 def arm(topic: str, *names: str, low: float = 0.0, bags: tuple[str, ...] = BAGS) -> Candidate:
     ranges = ({name: (low + place, low + place + 1) for place, name in enumerate(names)},)
-    return Candidate(topic, JOINTS_KIND, JOINT_STATE, 50.0, 0.02, 0.0, bags, "", names, (), JOINT_FIELDS, ranges)
+    return Candidate(topic, JOINTS_KIND, JOINT_STATE, 50.0, 0.02, 0.0, bags, "", names, (), JOINT_FIELDS, ranges=ranges)
 
 
 def numbers(topic: str, type_name: str = "std_msgs/msg/Float64") -> Candidate:

@@ -14,6 +14,7 @@ from hal_ros.core.streams.spec import JOINT_FIELDS, JOINT_STATE, CameraSpec, Sta
 from hal_ros.datasets import episodes
 from hal_ros.datasets.episodes import Episode
 from hal_ros.datasets.look.asked import read_asked
+from hal_ros.datasets.look.find import FEW_BAGS
 from hal_ros.train.config import load_config
 from robot_bags import CUSTOM, START_NS, Sent, When, array, camera, custom, joints, text, two_arms_world, wrench
 from user_folder import Workplace, write_config
@@ -95,6 +96,25 @@ def test_settings_are_edited_and_followed(work: Workplace) -> None:
     work.ingest()
     assert len(list((work.out / "cache" / "train").iterdir())) == 2  # nothing was made anew
     assert path.read_text() == text_before
+
+
+def test_a_crop_outside_the_picture_is_told(work: Workplace) -> None:
+    add(work, "demo", two_arms_world())
+    work.ingest()
+    path = work.out / "train.yaml"
+    path.write_text(path.read_text().replace("crop: centre", "crop: [8, 8, 8, 9]", 1))
+    (problem,) = work.refused()
+    told = f"camera: crop [8, 8, 8, 9] does not lie in the pictures of {FRONT}, which have 16x16 pixels; expected x, y,"
+    assert told in problem
+
+
+def test_many_bags_are_looked_at_in_processes(work: Workplace) -> None:
+    for index in range(FEW_BAGS + 1):
+        add(work, f"demo_{index}", camera(FRONT, When(10)))
+    add(work, "broken", camera(FRONT, When(10)))
+    (work.bags / "broken" / "broken.mcap").write_bytes(b"nothing")
+    (problem,) = work.refused()
+    assert "broken.mcap: starts with b'nothing'" in problem
 
 
 def test_what_is_asked_for_is_taken_and_nothing_else(work: Workplace) -> None:
