@@ -39,6 +39,8 @@ def find_streams(bags: Mapping[str, Path], data: DataConfig, asked: AskedStreams
     named = asked.topics if asked else expected_topics(streams_of(data))
     processes = data.processes if len(bags) > FEW_BAGS else 1  # to start some takes as long as to look at a few
     looked = dict(zip(bags, in_order(partial(_look, topics=named), list(bags.values()), processes), strict=True))
+    joints = {joint for state in streams_of(data).states.values() for joint in state.names} if asked is None else set()
+    looked |= {name: _look(bags[name], named, whole=True) for name in _without_some_joints(looked, joints)}
     looks = {name: found for name, found in looked.items() if not isinstance(found, str)}
     problems = [found for found in looked.values() if isinstance(found, str)]
     candidates = tuple(find_candidates(looks))
@@ -62,8 +64,26 @@ def find_streams(bags: Mapping[str, Path], data: DataConfig, asked: AskedStreams
     return FoundStreams(data, contents, tuple(problems), candidates, reasons, warnings)
 
 
-def _look(path: Path, topics: Collection[str]) -> BagLook | str:
+def _without_some_joints(looked: Mapping[str, BagLook | str], expected: Collection[str]) -> list[str]:
+    """Return the bags in whose beginnings a topic names fewer joints than in others, or than are expected.
+
+    A driver may speak up later.
+    """
+    looks = {name: look for name, look in looked.items() if not isinstance(look, str)}
+    named: dict[str, set[str]] = {}
+    for look in looks.values():
+        for topic, one in look.items():
+            named.setdefault(topic, set()).update(one.joints)
+    lacking = []
+    for name, look in looks.items():
+        seen = {joint for one in look.values() for joint in one.joints}
+        if set(expected) - seen or any(named[topic] - set(one.joints) for topic, one in look.items()):
+            lacking.append(name)
+    return lacking
+
+
+def _look(path: Path, topics: Collection[str], whole: bool = False) -> BagLook | str:
     try:
-        return look_at(path, topics)
+        return look_at(path, topics, whole)
     except HalError as error:
         return about(path, str(error))

@@ -25,14 +25,12 @@ from hal_ros.datasets.look.numbers import number_paths
 
 LOOK_NS = 20_000_000_000
 """So much of a bag is looked at, by time of receipt; more where a likely topic has not come by then."""
-MOST_MESSAGES = 5000
-"""So many messages of a topic are looked at: ten seconds of 500 Hz."""
 DEPTH = ("16UC1", "32FC1")
 DEPTH_TRANSPORT = "compressedDepth"
 NO_STAMP = "no message has a stamp"
 WRENCH = "geometry_msgs/msg/WrenchStamped"
 LIKELY = (*IMAGES, JOINT_STATE, WRENCH)
-FEW = 20  # messages whose content is looked at, where one says as much as the next
+FEW = 20  # messages whose content is looked at, where one says as much as the next; of pictures up to a good one
 
 
 @dataclass(frozen=True)
@@ -66,8 +64,11 @@ BagLook = Mapping[str, TopicLook]
 """By topic: all of a bag."""
 
 
-def look_at(bag: Path, asked: Collection[str] = ()) -> BagLook:
-    """Look at a bag; topics that are asked for are awaited as likely ones are. BagError for an unreadable bag."""
+def look_at(bag: Path, asked: Collection[str] = (), whole: bool = False) -> BagLook:
+    """Look at a bag, or at the whole of it; topics that are asked for are awaited as likely ones are.
+
+    Raises BagError for an unreadable bag.
+    """
     declared, types = topic_types(bag), BagTypes.of(bag)
     topics = {topic: _Topic(kind, types) for topic, kind in declared.items()}
     wanted = {t for t, each in topics.items() if each.likely or t in asked or each.has_numbers}
@@ -77,7 +78,7 @@ def look_at(bag: Path, asked: Collection[str] = ()) -> BagLook:
         begin_ns = message.receive_ns if begin_ns is None else begin_ns
         topics[message.topic].add(message)
         awaited.discard(message.topic)
-        if not awaited and message.receive_ns - begin_ns > LOOK_NS:
+        if not (whole or awaited) and message.receive_ns - begin_ns > LOOK_NS:
             break
     return {topic: each.look() for topic, each in topics.items()}
 
@@ -109,7 +110,7 @@ class _Topic:
 
     def add(self, message: BagMessage) -> None:
         self._seen[message.type_name] += 1
-        if message.type_name != self._declared or len(self._receive_ns) >= MOST_MESSAGES:
+        if message.type_name != self._declared:
             return
         stamp_ns = message.publish_ns
         if self._headed:
@@ -130,7 +131,7 @@ class _Topic:
     def _look_inside(self, message: BagMessage) -> None:
         count = len(self._receive_ns)
         joints = self._declared == JOINT_STATE
-        if not joints and count > (1 if self._declared in IMAGES else FEW):
+        if not joints and (count > FEW or self._size_px[0]):
             return
         try:
             content = self._types.deserialise(message.type_name, message.data)

@@ -13,6 +13,7 @@ import robot_bags
 from hal_ros.core.streams.spec import JOINT_FIELDS, JOINT_STATE, CameraSpec, StateSpec
 from hal_ros.datasets import episodes
 from hal_ros.datasets.episodes import Episode
+from hal_ros.datasets.look import topics
 from hal_ros.datasets.look.asked import read_asked
 from hal_ros.datasets.look.find import FEW_BAGS
 from hal_ros.train.config import load_config
@@ -187,6 +188,17 @@ def test_drivers_that_take_turns_on_a_topic_are_one_state(work: Workplace) -> No
     assert (state.names, state.max_age_s) == (("a", "b", "finger"), 0.75)  # three periods of the slower one
     assert episode_of(work).joints_valid[2:].all()
     assert "missing" not in work.printed and not warnings(work)
+
+
+def test_a_driver_that_speaks_up_late_in_some_bags_is_heard(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topics, "LOOK_NS", 500_000_000)
+    for name, begin_s in (("demo_0", 0.0), ("demo_1", 2.0)):
+        add(work, name, [*VIEW, *ARM, *joints(JOINTS, ("finger",), When(20, begin_s=begin_s))])
+    work.ingest()
+    assert load_config(work.out / "train.yaml").data.streams.states["joints"].names == ("a", "b", "finger")
+    assert not warnings(work)
+    work.ingest(work.bags / "demo_1")
+    assert not warnings(work)
 
 
 def test_a_driver_without_stamps_is_refused_and_the_others_stay(work: Workplace) -> None:

@@ -43,6 +43,14 @@ def test_depth_and_unknown_encodings_are_no_cameras(tmp_path: Path, topic: str, 
     assert look[topic].fault.startswith(text) and bool(look[topic].fault) == bool(text)
 
 
+def test_one_broken_picture_is_no_reason(tmp_path: Path) -> None:
+    first, *others = camera("/front", When(10), "jpeg")
+    broken = first._replace(data=first.data.replace(b"\xff\xd8", b"\0\0"))
+    one = look_at(robot_bags.write(tmp_path / "bag", [broken, *others]))["/front"]
+    assert (one.fault, one.size_px) == ("", (robot_bags.SIDE_PX, robot_bags.SIDE_PX))
+    assert "can't be decoded" in look_at(robot_bags.write(tmp_path / "other", [broken]))["/front"].fault
+
+
 def test_drivers_on_one_topic_are_told_apart_by_their_names(tmp_path: Path) -> None:
     sent = [*joints("/joints", ("a",), When(50)), *joints("/joints", ("b",), When(5, begin_s=0.003))]
     one = look_at(robot_bags.write(tmp_path / "bag", sent))["/joints"]
