@@ -13,6 +13,7 @@ from rosbags.rosbag2 import Writer as RosbagsWriter
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from hal_ros.core.streams.spec import JOINT_STATE
+from user_folder import Workplace
 
 START_NS = 1_700_000_000_000_000_000
 SECONDS = 3.0
@@ -149,3 +150,9 @@ def write(path: Path, sent: Sequence[Sent], plugin: StoragePlugin = StoragePlugi
                 connections[key] = writer.add_connection(*key, typestore=STORE)
             writer.write(connections[key], message.receive_ns, message.data)
     return path
+
+
+def add(work: Workplace, name: str, sent: Sequence[Sent], plugin: StoragePlugin = StoragePlugin.MCAP) -> None:
+    """Put a bag and its transcript into a user's folder."""
+    work.write_transcript(name, "reach", "grasp")
+    write(work.bags / name, sent, plugin)
