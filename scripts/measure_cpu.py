@@ -25,12 +25,13 @@ import onnx
 import onnxruntime as ort
 
 from cpu_variants import Encode, Variant, variants
+from hal_ros.bags.inputs import AS_IN_THE_CARD
 from hal_ros.core.arrays import ByteArray
 from hal_ros.core.errors import BackendError, ConfigError, DatasetError, HalError
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.datasets import episodes
-from hal_ros.datasets.episodes import USUAL_TOPICS, Episode
+from hal_ros.datasets.episodes import Episode
 from hal_ros.export.operators import check_graph
 from hal_ros.metrics import scores
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, Prediction
@@ -106,7 +107,7 @@ def measure(arguments: argparse.Namespace) -> None:
     if arguments.limit is not None and arguments.limit < 0:
         raise ConfigError(f"--limit is {arguments.limit}; expected 0 or more")
     bundle = load_bundle(arguments.model)
-    if bundle.card.image is None or bundle.card.image.dtype != "uint8":
+    if bundle.card.encoder is None or bundle.card.encoder.dtype != "uint8":
         raise ConfigError(f"{arguments.model}: takes no pictures as uint8; expected a bundle that does")
     tested = _episodes(bundle, arguments, arguments.split, arguments.limit or None)
     learned = _episodes(bundle, arguments, TRAINING_SPLIT, CALIBRATION_EPISODES)
@@ -137,14 +138,14 @@ def _episodes(bundle: Bundle, arguments: argparse.Namespace, split: str, limit: 
     bags = episodes.find_bags(arguments.data, split)
     count = len(bags) if limit is None else min(limit, len(bags))
     chosen = [bags[number * len(bags) // count] for number in range(count)]
-    return [episodes.load(episodes.cached(bag, bundle.card, USUAL_TOPICS, arguments.cache)) for bag in chosen]
+    return [episodes.load(episodes.cached(bag, bundle.card, AS_IN_THE_CARD, arguments.cache)) for bag in chosen]
 
 
 def _pictures(found: Sequence[Episode]) -> ByteArray:
-    """Return PICTURES pictures (N, S, S, 3), spread over the episodes and within each."""
-    each = -(-PICTURES // len(found))
-    rows = [np.linspace(0, len(episode.images) - 1, each).astype(int) for episode in found]
-    pictures = [episode.images[row] for episode, row in zip(found, rows, strict=True)]
+    """Return PICTURES pictures (N, S, S, 3), spread over the episodes, their cameras, and within each."""
+    views = [images for episode in found for images in episode.images.values()]
+    each = -(-PICTURES // len(views))
+    pictures = [images[np.linspace(0, len(images) - 1, each).astype(int)] for images in views]
     chosen: ByteArray = np.concatenate(pictures)[:PICTURES]
     return chosen
 

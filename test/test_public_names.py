@@ -28,7 +28,7 @@ PUBLIC = {
     "core.observations": "JointSample Observation",
     "core.segmenter": "OpenSegment PendingTick Segmenter SegmenterState",
     "core.segments": "Labels Run runs sample_segments transcript without",
-    "core.step": "Backend StepInput StepOutput",
+    "core.step": "Backend StepInput StepOutput Stepping",
     "bags.messages": (
         "definition_folder deserialise duration_message header_message header_stamp_ns known_class schema_hash "
         "schema_text serialise time_message to_ns typestore"
@@ -56,7 +56,8 @@ PUBLIC = {
         "load_bundle save_card"
     ),
     "runtime.golden": (
-        "GateLimits GateVerdict GoldenTick LIMITS TOLERANCE check_golden gate golden_fault margin_of read_golden stream"
+        "GateLimits GateVerdict GoldenTick LIMITS TOLERANCE check_golden encode_all gate golden_fault margin_of "
+        "read_golden stream"
     ),
 }
 NAMES = [(module, name) for module, names in PUBLIC.items() for name in names.split()]

@@ -77,9 +77,9 @@ def test_a_dataclass_is_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_crosses_a_border_is_checked_in_every_test() -> None:
-    StepInput(zeros(4), 1.0, zeros(6), zeros(6))
+    StepInput(zeros(4), zeros(1), zeros(6), zeros(6))
     with pytest.raises(ShapeError, match="StepInput: joints_valid is "):
-        StepInput(zeros(4), 1.0, zeros(6), zeros(3))
+        StepInput(zeros(4), zeros(1), zeros(6), zeros(3))
     with pytest.raises(ShapeError, match="StepOutput: lagged_log_probs is "):
         StepOutput(zeros(3), zeros(1, 3), 0.0)
     with pytest.raises(ShapeError, match="Clip: actions is "):

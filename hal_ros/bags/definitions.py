@@ -7,6 +7,7 @@ known ones. The bag says how its bytes are to be read; where it says nothing, ou
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from hal_ros.bags.writer import TopicForm
 from hal_ros.core.errors import BagError
 from hal_ros.core.streams.paths import FieldType
 
+_UNREADABLE = (SerdeError, AssertionError, IndexError, OverflowError, ValueError, MemoryError, RecursionError)
+
+Definitions = dict[str, Any]  # as rosbags has them: (constants, fields) by type name
 Fields = Mapping[str, FieldType]
 HEADER = "std_msgs/msg/Header"
 
@@ -32,7 +36,7 @@ class BagTypes:
         self._stores: dict[str, Typestore] = {}
         for form in (forms or {}).values():
             if form.type_name and form.type_name not in self._stores:
-                self._stores[form.type_name] = _store_for(form)
+                self._stores[form.type_name] = _store_for(form.type_name, form.schema_encoding, form.schema)
 
     @classmethod
     def of(cls, bag: Path) -> BagTypes:
@@ -44,7 +48,7 @@ class BagTypes:
         store = self._store(type_name)
         try:
             return store.deserialize_cdr(data, type_name)
-        except (SerdeError, AssertionError, IndexError, OverflowError, ValueError, MemoryError) as error:
+        except _UNREADABLE as error:
             raise BagError(f"{len(data)} bytes can't be read as {type_name}: {_one_line(error)}") from error
 
     def describe(self, type_name: str, of: str = "") -> Fields:
@@ -54,12 +58,13 @@ class BagTypes:
             raise BagError(f"message type {type_name!r} is unknown: neither the bag nor ROS 2's own types define it")
         return {name: _field_type(described) for name, described in fields[1]}
 
-    def has_header(self, type_name: str) -> bool:
-        """Whether messages of a type are stamped by whoever sent them."""
+    def header_index(self, type_name: str) -> int:
+        """Return which field says when and by whom a message was sent; -1 where the type has none."""
         try:
-            return self.describe(type_name).get("header") == FieldType(HEADER)
+            fields = self.describe(type_name)
         except BagError:
-            return False
+            return -1
+        return list(fields).index("header") if fields.get("header") == FieldType(HEADER) else -1
 
     def _store(self, type_name: str) -> Typestore:
         store = self._stores.get(type_name, typestore())
@@ -68,22 +73,24 @@ class BagTypes:
         return store
 
 
-def _store_for(form: TopicForm) -> Typestore:
+@lru_cache(256)
+def _store_for(type_name: str, encoding: str, schema: bytes) -> Typestore:
     """Return ours, unless the bag defines the type otherwise or it is of its own."""
     ours = typestore()
-    text = form.schema.decode("utf-8", "replace")
+    text = schema.decode("utf-8", "replace")
+    if not text.strip():
+        return ours
     try:
-        if form.schema_encoding == "ros2msg":
-            theirs = get_types_from_msg(text, form.type_name)
-        elif form.schema_encoding == "ros2idl":
+        if encoding == "ros2msg":
+            theirs = get_types_from_msg(text, type_name)
+        elif encoding == "ros2idl":
             theirs = get_types_from_idl(text)
         else:
             return ours
     except (TypesysError, ValueError, KeyError, IndexError, RecursionError):
         return ours  # a broken definition says nothing
-    if form.type_name not in theirs:
-        return ours
-    if all(_same(fields[1], ours, name) for name, fields in theirs.items()):
+    theirs = _completed(theirs, ours)
+    if type_name not in theirs or all(_same(fields[1], ours, name) for name, fields in theirs.items()):
         return ours
     store = get_typestore(Stores.EMPTY)
     try:
@@ -91,6 +98,26 @@ def _store_for(form: TopicForm) -> Typestore:
     except TypesysError:
         return ours
     return store
+
+
+def _completed(theirs: Definitions, ours: Typestore) -> Definitions:
+    """Return definitions with those of ours that they leave out; none where one of them is nowhere."""
+    found, open_names = dict(theirs), list(theirs)
+    while open_names:
+        for _, described in found[open_names.pop()][1]:
+            kind, needed = _innermost(described)
+            if kind != NAME or needed in found:
+                continue
+            if needed not in ours.fielddefs:
+                return {}
+            found[needed] = ours.fielddefs[needed]
+            open_names.append(needed)
+    return found
+
+
+def _innermost(described: Any) -> tuple[int, Any]:
+    kind, content = int(described[0]), described[1]
+    return (kind, content) if kind in (BASE, NAME) else _innermost(content[0])
 
 
 def _same(fields: Any, ours: Typestore, name: str) -> bool:

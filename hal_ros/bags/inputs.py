@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from hal_ros.bags.definitions import BagTypes
@@ -38,7 +38,8 @@ class BagInputs:
     cameras: Mapping[str, tuple[str, ...]]  # by topic: the cameras that take its pictures
     readers: Mapping[str, Mapping[str, StateReader]]  # by topic: who reads it for which state
     problems: tuple[str, ...] = ()  # one line for each stream that can't be read, or is not there
-    headed: frozenset[str] = field(default_factory=frozenset)  # topics whose messages are stamped by the sender
+    headed: frozenset[str] = field(default_factory=frozenset)  # topics whose messages begin with a header
+    headed_inside: frozenset[str] = field(default_factory=frozenset)  # those that have it further down
     type_names: Mapping[str, str] = field(default_factory=dict)  # by topic: of all topics of the bag
 
     @property
@@ -46,7 +47,7 @@ class BagInputs:
         """Every topic that is read."""
         return {*self.cameras, *self.readers}
 
-    @property
+    @cached_property
     def clock_topics(self) -> frozenset[str]:
         """The topics whose stamps make the tick grid."""
         return frozenset(self.topics[self.spec.clock])
@@ -62,12 +63,22 @@ def find_inputs(bag: Path, spec: StreamSpec, name: str, asked: AskedTopics = AS_
     Raises BagError when the clock is not there or can't be read, when several topics may be meant, for a topic or a
     stream that is asked for and not there, and when the bag can't be read.
     """
-    types = topic_types(bag)
+    return inputs_among(topic_types(bag), BagTypes.of(bag), spec, name, asked)
+
+
+def inputs_among(
+    types: Mapping[str, str], known: BagTypes, spec: StreamSpec, name: str, asked: AskedTopics = AS_IN_THE_CARD
+) -> BagInputs:
+    """Do as find_inputs does, with the types of a bag's topics and what is known of these types."""
     asked = resolve_asked(spec, name, asked)
     topics = {camera: find_camera(types, one, asked.get(camera)) for camera, one in spec.cameras.items()}
     topics |= {state: find_state(types, one, asked.get(state)) for state, one in spec.states.items()}
-    read, problems = _readers(spec, types, topics, known := BagTypes.of(bag))
+    read, problems = _readers(spec, types, topics, known)
     problems += [_absent(name, stream, spec, types) for stream, found in topics.items() if not found]
+    problems += [
+        _partly(stream, one.topic, topics[stream]) for stream, one in spec.states.items() if stream not in asked
+    ]
+    problems = list(filter(None, problems))
     kept = {s: tuple(t for t in found if s in spec.cameras or s in read.get(t, {})) for s, found in topics.items()}
     if not kept[spec.clock]:
         told = [line for line in problems if line.startswith(f"{spec.clock}: ")]
@@ -76,8 +87,10 @@ def find_inputs(bag: Path, spec: StreamSpec, name: str, asked: AskedTopics = AS_
     for camera in spec.cameras:
         for topic in kept[camera]:
             cameras[topic] = (*cameras.get(topic, ()), camera)
-    headed = frozenset(topic for topic in {*cameras, *read} if known.has_header(types[topic]))
-    return BagInputs(spec, known, kept, cameras, read, tuple(problems), headed, types)
+    header = {topic: known.header_index(types[topic]) for topic in {*cameras, *read}}
+    headed = frozenset(topic for topic, index in header.items() if index == 0)
+    inside = frozenset(topic for topic, index in header.items() if index > 0)
+    return BagInputs(spec, known, kept, cameras, read, tuple(problems), headed, inside, types)
 
 
 def resolve_asked(spec: StreamSpec, name: str, asked: AskedTopics) -> AskedTopics:
@@ -191,9 +204,17 @@ def _carries(type_name: str, fault: str) -> str:
     return fault if fault.startswith("carries ") else f"carries {type_name}: {fault}"
 
 
+def _partly(stream: str, wanted: Sequence[str], found: Sequence[str]) -> str:
+    """Say which of a state's topics are not there though others are; '' where all are."""
+    absent = [topic for topic in wanted if topic not in found]
+    return f"{stream}: {listed(absent)} is not in the bag; taken from {listed(found)} alone" if found and absent else ""
+
+
 def _absent(name: str, stream: str, spec: StreamSpec, types: Mapping[str, str]) -> str:
     camera = spec.cameras.get(stream)
     topic = spec.states[stream].topic if camera is None else camera.topic
     kinds = " or ".join(IMAGES) if camera else (JOINT_STATE if spec.states[stream].names else spec.states[stream].type)
+    for other in (one for one in topic if one in types):
+        return f"{stream}: {other} carries {types[other]}; expected {kinds}"
     wanted = listed(topic) if topic else f"a topic of {kinds or 'its type'}"
     return f"{stream}: {name} expects {wanted}; the bag has {listed(types)}"

@@ -45,7 +45,7 @@ class BagMessage(NamedTuple):
     """One recorded message; receive_ns is when the recorder got it, data its CDR bytes.
 
     publish_ns is when it was sent, as far as the recorder knew: rosbag2 keeps it in MCAP since Jazzy. None where the
-    bag does not say.
+    bag does not say, or has put its own time there.
     """
 
     topic: str
@@ -227,7 +227,8 @@ def _read_mcap(path: Path, notes: BagNotes) -> Iterator[BagMessage]:
             if schema is None or channel.message_encoding != "cdr":
                 notes.skipped[f"{channel.topic} is not CDR of a named type"] += 1
                 continue
-            yield BagMessage(channel.topic, schema.name, message.log_time, message.data, message.publish_time)
+            sent_ns = message.publish_time if message.publish_time not in (0, message.log_time) else None
+            yield BagMessage(channel.topic, schema.name, message.log_time, message.data, sent_ns)
         if file.damaged:
             notes.skipped["damaged chunk"] += file.damaged
 

@@ -6,9 +6,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from hal_ros.bags.messages import header_stamp_ns
+from hal_ros.bags.messages import header_stamp_ns, to_ns
 from hal_ros.core import image
 from hal_ros.core.arrays import ByteArray
+from hal_ros.core.errors import BagError
+from hal_ros.core.ticks import BACKWARD_JUMP_NS
 
 if TYPE_CHECKING:
     from hal_ros.bags.inputs import BagInputs
@@ -33,27 +35,57 @@ def in_clock_order(messages: Iterable[BagMessage], inputs: BagInputs) -> Iterato
     Any two processes receive several topics in slightly different orders. A node that saw no message late (the intake
     counts those) used, for each tick, all that were not newer; so does whoever reads a recording through this. A
     message of the clock waits until every other topic has brought a newer one, at most MOST_LATE_NS of receive time.
+    What is more than BACKWARD_JUMP_NS older than it waits behind it: it may be of a stream that begins anew.
     """
-    newest = dict.fromkeys(inputs.all_topics - inputs.clock_topics, 0)
-    waiting: deque[tuple[int, BagMessage]] = deque()
+    order = _ClockOrder(inputs)
     for message in messages:
+        yield from order.take(message)
+    yield from order.all()
+
+
+class _ClockOrder:
+    """Messages that wait for others: the first is of the clock."""
+
+    def __init__(self, inputs: BagInputs) -> None:
+        self._inputs = inputs
+        self._newest = dict.fromkeys(inputs.all_topics - inputs.clock_topics, 0)  # stamps of the other topics
+        self._waiting: deque[tuple[int, BagMessage]] = deque()
+
+    def take(self, message: BagMessage) -> Iterator[BagMessage]:
+        """Yield what waited long enough now that a message came, and the message itself unless it has to wait."""
+        waiting, newest = self._waiting, self._newest
         while waiting and message.receive_ns - waiting[0][1].receive_ns > MOST_LATE_NS:
             yield waiting.popleft()[1]
-        stamp_ns = stamp_of(message, inputs)
-        if newest and message.topic in inputs.clock_topics:
-            waiting.append((stamp_ns, message))
-            continue
-        yield message
-        if message.topic in newest:
+        stamp_ns, is_clock = stamp_of(message, self._inputs), message.topic in self._inputs.clock_topics
+        jumps = bool(waiting) and 0 < stamp_ns < waiting[0][0] - BACKWARD_JUMP_NS
+        if jumps and is_clock:
+            yield from self.all()  # nothing more comes of the old time
+        if message.topic in newest and stamp_ns > 0:
             newest[message.topic] = stamp_ns
-            while waiting and all(waiting[0][0] < other_ns for other_ns in newest.values()):
-                yield waiting.popleft()[1]
-    for _, message in waiting:
-        yield message
+        if newest and (is_clock or jumps):
+            waiting.append((stamp_ns, message))
+        else:
+            yield message
+        while waiting and self._is_over(*waiting[0]):
+            yield waiting.popleft()[1]
+
+    def all(self) -> Iterator[BagMessage]:
+        """Yield all that waits."""
+        while self._waiting:
+            yield self._waiting.popleft()[1]
+
+    def _is_over(self, stamp_ns: int, message: BagMessage) -> bool:
+        waits = message.topic in self._inputs.clock_topics
+        return not waits or all(stamp_ns < other_ns for other_ns in self._newest.values())
 
 
 def stamp_of(message: BagMessage, inputs: BagInputs) -> int:
     """Return a message's own stamp or, where its type has none, when it was sent; 0 for a malformed message."""
     if message.topic in inputs.headed:
         return header_stamp_ns(message.data) or 0
+    if message.topic in inputs.headed_inside:
+        try:
+            return to_ns(inputs.types.deserialise(message.type_name, message.data).header.stamp)
+        except BagError:
+            return 0
     return message.receive_ns if message.publish_ns is None else message.publish_ns

@@ -19,15 +19,16 @@ from hal_ros.baselines import gripper_rule
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.card import ModelCard
 from hal_ros.core.segments import Labels
+from hal_ros.core.streams.columns import JointColumns
 from hal_ros.datasets.episodes import Episode
 
 
 @dataclass(frozen=True)
 class EncodedEpisode:
-    """One annotated episode and its camera features (T, D)."""
+    """One annotated episode and the features (T, D) of each of its cameras."""
 
     episode: Episode
-    features: NDArray[np.floating]
+    features: tuple[NDArray[np.floating], ...]
 
     @property
     def actions(self) -> Labels:
@@ -36,10 +37,10 @@ class EncodedEpisode:
         return self.episode.actions
 
 
-def fit_rule(training: Sequence[EncodedEpisode], joint_names: Sequence[str]) -> Callable[[EncodedEpisode], Labels]:
+def fit_rule(training: Sequence[EncodedEpisode], joints: JointColumns) -> Callable[[EncodedEpisode], Labels]:
     """Train the rule; returns what names the action of every tick, (T,). Raises DatasetError as the rule does."""
     recordings = [(one.episode.joints, one.episode.joints_valid, one.actions) for one in training]
-    rule = gripper_rule.train(recordings, gripper_rule.gripper_index(joint_names))
+    rule = gripper_rule.train(recordings, joints)
 
     def predict(encoded: EncodedEpisode) -> Labels:
         return rule.predict(encoded.episode.joints, encoded.episode.joints_valid)
@@ -66,7 +67,7 @@ def _channels(card: ModelCard) -> int:
     """Return how many numbers a cell of the feature map holds; all of them, if the encoder is not the project's own."""
     from hal_ros.nn.encoder import feature_shape  # late: it needs onnx
 
-    if card.image is None:
+    if card.encoder is None:
         return 1
-    rows, columns, channels = feature_shape(card.image.size_px)
+    rows, columns, channels = feature_shape(card.streams.size_px)
     return channels if rows * columns * channels == card.feature_dim else card.feature_dim

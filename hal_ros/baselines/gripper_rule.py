@@ -3,6 +3,7 @@
 Causal, numpy alone, well below a millisecond a tick. A piece begins when the gripper opens or closes, or when the arm
 comes to rest. What is known of a piece while it runs: is the gripper closed, what began it, which piece it is since the
 last gripper event, does the arm move now. Training counts which action each such context is annotated with most often.
+The gripper is looked for by name among the joints of all states; without one, or without an arm, the rest still counts.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from numpy.typing import NDArray
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.proprio import VALUES_PER_JOINT
 from hal_ros.core.segments import Labels
+from hal_ros.core.streams.columns import JointColumns
 
 MOST_PIECES = 4
 """Pieces since the last gripper event are counted up to here; later ones are one kind."""
@@ -48,36 +49,29 @@ class Thresholds:
 class GripperRule:
     """A trained rule: majority action of each context seen in training, and of everything else."""
 
-    gripper: int  # index of the gripper among the J joints
+    joints: JointColumns
     thresholds: Thresholds
     majority: dict[Context, int]
     otherwise: dict[bool, int]  # by `closed`, for contexts that training never met
 
-    def predict(self, joints: FloatArray, joints_valid: FloatArray) -> Labels:
-        """Return labels (T,) for joints and flags (T, 3J); tick t uses ticks up to t alone."""
-        found = contexts(joints, joints_valid, self.gripper, self.thresholds)
+    def predict(self, values: FloatArray, valid: FloatArray) -> Labels:
+        """Return labels (T,) for state values and flags (T, V); tick t uses ticks up to t alone."""
+        found = contexts(values, valid, self.joints, self.thresholds)
         return np.array([self.majority.get(context, self.otherwise[context.closed]) for context in found], np.int64)
 
 
 AnnotatedJoints = tuple[FloatArray, FloatArray, Labels]
-"""Joints (T, 3J), their flags (T, 3J) and annotated labels (T,) of one episode."""
+"""State values (T, V), their flags (T, V) and annotated labels (T,) of one episode."""
 
 
-def gripper_index(names: Sequence[str]) -> int:
-    """Return which joint is the gripper: the first named so, else the last one."""
-    return next(
-        (i for i, name in enumerate(names) if "grip" in name.lower() or "finger" in name.lower()), len(names) - 1
-    )
-
-
-def train(recordings: Iterable[AnnotatedJoints], gripper: int) -> GripperRule:
+def train(recordings: Iterable[AnnotatedJoints], joints: JointColumns) -> GripperRule:
     """Learn thresholds and majority actions. Raises DatasetError when no tick is annotated."""
     recordings = list(recordings)
-    thresholds = _learn_thresholds(recordings, gripper)
+    thresholds = _learn_thresholds(recordings, joints)
     votes: dict[Context, Counter[int]] = {}
     by_gripper: dict[bool, Counter[int]] = {False: Counter(), True: Counter()}
-    for joints, joints_valid, labels in recordings:
-        for context, label in zip(contexts(joints, joints_valid, gripper, thresholds), labels.tolist(), strict=True):
+    for values, valid, labels in recordings:
+        for context, label in zip(contexts(values, valid, joints, thresholds), labels.tolist(), strict=True):
             if label != NO_ACTION:
                 votes.setdefault(context, Counter())[label] += 1
                 by_gripper[context.closed][label] += 1
@@ -86,12 +80,12 @@ def train(recordings: Iterable[AnnotatedJoints], gripper: int) -> GripperRule:
         raise DatasetError("the gripper rule needs annotated episodes; none of those given has an annotated tick")
     majority = {context: _winner(counts) for context, counts in votes.items()}
     otherwise = {closed: _winner(counts or overall) for closed, counts in by_gripper.items()}
-    return GripperRule(gripper, thresholds, majority, otherwise)
+    return GripperRule(joints, thresholds, majority, otherwise)
 
 
-def contexts(joints: FloatArray, joints_valid: FloatArray, gripper: int, thresholds: Thresholds) -> list[Context]:
+def contexts(values: FloatArray, valid: FloatArray, joints: JointColumns, thresholds: Thresholds) -> list[Context]:
     """Return what the rule knows at each tick, from this tick and earlier ones."""
-    opening, speed = _signals(joints, joints_valid, gripper)
+    opening, speed = _signals(values, valid, joints)
     found = []
     context = Context(closed=False, began_by="start", piece=0, moving=False)
     for tick in range(len(opening)):
@@ -115,8 +109,8 @@ def contexts(joints: FloatArray, joints_valid: FloatArray, gripper: int, thresho
     return found
 
 
-def _learn_thresholds(recordings: Sequence[AnnotatedJoints], gripper: int) -> Thresholds:
-    signals = [_signals(joints, joints_valid, gripper) for joints, joints_valid, _ in recordings]
+def _learn_thresholds(recordings: Sequence[AnnotatedJoints], joints: JointColumns) -> Thresholds:
+    signals = [_signals(values, valid, joints) for values, valid, _ in recordings]
     if not signals:
         raise DatasetError("the gripper rule needs annotated episodes; none was given")
     opening, speed = (np.concatenate(column) for column in zip(*signals, strict=True))
@@ -131,17 +125,15 @@ def _learn_thresholds(recordings: Sequence[AnnotatedJoints], gripper: int) -> Th
 
 
 def _signals(
-    joints: FloatArray, joints_valid: FloatArray, gripper: int
+    values: FloatArray, valid: FloatArray, joints: JointColumns
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return gripper opening and arm speed, (T,) each; a missing value keeps its last one, 0 before the first."""
-    ticks, joint_count = len(joints), joints.shape[1] // VALUES_PER_JOINT
-    held = np.zeros((ticks, 2 * joint_count))
-    last: NDArray[np.float64] = np.zeros(2 * joint_count)
-    for tick in range(ticks):
-        last = np.where(joints_valid[tick, : 2 * joint_count] > 0, joints[tick, : 2 * joint_count], last)
+    held = np.zeros(values.shape)
+    last: NDArray[np.float64] = np.zeros(values.shape[1])
+    for tick in range(len(values)):
+        last = np.where(valid[tick] > 0, values[tick], last)
         held[tick] = last
-    velocity = np.delete(held[:, joint_count:], gripper, axis=1)
-    return held[:, gripper], np.linalg.norm(velocity, axis=1)
+    return joints.opening(held), joints.arm_speed(held)
 
 
 def _winner(counts: Counter[int]) -> int:

@@ -37,15 +37,22 @@ class LogisticRegression:
 
 
 def frame_inputs(
-    features: NDArray[np.floating], image_valid: FloatArray, joints: FloatArray, joints_valid: FloatArray, channels: int
+    features: Sequence[NDArray[np.floating]],
+    image_valid: FloatArray,
+    joints: FloatArray,
+    joints_valid: FloatArray,
+    channels: int,
 ) -> FloatArray:
-    """Return (T, C + 1 + 6J): camera features (T, D) averaged over the grid's cells, joints, and all flags.
+    """Return (T, C * (N + 1) + 2V): N channels of each camera's features (T, D), averaged over the cells; states.
 
-    The feature map is flattened cell by cell, channels last. What is not valid is 0 beside its flag 0.
+    The feature map is flattened cell by cell, channels last. `image_valid` is (T, C), state values and their flags are
+    (T, V). Flags stand behind what they are of, and what is not valid is 0.
     """
-    pooled = np.stack([np.asarray(row, np.float32).reshape(-1, channels).mean(axis=0) for row in features])
-    seen = image_valid.reshape(-1, 1)
-    return np.concatenate([pooled * seen, seen, joints * joints_valid, joints_valid], axis=1, dtype=np.float32)
+    pooled = [
+        np.stack([np.asarray(row, np.float32).reshape(-1, channels).mean(axis=0) for row in feature]) * valid[:, None]
+        for feature, valid in zip(features, image_valid.T, strict=True)
+    ]
+    return np.concatenate([*pooled, image_valid, joints * joints_valid, joints_valid], axis=1, dtype=np.float32)
 
 
 def train(

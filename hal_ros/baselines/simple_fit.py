@@ -20,6 +20,7 @@ from hal_ros.baselines.sequence_answers import change, processor_ms
 from hal_ros.baselines.sequence_batches import check, measure
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
+from hal_ros.core.streams.columns import JointColumns
 from hal_ros.datasets.clips import Clip
 from hal_ros.train.answers import Answers
 from hal_ros.train.clips import Columns, Supervised, probabilities
@@ -114,19 +115,19 @@ class FittedRule:
 
     def _contexts(self, clip: Clip) -> list[Context]:
         rows = self.columns.split(clip.inputs)
-        return gripper_rule.contexts(rows.joints, rows.joints_valid, self.rule.gripper, self.rule.thresholds)
+        return gripper_rule.contexts(rows.joints, rows.joints_valid, self.rule.joints, self.rule.thresholds)
 
 
-def fit_rule(training: Supervised, actions: int, lag_ticks: int, columns: Columns, gripper: int) -> FittedRule:
-    """Train the rule; `gripper` is its index among the joints. Raises DatasetError for clips without joints."""
-    if not columns.joints:
+def fit_rule(training: Supervised, actions: int, lag_ticks: int, columns: Columns, joints: JointColumns) -> FittedRule:
+    """Train the rule. Raises DatasetError for clips without joints."""
+    if not (joints.names and columns.groups.names):
         raise DatasetError("the gripper rule needs clips whose columns are joints; these are other values")
     training = check(training, actions)
     recordings = []
     for clip in training.clips:
         rows = columns.split(clip.inputs)
         recordings.append((rows.joints, rows.joints_valid, training.labels(clip)))
-    fitted = FittedRule(gripper_rule.train(recordings, gripper), columns, lag_ticks, actions)
+    fitted = FittedRule(gripper_rule.train(recordings, joints), columns, lag_ticks, actions)
     for clip in training.clips:
         chances, weight = weighted(training, clip, actions)
         fitted.count(clip, chances * weight[:, None])

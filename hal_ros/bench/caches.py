@@ -17,14 +17,14 @@ import numpy as np
 from hal_ros.bench.model import UPTIME_LIMIT, Stepper, random_inputs, uptime_name, uptime_row
 from hal_ros.bench.rows import BenchRow, at_least, baseline
 from hal_ros.bench.timing import Times, in_turns, ratio
-from hal_ros.core.card import JointSpec, ModelCard
+from hal_ros.core.card import EncoderSpec, ModelCard
 from hal_ros.core.errors import BackendError
-from hal_ros.core.proprio import VALUES_PER_JOINT
-from hal_ros.core.step import Backend, StepInput, StepOutput
+from hal_ros.core.step import StepInput, StepOutput, Stepping
+from hal_ros.core.streams.spec import StreamSpec
 from hal_ros.live.system import shared_file
-from hal_ros.runtime.bundle import STEP, load_bundle, save_card
+from hal_ros.runtime.bundle import STEP, load_bundle
 from hal_ros.runtime.card_json import CACHES
-from hal_ros.runtime.onnx_backend import OnnxBackend
+from hal_ros.runtime.onnx_backend import OnnxStepper
 from hal_ros.runtime.sessions import open_session
 from hal_ros.runtime.step_state import OUTPUTS
 
@@ -41,7 +41,7 @@ Recompute = Callable[[], StepOutput]
 
 
 class UntrainedModel(NamedTuple):
-    """An untrained model, and the card of a bundle without camera that would hold it."""
+    """An untrained model, and the card of a bundle that would hold it."""
 
     graph: StepGraph
     card: ModelCard
@@ -108,41 +108,42 @@ def untrained(card: ModelCard, window: int = 0) -> UntrainedModel:
     Raises BackendError where torch or the exporter is not installed.
     """
     try:
-        from hal_ros.datasets.encoded_clips import NormalisationStatistics
-        from hal_ros.export.to_onnx import StepGraph
+        from hal_ros.datasets.config import draft_card
+        from hal_ros.export.to_onnx import untrained_graph
         from hal_ros.export.whole_window import lookbacks
-        from hal_ros.nn.hal import CausalHal, HalConfig
+        from hal_ros.nn.hal import HalConfig
+        from hal_ros.nn.joint_guided_attention import EyeConfig
         from hal_ros.train.config import load_config
-        from hal_ros.train.eye import new_eye
         from hal_ros.train.stages import grid_of
     except ImportError as error:
         raise BackendError(
             f"untrained models need torch and onnx ({error}); expected what `make train` installs"
         ) from error
     config: TrainConfig = load_config(shared_file("config/train.yaml"))
-    grid, actions, values = grid_of(config.data), len(card.vocabulary), VALUES_PER_JOINT * len(config.data.joints)
-    zeros, ones = ([make(size, np.float32) for size in (values, grid[2])] for make in (np.zeros, np.ones))
-    eye = new_eye(config, actions, grid, NormalisationStatistics(zeros[0], ones[0], zeros[1], ones[1]))
+    streams, grid, actions = draft_card(config.data).streams, grid_of(config.data), len(card.vocabulary)
+    s, cameras, values = config.eye, len(streams.cameras), streams.value_count
+    look = EyeConfig(actions, values, grid, s.width, s.cell_width, s.gazes, s.keypoints)
     settings = replace(config.model, lookback=lookbacks(window)) if window else config.model
-    graph = StepGraph(eye, CausalHal(HalConfig(actions, values, config.eye.width, **vars(settings))))
-    return UntrainedModel(graph.eval(), card_of(graph, card, config.data.joints))
+    graph = untrained_graph(look, HalConfig(actions, values, s.width, cameras, **vars(settings)), config.seed)
+    return UntrainedModel(graph, card_of(graph, card, streams))
 
 
-def card_of(graph: StepGraph, card: ModelCard, joints: Sequence[str]) -> ModelCard:
-    """Return the card with what the graph says in place of its own, and without camera: no encoder is needed here."""
-    dim, window = graph.eye.config.feature_dim, graph.model.config.window_ticks
-    return replace(card, image=None, joints=JointSpec(tuple(joints), 0.1), feature_dim=dim, window_ticks=window)
+def card_of(graph: StepGraph, card: ModelCard, streams: StreamSpec) -> ModelCard:
+    """Return the card with what the graph says, and what it takes, in place of its own."""
+    window = graph.model.config.window_ticks
+    return replace(card, streams=streams, encoder=EncoderSpec(graph.feature_dim), window_ticks=window)
 
 
-def open_steps(model: UntrainedModel, folder: Path) -> dict[str, Backend]:
-    """Export the step with each kind of caches and open it in the runtime that robots use."""
+def open_steps(model: UntrainedModel, folder: Path) -> dict[str, Stepping]:
+    """Export the step with each kind of caches and open it in the runtime that robots use; no encoder is needed."""
     from hal_ros.export.to_onnx import StepGraph, export_step
 
-    backends: dict[str, Backend] = {}
+    backends: dict[str, Stepping] = {}
     for caches in CACHES:
         (folder / caches).mkdir()
-        export_step(StepGraph(model.graph.eye, model.graph.model, caches), folder / caches / STEP)
-        backends[caches] = OnnxBackend(save_card(replace(model.card, caches=caches), folder / caches))
+        path = folder / caches / STEP
+        export_step(StepGraph(model.graph.eyes, model.graph.model, caches), path)
+        backends[caches] = OnnxStepper(replace(model.card, caches=caches), path)
     return backends
 
 
@@ -168,7 +169,11 @@ def recomputing(model: UntrainedModel, ticks: int, folder: Path, remembered: boo
 
 
 def timed(
-    model: UntrainedModel, backends: Mapping[str, Backend], recomputes: Mapping[str, Recompute], ticks: int, rounds: int
+    model: UntrainedModel,
+    backends: Mapping[str, Stepping],
+    recomputes: Mapping[str, Recompute],
+    ticks: int,
+    rounds: int,
 ) -> dict[str, Times]:
     """Return each one's processor times in milliseconds, in turns. Raises BackendError when their answers differ."""
     answers = {name: stepped(backend, stream(model.card, ticks)) for name, backend in backends.items()}
@@ -178,7 +183,7 @@ def timed(
     return in_turns({**steppers, **recomputes}, rounds)
 
 
-def stepped(backend: Backend, inputs: Sequence[StepInput]) -> StepOutput:
+def stepped(backend: Stepping, inputs: Sequence[StepInput]) -> StepOutput:
     """Return what the last step of a fresh stream says."""
     state = backend.initial_state()
     for each in inputs:

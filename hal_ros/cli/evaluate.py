@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hal_ros.bags.sensors import SensorTopics
+from hal_ros.cli import topic_arguments
 from hal_ros.core.errors import ConfigError
 from hal_ros.experiments.evaluate import BASELINES, Evaluation, EvaluationConfig
 from hal_ros.report.table import results_table
@@ -24,8 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--splits", nargs="+", default=["test", "unseen"], help="splits to score (default: test unseen)"
     )
     parser.add_argument("--cache", type=Path, default=Path("datasets/cache"), help="ingested episodes and features")
-    parser.add_argument("--camera-topic", help="default: the usual one, or the only one in the bag")
-    parser.add_argument("--joint-topic", help="likewise")
+    topic_arguments.add_arguments(parser)
     parser.add_argument(
         "--baselines",
         nargs="*",
@@ -53,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         model=args.model,
         data=args.data,
         cache=args.cache,
-        topics=SensorTopics(args.camera_topic, args.joint_topic),
+        topics=topic_arguments.asked(args),
         baselines=args.baselines,
         encode=args.encode,
         limit=args.limit,

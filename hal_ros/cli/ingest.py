@@ -5,17 +5,17 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from hal_ros.core.errors import ConfigError
+from hal_ros.datasets.look.asked import read_asked
 
-OWN = ("out", "config", "split", "camera_topic", "joint_topic", "copy", "partial", "replace")
+OWN = ("out", "config", "split", "copy", "partial", "replace")
+ASKED = ("camera", "state", "camera_topic", "joint_topic")
 USAGE = """
        hal ingest CONFIG [--splits SPLIT ...]
        hal ingest BAG ... --transcripts DIR [--out FOLDER | --config CONFIG] [--split SPLIT] [--copy]
-                          [--camera-topic TOPIC] [--joint-topic TOPIC] [--partial] [--replace]"""
+                          [--camera [NAME=]TOPIC ...] [--state NAME=TOPIC[:FIELD,...] ...] [--partial] [--replace]"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,34 +29,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     own.add_argument("--out", type=Path, metavar="FOLDER", help="dataset to make or add to (default: datasets/mine)")
     own.add_argument("--config", type=Path, help="settings to follow (default: FOLDER/train.yaml, written if absent)")
     own.add_argument("--split", help="where the bags go (default: every fifth to validation, the others to train)")
-    own.add_argument("--camera-topic", metavar="TOPIC", help="default: the usual one, or the only one")
-    own.add_argument("--joint-topic", metavar="TOPIC", help="default: the usual one, or the only one")
+    text = "only the streams that are named are taken, the first camera is the clock (default: those that are likely)"
+    own.add_argument("--camera", action="append", default=[], metavar="[NAME=]TOPIC", help=text)
+    own.add_argument("--state", action="append", default=[], metavar="NAME=TOPIC[:FIELD,...]", help="likewise")
+    own.add_argument("--camera-topic", default="", metavar="TOPIC", help="the one camera; states are found as without")
+    own.add_argument("--joint-topic", default="", metavar="TOPIC", help="the joints; cameras are found as without")
     own.add_argument("--copy", action="store_true", help="copy the bags into the dataset instead of linking to them")
     own.add_argument("--partial", action="store_true", help="leave transcripts out that belong to no bag given")
     own.add_argument("--replace", action="store_true", help="put a bag in the place of another one of its name")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ingest what is not in the cache yet."""
-    own = {name: getattr(args, name) for name in OWN if getattr(args, name) is not None}
-    if args.transcripts is not None:
-        if args.splits:
-            raise ConfigError(f"--splits {' '.join(args.splits)}: is for settings; expected --split for bags")
-        return _ingest_bags(args.sources, args.transcripts, own)
-    if any(own.values()):
-        raise ConfigError("--transcripts is missing; expected the folder with <bag name>.txt for each bag")
-    config_file, *more = args.sources
-    if more or config_file.suffix not in (".yaml", ".yml"):
-        raise ConfigError(f"{config_file}: is no settings file; expected one .yaml, or bags with --transcripts DIR")
-    return _ingest_config(config_file, args.splits or ["train", "validation"])
-
-
-def _ingest_bags(sources: Sequence[Path], transcripts: Path, own: Mapping[str, Any]) -> int:
-    """Say what was done, or all problems and that nothing was."""
+    """Ingest what is not in the cache yet: of bags say what was done, or all problems and that nothing was."""
+    if args.transcripts is None:
+        return _ingest_config(args)
+    if args.splits:
+        raise ConfigError(f"--splits {' '.join(args.splits)}: is for settings; expected --split for bags")
     from hal_ros.datasets import build, plan, summary
     from hal_ros.train.config import load_config
 
-    asked = plan.Request(tuple(sources), transcripts, **own)
+    own = {name: getattr(args, name) for name in OWN if getattr(args, name) is not None}
+    asked = plan.Request(
+        tuple(args.sources), args.transcripts, **own, asked=read_asked(*(vars(args)[n] for n in ASKED))
+    )
     if asked.config is not None or asked.config_path.exists():
         asked = dataclasses.replace(asked, data=load_config(asked.config_path).data)
     planned = plan.plan(asked)
@@ -69,10 +64,15 @@ def _ingest_bags(sources: Sequence[Path], transcripts: Path, own: Mapping[str, A
     return 0
 
 
-def _ingest_config(config_file: Path, splits: Sequence[str]) -> int:
+def _ingest_config(args: argparse.Namespace) -> int:
+    if any(getattr(args, name) for name in (*OWN, *ASKED)):
+        raise ConfigError("--transcripts is missing; expected the folder with <bag name>.txt for each bag")
+    config_file, *more = args.sources
+    if more or config_file.suffix not in (".yaml", ".yml"):
+        raise ConfigError(f"{config_file}: is no settings file; expected one .yaml, or bags with --transcripts DIR")
     from hal_ros.train.config import load_config
 
-    config = load_config(config_file)
+    config, splits = load_config(config_file), args.splits or ["train", "validation"]
     from hal_ros.train import stages  # late: a wrong setting is told without loading torch
 
     for split, (clips, folders, sha256) in zip(splits, stages.ingest(config, splits).prepared, strict=True):

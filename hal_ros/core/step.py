@@ -1,6 +1,6 @@
 """The step graph's contract: what goes into one tick, what comes out, and who runs it.
 
-Dims: K actions, D feature, J joints, S image side.
+Dims: C cameras, D feature of one picture, F = C * D, V values of all states, K actions, S image side.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ from hal_ros.core.arrays import ByteArray, FloatArray
 
 
 class StepInput(NamedTuple):
-    """One tick's input to the step graph. Values under a zero flag are ignored by the graph."""
+    """One tick's input to the step graph. Values under a zero flag are ignored by the graph.
 
-    feature: FloatArray  # (C * D,) of all cameras behind each other
+    Without cameras the first two are empty, without states the last two.
+    """
+
+    feature: FloatArray  # (F,) D for each camera, in the card's order
     image_valid: FloatArray  # (C,) 0 or 1
-    joints: FloatArray  # (V,) all state values, finite
+    joints: FloatArray  # (V,) of all states, joints or not; finite
     joints_valid: FloatArray  # (V,) 0 or 1
 
 
@@ -27,14 +30,10 @@ class StepOutput(NamedTuple):
     boundary: float  # gate g_t in [0, 1]
 
 
-class Backend(Protocol):
-    """Runs a bundle's two graphs. The temporal state of a stream is a value that the caller holds."""
+class Stepping(Protocol):
+    """Runs a step graph. The temporal state of a stream is a value that the caller holds."""
 
     name: str
-
-    def encode(self, image: ByteArray) -> FloatArray:
-        """Return the feature (D,) of one picture (S, S, 3) uint8."""
-        ...
 
     def initial_state(self) -> Any:
         """Return the state of a stream that has seen nothing; each call begins a stream of its own."""
@@ -45,5 +44,16 @@ class Backend(Protocol):
 
         A step may use up the state it is given, since its buffers may become those of the state it returns: only the
         returned state may be stepped next. Raises BackendError for a state that was used up, where that is known.
+        """
+        ...
+
+
+class Backend(Stepping, Protocol):
+    """Runs a bundle's two graphs."""
+
+    def encode(self, image: ByteArray) -> FloatArray:
+        """Return the feature (D,) of one picture (S, S, 3) uint8, which stays as it is when the next one is encoded.
+
+        All cameras share the encoder. Raises BackendError for a bundle without cameras.
         """
         ...

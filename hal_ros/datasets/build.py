@@ -7,22 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
-from hal_ros.bags.sensors import SensorTopics
+from hal_ros.bags.inputs import AskedTopics
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import HalError
 from hal_ros.core.work import Report
 from hal_ros.datasets import episodes
 from hal_ros.datasets import folder as dataset_folder
-from hal_ros.datasets.config import draft_card
+from hal_ros.datasets.config import asked_topics, draft_card
+from hal_ros.datasets.look.settings_text import settings_text
 from hal_ros.datasets.plan import CONFIG_NAME, Plan, Problems, vocabulary_of
 from hal_ros.datasets.pool import in_order
 
 PRINT: Report = partial(print, flush=True)
-CONFIG_HEAD = """# Settings of `hal train` for this dataset, written by `hal ingest`. What is left out keeps the
-# defaults of hal_ros/train/config.py.
-"""
 
 
 class Ingested(NamedTuple):
@@ -50,19 +46,20 @@ def build(plan: Plan, report: Report = PRINT) -> Built | Problems:
             name: dataset_folder.place_episode(bag, plan.transcripts[name], place / plan.splits[name], plan.copy)
             for name, bag in plan.bags.items()
         }
-        job = partial(_ingest_one, card=card, topics=plan.topics, cache=Path(plan.data.cache))
+        job = partial(_ingest_one, card=card, topics=asked_topics(plan.data), cache=Path(plan.data.cache))
         results = list(_with_progress(in_order(job, list(made.values()), plan.data.processes), len(made), report))
         if problems := [result for result in results if isinstance(result, str)]:
             return Problems(plan.out, tuple(dict.fromkeys(problems)))
         if not plan.config.exists():
             written = place / CONFIG_NAME
-            written.write_text(_config_text(plan), encoding="utf-8")
+            name, candidates = plan.out.resolve().name, {one.topic: one for one in plan.found.candidates}
+            written.write_text(settings_text(name, plan.data, candidates), encoding="utf-8")
             written.rename(plan.config)
         dataset_folder.put_in_place(made, plan.out)
     return Built(plan, tuple(result for result in results if isinstance(result, Ingested)))
 
 
-def _ingest_one(episode: Path, card: ModelCard, topics: SensorTopics, cache: Path) -> Ingested | str:
+def _ingest_one(episode: Path, card: ModelCard, topics: AskedTopics, cache: Path) -> Ingested | str:
     """Return a bag's episode, or the problem that it gave."""
     try:
         return Ingested(episode.name, episodes.cached(episode, card, topics, cache / episode.parent.name))
@@ -75,11 +72,3 @@ def _with_progress(results: Iterable[Ingested | str], count: int, report: Report
         if number % 20 == 0 and number < count:
             report(f"{number}/{count} bags read")
         yield result
-
-
-def _config_text(plan: Plan) -> str:
-    data = plan.data
-    settings = {"folder": data.folder, "cache": data.cache, "joints": list(data.joints)}
-    settings |= {key: getattr(data, key) for key in ("camera_topic", "joint_topic") if getattr(data, key)}
-    content = {"name": plan.out.resolve().name, "supervision": "transcripts", "data": settings}
-    return CONFIG_HEAD + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hal_ros.core.errors import ConfigError
+from hal_ros.core.streams.spec import CAMERA, JOINTS
 from hal_ros.datasets import folder as dataset_folder
 from hal_ros.datasets import user_bags
-from hal_ros.datasets.config import EPISODES, TRAINING, VALIDATION, DataConfig
+from hal_ros.datasets.config import EPISODES, TRAINING, VALIDATION, DataConfig, asked_topics, streams_of
 from hal_ros.datasets.folder import BENCHMARK
-from hal_ros.datasets.user_bags import Contents, UserBag
+from hal_ros.datasets.look.asked import AskedStreams
+from hal_ros.datasets.user_bags import UserBag
 
 CACHE = "cache"
 """The folder beside the splits where a new dataset keeps its ingested episodes."""
@@ -57,17 +59,35 @@ def check_settings(data: DataConfig, config: Path, out: Path | None) -> None:
     """Refuse settings that bags can't follow, or that are of another folder; ConfigError."""
     if data.layout != EPISODES:
         raise ConfigError(f"data.layout in {config} is {data.layout!r}; expected {EPISODES!r}, which bags become")
-    if not data.joints:
+    if not data.joints and not data.names_streams:
         raise ConfigError(f"{config}: data.joints is empty; expected the joints' names in the model's order")
     if out is not None and out.resolve() != Path(data.folder).resolve():
         raise ConfigError(f"data.folder in {config} is {data.folder}; expected {out}, where the bags go")
 
 
-def check_topics(data: DataConfig, config: Path, camera_topic: str, joint_topic: str) -> None:
-    """Refuse topics that are asked for and not those of the settings; ConfigError."""
-    for key, asked_for in (("camera_topic", camera_topic), ("joint_topic", joint_topic)):
-        if asked_for and asked_for != getattr(data, key):
-            raise ConfigError(f"data.{key} in {config} is {getattr(data, key)!r}; expected {asked_for!r}, as asked")
+def check_asked(data: DataConfig, config: Path, asked: AskedStreams) -> None:
+    """Refuse streams that are asked for and not those of the settings; ConfigError."""
+    spec, topics = streams_of(data), asked_topics(data)
+    for kind, named in (("cameras", asked.cameras), ("states", {n: s.topics for n, s in asked.states.items()})):
+        streams = spec.cameras if kind == "cameras" else spec.states
+        usual, old_key = (CAMERA, "camera_topic") if kind == "cameras" else (JOINTS, "joint_topic")
+        for name, wanted in named.items():
+            meant = next(iter(streams)) if name == usual and name not in streams and len(streams) == 1 else name
+            if meant not in streams:
+                known = ", ".join(spec.names)
+                raise ConfigError(f"{config}: has no stream {name!r} among its {kind}; expected one of {known}")
+            key = f"streams.{kind}.{meant}.topic" if data.names_streams else old_key
+            there = streams[meant].topic or topics.get(meant, ())
+            if set(wanted) != set(there):
+                raise ConfigError(f"data.{key} in {config} is {_shown(there)}; expected {_shown(wanted)}, as asked")
+    for name, state in asked.states.items():
+        if state.fields and name in spec.states and state.fields != spec.states[name].fields:
+            fields = ", ".join(spec.states[name].fields)
+            raise ConfigError(f"{config}: {name} has fields {fields}; expected {', '.join(state.fields)}, as asked")
+
+
+def _shown(topics: Collection[str]) -> str:
+    return repr(next(iter(topics), "")) if len(topics) < 2 else repr(list(topics))
 
 
 def check_folder(out: Path, cache: Path, split: str | None) -> None:
@@ -125,10 +145,3 @@ def check_vocabulary(given: Given, present: Present, actions: tuple[str, ...]) -
         shown = sorted({action for told in training.values() for action in told})
         problems += user_bags.check_actions(others, shown, "the training transcripts' actions")
     return problems
-
-
-def check_joints(contents: Mapping[str, Contents], common: tuple[str, ...]) -> list[str]:
-    """Tell when the bags that can be read have no joint in common."""
-    if not contents or common:
-        return []
-    return ["the bags' joint states name no joint that all have; expected JointState with the same names"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from hal_ros.bags.inputs import AskedTopics
 from hal_ros.core.card import DecoderSpec, EncoderSpec, ModelCard
@@ -15,6 +16,15 @@ TRAINING, VALIDATION = "train", "validation"
 """The splits that every training has."""
 EPISODES = "episodes"
 """The layout of the project's own data: bags, one folder an episode."""
+
+OF_ONE_CAMERA = {
+    "joints": "names of a state",
+    "joints_max_age_s": "max_age_s of a state",
+    "image_size_px": "size_px of a camera",
+    "camera_topic": "topic of a camera",
+    "joint_topic": "topic of a state",
+}
+"""Settings of a robot whose streams have no names, and what says the same of a named one."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,7 @@ def streams_of(data: DataConfig) -> StreamSpec:
     clock = given.clock or next(iter((*given.cameras, *given.states)))
     spec = StreamSpec(clock, given.cameras, given.states, data.rate_hz, data.max_held_ticks)
     if fault := streams_fault(spec):
-        raise ConfigError(f"data.streams: {fault}")
+        raise ConfigError(_by_key(fault))
     return spec
 
 
@@ -76,6 +86,27 @@ def asked_topics(data: DataConfig) -> AskedTopics:
     """Return the topics that settings without named streams ask for."""
     topics = {CAMERA: data.camera_topic, JOINTS: data.joint_topic}
     return {} if data.names_streams else {stream: (topic,) for stream, topic in topics.items() if topic}
+
+
+def check_streams(data: DataConfig) -> None:
+    """Refuse streams that can't be, and settings of a robot without named streams beside them; ConfigError."""
+    if not data.names_streams:
+        if data.streams.clock:
+            raise ConfigError(f"data.streams.clock is {data.streams.clock!r}; expected cameras or states beside it")
+        return
+    usual = {each.name: each.default for each in fields(DataConfig)}
+    for key, instead in OF_ONE_CAMERA.items():
+        if getattr(data, key) != usual[key]:
+            raise ConfigError(f"data.{key} is {getattr(data, key)!r} beside data.streams; expected {instead} there")
+    streams_of(data)
+
+
+def _by_key(fault: str) -> str:
+    """Return what `streams_fault` says with the setting's key in front, as far as it names one."""
+    key, rest = re.fullmatch(r"((?:cameras|states) \w+ \w+|clock|rate_hz|max_held_ticks|)(.*)", fault).groups()  # type: ignore[union-attr]  # always fits
+    if key in ("rate_hz", "max_held_ticks"):
+        return f"data.{fault}"
+    return f"data.streams.{key.replace(' ', '.')}{rest}" if key else f"data.streams: {fault}"
 
 
 def draft_card(data: DataConfig, vocabulary: tuple[str, ...] = ()) -> ModelCard:

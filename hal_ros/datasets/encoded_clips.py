@@ -1,4 +1,7 @@
-"""Episodes in memory, before the eye has looked at them: what the step graph would be fed, tick by tick."""
+"""Episodes in memory, before an eye has looked at them: what the step graph would be fed, tick by tick.
+
+Dims: T ticks, C cameras, D one camera's feature, V values of all states, N channels of the encoder's map.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +28,10 @@ class EncodedClip:
     """A stretch of ticks that begins with the initial state."""
 
     name: str  # of its own among all clips of its episode
-    feature: NDArray[np.float16]  # (T, D), may be mapped from disk
-    image_valid: FloatArray  # (T,)
-    joints: FloatArray  # (T, 3J)
-    joints_valid: FloatArray  # (T, 3J)
+    features: tuple[NDArray[np.float16], ...]  # of each camera (T, D), may be mapped from disk
+    image_valid: FloatArray  # (T, C)
+    joints: FloatArray  # (T, V)
+    joints_valid: FloatArray  # (T, V)
     actions: NDArray[np.int64]  # (T,) ids, NO_ACTION where nothing is annotated
     transcript: tuple[int, ...] = ()  # ids of the ordered actions; () when unknown
 
@@ -39,32 +42,35 @@ class EncodedClip:
 
     def part(self, start: int, stop: int, name: str) -> EncodedClip:
         """Return ticks [start, stop) as a clip of its own; nobody knows which part of the transcript is its."""
-        columns = (self.feature, self.image_valid, self.joints, self.joints_valid, self.actions)
-        return EncodedClip(name, *(column[start:stop] for column in columns))  # type: ignore[arg-type]
+        features = tuple(feature[start:stop] for feature in self.features)
+        image_valid, joints, joints_valid = (
+            rows[start:stop] for rows in (self.image_valid, self.joints, self.joints_valid)
+        )
+        return EncodedClip(name, features, image_valid, joints, joints_valid, self.actions[start:stop])
 
 
 @dataclass(frozen=True)
 class NormalisationStatistics:
     """Means and standard deviations of the training split, valid values alone."""
 
-    joint_mean: FloatArray  # (3J,)
-    joint_std: FloatArray
-    channel_mean: FloatArray  # (C,)
-    channel_std: FloatArray
+    joint_mean: FloatArray  # (V,)
+    joint_std: FloatArray  # (V,)
+    channel_mean: FloatArray  # (C, N): each camera's pictures have their own
+    channel_std: FloatArray  # (C, N)
 
 
-def load_encoded_clips(episode_folder: Path, encoder: Path, vocabulary: Sequence[str] = ()) -> list[EncodedClip]:
-    """Return the clips of a cached episode: one for each fresh grid in it.
+def load_encoded_clips(episode_folder: Path, encoder: Path | None, vocabulary: Sequence[str] = ()) -> list[EncodedClip]:
+    """Return the clips of a cached episode: one for each fresh grid in it. Without cameras there is no encoder.
 
     Without an annotation all actions are NO_ACTION. The transcript, by ids of `vocabulary`, stays with an episode that
     is one clip; DatasetError where it names an action outside the vocabulary.
     """
     episode = episodes.load(episode_folder)
-    feature = features.load(features.cached(episode_folder, encoder))
+    paths = features.cached(episode_folder, encoder, tuple(episode.images)) if encoder is not None else ()
     ticks = len(episode.stamp_ns)
     actions = np.full(ticks, NO_ACTION, np.int64) if episode.actions is None else episode.actions
     transcript = _ids(episode.transcript, vocabulary, episode.name) if vocabulary else ()
-    sensors = (feature, episode.image_valid, episode.joints, episode.joints_valid)
+    sensors = (tuple(map(features.load, paths)), episode.image_valid, episode.joints, episode.joints_valid)
     whole = EncodedClip(episode.name, *sensors, actions, transcript)
     starts = [*np.flatnonzero(episode.fresh).tolist(), ticks]
     if len(starts) == 2:
@@ -83,12 +89,14 @@ def _ids(transcript: Sequence[str], vocabulary: Sequence[str], name: str) -> tup
 
 
 def measure(encoded_clips: Sequence[EncodedClip], channels: int) -> NormalisationStatistics:
-    """Return means and standard deviations over all valid values; a joint that is never valid has mean 0, spread 1."""
+    """Return means and standard deviations over all valid values; a column that is never valid has mean 0, spread 1."""
     joint_mean, joint_std = measure_values(
         np.concatenate([encoded.joints for encoded in encoded_clips]),
         np.concatenate([encoded.joints_valid for encoded in encoded_clips]),
     )
-    channel_mean, channel_std = _measure_channels(encoded_clips, channels)
+    cameras = encoded_clips[0].image_valid.shape[1]
+    moments = [_measure_channels(encoded_clips, camera, channels) for camera in range(cameras)]
+    channel_mean, channel_std = np.array(moments).reshape(cameras, 2, channels).swapaxes(0, 1)
     return NormalisationStatistics(
         joint_mean,
         joint_std,
@@ -105,12 +113,13 @@ def measure_values(values: NDArray[np.float32], valid: NDArray[np.float32]) -> t
 
 
 def _measure_channels(
-    encoded_clips: Sequence[EncodedClip], channels: int
+    encoded_clips: Sequence[EncodedClip], camera: int, channels: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Over every tenth tick: neighbours look alike. In one pass, since features are read from disk."""
+    """Of one camera over every tenth tick: neighbours look alike. In one pass, since features are read from disk."""
     total, squares, count = np.zeros(channels), np.zeros(channels), 0
     for encoded in encoded_clips:
-        rows = encoded.feature[::10][encoded.image_valid[::10] > 0].reshape(-1, channels).astype(np.float64)
+        lit = encoded.image_valid[::10, camera] > 0
+        rows = encoded.features[camera][::10][lit].reshape(-1, channels).astype(np.float64)
         total += rows.sum(0)
         squares += np.square(rows).sum(0)
         count += len(rows)

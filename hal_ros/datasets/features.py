@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,9 +21,13 @@ Features = NDArray[np.float16]
 """(T, D), memory-mapped."""
 
 
-def path_of(folder: Path, encoder: Path) -> Path:
-    """Return where an episode's features by this encoder lie, or will."""
-    return folder / f"features-{_digest(encoder)}.npy"
+def paths_of(folder: Path, encoder: Path, cameras: Sequence[str]) -> tuple[Path, ...]:
+    """Return where an episode's features by this encoder lie, or will: one file for each camera, in their order.
+
+    The only camera's file has no name in it, so that what was encoded before there could be several is found.
+    """
+    names = cameras if len(cameras) > 1 else ("",) * len(cameras)
+    return tuple(folder / f"features-{_digest(encoder)}{'-' * bool(name)}{name}.npy" for name in names)
 
 
 @cache
@@ -30,18 +35,25 @@ def _digest(encoder: Path) -> str:
     return hashlib.sha256(encoder.read_bytes()).hexdigest()[:16]
 
 
-def cached(folder: Path, encoder: Path) -> Path:
-    """Return the feature file in a cached episode's folder, running encoder.onnx over its pictures unless done.
+def cached(folder: Path, encoder: Path, cameras: Sequence[str]) -> tuple[Path, ...]:
+    """Return the feature files in a cached episode's folder, running encoder.onnx over its pictures unless done.
 
     A held tick has its picture's feature; a tick without a picture has zeros.
     """
-    path = path_of(folder, encoder)
-    if not path.exists():
-        unfinished = path.with_suffix(f".{os.getpid()}.unfinished")  # two trainings may share a cache
-        with unfinished.open("wb") as file:
-            np.save(file, _encode(episodes.load(folder), encoder))
-        unfinished.replace(path)
-    return path
+    paths = paths_of(folder, encoder, cameras)
+    if not all(path.exists() for path in paths):
+        episode = episodes.load(folder)
+        for camera, path in zip(cameras, paths, strict=True):
+            if not path.exists():
+                _write(path, _encode(episode, camera, encoder))
+    return paths
+
+
+def _write(path: Path, features: Features) -> None:
+    unfinished = path.with_suffix(f".{os.getpid()}.unfinished")  # two trainings may share a cache
+    with unfinished.open("wb") as file:
+        np.save(file, features)
+    unfinished.replace(path)
 
 
 def load(path: Path) -> Features:
@@ -49,14 +61,19 @@ def load(path: Path) -> Features:
     return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
 
 
-def _encode(episode: episodes.Episode, encoder: Path) -> Features:
-    opened = _opened(encoder)
+def _encode(episode: episodes.Episode, camera: str, encoder: Path) -> Features:
+    """Return a camera's features (T, D). A picture that stays for several ticks, as a slow camera's do, is run once."""
+    opened, images = _opened(encoder), episode.images[camera]
+    image_valid = episode.image_valid[:, list(episode.images).index(camera)]
     features = np.zeros((len(episode.stamp_ns), opened.feature_dim), np.float16)
+    last = -1  # the tick with the last new picture
     for tick in range(len(features)):
         if episode.held[tick]:
             features[tick] = features[tick - 1]
-        elif episode.image_valid[tick]:
-            features[tick] = opened.encode(episode.images[tick])
+        elif image_valid[tick] and last >= 0 and np.array_equal(images[tick], images[last]):
+            features[tick] = features[last]
+        elif image_valid[tick]:
+            features[tick], last = opened.encode(images[tick]), tick
     return features
 
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hal_ros.bags.sensors import SensorTopics
+from hal_ros.core.streams.spec import StreamSpec
 from hal_ros.datasets import checks, user_bags
 from hal_ros.datasets import folder as dataset_folder
 from hal_ros.datasets.checks import CACHE, Given, Present
-from hal_ros.datasets.config import TRAINING, VALIDATION, DataConfig, draft_card
+from hal_ros.datasets.config import TRAINING, VALIDATION, DataConfig, streams_of
 from hal_ros.datasets.episodes import read_transcript
 from hal_ros.datasets.hold_out import hold_out_episodes
-from hal_ros.datasets.user_bags import Contents, UserBag
+from hal_ros.datasets.look.asked import AskedStreams
+from hal_ros.datasets.look.find import FoundStreams, find_streams
+from hal_ros.datasets.look.fit import Contents
+from hal_ros.datasets.user_bags import UserBag
 
 USUAL_OUT = Path("datasets/mine")
 CONFIG_NAME = "train.yaml"
+NOTHING_ASKED = AskedStreams()
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,7 @@ class Request:
     config: Path | None = None  # the settings' file; None: the one in the dataset's folder
     data: DataConfig | None = None  # what that file says; None: it is not there yet
     split: str | None = None  # where all bags go; None: every fifth to validation, the others to training
-    camera_topic: str = ""
-    joint_topic: str = ""
+    asked: AskedStreams = NOTHING_ASKED
     copy: bool = False  # the bags' files are copied, not linked to
     partial: bool = False  # transcripts that belong to no bag are left out
     replace: bool = False  # a bag may take the place of another one of its name
@@ -55,18 +57,27 @@ class Plan:
     """All that a call will do, before it does any of it."""
 
     out: Path
-    data: DataConfig
     config: Path  # whose data settings these are, or where they will be written
     bags: Mapping[str, UserBag]
     transcripts: Mapping[str, tuple[str, ...]]
     splits: Mapping[str, str]  # of each bag
-    contents: Mapping[str, Contents]
+    found: FoundStreams
     copy: bool
 
     @property
-    def topics(self) -> SensorTopics:
-        """The topics that are asked for by name."""
-        return _topics(self.data)
+    def data(self) -> DataConfig:
+        """The settings that are there, or will be."""
+        return self.found.data
+
+    @property
+    def contents(self) -> Mapping[str, Contents]:
+        """What each bag holds of the streams."""
+        return self.found.contents
+
+    @property
+    def streams(self) -> StreamSpec:
+        """What the dataset takes of the bags."""
+        return streams_of(self.data)
 
 
 def plan(request: Request) -> Plan | Problems:
@@ -82,16 +93,13 @@ def plan(request: Request) -> Plan | Problems:
     problems += checks.check_splits(given, present, request.replace)
     problems += checks.check_places(given, present, request.replace)
     problems += checks.check_vocabulary(given, present, data.actions)
-    card, asked = draft_card(data), _topics(data)
-    looked = {name: user_bags.look_into(bag, card, asked) for name, bag in bags.items()}
-    problems += [found for found in looked.values() if isinstance(found, str)]
-    contents = {name: found for name, found in looked.items() if isinstance(found, Contents)}
-    if not data.joints:
-        data = dataclasses.replace(data, joints=_common_joints(contents))
-        problems += checks.check_joints(contents, data.joints)
-    if problems:
+    found = find_streams(
+        {name: bag.path for name, bag in bags.items()}, data, request.asked if request.data is None else None
+    )
+    problems += found.problems
+    if problems or not bags:
         return Problems(out, tuple(dict.fromkeys(problems)))
-    return Plan(out, data, request.config_path, bags, transcripts, given.splits, contents, request.copy)
+    return Plan(out, request.config_path, bags, transcripts, given.splits, found, request.copy)
 
 
 def vocabulary_of(plan: Plan) -> tuple[str, ...]:
@@ -110,16 +118,10 @@ def _data(request: Request) -> DataConfig:
     """Return what the settings say of data, or will say."""
     if request.data is not None:
         checks.check_settings(request.data, request.config_path, request.out)
-        checks.check_topics(request.data, request.config_path, request.camera_topic, request.joint_topic)
+        checks.check_asked(request.data, request.config_path, request.asked)
         return request.data
     out = request.out or USUAL_OUT
-    return DataConfig(
-        folder=str(out), cache=str(out / CACHE), camera_topic=request.camera_topic, joint_topic=request.joint_topic
-    )
-
-
-def _topics(data: DataConfig) -> SensorTopics:
-    return SensorTopics(data.camera_topic or None, data.joint_topic or None)
+    return DataConfig(folder=str(out), cache=str(out / CACHE))
 
 
 def _splits(
@@ -132,9 +134,3 @@ def _splits(
     training = {**present.transcripts.get(TRAINING, {}), **training}
     held_out = hold_out_episodes(new, training, VALIDATION in kept.values())
     return {name: asked or kept.get(name) or (VALIDATION if name in held_out else TRAINING) for name in bags}
-
-
-def _common_joints(contents: Mapping[str, Contents]) -> tuple[str, ...]:
-    """Return the joints that all bags name, in the first one's order."""
-    named = [found.joint_names for found in contents.values()]
-    return tuple(name for name in (named[0] if named else ()) if all(name in names for names in named))

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator
 
-from hal_ros.bags.sensors import SensorTopics
 from hal_ros.datasets import episodes
 from hal_ros.datasets import folder as dataset_folder
 from hal_ros.datasets.build import Built, Ingested
 from hal_ros.datasets.config import VALIDATION
+from hal_ros.datasets.look.health import gaps, held_too_often, never_known
+from hal_ros.datasets.look.listing import listing
 from hal_ros.datasets.plan import Plan, vocabulary_of
 
 
 def summary(built: Built) -> Iterator[str]:
-    """Yield lines on the topics taken, each bag's faults, what the dataset holds now, and what to do next."""
+    """Yield lines on all topics, on those taken, each bag's faults, what the dataset holds, and what to do next."""
     plan, done = built
-    for kind in SensorTopics._fields:
-        taken = Counter(getattr(found.topics, kind) or "none" for found in plan.contents.values())
-        yield f"{kind}: " + ", ".join(f"{topic} in {_count(count, 'bag')}" for topic, count in sorted(taken.items()))
-    yield from _about_joints(plan)
+    yield from listing(plan.found.candidates, plan.contents, plan.streams, plan.found.reasons)
+    yield from _about_states(plan)
+    yield from (f"warning: {line}" for line in (*plan.found.warnings, *_about_ticks(built)))
     yield from _about_bags(done)
     for split in sorted({path.parent.name for path in dataset_folder.episodes_in(plan.out).values()}):
         there = len(dataset_folder.transcripts_in(plan.out, split))
@@ -33,16 +32,24 @@ def summary(built: Built) -> Iterator[str]:
     yield f"next: hal train {plan.config}"
 
 
-def _about_joints(plan: Plan) -> Iterator[str]:
-    yield f"joints of the model: {', '.join(plan.data.joints)}"
-    named = {joint for found in plan.contents.values() for joint in found.joint_names}
-    ignored = sorted(named - set(plan.data.joints))
-    if ignored:
-        yield f"joints left out: {', '.join(ignored)}"
-    for name, found in plan.contents.items():
-        absent = [joint for joint in plan.data.joints if joint not in found.joint_names]
-        if absent:
-            yield f"{name}: has no joint {', '.join(absent)}"
+def _about_states(plan: Plan) -> Iterator[str]:
+    """Yield each state's joints or fields, and the joints that are left out since some bags lack them."""
+    for stream, state in plan.streams.states.items():
+        yield f"{stream}: {', '.join((*state.names, *(() if state.names else state.fields)))}"
+        named = {joint for found in plan.contents.values() for joint in found.joints(stream)}
+        taken = {joint for other in plan.streams.states.values() for joint in other.names}
+        if state.names and named - taken:
+            yield f"{stream}: leaves out {', '.join(sorted(named - taken))}"
+
+
+def _about_ticks(built: Built) -> Iterator[str]:
+    plan, done = built
+    loaded = [(name, episodes.load(cached)) for name, cached in done]
+    for name, episode in loaded:
+        yield from gaps(name, episode, plan.streams, plan.contents[name])
+    yield from never_known([episode for _, episode in loaded], plan.streams)
+    if line := held_too_often([episode for _, episode in loaded], plan.streams):
+        yield f"{line} in {plan.config} and call `hal ingest` again"
 
 
 def _about_bags(done: Collection[Ingested]) -> Iterator[str]:

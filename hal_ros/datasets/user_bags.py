@@ -7,23 +7,17 @@ them all at once and does nothing while there are any.
 from __future__ import annotations
 
 import difflib
-import itertools
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hal_ros.bags.messages import deserialise
-from hal_ros.bags.reader import METADATA, bag_files, read_messages, topic_types
-from hal_ros.bags.sensors import JOINT_STATE, SensorTopics, find_topics
-from hal_ros.core.card import ModelCard
+from hal_ros.bags.reader import METADATA, bag_files
 from hal_ros.core.errors import HalError
 from hal_ros.datasets.episodes import read_actions
 
 STORAGES = (".mcap", ".db3")
-JOINT_MESSAGES = 100
-"""So many joint states are looked at for the joints' names: several drivers may take turns on one topic."""
 
 
 class UserBag(NamedTuple):
@@ -32,13 +26,6 @@ class UserBag(NamedTuple):
     name: str
     path: Path
     files: tuple[Path, ...]  # what has to be there to read it, beside metadata.yaml
-
-
-class Contents(NamedTuple):
-    """Where a model's inputs lie in a bag, and the joints that its first joint states name."""
-
-    topics: SensorTopics
-    joint_names: tuple[str, ...]
 
 
 # --- bags -------------------------------------------------------------------------------------------------------------
@@ -87,34 +74,6 @@ def _is_one_recording(folder: Path) -> bool:
     stems = [file.stem for file in folder.iterdir() if file.suffix in STORAGES]
     name = re.escape(folder.resolve().name)
     return bool(stems) and all(re.fullmatch(rf"{name}_\d+", stem) for stem in stems)
-
-
-def look_into(bag: UserBag, card: ModelCard, asked: SensorTopics) -> Contents | str:
-    """Return what of the card's inputs a bag holds, or the problem because of which it can't serve."""
-    try:
-        topics = find_topics(topic_types(bag.path), card, asked.camera, asked.joints)
-        names: dict[str, None] = {}
-        if topics.joints:
-            states = (m for m in read_messages(bag.path, {topics.joints}) if m.type_name == JOINT_STATE)
-            for message in itertools.islice(states, JOINT_MESSAGES):
-                names.update(dict.fromkeys(_joint_names(message.data)))
-    except HalError as error:
-        return _about(bag, str(error))
-    wanted = card.joints.names if card.joints else ()
-    if wanted and topics.joints and not set(wanted) & set(names):
-        return f"{bag.path}: {topics.joints} names {_listed(names) or 'no joint'}; expected some of {_listed(wanted)}"
-    return Contents(topics, tuple(names))
-
-
-def _joint_names(data: bytes) -> list[str]:
-    try:
-        return list(deserialise(JOINT_STATE, data).name)
-    except HalError:
-        return []  # ingest counts it
-
-
-def _about(bag: UserBag, text: str) -> str:
-    return text if str(bag.path) in text else f"{bag.path}: {text}"
 
 
 # --- transcripts ------------------------------------------------------------------------------------------------------

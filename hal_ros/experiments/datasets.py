@@ -79,7 +79,7 @@ def _tabletop(declared: Declaration, quick: Declaration | None) -> Experiment:
         "vocabulary": list(card.vocabulary),
     }
     places = {
-        "encoder": str(encoder),
+        "encoder": str(encoder or ""),  # "" without cameras
         "episodes": {split: [str(folder) for folder in split_data.folders] for split, split_data in by_split.items()},
     }
     plan = _plan(TABLETOP, declared, settings, {"": fold}, quick)

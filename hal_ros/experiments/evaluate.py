@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from rich.progress import track
 
-from hal_ros.bags.sensors import SensorTopics
+from hal_ros.bags.inputs import AskedTopics
 from hal_ros.baselines import episode_fit
 from hal_ros.baselines.episode_fit import EncodedEpisode
+from hal_ros.core.arrays import FloatArray
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.core.segmenter import Segmenter
+from hal_ros.core.streams.columns import JointColumns, joints_of
 from hal_ros.datasets import episodes, features
 from hal_ros.datasets.config import TRAINING
 from hal_ros.experiments.documents.rows import write_rows
@@ -45,7 +46,7 @@ class EvaluationConfig:
     model: Path  # bundle folder
     data: Path  # folder of splits with bags
     cache: Path  # ingested episodes and features
-    topics: SensorTopics
+    topics: AskedTopics
     baselines: Sequence[str]  # of BASELINES
     encode: bool  # run the encoder on every picture, use no cached features
     limit: int | None  # episodes of each split that are scored, the first ones; None: all
@@ -96,16 +97,15 @@ class Evaluation:
     def _load(self, split: str, limit: int | None) -> Iterator[EncodedEpisode]:
         """Yield a split's episodes, ingesting and encoding what the cache lacks."""
         card, config = self.bundle.card, self.config
+        cameras = tuple(card.streams.cameras)
         bags = episodes.find_bags(config.data, split)[:limit]
         for bag in track(bags, description=f"{split:<12}", transient=True):
             folder = episodes.cached(bag, card, config.topics, config.cache)
             episode = episodes.load(folder)
             if episode.actions is None:
                 raise DatasetError(f"{bag}: has no {episodes.ANNOTATION}; expected annotated episodes to score against")
-            if card.image is None:
-                yield EncodedEpisode(episode, np.zeros((len(episode.stamp_ns), 1), np.float32))
-            else:
-                yield EncodedEpisode(episode, features.load(features.cached(folder, self.bundle.path(ENCODER))))
+            paths = features.cached(folder, self.bundle.path(ENCODER), cameras) if cameras else ()
+            yield EncodedEpisode(episode, tuple(map(features.load, paths)))
 
 
 def _timelines(
@@ -128,7 +128,10 @@ def _segmenter(bundle: Bundle, encode: bool) -> Predict:
     backend, _ = open_backend(bundle, "onnxruntime")  # figures stay comparable, whatever else is here
 
     def predict(encoded: EncodedEpisode) -> Prediction:
-        known = {} if encode else features_by_picture(encoded.episode.images, encoded.features)
+        known: dict[bytes, FloatArray] = {}
+        if not encode:
+            for images, feature in zip(encoded.episode.images.values(), encoded.features, strict=True):
+                known |= features_by_picture(images, feature)
         return run_segmenter(Segmenter(bundle.card, CachedEncoder(backend, known)), encoded.episode)
 
     return predict
@@ -136,15 +139,16 @@ def _segmenter(bundle: Bundle, encode: bool) -> Predict:
 
 def _baselines(chosen: Sequence[str], training: Sequence[EncodedEpisode], card: ModelCard) -> list[Predict]:
     found: list[Predict] = []
-    if RULE in chosen and card.joints is not None:
-        found.append(_rule(training, card.joints.names))
+    joints = joints_of(card.streams)
+    if RULE in chosen and joints.names:
+        found.append(_rule(training, joints))
     if LOGISTIC in chosen:
         found.append(_logistic(training, card))
     return found
 
 
-def _rule(training: Sequence[EncodedEpisode], joint_names: Sequence[str]) -> Predict:
-    label = episode_fit.fit_rule(training, joint_names)
+def _rule(training: Sequence[EncodedEpisode], joints: JointColumns) -> Predict:
+    label = episode_fit.fit_rule(training, joints)
     return lambda encoded: from_labels(NAMES[RULE], SUPERVISION, encoded.episode.stamp_ns, label(encoded))
 
 

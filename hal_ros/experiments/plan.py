@@ -118,7 +118,14 @@ def stage_config(run: Mapping[str, Any], stage: str, seed: int) -> dict[str, Any
     if unknown := sorted(run.keys() - known):
         raise ConfigError(f"{unknown[0]} is no part of a run's settings; expected one of {', '.join(sorted(known))}")
     found = in_saved_names({name: run[name] for name in sections if name in run})
-    return {**found, "data": {name: run["data"][name] for name in data}, "seed": seed, "threads": run["threads"]}
+    return {**found, "data": data_settings(run, data), "seed": seed, "threads": run["threads"]}
+
+
+def data_settings(run: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return the part of a run's data settings that goes by these names, and the streams where some are named."""
+    data = run["data"]
+    found = {name: data[name] for name in names} | {name: data[name] for name in ("streams",) if name in data}
+    return dict(in_saved_names({"data": found})["data"])
 
 
 class Builder:
@@ -204,7 +211,7 @@ class Builder:
     def _realigned(self, name: str, alignment: Mapping[str, Any]) -> None:
         """Add a line for the HAL teacher's targets by another alignment; its answers are the same."""
         scores = []
-        settings = {**alignment, "joints": self.run["data"]["joints"]}
+        settings = {**alignment, **data_settings(self.run, ["joints"])}
         for seed in self.declared["seeds"]:
             aligned = []
             for fold in self.folds:
@@ -234,7 +241,7 @@ class Builder:
             return "student", {"config": config, **variant.training}
         settings = {"system": system, "seed": seed, "lag_ticks": self.lag_ticks}
         if system == "rule":
-            settings["joints"] = self.run["data"]["joints"]
+            settings |= data_settings(self.run, ["joints"])
         elif system in self.presets:
             settings["preset"] = merged(self.presets[system], self.declared.get("preset", {}))
         return "baseline", {**settings, **variant.training}
@@ -268,7 +275,7 @@ class Builder:
         name = f"first labels, {fold}" if fold else "first labels"
         if self.has_columns:
             return self.plan.add("first", name, {}, {"clips": self._clips(WEAK, fold, 0)})
-        config = {"data": {key: self.run["data"][key] for key in DATA}}
+        config = {"data": data_settings(self.run, DATA)}
         return self.plan.add("first", name, {"config": config, **self.folds[fold]}, {})
 
     @property

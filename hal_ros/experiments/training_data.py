@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from hal_ros.core.answers import NO_ACTION
+from hal_ros.core.streams.columns import ValueGroups
+from hal_ros.core.streams.spec import JOINT_FIELDS
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.config import TRAINING, VALIDATION
 from hal_ros.experiments.files import ABOUT, split_file
@@ -19,7 +21,10 @@ from hal_ros.labels.targets import Targets, load_targets, of_annotations
 from hal_ros.train.clips import AttendedClips, Columns, Supervised
 
 MASKED = "numb"
-"""The eye's output with masked joints, by the name under which stores of 0.1.0 hold it; `seen` is its width there."""
+"""The eyes' output with masked states, by the name under which stores of 0.1.0 hold it; `seen` is its width there."""
+STATES_MASKED = "states_masked"
+"""Likewise with each of several states masked."""
+VALUES_PER_JOINT = len(JOINT_FIELDS)
 
 
 @dataclass(frozen=True)
@@ -47,21 +52,46 @@ def save_clips(folder: Path, about: AboutClips, clips: Mapping[str, AttendedClip
             columns[f"{index}/transcript"] = np.asarray(clip.transcript, np.int64)
             if clip.name in attended.joints_masked:
                 columns[f"{index}/{MASKED}"] = attended.joints_masked[clip.name]
+            if clip.name in attended.states_masked:
+                columns[f"{index}/{STATES_MASKED}"] = attended.states_masked[clip.name]
         _write(folder / split_file(split), columns)
-    columns_json = {"seen": about.columns.attended, "values": about.columns.values, "joints": about.columns.joints}
+    columns_json = _columns_to_json(about.columns)
     (folder / ABOUT).write_text(json.dumps(dataclasses.asdict(about) | {"columns": columns_json}, indent=1))
 
 
 def load_about(folder: Path) -> AboutClips:
     """Read what save_clips wrote of all clips."""
     found = json.loads((folder / ABOUT).read_text())
-    columns = Columns(found["columns"]["seen"], found["columns"]["values"], found["columns"]["joints"])
-    return AboutClips(tuple(found["vocabulary"]), columns, found["rate_hz"], tuple(found["splits"]))
+    return AboutClips(
+        tuple(found["vocabulary"]), _columns_from_json(found["columns"]), found["rate_hz"], tuple(found["splits"])
+    )
+
+
+def _columns_to_json(columns: Columns) -> dict[str, Any]:
+    """Return what stores of 0.1.0 hold of the columns, and more only for robots that there were not then."""
+    joints = columns.values // VALUES_PER_JOINT
+    plain = columns.groups == _joint_groups(joints)
+    found: dict[str, Any] = {"seen": columns.attended, "values": columns.values, "joints": joints if plain else 0}
+    if columns.groups.names and not plain:
+        found |= {"names": columns.groups.names, "states": columns.groups.states}
+    return found | ({} if columns.cameras == 1 else {"cameras": columns.cameras})
+
+
+def _columns_from_json(found: Mapping[str, Any]) -> Columns:
+    groups = _joint_groups(found["joints"])
+    if "names" in found:
+        groups = ValueGroups(tuple(found["names"]), tuple(found["states"]))
+    return Columns(found["seen"], found["values"], groups, found.get("cameras", 1))
+
+
+def _joint_groups(joints: int) -> ValueGroups:
+    """Return the groups of a robot with one topic of J joints."""
+    return ValueGroups(VALUES_PER_JOINT * tuple(range(joints)), (0,) * VALUES_PER_JOINT * joints)
 
 
 def load_clips(folder: Path, split: str) -> AttendedClips:
     """Read one split."""
-    clips, joints_masked = [], {}
+    clips, joints_masked, states_masked = [], {}, {}
     with np.load(folder / split_file(split)) as file:
         present = set(file.files)
         for index, name in enumerate(file["names"].tolist()):
@@ -69,7 +99,9 @@ def load_clips(folder: Path, split: str) -> AttendedClips:
             clips.append(Clip(name, file[f"{index}/inputs"], file[f"{index}/actions"], transcript))
             if f"{index}/{MASKED}" in present:
                 joints_masked[name] = file[f"{index}/{MASKED}"]
-    return AttendedClips(clips, joints_masked)
+            if f"{index}/{STATES_MASKED}" in present:
+                states_masked[name] = file[f"{index}/{STATES_MASKED}"]
+    return AttendedClips(clips, joints_masked, states_masked)
 
 
 # --- with targets -----------------------------------------------------------------------------------------------------
@@ -86,16 +118,13 @@ class TrainingData:
     @property
     def training(self) -> Supervised:
         """Soft targets where there are some."""
-        attended = self.clips[TRAINING]
-        return Supervised(
-            attended.clips, {**self.labels.training, **self.labels.soft}, joints_masked=attended.joints_masked
-        )
+        targets = {**self.labels.training, **self.labels.soft}
+        return self.clips[TRAINING].supervised(targets, self.about.columns.groups)
 
     @property
     def validation(self) -> Supervised:
         """Labels that epochs and decoders are chosen by."""
-        attended = self.clips[VALIDATION]
-        return Supervised(attended.clips, self.labels.validation, joints_masked=attended.joints_masked)
+        return self.clips[VALIDATION].supervised(self.labels.validation, self.about.columns.groups)
 
 
 def load_training_data(clips: Path, labels: Path | None, modalities: str = "both") -> TrainingData:
@@ -118,17 +147,17 @@ def without_annotations(attended: AttendedClips) -> AttendedClips:
 
 
 def restrict(attended: AttendedClips, columns: Columns, modalities: str) -> AttendedClips:
-    """Return the clips as one without camera ("joints") or without joints ("camera") would have them."""
-    if modalities == "both" or not columns.attended:
+    """Return the clips as one without cameras ("joints") or without states ("camera") would have them."""
+    if modalities == "both" or not (columns.eyes and columns.values):
         return attended
-    clips = []
+    clips, at = [], columns.places
     for clip in attended.clips:
         inputs = np.array(clip.inputs)
         if modalities == "joints":
-            inputs[:, : columns.attended + 1] = 0
+            inputs[:, at.attended] = inputs[:, at.image_valid] = 0
         else:
-            inputs[:, : columns.attended] = attended.joints_masked[clip.name]
-            inputs[:, columns.attended + 1 :] = 0
+            inputs[:, at.attended] = attended.joints_masked[clip.name]
+            inputs[:, at.joints] = inputs[:, at.joints_valid] = 0
         clips.append(dataclasses.replace(clip, inputs=inputs))
     joints_masked = (
         {name: np.zeros_like(part) for name, part in attended.joints_masked.items()}

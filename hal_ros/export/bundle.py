@@ -19,6 +19,7 @@ from hal_ros.export.half_precision import halved
 from hal_ros.export.operators import check_graph
 from hal_ros.export.parity import Parity, prove, prove_encoder
 from hal_ros.export.to_onnx import StepGraph, export_step
+from hal_ros.nn.cameras import numbered
 from hal_ros.runtime.backend import open_backend
 from hal_ros.runtime.bundle import (
     CARD,
@@ -35,6 +36,7 @@ from hal_ros.runtime.bundle import (
     save_card,
 )
 from hal_ros.runtime.golden import LIMITS, check_golden, gate, stream
+from hal_ros.runtime.step_state import input_names
 
 WEIGHTS_FORMAT = 1
 
@@ -42,10 +44,10 @@ WEIGHTS_FORMAT = 1
 class Golden(NamedTuple):
     """Real inputs of N ticks, from which the reference outputs are made."""
 
-    images: ByteArray  # (N, S, S, 3)
-    image_valid: FloatArray  # (N,)
-    joints: FloatArray  # (N, 3J)
-    joints_valid: FloatArray  # (N, 3J)
+    images: ByteArray  # (N, C, S, S, 3)
+    image_valid: FloatArray  # (N, C)
+    joints: FloatArray  # (N, V)
+    joints_valid: FloatArray  # (N, V)
 
 
 class EncoderPair(NamedTuple):
@@ -60,8 +62,8 @@ class Ingredients:
     """What a bundle is made of."""
 
     graph: StepGraph
-    card: ModelCard  # its target and image dtype decide what the graphs are checked for
-    encoders: EncoderPair
+    card: ModelCard  # its target and the encoder's dtype decide what the graphs are checked for
+    encoders: EncoderPair | None  # None without cameras
     golden: Golden
     trained_on: Path | None = None  # whose features the model learned from, where it is another file than fp32's
 
@@ -70,7 +72,7 @@ class Proof(NamedTuple):
     """What was found on the way, by precision."""
 
     steps: dict[str, Parity]
-    features: dict[str, float]  # largest difference from the encoder of training, in standard deviations
+    features: dict[str, float]  # largest difference from the encoder of training, in standard deviations, if any
     half_fault: str = ""  # why the half-precision graphs were left out, if they were
 
 
@@ -94,25 +96,36 @@ def write_bundle(made_of: Ingredients, folder: Path, reference: bool = False) ->
     unfinished = folder.with_name(f"{folder.name}.unfinished")
     unfinished.mkdir(parents=True, exist_ok=True)
     _clear(unfinished)
-    graph, golden = made_of.graph, made_of.golden
-    found = _write_graphs("fp32", made_of, unfinished)
+    graph, golden, proof = made_of.graph, made_of.golden, Proof({}, {})
+    card = _as_the_graph_says(made_of.card, graph)
+    _write_graphs("fp32", made_of, unfinished, proof)
     if reference:
         write_weights(graph, unfinished / WEIGHTS)
-    width, window = graph.eye.config.feature_dim, graph.model.config.window_ticks
-    card = replace(made_of.card, feature_dim=width, window_ticks=window, caches=graph.caches)
     write_golden(save_card(card, unfinished), golden)
     check_golden(bundle := save_card(card, unfinished), open_backend(bundle, "onnxruntime")[0])
-    proof = Proof({"fp32": found[0]}, {"fp32": found[1]})
     try:
-        found = _write_graphs("fp16", made_of, unfinished)
+        _write_graphs("fp16", made_of, unfinished, proof)
         _check_half(save_card(card, unfinished))
-        proof.steps["fp16"], proof.features["fp16"] = found
     except BackendError as error:
         for name in (ENCODER_FP16, STEP_FP16):
             (unfinished / name).unlink(missing_ok=True)
+        for found in (proof.steps, proof.features):
+            found.pop("fp16", None)
         save_card(card, unfinished)
         proof = proof._replace(half_fault=str(error))
     return _put_in_place(unfinished, folder), proof
+
+
+def _as_the_graph_says(card: ModelCard, graph: StepGraph) -> ModelCard:
+    """Raise BackendError for a card of other cameras or values than the graph's."""
+    config, told = graph.model.config, (len(card.streams.cameras), card.streams.value_count)
+    if told != (config.eyes, config.joint_values):
+        raise BackendError(
+            f"the model takes {config.eyes} cameras and {config.joint_values} state values; the card says "
+            f"{told[0]} and {told[1]}"
+        )
+    encoder = None if card.encoder is None else replace(card.encoder, feature_dim=graph.feature_dim)
+    return replace(card, encoder=encoder, window_ticks=config.window_ticks, caches=graph.caches)
 
 
 def _put_in_place(unfinished: Path, folder: Path) -> Bundle:
@@ -130,16 +143,19 @@ def _clear(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _write_graphs(precision: str, made_of: Ingredients, folder: Path) -> tuple[Parity, float]:
-    """Write encoder and step; returns how far the step is from torch, and the features from those of training."""
+def _write_graphs(precision: str, made_of: Ingredients, folder: Path, proof: Proof) -> None:
+    """Write encoder, if any, and step, and what was found: how far they are from those of training and of torch."""
     graph, target = made_of.graph, made_of.card.target
     encoder, step = (folder / name for name in graph_files(precision))
-    model: onnx.ModelProto = getattr(made_of.encoders, precision)
-    check_graph(model, target, str(encoder))
-    encoder.write_bytes(model.SerializeToString(deterministic=True))
-    distance = prove_encoder(made_of.trained_on or folder / ENCODER, encoder, made_of.golden.images, precision)
+    if made_of.encoders is not None:
+        model: onnx.ModelProto = getattr(made_of.encoders, precision)
+        check_graph(model, target, str(encoder))
+        encoder.write_bytes(model.SerializeToString(deterministic=True))
+        images = made_of.golden.images
+        pictures = images.reshape(-1, *images.shape[2:])
+        proof.features[precision] = prove_encoder(made_of.trained_on or folder / ENCODER, encoder, pictures, precision)
     export_step(graph if precision == "fp32" else halved(graph), step, target)
-    return prove(graph, step, precision), distance
+    proof.steps[precision] = prove(graph, step, precision)
 
 
 def _check_half(bundle: Bundle) -> None:
@@ -155,7 +171,9 @@ def write_golden(bundle: Bundle, golden: Golden) -> None:
     """Run the inputs through the default back end and store them with its outputs."""
     backend, _ = open_backend(bundle, "onnxruntime")
     outputs = stream(backend, zip(*golden, strict=True))
-    arrays: dict[str, Any] = {**golden._asdict(), **_stacked(outputs)}
+    takes = input_names(len(bundle.card.streams.cameras), bundle.card.streams.value_count)
+    names = ["images" if name == "feature" else name for name in takes]  # features are made from pictures
+    arrays: dict[str, Any] = {**{name: getattr(golden, name) for name in names}, **_stacked(outputs)}
     np.savez_compressed(bundle.folder / GOLDEN, **arrays)
 
 
@@ -164,12 +182,16 @@ def _stacked(outputs: Sequence[StepOutput]) -> dict[str, FloatArray]:
 
 
 def write_weights(graph: StepGraph, path: Path) -> None:
-    """Write what rebuilds eye and model: `about`, JSON of their configurations, beside the tensors eye/… and model/….
+    """Write what rebuilds eyes and model: `about`, JSON of their configurations, and the tensors eye/… and model/….
 
+    The eyes of further cameras, of the same configuration, are eye_1/… and so on; without cameras there is none.
     Nothing in the file can run code; `numpy.load(path, allow_pickle=False)` reads it.
     """
-    about = {"format": WEIGHTS_FORMAT, "eye": graph.eye.config.to_json(), "hal": graph.model.config.to_json()}
-    parts = {"eye": graph.eye.state_dict(), "model": graph.model.state_dict()}
+    about: dict[str, Any] = {"format": WEIGHTS_FORMAT, "hal": graph.model.config.to_json()}
+    if graph.eyes:
+        about["eye"] = graph.eyes[0].config.to_json()
+    parts = {numbered("eye", camera): eye.state_dict() for camera, eye in enumerate(graph.eyes)}
+    parts["model"] = graph.model.state_dict()
     arrays: dict[str, Any] = {
         f"{part}/{name}": tensor.detach().cpu().numpy()
         for part, tensors in parts.items()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hal_ros.export.to_onnx import StepGraph
-from hal_ros.nn.hal import BandLayer
+from hal_ros.nn.band_attention import BandLayer
 
 
 class HalfLinear(nn.Module):

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from hal_ros.core.arrays import ByteArray
 from hal_ros.core.errors import BackendError
 from hal_ros.export.to_onnx import StepGraph, tensor_names
-from hal_ros.nn.hal import flatten_state
+from hal_ros.nn.hal import CausalHal, flatten_state
+from hal_ros.nn.joint_guided_attention import Eye
 from hal_ros.runtime.encode import PictureEncoder
 from hal_ros.runtime.golden import LIMITS, WINDOWS, GateLimits, margin_of
 from hal_ros.runtime.sessions import TYPES, open_session
-from hal_ros.runtime.step_state import INPUTS, OUTPUTS, ring_order, ring_slot
+from hal_ros.runtime.step_state import OUTPUTS, ring_order, ring_slot
 
 TOLERANCE = 1e-4
 """Of everything in fp32, where no label may differ."""
@@ -49,27 +50,39 @@ class Parity(NamedTuple):
 
 
 def stream(graph: StepGraph, seed: int = 0) -> list[tuple[NDArray[np.float32], ...]]:
-    """Return random inputs (each (1, …), in the order of INPUTS) with missing modalities and held ticks.
+    """Return random inputs (each (1, …), those that the graph takes) with missing modalities and held ticks.
 
     They lie in the range of the model's own standardising numbers, so that no unit is driven where it never works.
     """
-    eye, random = graph.eye, np.random.default_rng(seed)
-    values = graph.model.config.joint_values
+    random, takes = np.random.default_rng(seed), graph.widths
     ticks = int(WINDOWS * graph.model.config.window_ticks)
-    channel_mean, channel_std = eye.mean.numpy(), eye.spread.numpy()
-    joint_mean, joint_std = eye.joints.mean.numpy(), eye.joints.spread.numpy()
     rows: list[tuple[NDArray[np.float32], ...]] = []
     for _ in range(ticks):
         if rows and random.random() < 0.05:
             rows.append(rows[-1])
             continue
-        noise = random.standard_normal((1, eye.config.feature_dim // len(channel_mean), len(channel_mean)))
-        feature = (channel_mean + noise * channel_std).reshape(1, -1).astype(np.float32)
-        joints = (joint_mean + random.standard_normal((1, values)) * joint_std).astype(np.float32)
-        image_valid = (random.random((1, 1)) < 0.9).astype(np.float32)
-        joints_valid = (random.random((1, values)) < 0.9).astype(np.float32)
-        rows.append((feature, image_valid, joints, joints_valid))
+        tick: dict[str, NDArray[Any]] = {}
+        tick["feature"] = np.concatenate([np.zeros((1, 0)), *(_feature(eye, random) for eye in graph.eyes)], 1)
+        tick["joints"] = _joints(graph.model, random)
+        for name in ("image_valid", "joints_valid"):
+            tick[name] = random.random((1, takes.get(name, 0))) < 0.9
+        rows.append(tuple(tick[name].astype(np.float32) for name in takes))
     return rows
+
+
+def _feature(eye: Eye, random: np.random.Generator) -> NDArray[Any]:
+    """Return (1, D)."""
+    channel_mean, channel_std = eye.mean.numpy(), eye.spread.numpy()
+    noise = random.standard_normal((1, eye.config.feature_dim // len(channel_mean), len(channel_mean)))
+    return np.asarray((channel_mean + noise * channel_std).reshape(1, -1))
+
+
+def _joints(model: CausalHal, random: np.random.Generator) -> NDArray[Any]:
+    """Return (1, V)."""
+    if not model.config.joint_values:
+        return np.zeros((1, 0))
+    mean, spread = model.joints.mean.numpy(), model.joints.spread.numpy()
+    return np.asarray(mean + random.standard_normal((1, len(mean))) * spread)
 
 
 def compare(graph: StepGraph, path: Path, precision: str = "fp32", seed: int = 0) -> Parity:
@@ -103,7 +116,7 @@ def prove(graph: StepGraph, path: Path, precision: str = "fp32") -> Parity:
 
 
 def prove_encoder(reference: Path, path: Path, images: ByteArray, precision: str = "fp32") -> float:
-    """Return the largest difference of two encoders over images (N, S, S, 3), in standard deviations of the feature.
+    """Return the largest difference of two encoders over pictures (N, S, S, 3), in standard deviations of the feature.
 
     Raises BackendError when it is beyond the precision's limit.
     """
@@ -133,7 +146,7 @@ def _faults(found: Parity, precision: str) -> Iterator[str]:
 
 def _torch(graph: StepGraph, rows: Sequence[tuple[Array, ...]]) -> Iterator[dict[str, Array]]:
     """Yield each tick's outputs and next state by name."""
-    reference = StepGraph(graph.eye, graph.model).eval()
+    reference = StepGraph(graph.eyes, graph.model).eval()
     _, names = tensor_names(graph.model.config)
     state = flatten_state(reference.initial_state())
     for row in rows:
@@ -153,7 +166,7 @@ def _onnx(graph: StepGraph, path: Path, rows: Sequence[tuple[Array, ...]]) -> It
     slots = {name: shape[0] for name, shape in shapes.items() if name.startswith("order_")}
     for tick, row in enumerate(rows):
         orders = {name: ring_order(tick, count) for name, count in slots.items()}
-        results = session.run(outputs, dict(zip(INPUTS, row, strict=True)) | state | orders)
+        results = session.run(outputs, dict(zip(graph.widths, row, strict=True)) | state | orders)
         said: dict[str, Array] = dict(zip(outputs, results, strict=True))
         for name in [name for name in said if name.startswith("new_")]:
             ring = state[name.replace("new_", "state_", 1)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,39 +18,62 @@ from onnxscript import opset17
 from torch import Tensor, nn
 
 from hal_ros.core.errors import BackendError
-from hal_ros.core.proprio import VALUES_PER_JOINT
 from hal_ros.export.operators import IR_VERSION, OPSET, check_graph
+from hal_ros.nn.cameras import numbered
 from hal_ros.nn.hal import CausalHal, HalConfig, Inputs, State, flatten_state, state_names, unflatten_state
-from hal_ros.nn.joint_guided_attention import Eye
+from hal_ros.nn.joint_guided_attention import Eye, EyeConfig, attend
 from hal_ros.runtime.card_json import CACHES
-from hal_ros.runtime.step_state import INPUTS, OUTPUTS
+from hal_ros.runtime.step_state import OUTPUTS, input_names
 
 ROWS = ("next_key_", "next_value_")  # what rings get as new rows instead
 
 
 class StepGraph(nn.Module):
-    """Eye and sequence model in one, as the robot runs them: state as flat arguments, no training-only results."""
+    """Eyes and sequence model in one, as the robot runs them: state as flat arguments, no training-only results."""
 
-    def __init__(self, eye: Eye, model: CausalHal, caches: str = "shift") -> None:
+    def __init__(self, eyes: Sequence[Eye], model: CausalHal, caches: str = "shift") -> None:
+        """Join a model and one eye for each of its cameras, in order. Raises BackendError where they do not fit."""
         super().__init__()
-        gives = eye.config.width, VALUES_PER_JOINT * eye.config.joints
-        expected = model.config.attended, model.config.joint_values
-        if gives != expected:
-            raise BackendError(
-                f"the eye gives {gives[0]} columns and {gives[1]} joint values; the model expects "
-                f"{expected[0]} and {expected[1]}"
-            )
-        if not eye.config.joints:
-            raise BackendError("the model has no joints; expected at least one, as graphs have no empty tensors")
+        _check_eyes(eyes, model.config)
         if caches not in CACHES:
             raise BackendError(f"caches {caches!r} are unknown; expected one of {', '.join(CACHES)}")
-        self.eye, self.model, self.caches = eye, model, caches
+        for camera, eye in enumerate(eyes):
+            self.add_module(numbered("eye", camera), eye)
+        self.model, self.caches = model, caches
         self.cache_type = torch.float32  # of keys and values; `export.half_precision` sets another one
 
+    @property
+    def eyes(self) -> tuple[Eye, ...]:
+        """One for each camera, all of one configuration."""
+        return tuple(getattr(self, numbered("eye", camera)) for camera in range(self.model.config.eyes))
+
+    @property
+    def feature_dim(self) -> int:
+        """D, what the encoder gives for one picture; 0 without cameras."""
+        return next((eye.config.feature_dim for eye in self.eyes), 0)
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """How many values each input has that is no state, by its name."""
+        cameras, values = self.model.config.eyes, self.model.config.joint_values
+        sizes = {"feature": cameras * self.feature_dim, "image_valid": cameras}
+        sizes |= {"joints": values, "joints_valid": values}
+        return {name: sizes[name] for name in input_names(cameras, values)}
+
+    def named(self, tensors: Sequence[Tensor]) -> Inputs:
+        """Return the inputs (B, ...) that the graph takes, by name; those that it does not take are (B, 0).
+
+        `attended` is still the encoder's feature.
+        """
+        given = dict(zip(self.widths, tensors, strict=True))
+        nothing = torch.zeros(*tensors[0].shape[:-1], 0)
+        return Inputs(*(given.get(name, nothing) for name in input_names(1, 1)))
+
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Take INPUTS, the state and, with rings, their orders; return OUTPUTS and the next state or its new rows."""
-        feature, image_valid, joints, joints_valid, *rest = tensors
-        attended = self.eye(feature[:, None], joints[:, None], joints_valid[:, None])[:, 0]
+        """Take inputs, the state and, with rings, their orders; return OUTPUTS and the next state or its new rows."""
+        count = len(self.widths)
+        (feature, image_valid, joints, joints_valid), rest = self.named(tensors[:count]), list(tensors[count:])
+        attended = attend(self.eyes, feature[:, None], joints[:, None], joints_valid[:, None])[:, 0]
         inputs = Inputs(attended, image_valid, joints, joints_valid)
         if self.caches == "delta":
             layers = len(self.model.config.lookback)
@@ -65,26 +89,40 @@ class StepGraph(nn.Module):
         return state._replace(keys=keys, values=values)
 
 
+def untrained_graph(eye: EyeConfig, model: HalConfig, seed: int) -> StepGraph:
+    """Return a graph whose weights nobody has trained, to be timed: the same ones for the same seed."""
+    torch.manual_seed(seed)
+    return StepGraph([Eye(eye) for _ in range(model.eyes)], CausalHal(model)).eval()
+
+
+def _check_eyes(eyes: Sequence[Eye], model: HalConfig) -> None:
+    if len(eyes) != model.eyes:
+        raise BackendError(f"there are {len(eyes)} eyes; the model expects {model.eyes}, one for each camera")
+    for eye in eyes:
+        gives = eye.config.width, eye.config.joint_values
+        if gives != (model.attended, model.joint_values):
+            raise BackendError(
+                f"the eye gives {gives[0]} columns and {gives[1]} joint values; the model expects "
+                f"{model.attended} and {model.joint_values}"
+            )
+        if eye.config != eyes[0].config:
+            raise BackendError(f"an eye is {eye.config}; expected {eyes[0].config}, as the first one is")
+
+
 def tensor_names(config: HalConfig, caches: str = "shift") -> tuple[list[str], list[str]]:
     """Return the graph's input and output names in order."""
-    states = state_names(config)
+    given, states = input_names(config.eyes, config.joint_values), state_names(config)
     following = [name.replace("state_", "next_", 1) for name in states]
     if caches == "shift":
-        return [*INPUTS, *states], [*OUTPUTS, *following]
+        return [*given, *states], [*OUTPUTS, *following]
     orders = [f"order_{layer}" for layer in range(len(config.lookback))]
     rows = [name.replace("next_", "new_", 1) if name.startswith(ROWS) else name for name in following]
-    return [*INPUTS, *states, *orders], [*OUTPUTS, *rows]
+    return [*given, *states, *orders], [*OUTPUTS, *rows]
 
 
 def export_step(graph: StepGraph, path: Path, target: str = "10") -> None:
     """Write the step graph. Raises BackendError when it is not valid ONNX, or not what TensorRT `target` takes."""
-    values = graph.model.config.joint_values
-    zeros = (
-        torch.zeros(1, graph.eye.config.feature_dim),
-        torch.zeros(1, 1),
-        torch.zeros(1, values),
-        torch.zeros(1, values),
-    )
+    zeros = [torch.zeros(1, width) for width in graph.widths.values()]
     example = [*zeros, *flatten_state(graph.initial_state())]
     if graph.caches == "delta":
         example += [torch.arange(lookback - 1, dtype=torch.int32) for lookback in graph.model.config.lookback]

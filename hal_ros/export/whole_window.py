@@ -13,61 +13,56 @@ from hal_ros.core.arrays import FloatArray
 from hal_ros.core.step import StepInput
 from hal_ros.export.to_onnx import StepGraph, to_proto
 from hal_ros.nn.hal import Inputs
-from hal_ros.runtime.step_state import INPUTS, OUTPUTS
+from hal_ros.nn.joint_guided_attention import attend
+from hal_ros.runtime.step_state import OUTPUTS
 
 ATTENDED = "attended"
 
 
 class WindowGraph(nn.Module):
-    """Eye and sequence model over T ticks from the initial state; what it says is the last tick's alone."""
+    """Eyes and sequence model over T ticks from the initial state; what it says is the last tick's alone."""
 
     def __init__(self, graph: StepGraph, remembered: bool) -> None:
-        """Take over the weights. With `remembered`, the eye looks at the last tick only; the others' are given."""
+        """Take over the weights. With `remembered`, any eyes look at the last tick only; the others' are given."""
         super().__init__()
-        self.eye, self.model, self.remembered = graph.eye, graph.model, remembered
+        self.steps, self.remembered = graph, remembered and bool(graph.eyes)
 
-    def forward(
-        self, feature: Tensor, image_valid: Tensor, joints: Tensor, joints_valid: Tensor, *remembered: Tensor
-    ) -> tuple[Tensor, ...]:
-        """Return OUTPUTS of the last tick, (1, …) each, from image_valid (1, T, 1), joints and joints_valid (1, T, P).
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Return OUTPUTS of the last tick, (1, …) each, from the graph's inputs, (1, T, …) instead of (1, …).
 
-        `feature` is (1, T, D), or (1, 1, D) with what the eye saw before, (1, T - 1, E), as `remembered`.
+        `feature` is (1, T, C * D), or (1, 1, C * D) with what the eyes saw before, (1, T - 1, C * E), as the last one.
         """
+        model, count = self.steps.model, len(self.steps.widths)
+        (feature, image_valid, joints, joints_valid), before = self.steps.named(tensors[:count]), tensors[count:]
         looked_at = feature.shape[1]
-        attended = self.eye(feature, joints[:, -looked_at:], joints_valid[:, -looked_at:])
-        inputs = Inputs(torch.cat([*remembered, attended], 1), image_valid, joints, joints_valid)
-        outputs, _ = self.model(inputs, self.model.initial_state())
+        attended = attend(self.steps.eyes, feature, joints[:, -looked_at:], joints_valid[:, -looked_at:])
+        inputs = Inputs(torch.cat([*before, attended], 1), image_valid, joints, joints_valid)
+        outputs, _ = model(inputs, model.initial_state())
         return outputs.log_probs[:, -1], outputs.lagged_log_probs[:, -1], outputs.boundary[:, -1]
 
 
 def export_window(graph: StepGraph, ticks: int, path: Path, remembered: bool = False) -> None:
     """Write the graph over so many ticks, at least two. The allow-list of TensorRT is not asked: it is for timing."""
-    values = graph.model.config.joint_values
-    looked_at = 1 if remembered else ticks
-    example = [
-        torch.zeros(1, looked_at, graph.eye.config.feature_dim),
-        torch.zeros(1, ticks, 1),
-        torch.zeros(1, ticks, values),
-        torch.zeros(1, ticks, values),
-    ]
-    names = list(INPUTS)
-    if remembered:
-        example.append(torch.zeros(1, ticks - 1, graph.eye.config.width))
+    window = WindowGraph(graph, remembered).eval()
+    names, looked_at = list(graph.widths), 1 if window.remembered else ticks
+    example = [torch.zeros(1, looked_at if n == "feature" else ticks, width) for n, width in graph.widths.items()]
+    if window.remembered:
+        config = graph.model.config
+        example.append(torch.zeros(1, ticks - 1, config.eyes * config.attended))
         names.append(ATTENDED)
-    written = to_proto(WindowGraph(graph, remembered).eval(), tuple(example), names, list(OUTPUTS))
+    written = to_proto(window, tuple(example), names, list(OUTPUTS))
     path.write_bytes(written.SerializeToString(deterministic=True))
 
 
 def window_feeds(graph: StepGraph, stream: Sequence[StepInput], remembered: bool = False) -> dict[str, FloatArray]:
     """Return the inputs of `export_window`'s graph for the ticks of a stream."""
-    columns = zip(*stream, strict=True)
-    shaped = [np.stack([np.atleast_1d(np.asarray(value, np.float32)) for value in column]) for column in columns]
-    feeds = {name: values[None] for name, values in zip(INPUTS, shaped, strict=True)}
-    if not remembered:
+    feeds = {name: np.stack([getattr(tick, name) for tick in stream])[None] for name in graph.widths}
+    if not remembered or not graph.eyes:
         return feeds
-    before = [torch.from_numpy(feeds[name][:, :-1]) for name in ("feature", "joints", "joints_valid")]
+    before = [torch.from_numpy(value[:, :-1]) for value in feeds.values()]
+    feature, _, joints, joints_valid = graph.eval().named(before)
     with torch.no_grad():
-        attended = graph.eye.eval()(*before).numpy()
+        attended = attend(graph.eyes, feature, joints, joints_valid).numpy()
     return {**feeds, "feature": feeds["feature"][:, -1:], ATTENDED: attended}
 
 

@@ -1,10 +1,10 @@
-"""Causal HAL: a fast visual latent v under a slow action latent c, over what the eye saw and the joints.
+"""Causal HAL: a fast visual latent v under a slow action latent c, over what the eyes saw and the robot's state.
 
 One set of weights, one code path: `forward` runs a whole sequence, `step` one tick, and both carry the same state, so
 that step after step equals the sequence (law 2). Nothing looks ahead (law 1). Attention reaches back `window_ticks`;
 only the context c is carried further, through its gate.
 
-Shapes: B streams, T ticks, E what the eye gives, P joint values a tick, K actions, d width.
+Shapes: B streams, T ticks, C cameras, E what one camera's eye gives, V state values a tick, K actions, d width.
 Written for export: static shapes, explicit softmax, no split, no integer arithmetic, masks of -1e4 (finite in fp16).
 Caches may be of half precision (`export.half_precision`); every `.to(...)` here is about that alone.
 """
@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from hal_ros.nn.band_attention import BandLayer, Rings
+from hal_ros.nn.cameras import columns, numbered
 from hal_ros.nn.joints import JointsEmbedding
 
-MASKED = -1e4
 SAVED_AS = {"joint_values": "values", "attended": "seen", "attended_dropout": "seen_dropout"}
 """Fields of the configuration that checkpoints and bundles know by an older name."""
 
@@ -29,8 +30,9 @@ class HalConfig:
     """The architecture's numbers; with the weights they are all that is needed to rebuild the model."""
 
     actions: int  # K
-    joint_values: int  # P: three values of each joint, or a feature vector that stands in their place
-    attended: int = 128  # E, the eye's width; 0 where there is no eye
+    joint_values: int  # V: the values of all states, or a feature vector in their place; 0 where there are none
+    attended: int = 128  # E, an eye's width; 0 where there is no eye
+    cameras: int = 1  # C, each with an eye of its own; 0 where there is none
     width: int = 128  # d
     heads: int = 4
     lookback: tuple[int, ...] = (3, 5, 9, 17, 33, 65)  # ticks that each layer sees, the present one included
@@ -41,6 +43,11 @@ class HalConfig:
     attended_dropout: float = 0.1  # share of the attended columns that a training chunk does without
     classifier_reads: str = "context"  # "trunk" is the published code's shortcut past c, kept for the ablation
     gate: bool = True  # without it c is its candidate, and carries nothing
+
+    @property
+    def eyes(self) -> int:
+        """How many cameras the model sees: 0 where it has no camera, or nothing looks."""
+        return self.cameras if self.attended else 0
 
     @property
     def window_ticks(self) -> int:
@@ -62,10 +69,10 @@ class HalConfig:
 class Inputs(NamedTuple):
     """What a stretch of ticks gives. Values under a zero flag are ignored."""
 
-    attended: Tensor  # (B, T, E), of `nn.joint_guided_attention.Eye`
-    image_valid: Tensor  # (B, T, 1)
-    joints: Tensor  # (B, T, P)
-    joints_valid: Tensor  # (B, T, P)
+    attended: Tensor  # (B, T, C * E), of one `nn.joint_guided_attention.Eye` after the other
+    image_valid: Tensor  # (B, T, C)
+    joints: Tensor  # (B, T, V), all state values
+    joints_valid: Tensor  # (B, T, V)
 
 
 class State(NamedTuple):
@@ -88,14 +95,6 @@ class State(NamedTuple):
         return State(keys, values, self.valid * kept[:, None], self.context * kept[:, None])
 
 
-class Rings(NamedTuple):
-    """One layer's past, each tick where it was first written: of n = look-back - 1 slots, tick t has slot t mod n."""
-
-    keys: Tensor  # (B, n, d)
-    values: Tensor  # likewise
-    order: Tensor  # (n,) int32: the column, 0 oldest, that each slot stands for: (slot - tick) mod n
-
-
 class Outputs(NamedTuple):
     """What a stretch of ticks yields."""
 
@@ -107,108 +106,44 @@ class Outputs(NamedTuple):
     below: Tensor  # (B, T, d) what v is read from; for training
 
 
-class LockedDropout(nn.Module):
-    """Dropout of whole channels of a stretch: what is gone at one tick is gone at all (Gal and Ghahramani, 2016)."""
+@dataclass(frozen=True)
+class CameraInput:
+    """One camera's way into the trunk: the model's own tensors and modules."""
 
-    def __init__(self, share: float) -> None:
-        super().__init__()
-        self.share = share
+    mean: Tensor  # (E,) of what its eye gives, and the spread: they standardise it
+    spread: Tensor  # (E,)
+    drop: nn.Module
+    project: nn.Module
+    blind: Tensor  # (d,) stands in where there is no picture
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return x (B, T, d), in training with channels (B, 1, d) zeroed and the others scaled up."""
-        if not self.training or not self.share:
-            return x
-        kept = torch.rand(x.shape[0], 1, x.shape[2]) >= self.share
-        return x * (kept / (1.0 - self.share))
+    def seen(self, attended: Tensor, image_valid: Tensor, training: bool) -> Tensor:
+        """Return (B, T, d) of attended (B, T, E), zeros where image_valid (B, T, 1) is."""
+        standard = (attended - self.mean) / self.spread
+        seen: Tensor = self.project(self.drop(standard.transpose(1, 2)).transpose(1, 2) if training else standard)
+        return seen * image_valid
 
-
-class BandLayer(nn.Module):
-    """Pre-norm causal attention over the last `lookback` ticks, then a feed-forward; the bias knows distances only."""
-
-    def __init__(self, config: HalConfig, lookback: int) -> None:
-        super().__init__()
-        d = config.width
-        self.heads, self.head_width, self.lookback = config.heads, d // config.heads, lookback
-        self.norm = nn.LayerNorm(d)
-        self.query, self.key, self.value, self.out = (nn.Linear(d, d) for _ in range(4))
-        self.bias = nn.Parameter(torch.zeros(config.heads, lookback))  # [:, -1] is the present tick's
-        self.norm_wide = nn.LayerNorm(d)
-        self.wide = nn.Linear(d, config.feed_forward)
-        self.narrow = nn.Linear(config.feed_forward, d)
-        self.drop = LockedDropout(config.dropout)
-
-    def forward(self, x: Tensor, keys: Tensor, values: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return (x, keys, values) after the T ticks of x (B, T, d); valid is (B, look-back - 1 + T)."""
-        ticks = x.shape[1]
-        normed = self.norm(x)
-        keys = torch.cat([keys, self.key(normed).to(keys.dtype)], 1)  # (B, look-back - 1 + T, d)
-        values = torch.cat([values, self.value(normed).to(values.dtype)], 1)
-        scores = self._scores(self._heads(self.query(normed).to(keys.dtype)), keys)
-        scores = scores + self._band(ticks) + ((valid - 1.0) * -MASKED)[:, None, None, :]
-        attended = torch.matmul(
-            torch.softmax(scores, -1).to(values.dtype), self._heads(values)
-        )  # (B, heads, T, d / heads)
-        return self._close(x, attended), keys[:, ticks:], values[:, ticks:]
-
-    def look_up(self, x: Tensor, rings: Rings, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return (x, key, value), (B, 1, d) each, after one tick whose past lies in rings that are left as they are.
-
-        The same function as `forward`, and nothing of the window's size is copied; valid is (B, look-back - 1).
-        """
-        normed = self.norm(x)
-        key, value = self.key(normed).to(rings.keys.dtype), self.value(normed).to(rings.values.dtype)
-        query = self._heads(self.query(normed).to(rings.keys.dtype))
-        bias = (self.bias[:, None, :-1] + ((valid - 1.0) * -MASKED)[:, None, None, :]).index_select(3, rings.order)
-        past = self._scores(query, rings.keys) + bias
-        present = self._scores(query, key) + self.bias[:, None, -1:]
-        weights = torch.softmax(torch.cat([past, present], -1), -1).to(value.dtype)
-        attended = torch.matmul(weights[..., :-1], self._heads(rings.values))
-        attended = attended + torch.matmul(weights[..., -1:], self._heads(value))
-        return self._close(x, attended), key, value
-
-    def _scores(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Return (B, heads, T, keys) in the bias' precision: softmax takes no half, whatever the caches hold."""
-        scores = torch.matmul(query, self._heads(keys).transpose(2, 3)).to(self.bias.dtype)
-        return scores * self.head_width**-0.5
-
-    def _close(self, x: Tensor, attended: Tensor) -> Tensor:
-        """Add to x (B, T, d) what its heads attended to, (B, heads, T, d / heads), and then the feed-forward."""
-        attended = attended.transpose(1, 2).reshape(x.shape)
-        x = x + self.drop(self.out(attended))
-        return x + self.drop(self.narrow(nn.functional.silu(self.wide(self.norm_wide(x)))))
-
-    def _heads(self, x: Tensor) -> Tensor:
-        return x.reshape(x.shape[0], x.shape[1], self.heads, self.head_width).transpose(1, 2)
-
-    def _band(self, ticks: int) -> Tensor:
-        """Return (heads, T, look-back - 1 + T): the distance's bias inside the band, MASKED outside."""
-        if ticks == 1:
-            return self.bias[:, None, :]
-        column, row = torch.arange(self.lookback - 1 + ticks), torch.arange(ticks)
-        slot = column[None, :] - row[:, None]
-        slot = torch.where((slot >= 0) & (slot < self.lookback), slot, self.lookback)
-        outside = torch.full((self.heads, 1), MASKED, dtype=self.bias.dtype)
-        return torch.cat([self.bias, outside], 1)[:, slot]
+    def unseen(self, image_valid: Tensor) -> Tensor:
+        """Return (B, T, d): what stands in where image_valid (B, T, 1) is zero, zeros elsewhere."""
+        return self.blind * (1.0 - image_valid)
 
 
 class CausalHal(nn.Module):
     """The whole model. Standardising numbers and temperatures are buffers: they travel with the weights."""
 
     temperature: Tensor
-    seen_mean: Tensor
-    seen_spread: Tensor
+    joints: JointsEmbedding  # where there are state values
 
     def __init__(self, config: HalConfig) -> None:
+        """Draw the weights; raises ValueError for a model that would take nothing."""
         super().__init__()
+        if not config.eyes and not config.joint_values:
+            raise ValueError("the model has neither cameras nor state values; expected one of them at least")
         self.config = config
         d = config.width
-        self.joints = JointsEmbedding(config.joint_values, d)
-        if config.attended:
-            self.register_buffer("seen_mean", torch.zeros(config.attended))
-            self.register_buffer("seen_spread", torch.ones(config.attended))
-            self.drop_seen = nn.Dropout1d(config.attended_dropout)
-            self.seen = nn.Linear(config.attended, d)
-            self.blind = nn.Parameter(torch.zeros(d))  # stands in for the attended columns where there is no image
+        if config.joint_values:
+            self.joints = JointsEmbedding(config.joint_values, d)
+        for camera in range(config.eyes):
+            self._add_camera(camera)
         self.layers = nn.ModuleList(BandLayer(config, lookback) for lookback in config.lookback)
         self.visual = nn.Linear(d, config.visual_width)
         self.norm = nn.LayerNorm(d)
@@ -218,6 +153,22 @@ class CausalHal(nn.Module):
         self.head = nn.Linear(d, config.actions)
         self.lagged_head = nn.Linear(d, config.actions)
         self.register_buffer("temperature", torch.ones(2))  # of the two heads, fitted on validation
+
+    def _add_camera(self, camera: int) -> None:
+        config = self.config
+        self.register_buffer(numbered("seen_mean", camera), torch.zeros(config.attended))
+        self.register_buffer(numbered("seen_spread", camera), torch.ones(config.attended))
+        self.add_module(numbered("drop_seen", camera), nn.Dropout1d(config.attended_dropout))
+        self.add_module(numbered("seen", camera), nn.Linear(config.attended, config.width))
+        self.register_parameter(numbered("blind", camera), nn.Parameter(torch.zeros(config.width)))
+
+    def camera_inputs(self) -> list[CameraInput]:
+        """Return what each camera has of its own, in the cameras' order; none for a model without cameras."""
+        parts = ("seen_mean", "seen_spread", "drop_seen", "seen", "blind")
+        return [
+            CameraInput(*(getattr(self, numbered(part, camera)) for part in parts))
+            for camera in range(self.config.eyes)
+        ]
 
     def initial_state(self, batch: int = 1) -> State:
         """Return the state of `batch` streams that have seen nothing."""
@@ -233,8 +184,8 @@ class CausalHal(nn.Module):
 
     def forward(self, inputs: Inputs, state: State) -> tuple[Outputs, State]:
         """Run T ticks from `state`; the returned state continues after the last one."""
-        ticks = inputs.joints.shape[1]
         x = self._embed(inputs)
+        ticks = x.shape[1]
         known = torch.cat([state.valid, torch.ones_like(x[:, :, 0])], 1)  # (B, longest - 1 + T)
         keys, values = [], []
         below = x
@@ -283,12 +234,15 @@ class CausalHal(nn.Module):
         )
 
     def _embed(self, inputs: Inputs) -> Tensor:
-        x: Tensor = self.joints(inputs.joints, inputs.joints_valid)
-        if not self.config.attended:
-            return x
-        standard = (inputs.attended - self.seen_mean) / self.seen_spread
-        attended = self.seen(self.drop_seen(standard.transpose(1, 2)).transpose(1, 2) if self.training else standard)
-        return x + attended * inputs.image_valid + self.blind * (1.0 - inputs.image_valid)
+        """Return the sum (B, T, d) of what the states and each camera say."""
+        x: Tensor | None = self.joints(inputs.joints, inputs.joints_valid) if self.config.joint_values else None
+        cameras = self.camera_inputs()
+        views = (columns(each, len(cameras)) for each in (inputs.attended, inputs.image_valid))
+        for camera, attended, image_valid in zip(cameras, *views, strict=True):
+            seen = camera.seen(attended, image_valid, self.training)
+            x = (seen if x is None else x + seen) + camera.unseen(image_valid)
+        assert x is not None
+        return x
 
     def _carry(self, top: Tensor, state: State) -> tuple[Tensor, Tensor]:
         """The leaky gate c_t = (1 - g_t) c_{t-1} + g_t c~_t; a stream's first tick takes c~ whole."""

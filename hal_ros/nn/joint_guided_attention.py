@@ -1,25 +1,28 @@
-"""The eye: joint-guided attention over one tick's feature map. It carries no state.
+"""The eye: joint-guided attention over one tick's feature map of one camera. It carries no state.
 
 It is trained first, on single ticks, and then frozen: its output is computed once and serves every model that reads
 sequences. Its classification head is there for its own training alone.
 
-Shapes: B streams, T ticks, N = rows * columns grid cells, C channels, D = N * C, J joints, K actions, E width of the
-output, BT = B * T. Written for export like `nn.hal`.
+Shapes: B streams, T ticks, N = rows * columns grid cells, C channels, D = N * C, V values of all states, K actions,
+E width of the output, BT = B * T. Written for export like `nn.hal`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hal_ros.core.proprio import VALUES_PER_JOINT
+from hal_ros.nn.cameras import columns
 from hal_ros.nn.joints import JointsEmbedding
 
 NOISE_SHARED = 4
 """Ticks of a batch that get the same noise."""
+VALUES_OF_A_JOINT = 3
+"""What older checkpoints, which name a number of joints, know of each: position, velocity and effort."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class EyeConfig:
     """The eye's numbers; with the weights they are all that is needed to rebuild it."""
 
     actions: int  # K
-    joints: int  # J
+    joint_values: int  # V; 0 where there are no states
     grid: tuple[int, int, int]  # rows, columns, channels of the encoder's map
     width: int = 128  # E
     cell_width: int = 32
@@ -48,8 +51,11 @@ class EyeConfig:
 
     @classmethod
     def from_json(cls, mapping: dict[str, Any]) -> EyeConfig:
-        """Rebuild from what `to_json` gave; JSON's lists become tuples again."""
-        return cls(**{**mapping, "grid": tuple(mapping["grid"])})
+        """Rebuild from what `to_json` gave, or an older one's `joints`; JSON's lists become tuples again."""
+        fields = {**mapping, "grid": tuple(mapping["grid"])}
+        if "joints" in fields:
+            fields["joint_values"] = VALUES_OF_A_JOINT * fields.pop("joints")
+        return cls(**fields)
 
 
 class Eye(nn.Module):
@@ -57,14 +63,15 @@ class Eye(nn.Module):
 
     A gaze is one attention query: its weights over the cells are a Gaussian whose centre and width are made from the
     joints (a learned map from where the arm is to where its hand appears), times a match of content; its values are
-    the cells themselves. A keypoint is a spatial softmax of one learned pattern (Levine et al. 2016); it yields where
-    the pattern is, and how clearly. The weights keep their older names: `aim` and `content` make the queries, `glance`
-    is the classification head.
+    the cells themselves. Without states a learned constant guides the gazes. A keypoint is a spatial softmax of one
+    learned pattern (Levine et al. 2016); it yields where the pattern is, and how clearly. The weights keep their older
+    names: `aim` and `content` make the queries, `glance` is the classification head.
     """
 
     mean: Tensor
     spread: Tensor
     keys: Tensor
+    joints: JointsEmbedding  # where there are state values
 
     def __init__(self, config: EyeConfig) -> None:
         super().__init__()
@@ -73,7 +80,10 @@ class Eye(nn.Module):
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("spread", torch.ones(channels))
         self.register_buffer("keys", _cell_keys(rows, columns))
-        self.joints = JointsEmbedding(VALUES_PER_JOINT * config.joints, config.width)
+        if config.joint_values:
+            self.joints = JointsEmbedding(config.joint_values, config.width)
+        else:
+            self.constant = nn.Parameter(torch.randn(config.width))  # stands in for the embedded joints
         self.project = nn.Linear(channels, config.cell_width)
         self.norm = nn.LayerNorm(config.cell_width)
         self.pattern = nn.Parameter(torch.randn(config.keypoints, config.cell_width))
@@ -88,7 +98,7 @@ class Eye(nn.Module):
         self.glance = nn.Linear(config.width, config.actions)
 
     def forward(self, feature: Tensor, joints: Tensor, joints_valid: Tensor) -> Tensor:
-        """Return the output (B, T, E) for feature (B, T, D), joints and joints_valid (B, T, 3J)."""
+        """Return the output (B, T, E) for feature (B, T, D), joints and joints_valid (B, T, V)."""
         return self.attend(self.encode(feature), joints, joints_valid)
 
     def encode(self, feature: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,13 +116,23 @@ class Eye(nn.Module):
         return cells, self._keypoints(cells).reshape(-1, 3 * config.keypoints)
 
     def attend(self, encoded: tuple[Tensor, Tensor], joints: Tensor, joints_valid: Tensor) -> Tensor:
-        """Return the output (B, T, E) where joints and joints_valid (B, T, 3J) point in encoded pictures."""
+        """Return the output (B, T, E) where joints and joints_valid (B, T, V) point in encoded pictures."""
         cells, keypoints = encoded
         batch, ticks = joints.shape[0], joints.shape[1]
-        arm = self.joints(joints, joints_valid).reshape(batch * ticks, self.config.width)
+        arm = self._arm(joints, joints_valid).reshape(batch * ticks, self.config.width)
         attended = self._gazes(cells, arm).reshape(batch * ticks, -1)
         joined = torch.cat([self.drop(attended), keypoints, arm], -1)
         return self.second(nn.functional.silu(self.first(joined))).reshape(batch, ticks, self.config.width)
+
+    def _arm(self, joints: Tensor, joints_valid: Tensor) -> Tensor:
+        """Return (B, T, E): the embedded joints, or what stands in for them."""
+        if self.config.joint_values:
+            embedded: Tensor = self.joints(joints, joints_valid)
+            return embedded
+        batch, ticks = joints.shape[0], joints.shape[1]
+        if batch * ticks == 1:  # a step graph has no Expand
+            return self.constant[None, None]
+        return self.constant.expand(batch, ticks, -1)
 
     def head(self, output: Tensor) -> Tensor:
         """Return the log-probabilities (B, T, K) of each tick's action by its own output (B, T, E) alone."""
@@ -134,6 +154,19 @@ class Eye(nn.Module):
         scores = torch.matmul(self.pattern * 0.5, cells.transpose(1, 2))  # (BT, keypoints, N)
         position = torch.matmul(torch.softmax(scores, -1), self.keys[:2].t())
         return torch.cat([position, scores.amax(-1, keepdim=True) * 0.25], -1)
+
+
+def attend(eyes: Sequence[Eye], feature: Tensor, joints: Tensor, joints_valid: Tensor) -> Tensor:
+    """Return what all cameras' eyes give, one after the other, (B, T, C * E), for feature (B, T, C * D).
+
+    joints and joints_valid are (B, T, V); without cameras nothing is returned, (B, T, 0).
+    """
+    views = zip(eyes, columns(feature, len(eyes)), strict=True)
+    seen = [eye(view, joints, joints_valid) for eye, view in views]
+    if not seen:
+        return feature
+    attended: Tensor = seen[0] if len(seen) == 1 else torch.cat(seen, -1)
+    return attended
 
 
 def _with_noise(cells: Tensor, spread: float) -> Tensor:

@@ -1,7 +1,7 @@
-"""What the joints say at one tick, embedded; eye and trunk each have their own, since they are trained one by one.
+"""What the states say at one tick, embedded; eye and trunk each have their own, since they are trained one by one.
 
-Shapes: B streams, T ticks, P values a tick: position, velocity and effort of J joints (P = 3J), or any other vector of
-features that stands in their place.
+Shapes: B streams, T ticks, V values a tick of all states, such as position, velocity and effort of joints (V = 3J), or
+any other vector of features that stands in their place.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class JointsEmbedding(nn.Module):
         self.second = nn.Linear(width, width)
 
     def forward(self, joints: Tensor, valid: Tensor) -> Tensor:
-        """Return (B, T, width) from joints and valid (B, T, P)."""
+        """Return (B, T, width) from joints and valid (B, T, V)."""
         standard = (joints - self.mean) / self.spread * valid
         hidden = nn.functional.silu(self.first(torch.cat([standard, valid], -1)))
         return self.second(hidden)

@@ -78,7 +78,7 @@ def _sources(label: Any, stamp_ns: int, spec: StreamSpec) -> tuple[Source, ...]:
         return tuple(Source(one.stream, one.topic, to_ns(one.stamp)) for one in label.inputs)
     joints_ns = to_ns(label.joints_stamp)
     joints = [Source(name, ANY_TOPIC, joints_ns) for name, state in spec.states.items() if joints_ns and state.names]
-    return (*(Source(camera, ANY_TOPIC, stamp_ns) for camera in spec.cameras), *joints)
+    return (*(Source(camera, ANY_TOPIC, stamp_ns) for camera in spec.cameras if camera == spec.clock), *joints)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hal_ros.core.arrays import ByteArray, FloatArray
-from hal_ros.core.card import ImageSpec
+from hal_ros.core.card import EncoderSpec
 from hal_ros.core.errors import BackendError
 from hal_ros.runtime.bundle import ENCODER, Bundle
 from hal_ros.runtime.sessions import TYPES, first_line, open_session
@@ -42,23 +42,35 @@ class PictureEncoder:
 
 
 class BundleEncoder:
-    """A bundle's encoder; for a bundle without camera, the feature is zeros."""
+    """A bundle's encoder, for the pictures of all its cameras; a bundle without cameras has none."""
 
     def __init__(self, bundle: Bundle, threads: int = 1, providers: Sequence[str] = ()) -> None:
         """Open the session; raises as `open_session` does, and BackendError for a graph other than the card's."""
-        self._feature_dim = bundle.card.feature_dim
-        self._encoder = _fitting(bundle, bundle.card.image, threads, providers) if bundle.card.image else None
+        self._folder, spec = bundle.folder, bundle.card.encoder
+        self._encoder = None if spec is None else _fitting(bundle, spec, threads, providers)
         self.session = self._encoder.session if self._encoder else None
 
     def encode(self, image: ByteArray) -> FloatArray:
-        """Return the feature (D,) of one picture (S, S, 3) uint8. Raises BackendError when the session fails."""
-        return self._encoder.encode(image) if self._encoder else np.zeros(self._feature_dim, np.float32)
+        """Return the feature (D,) of one picture (S, S, 3) uint8.
+
+        Raises BackendError when the session fails, and for a bundle without cameras.
+        """
+        if self._encoder is None:
+            raise BackendError(no_encoder(self._folder))
+        return self._encoder.encode(image)
 
 
-def _fitting(bundle: Bundle, spec: ImageSpec, threads: int, providers: Sequence[str]) -> PictureEncoder:
-    path = bundle.path(ENCODER)
+def no_encoder(folder: Path) -> str:
+    """Say why a bundle encodes no picture."""
+    return f"{folder}: has no camera, and so no encoder; expected no picture"
+
+
+def _fitting(bundle: Bundle, spec: EncoderSpec, threads: int, providers: Sequence[str]) -> PictureEncoder:
+    path, side = bundle.path(ENCODER), bundle.card.streams.size_px
     encoder = PictureEncoder(path, threads, providers)
-    shape = [1, spec.size_px, spec.size_px, 3]
+    shape = [1, side, side, 3]
+    if encoder.feature_dim != spec.feature_dim:
+        raise BackendError(f"{path}: feature is {encoder.feature_dim}; the card says {spec.feature_dim}")
     if encoder.image_shape != shape:
         raise BackendError(f"{path}: image is {encoder.image_shape}; the card says {shape}")
     if TYPES.get(encoder.image_type) != spec.dtype:

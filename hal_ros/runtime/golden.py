@@ -6,14 +6,17 @@ import dataclasses
 import math
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hal_ros.core.arrays import ByteArray, FloatArray
+from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BackendError, CardError
 from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.runtime.bundle import GOLDEN, Bundle
@@ -24,6 +27,8 @@ TOLERANCE = {"fp32": 1e-3, "fp16": 3e-2}
 A gate of log-probabilities within d keeps probabilities within tanh(d / 2): 0.025 for fp16's 0.05. To that comes what
 ONNX Runtime itself may be away, fp32's tolerance, so that what passes the one check passes the other.
 """
+OLD_DIMENSIONS = 4
+"""Of the images in files of 0.1.0, which knew one camera."""
 WINDOWS = 2.5  # so that everything that attention saw has left the caches at least twice
 
 
@@ -42,13 +47,17 @@ LIMITS = {"fp32": GateLimits(log_probs=2e-3), "fp16": GateLimits(log_probs=5e-2)
 
 
 class GoldenTick(NamedTuple):
-    """One tick of golden.npz."""
+    """One tick of golden.npz; what the bundle does not take is empty."""
 
-    image: ByteArray  # (S, S, 3)
-    image_valid: float
-    joints: FloatArray  # (3J,)
-    joints_valid: FloatArray  # (3J,)
+    images: ByteArray  # (C, S, S, 3)
+    image_valid: FloatArray  # (C,)
+    joints: FloatArray  # (V,)
+    joints_valid: FloatArray  # (V,)
     expected: StepOutput
+
+    def step_input(self, feature: FloatArray) -> StepInput:
+        """Return the tick as the step graph takes it, with the features (C * D,) of its pictures."""
+        return StepInput(feature, self.image_valid, self.joints, self.joints_valid)
 
 
 @dataclass(frozen=True)
@@ -74,26 +83,47 @@ class GateVerdict:
 
 
 def read_golden(bundle: Bundle) -> list[GoldenTick]:
-    """Return the ticks of golden.npz; raises CardError when the file can't be read.
+    """Return the ticks of golden.npz; raises CardError when the file can't be read or is of other inputs.
 
-    It holds images (N, S, S, 3) uint8 and the inputs and outputs of N ticks: image_valid (N,), joints (N, 3J),
-    joints_valid (N, 3J); log_probs (N, K), lagged_log_probs (N, K), boundary (N,).
+    It holds images (N, C, S, S, 3) uint8 and image_valid (N, C) where the card has cameras, joints and joints_valid
+    (N, V) where it has states; and the outputs of these N ticks: log_probs (N, K), lagged_log_probs (N, K),
+    boundary (N,). Files of 0.1.0, whose images are (N, S, S, 3) and image_valid (N,), are of one camera.
     """
     path = bundle.path(GOLDEN)
     try:
         with path.open("rb") as file, np.load(file) as stored:  # numpy leaves a damaged file open
-            columns = [
-                stored[name] for name in ("images", "image_valid", "joints", "joints_valid", *StepOutput._fields)
-            ]
+            inputs = _inputs(bundle.card, stored, path)
+            outputs = [stored[name] for name in StepOutput._fields]
         ticks = [
-            GoldenTick(image, float(image_valid), joints, joints_valid, StepOutput(log_probs, lagged, float(boundary)))
-            for image, image_valid, joints, joints_valid, log_probs, lagged, boundary in zip(*columns, strict=True)
+            GoldenTick(images, image_valid, joints, valid, StepOutput(log_probs, lagged, float(boundary)))
+            for images, image_valid, joints, valid, log_probs, lagged, boundary in zip(*inputs, *outputs, strict=True)
         ]
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise CardError(f"{path}: can't be read as golden arrays ({error})") from error
     if not ticks:
         raise CardError(f"{path}: holds no ticks; expected at least one")
     return ticks
+
+
+def _inputs(card: ModelCard, stored: Mapping[str, NDArray[Any]], path: Path) -> list[NDArray[Any]]:
+    """Return images, image_valid, joints and joints_valid of N ticks, empty where the card takes none."""
+    count = len(stored[StepOutput._fields[0]])
+    images: NDArray[Any] = np.zeros((count, 0, 0, 0, 3), np.uint8)
+    image_valid: NDArray[Any] = np.zeros((count, 0), np.float32)
+    joints = joints_valid = image_valid
+    if card.streams.cameras:
+        images, image_valid = stored["images"], stored["image_valid"]
+        if images.ndim == OLD_DIMENSIONS:
+            images, image_valid = images[:, None], image_valid[:, None]
+    if card.streams.value_count:
+        joints, joints_valid = stored["joints"], stored["joints_valid"]
+    arrays = [images, image_valid, joints, joints_valid]
+    cameras, side, values = len(card.streams.cameras), card.streams.size_px, card.streams.value_count
+    shapes = [(cameras, side, side, 3), (cameras,), (values,), (values,)]
+    for name, array, shape in zip(GoldenTick._fields, arrays, shapes, strict=False):
+        if array.shape[1:] != shape:
+            raise CardError(f"{path}: {name} of a tick are {list(array.shape[1:])}; the card says {list(shape)}")
+    return arrays
 
 
 def check_golden(bundle: Bundle, backend: Backend) -> None:
@@ -173,7 +203,10 @@ def _faults(found: GateVerdict, limits: GateLimits) -> Iterator[str]:
 
 
 class _Remembering:
-    """The features of golden pictures by identity: the reference's encoder runs once for each, not once a tick."""
+    """The features of golden pictures by their place in memory: the reference encodes each once, not once a tick.
+
+    Places tell pictures apart, as the golden arrays stay where they are; a picture is a view of them, new each time.
+    """
 
     def __init__(self, backend: Backend) -> None:
         self.name, self.initial_state, self.step = backend.name, backend.initial_state, backend.step
@@ -181,9 +214,16 @@ class _Remembering:
         self._features: dict[int, FloatArray] = {}
 
     def encode(self, image: ByteArray) -> FloatArray:
-        if id(image) not in self._features:
-            self._features[id(image)] = self._encode(image)
-        return self._features[id(image)]
+        place = image.ctypes.data
+        if place not in self._features:
+            self._features[place] = self._encode(image)
+        return self._features[place]
+
+
+def encode_all(backend: Backend, images: ByteArray) -> FloatArray:
+    """Return the features (C * D,) of one tick's pictures (C, S, S, 3); empty where there are none."""
+    features = [backend.encode(image) for image in images]
+    return np.concatenate(features) if features else np.zeros(0, np.float32)
 
 
 def stream(backend: Backend, ticks: Iterable[tuple[Any, ...]]) -> list[StepOutput]:
@@ -192,8 +232,8 @@ def stream(backend: Backend, ticks: Iterable[tuple[Any, ...]]) -> list[StepOutpu
     Raises what the back end raises.
     """
     state, outputs = backend.initial_state(), []
-    for image, image_valid, joints, joints_valid, *_ in ticks:
-        inputs = StepInput(backend.encode(image), float(image_valid), joints, joints_valid)
+    for images, image_valid, joints, joints_valid, *_ in ticks:
+        inputs = StepInput(encode_all(backend, images), image_valid, joints, joints_valid)
         output, state = backend.step(inputs, state)
         # Copies: a back end may hand out the same buffers again.
         outputs.append(StepOutput(output.log_probs.copy(), output.lagged_log_probs.copy(), output.boundary))

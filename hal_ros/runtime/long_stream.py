@@ -13,7 +13,7 @@ from hal_ros.core.arrays import FloatArray
 from hal_ros.core.step import StepInput, StepOutput
 from hal_ros.runtime.golden import GateLimits, GoldenTick
 
-HIDDEN = 0.03  # share of ticks without a picture, and of those without joints
+HIDDEN = 0.03  # share of ticks without pictures, and of those without states
 RUN_TICKS = (5, 40)  # so many golden ticks follow each other before the walk jumps
 HOST_GROWTH_MIB, DEVICE_GROWTH_MIB = 4.0, 4.0  # over half of a stream: 5000 ticks that keep 1 KiB each are seen
 SAMPLES = 40  # of memory, over a stream
@@ -40,8 +40,8 @@ def walk(golden: int, count: int, seed: int = 0) -> Iterator[Walked]:
 
 def step_input(golden: GoldenTick, feature: FloatArray, tick: Walked) -> StepInput:
     """Return a golden tick's input with `feature`, less what the walk hides."""
-    seen = 1.0 - tick.image_hidden, 1.0 - tick.joints_hidden
-    return StepInput(feature, golden.image_valid * seen[0], golden.joints, golden.joints_valid * np.float32(seen[1]))
+    seen = np.float32(not tick.image_hidden), np.float32(not tick.joints_hidden)
+    return StepInput(feature, golden.image_valid * seen[0], golden.joints, golden.joints_valid * seen[1])
 
 
 def row_of(output: StepOutput) -> FloatArray:

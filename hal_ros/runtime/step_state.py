@@ -1,23 +1,26 @@
-"""What every runtime needs to know of a stream: the states of a step graph, ring order, and whose turn a state has.
+"""What every runtime needs to know of a stream: the inputs and states of a step graph, ring order, whose turn it is.
 
-The step graph's contract. A state `state_X` goes in and comes out as `next_X`. In a graph of caches "delta" the keys
-and values are rings instead: `state_key_i` is only read, the graph gives the one new row `new_key_i`, and the host
-writes it into slot tick mod n of the n slots; `order_i` tells the graph which column each slot stands for.
+The step graph's contract. It takes what the card names: without cameras neither feature nor image_valid, without
+states neither joints nor joints_valid, since graphs have no empty tensors. A state `state_X` goes in and comes out as
+`next_X`. In a graph of caches "delta" the keys and values are rings instead: `state_key_i` is only read, the graph
+gives the one new row `new_key_i`, and the host writes it into slot tick mod n of the n slots; `order_i` tells the graph
+which column each slot stands for.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BackendError
+from hal_ros.core.step import StepInput
 
-INPUTS = ("feature", "image_valid", "joints", "joints_valid")
 OUTPUTS = ("log_probs", "lagged_log_probs", "boundary")
 STATE, NEXT, NEW, ORDER = "state_", "next_", "new_", "order_"
 RINGS = ("state_key_", "state_value_")
@@ -73,12 +76,40 @@ class StateLayout:
         return {s.name: s.shape for s in self.carried} | {r.name: r.shape for r in self.rings}
 
 
-def layout(inputs: Mapping[str, Shape], outputs: Mapping[str, Shape], caches: str, source: str) -> StateLayout:
+def input_names(cameras: int, values: int) -> tuple[str, ...]:
+    """Return what a step graph takes each tick beside its state, for so many cameras and values of all states."""
+    seen, felt = ("feature", "image_valid"), ("joints", "joints_valid")
+    return (*(seen if cameras else ()), *(felt if values else ()))
+
+
+def input_shapes(card: ModelCard) -> dict[str, Shape]:
+    """Return the shapes of these inputs, as a card says them."""
+    cameras, values = len(card.streams.cameras), card.streams.value_count
+    sizes = {"feature": cameras * card.feature_dim, "image_valid": cameras, "joints": values, "joints_valid": values}
+    return {name: (1, sizes[name]) for name in input_names(cameras, values)}
+
+
+def fill(arrays: Mapping[str, NDArray[Any]], names: Iterable[str], inputs: StepInput) -> None:
+    """Write one tick's inputs into arrays (1, ...); raises BackendError for a length that is not the graph's."""
+    for name in names:
+        value, target = getattr(inputs, name), arrays[name]
+        if np.shape(value) != target.shape[1:]:  # NumPy would spread a single value over all cameras
+            raise BackendError(f"{name} is {list(np.shape(value))}; expected {list(target.shape[1:])}")
+        target[0] = value
+
+
+def layout(inputs: Mapping[str, Shape], outputs: Mapping[str, Shape], card: ModelCard, source: str) -> StateLayout:
     """Read the states off a step graph's input and output shapes.
 
-    `caches` is the card's "shift" or "delta", `source` names the graph in errors. Raises BackendError for a missing
-    or surplus tensor, and for one whose shape does not fit its partner's.
+    The card says what the graph takes and which caches it has; `source` names the graph in errors. Raises BackendError
+    for a missing or surplus tensor, and for one whose shape does not fit the card or its partner.
     """
+    caches = card.caches
+    for name, shape in {**input_shapes(card), "log_probs": (1, len(card.vocabulary))}.items():
+        actual = inputs.get(name, outputs.get(name))
+        if actual is None or tuple(actual) != shape:
+            shown = actual if actual is None else list(actual)
+            raise BackendError(f"{source}: {name} is {shown}; the card says {list(shape)}")
     carried, rings = [], []
     for name, shape in inputs.items():
         if caches == "delta" and name.startswith(RINGS):
@@ -86,9 +117,12 @@ def layout(inputs: Mapping[str, Shape], outputs: Mapping[str, Shape], caches: st
         elif name.startswith(STATE):
             carried.append(Carried(name, name.replace(STATE, NEXT, 1), shape))
     found = StateLayout(tuple(carried), tuple(rings))
-    needed = {*INPUTS, *found.states, *found.orders}
+    needed = {*input_shapes(card), *found.states, *found.orders}
     if surplus := sorted(set(inputs) - needed):
-        raise BackendError(f"{source}: takes {surplus}, which caches {caches!r} do not have; expected {sorted(needed)}")
+        raise BackendError(
+            f"{source}: takes {surplus}, which the card's inputs and caches {caches!r} do not have; "
+            f"expected {sorted(needed)}"
+        )
     if missing := sorted(needed - set(inputs)):
         raise BackendError(f"{source}: lacks the inputs {missing}; expected those of caches {caches!r}")
     if missing := [name for name in found.outputs if name not in outputs]:

@@ -7,6 +7,7 @@ torch is heavy, and no other back end brings it into the robot's process.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -17,10 +18,10 @@ from torch import nn
 
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BackendError, CardError
-from hal_ros.core.proprio import VALUES_PER_JOINT, value_count
 from hal_ros.core.step import StepInput, StepOutput
+from hal_ros.nn.cameras import numbered
 from hal_ros.nn.hal import CausalHal, HalConfig, Inputs, State
-from hal_ros.nn.joint_guided_attention import Eye, EyeConfig
+from hal_ros.nn.joint_guided_attention import Eye, EyeConfig, attend
 from hal_ros.runtime.bundle import WEIGHTS, Bundle
 from hal_ros.runtime.encode import BundleEncoder
 from hal_ros.runtime.step_state import Turn
@@ -29,7 +30,7 @@ FORMAT = 1
 
 
 class TorchBackend:
-    """Steps eye and sequence model on the CPU, whatever caches the bundle's graph has."""
+    """Steps eyes and sequence model on the CPU, whatever caches the bundle's graph has."""
 
     name = "torch"
 
@@ -43,11 +44,12 @@ class TorchBackend:
         path = bundle.path(WEIGHTS)
         about, tensors = _read(path)
         try:
-            self._eye = _restored(Eye(EyeConfig.from_json(about["eye"])), "eye", tensors)
             self._model = _restored(CausalHal(HalConfig.from_json(about["hal"])), "model", tensors)
+            names = [numbered("eye", camera) for camera in range(self._model.config.eyes)]
+            self._eyes = [_restored(Eye(EyeConfig.from_json(about["eye"])), name, tensors) for name in names]
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:  # the last by load_state_dict
             raise CardError(f"{path}: does not hold a model of this version ({_one_line(error)})") from error
-        _check(bundle.card, self._eye.config, self._model.config, path)
+        _check(bundle.card, [eye.config for eye in self._eyes], self._model.config, path)
 
     def about(self) -> dict[str, str]:
         """Say what runs: torch's version."""
@@ -61,9 +63,8 @@ class TorchBackend:
     def step(self, inputs: StepInput, state: Turn[State]) -> tuple[StepOutput, Turn[State]]:
         """Advance the stream by one tick, which uses `state` up. Raises BackendError for one that is used up."""
         before = state.take(self)
-        feature, joints, joints_valid = (_row(x) for x in (inputs.feature, inputs.joints, inputs.joints_valid))
-        attended = self._eye(feature[:, None], joints[:, None], joints_valid[:, None])[:, 0]
-        image_valid = torch.full((1, 1), float(inputs.image_valid))
+        feature, image_valid, joints, joints_valid = (_row(x) for x in inputs)
+        attended = attend(self._eyes, feature[:, None], joints[:, None], joints_valid[:, None])[:, 0]
         outputs, following = self._model.step(Inputs(attended, image_valid, joints, joints_valid), before)
         log_probs, lagged = outputs.log_probs[0].numpy(), outputs.lagged_log_probs[0].numpy()
         return StepOutput(log_probs, lagged, float(outputs.boundary)), state.following(following)
@@ -89,16 +90,21 @@ def _restored(module: Any, part: str, tensors: dict[str, torch.Tensor]) -> Any:
     return module.eval()
 
 
-def _check(card: ModelCard, eye: EyeConfig, model: HalConfig, path: Path) -> None:
-    joints = value_count(card.joints)
-    for name, actual, expected in (
-        ("feature_dim", eye.feature_dim, card.feature_dim),
-        ("joint values of the eye", VALUES_PER_JOINT * eye.joints, joints),
-        ("joint values", model.joint_values, joints),
+def _check(card: ModelCard, eyes: Sequence[EyeConfig], model: HalConfig, path: Path) -> None:
+    values = card.streams.value_count
+    facts = [
+        ("cameras", model.eyes, len(card.streams.cameras)),
+        ("joint values", model.joint_values, values),
         ("actions", model.actions, len(card.vocabulary)),
         ("window_ticks", model.window_ticks, card.window_ticks),
-        ("what the model takes from the eye", model.attended, eye.width),
-    ):
+    ]
+    for eye in eyes:
+        facts += [
+            ("feature_dim", eye.feature_dim, card.feature_dim),
+            ("joint values of the eye", eye.joint_values, values),
+            ("what the model takes from the eye", model.attended, eye.width),
+        ]
+    for name, actual, expected in facts:
         if actual != expected:
             raise BackendError(f"{path}: {name} is {actual}; expected {expected}, as in the card")
 

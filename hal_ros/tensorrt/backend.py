@@ -16,9 +16,19 @@ import numpy as np
 from hal_ros.core.arrays import ByteArray, FloatArray
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BackendError
-from hal_ros.core.proprio import value_count
 from hal_ros.core.step import StepInput, StepOutput
-from hal_ros.runtime.step_state import INPUTS, OUTPUTS, Shape, StateLayout, Turn, layout, ring_order, ring_slot
+from hal_ros.runtime.encode import no_encoder
+from hal_ros.runtime.step_state import (
+    OUTPUTS,
+    Shape,
+    StateLayout,
+    Turn,
+    fill,
+    input_shapes,
+    layout,
+    ring_order,
+    ring_slot,
+)
 from hal_ros.tensorrt import api as tensorrt_api
 from hal_ros.tensorrt.cudart import DEVICE_TO_DEVICE, Cudart, load_cudart
 from hal_ros.tensorrt.device_buffers import DeviceBlock, Resources, StagedBlock, TensorSpec, read_back
@@ -52,8 +62,8 @@ class TensorRtBackend:
         self._cuda = cuda or load_cudart()
         self._device = self._cuda.device()
         self.precision = engines.precision
-        if (engines.encoder is None) != (bundle.card.image is None):
-            expected = "one" if bundle.card.image else "none, as its card names no camera"
+        if (engines.encoder is None) != (bundle.card.encoder is None):
+            expected = "one" if bundle.card.encoder else "none, as its card names no camera"
             raise BackendError(f"{engines.folder}: the encoder's engine is {engines.encoder}; expected {expected}")
         self._resources = resources = Resources(self._cuda)
         weakref.finalize(self, resources.close)
@@ -62,7 +72,7 @@ class TensorRtBackend:
         if engines.encoder is not None:
             self._encoder = Encoder(Engine(self._trt, engines.encoder), bundle.card, resources, stream)
         self._steps = Steps(Engine(self._trt, engines.step), bundle.card, resources, stream)
-        self._feature_dim = bundle.card.feature_dim
+        self._folder = bundle.folder
         self._streams: list[DeviceStream] = []
         self.graphs = True
         self._no_graphs = ""  # why not
@@ -71,12 +81,12 @@ class TensorRtBackend:
         _ = [self.initial_state() for _ in range(READY)]
 
     def encode(self, image: ByteArray) -> FloatArray:
-        """Return the feature (D,) of one picture (S, S, 3) uint8; zeros for a bundle without camera.
+        """Return the feature (D,) of one picture (S, S, 3) uint8.
 
-        Raises BackendError naming the call when CUDA or TensorRT fails.
+        Raises BackendError naming the call when CUDA or TensorRT fails, and for a bundle without cameras.
         """
         if self._encoder is None:
-            return np.zeros(self._feature_dim, np.float32)
+            raise BackendError(no_encoder(self._folder))
         return self._encoder.encode(image)
 
     def initial_state(self) -> Turn[DeviceStream]:
@@ -126,11 +136,10 @@ class TensorRtBackend:
 
 
 class Encoder:
-    """The picture's way: staged, run, and the feature back."""
+    """A picture's way: staged, run, and the feature back to the host, so that several cameras can share the buffers."""
 
     def __init__(self, engine: Engine, card: ModelCard, resources: Resources, stream: int) -> None:
-        assert card.image is not None
-        side = card.image.size_px
+        side = card.streams.size_px
         engine.check([("image", (1, side, side, 3)), ("feature", (1, card.feature_dim))])
         self._cuda, self._stream = resources.cuda, stream
         self._sent = StagedBlock(resources, engine.inputs.values())
@@ -158,14 +167,12 @@ class Steps:
     """What all streams share: the step engine and its staging; only one of them runs at a time."""
 
     def __init__(self, engine: Engine, card: ModelCard, resources: Resources, stream: int) -> None:
-        joints = value_count(card.joints)
-        widths = {"feature": card.feature_dim, "joints": joints, "log_probs": len(card.vocabulary)}
-        engine.check((name, (1, width)) for name, width in widths.items())
         inputs, outputs = _shapes(engine.inputs), _shapes(engine.outputs)
-        self.layout: StateLayout = layout(inputs, outputs, card.caches, str(engine.path))
+        self.layout: StateLayout = layout(inputs, outputs, card, str(engine.path))
+        self.takes = tuple(input_shapes(card))
         self.engine, self.resources, self.cuda, self.stream = engine, resources, resources.cuda, stream
         self._check_types()
-        self.sent = StagedBlock(resources, _chosen(engine.inputs, (*INPUTS, *self.layout.orders)))
+        self.sent = StagedBlock(resources, _chosen(engine.inputs, (*self.takes, *self.layout.orders)))
         self.received = StagedBlock(resources, _chosen(engine.outputs, OUTPUTS))
         self.rows = DeviceBlock(resources, _chosen(engine.outputs, (ring.output for ring in self.layout.rings)))
 
@@ -180,10 +187,16 @@ class Steps:
 
     def fill(self, inputs: StepInput, tick: int) -> None:
         """Write one tick's inputs where they are sent from."""
-        for name, value in zip(INPUTS, inputs, strict=True):
-            self.sent.arrays[name][:] = value
+        fill(self.sent.arrays, self.takes, inputs)
         for name, slots in self.layout.orders.items():
             self.sent.arrays[name][:] = ring_order(tick, slots)
+
+    def noise(self, random: np.random.Generator) -> StepInput:
+        """Return a tick of noise, with everything there that the engine takes."""
+        widths = {name: self.sent.arrays[name].shape[1] for name in self.takes}
+        feature, joints = (random.standard_normal(widths.get(name, 0), np.float32) for name in ("feature", "joints"))
+        flags = (np.ones(widths.get(name, 0), np.float32) for name in ("image_valid", "joints_valid"))
+        return StepInput(feature, next(flags), joints, next(flags))
 
     def output(self) -> StepOutput:
         """Return a copy of what was received."""
@@ -247,10 +260,7 @@ class DeviceStream:
         self.reset()
         seen = []
         for tick in range(REHEARSED):
-            feature, joints = (random.standard_normal(steps.sent.arrays[n].shape[1:]) for n in ("feature", "joints"))
-            flags = np.ones(joints.shape, np.float32)
-            inputs = StepInput(feature.astype(np.float32), 1.0, joints.astype(np.float32), flags)
-            seen += [np.asarray(value, np.float32).tobytes() for value in self.step(inputs, tick)]
+            seen += [np.asarray(value, np.float32).tobytes() for value in self.step(steps.noise(random), tick)]
         seen += [read_back(steps.cuda, block, steps.stream) for block in (*self._sides, self._rings)]
         return b"".join(seen)
 

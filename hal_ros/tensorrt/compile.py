@@ -153,7 +153,7 @@ def _build(shop: Workshop, precision: str, folder: Path) -> dict[str, Any]:
     timing_cache = shop.cache.timing_cache(shop.key(precision))
     seconds = {}
     for name, plan in zip(graph_files(precision), (ENCODER_PLAN, STEP_PLAN), strict=True):
-        if plan == ENCODER_PLAN and not shop.bundle.card.image:
+        if plan == ENCODER_PLAN and not shop.bundle.card.encoder:
             continue
         shop.say(f"{name}: building")
         arguments = ["hal_ros.tensorrt.build_engine", str(shop.bundle.path(name)), str(folder / plan)]

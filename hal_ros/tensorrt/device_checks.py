@@ -26,7 +26,7 @@ from hal_ros.core.errors import BackendError
 from hal_ros.core.step import Backend
 from hal_ros.runtime.backend import about, open_backend
 from hal_ros.runtime.bundle import STEP, Bundle, load_bundle
-from hal_ros.runtime.golden import LIMITS, WINDOWS, GateLimits, GoldenTick, gate, golden_fault, read_golden
+from hal_ros.runtime.golden import LIMITS, WINDOWS, GateLimits, GoldenTick, encode_all, gate, golden_fault, read_golden
 from hal_ros.runtime.hand_carried import HandCarried, Tensors, open_hand_carried
 from hal_ros.runtime.long_stream import MemoryWatch, compare_rows, finite, row_of, step_input, walk
 from hal_ros.tensorrt import api as tensorrt_api
@@ -98,8 +98,8 @@ class Trial:
 
     @functools.cached_property
     def reference_features(self) -> list[FloatArray]:
-        """What ONNX Runtime's encoder makes of each golden picture, (D,) each."""
-        return [self.reference.encode(tick.image) for tick in self.golden]
+        """What ONNX Runtime's encoder makes of the pictures of each golden tick, (C * D,) each."""
+        return [encode_all(self.reference, tick.images) for tick in self.golden]
 
     @functools.cached_property
     def costs(self) -> Costs:
@@ -136,11 +136,11 @@ def check_state(trial: Trial) -> Finding:
     resources = Resources(trial.cuda)
     try:
         by_engine = _engine_by_hand(trial, resources)
-        by_onnx = open_hand_carried(trial.bundle.path(STEP), trial.bundle.card.caches)
+        by_onnx = open_hand_carried(trial.bundle.path(STEP), trial.bundle.card)
         state, alike = trial.backend.initial_state(), True
         for tick in walk(len(trial.golden), trial.two_windows):
             golden = trial.golden[tick.golden]
-            inputs = step_input(golden, trial.backend.encode(golden.image), tick)
+            inputs = step_input(golden, encode_all(trial.backend, golden.images), tick)
             output, state = trial.backend.step(inputs, state)
             alike &= row_of(output).tobytes() == row_of(by_engine.step(inputs)).tobytes()
             by_onnx.step(step_input(golden, trial.reference_features[tick.golden], tick))
@@ -198,7 +198,7 @@ def check_ticks(trial: Trial) -> Finding:
             break
         memory.look(done)
         golden = trial.golden[tick.golden]
-        output, state = trial.backend.step(step_input(golden, trial.backend.encode(golden.image), tick), state)
+        output, state = trial.backend.step(step_input(golden, encode_all(trial.backend, golden.images), tick), state)
         found[done] = row_of(output)
         if done < compared:
             inputs = step_input(golden, trial.reference_features[tick.golden], tick)
@@ -256,7 +256,7 @@ def _engine_by_hand(trial: Trial, resources: Resources) -> HandCarried:
         return {name: array.copy() for name, array in received.arrays.items()}
 
     shapes = {name: spec.shape for name, spec in engine.outputs.items()}
-    return HandCarried(run, dict(sent.arrays), shapes, trial.bundle.card.caches)
+    return HandCarried(run, dict(sent.arrays), shapes, trial.bundle.card)
 
 
 def _relative_error(found: NDArray[Any], right: NDArray[Any]) -> float:
@@ -282,7 +282,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         bundle, cuda = load_bundle(args.bundle), load_cudart()
-        encoder = args.engines / ENCODER_PLAN if bundle.card.image else None
+        encoder = args.engines / ENCODER_PLAN if bundle.card.encoder else None
         engines = Engines(encoder, args.engines / STEP_PLAN, args.engines, args.precision)
         backend, reference = TensorRtBackend(bundle, engines, cuda), open_backend(bundle, "onnxruntime")[0]
         trial = Trial(bundle, engines, backend, reference, cuda, args.deadline_s, args.ticks)

@@ -178,7 +178,7 @@ class _DeviceRun:
             report = json.loads((folder / REPORT).read_bytes())
         except (OSError, ValueError):
             return None
-        encoder = folder / ENCODER_PLAN if bundle.card.image else None
+        encoder = folder / ENCODER_PLAN if bundle.card.encoder else None
         return Engines(encoder, folder / STEP_PLAN, folder, precision, report) if "parity" in report else None
 
     # --- checks -------------------------------------------------------------------------------------------------------

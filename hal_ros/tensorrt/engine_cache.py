@@ -97,7 +97,7 @@ def engine_key(bundle: Bundle, precision: str, device: Device, trt_version: str)
     return EngineKey(
         bundle=bundle.card.name,
         # path() refuses, by name, a bundle that was exported without such a graph.
-        encoder_sha256=bundle.card.files[bundle.path(encoder).name] if bundle.card.image else "",
+        encoder_sha256=bundle.card.files[bundle.path(encoder).name] if bundle.card.encoder else "",
         step_sha256=bundle.card.files[bundle.path(step).name],
         precision=precision,
         flags=FLAGS,

@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         bundle = load_bundle(args.bundle)
-        encoder = args.engines / ENCODER_PLAN if bundle.card.image else None
+        encoder = args.engines / ENCODER_PLAN if bundle.card.encoder else None
         engines = Engines(encoder, args.engines / STEP_PLAN, args.engines, args.precision)
         args.proof.write_text(json.dumps(prove(bundle, engines)))
 

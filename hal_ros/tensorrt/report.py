@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hal_ros.core.step import Backend, StepInput
+from hal_ros.core.step import Backend
 from hal_ros.runtime.bundle import Bundle
-from hal_ros.runtime.golden import read_golden
+from hal_ros.runtime.golden import encode_all, read_golden
 from hal_ros.tensorrt.cudart import Device
 
 WARM_UPS = 20  # the first calls load kernels and raise the clocks
@@ -25,17 +25,21 @@ PACKAGES = ("hal_ros", "numpy", "onnxruntime", "onnxruntime-gpu", "torch")
 
 
 def latency_ms(bundle: Bundle, backend: Backend, ticks: int = TICKS) -> dict[str, dict[str, float]]:
-    """Return p50, p95 and p99 in milliseconds of `encode`, `step` and the whole `tick`, over golden inputs."""
+    """Return p50, p95 and p99 in milliseconds of `encode`, `step` and the whole `tick`, over golden inputs.
+
+    `encode` is of the pictures of all cameras; a bundle without cameras has none.
+    """
     times = np.zeros((WARM_UPS + ticks, 2))
     state = backend.initial_state()
     for row, tick in zip(times, cycle(read_golden(bundle)), strict=False):
         start = time.perf_counter_ns()
-        feature = backend.encode(tick.image)
+        feature = encode_all(backend, tick.images)
         encoded = time.perf_counter_ns()
-        _, state = backend.step(StepInput(feature, tick.image_valid, tick.joints, tick.joints_valid), state)
+        _, state = backend.step(tick.step_input(feature), state)
         row[:] = encoded - start, time.perf_counter_ns() - encoded
     encode, step = times[WARM_UPS:].T * 1e-6
-    return {"encode": _percentiles(encode), "step": _percentiles(step), "tick": _percentiles(encode + step)}
+    found = {"encode": _percentiles(encode), "step": _percentiles(step), "tick": _percentiles(encode + step)}
+    return found if bundle.card.encoder else {name: found[name] for name in ("step", "tick")}
 
 
 def describe(device: Device) -> dict[str, Any]:

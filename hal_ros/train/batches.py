@@ -1,8 +1,8 @@
 """Clips into batches: parallel streams that carry their state from chunk to chunk, as they do on the robot.
 
 An epoch plays every clip once. Each of B streams plays its clips one after the other in chunks of C ticks; `carried`
-tells which streams continue. Some clips are entered in the middle, inputs are held, cameras and joints go missing:
-the model is trained on what it streams. All randomness comes from (seed, epoch), so an epoch can be repeated.
+tells which streams continue. Some clips are entered in the middle, inputs are held, cameras and states go missing, one
+and all: the model is trained on what it streams. All randomness comes from (seed, epoch), so an epoch can be repeated.
 """
 
 from __future__ import annotations
@@ -27,11 +27,24 @@ Random = np.random.Generator
 
 
 @dataclass(frozen=True)
+class Masked:
+    """What the eyes attend to when states are gone, (T, C * E), as far as that is known."""
+
+    joints: NDArray[Any] | None = None  # without any state
+    states: NDArray[Any] | None = None  # (S, T, C * E): without one of several
+
+    def at(self, ticks: NDArray[Any]) -> Masked:
+        """Return it at some ticks."""
+        joints = None if self.joints is None else self.joints[ticks]
+        return Masked(joints, None if self.states is None else self.states[:, ticks])
+
+
+@dataclass(frozen=True)
 class TrainingClip:
     """One clip and its targets; its inputs may stay on disk and are read chunk by chunk."""
 
     inputs: NDArray[Any]  # (T, F)
-    joints_masked: FloatArray | None  # (T, E) attended when no joint is known
+    masked: Masked
     target: NDArray[Any]  # (T,) ids or (T, K) probabilities
     change: FloatArray  # (T,) how surely an action begins at this tick
 
@@ -64,7 +77,7 @@ def training_clips(supervised: Supervised) -> list[TrainingClip]:
     return [
         TrainingClip(
             clip.inputs,
-            supervised.joints_masked.get(clip.name),
+            Masked(supervised.joints_masked.get(clip.name), supervised.states_masked.get(clip.name)),
             supervised.targets[clip.name],
             changes(supervised.targets[clip.name]),
         )
@@ -103,8 +116,8 @@ def _cut(clip: TrainingClip, config: BatchConfig, random: Random) -> list[Chunk]
     return [Chunk(clip, entry, start, min(start + config.chunk_ticks, clip.ticks)) for start in starts]
 
 
-class StreamSettings(NamedTuple):
-    """What a stream is like, beside `BatchConfig`."""
+class BatchSpec(NamedTuple):
+    """What batches are made of, beside `BatchConfig`."""
 
     columns: Columns
     actions: int  # K
@@ -113,7 +126,7 @@ class StreamSettings(NamedTuple):
 
 
 def batches(
-    streams: Sequence[Sequence[Chunk]], config: BatchConfig, stream: StreamSettings, random: Random
+    streams: Sequence[Sequence[Chunk]], config: BatchConfig, stream: BatchSpec, random: Random
 ) -> Iterator[StreamBatch]:
     """Yield the batches of one epoch's plan; a stream that has ended before the others weighs nothing."""
     for index in range(max(map(len, streams))):
@@ -137,15 +150,13 @@ class _StreamRow:
     change: FloatArray
 
 
-def _row(chunk: Chunk, config: BatchConfig, stream: StreamSettings, random: Random) -> _StreamRow:
+def _row(chunk: Chunk, config: BatchConfig, stream: BatchSpec, random: Random) -> _StreamRow:
     clip, ticks = chunk.clip, config.chunk_ticks
     now = np.minimum(np.arange(chunk.start, chunk.start + ticks), chunk.stop - 1)
     alive = np.arange(ticks) < chunk.stop - chunk.start
     source = _with_holds(now, config.held, stream.max_held_ticks, random)
     rows = stream.columns.split(clip.inputs[source])
-    if stream.columns.attended:  # what has one modality alone can't live without it
-        joints_masked = None if clip.joints_masked is None else clip.joints_masked[source]
-        rows = _with_gaps(rows, joints_masked, stream.columns.joints, config, random)
+    rows = _with_gaps(rows, clip.masked.at(source), stream.columns, config, random)
     lagged = now - stream.lag_ticks
     known = alive & (lagged >= chunk.entry)
     lagged = np.maximum(lagged, 0)
@@ -155,7 +166,7 @@ def _row(chunk: Chunk, config: BatchConfig, stream: StreamSettings, random: Rand
 
 
 def _target(
-    clip: TrainingClip, ticks: np.ndarray, counts: np.ndarray, stream: StreamSettings
+    clip: TrainingClip, ticks: np.ndarray, counts: np.ndarray, stream: BatchSpec
 ) -> tuple[FloatArray, FloatArray]:
     """Return probabilities (C, K) and weights (C,)."""
     target, known = probabilities(clip.target[ticks], stream.actions)
@@ -171,19 +182,32 @@ def _with_holds(now: np.ndarray, share: float, longest: int, random: Random) -> 
     return source
 
 
-def _with_gaps(rows: Rows, joints_masked: FloatArray | None, joints: int, config: BatchConfig, random: Random) -> Rows:
-    """Take away camera, all joints or single joints for a stretch; without joints the eye sees something else."""
-    attended, image_valid, joints_valid = rows.attended, rows.image_valid.copy(), rows.joints_valid.copy()
-    ticks = len(image_valid)
-    if random.random() < config.camera_masked:
+def _with_gaps(rows: Rows, masked: Masked, columns: Columns, config: BatchConfig, random: Random) -> Rows:
+    """Take away cameras and states for a stretch, all or one of several, and names with all their fields.
+
+    What has cameras alone, or states alone, can't live without them all. Without a state the eyes see something else.
+    """
+    attended, image_valid, joints_valid = rows.attended.copy(), rows.image_valid.copy(), rows.joints_valid.copy()
+    ticks, groups, all_gone = len(attended), columns.groups, slice(0)
+    both = bool(columns.eyes and columns.values)
+    if both and random.random() < config.camera_masked:
         image_valid[_stretch(ticks, random)] = 0
-    if joints_masked is not None and random.random() < config.joints_masked:
-        gone = _stretch(ticks, random)
-        joints_valid[gone] = 0
-        attended = attended.copy()
-        attended[gone] = joints_masked[gone]
-    for joint in np.flatnonzero(random.random(joints) < config.joint_dropout):
-        joints_valid[_stretch(ticks, random), joint::joints] = 0
+    if both and masked.joints is not None and random.random() < config.joints_masked:
+        all_gone = _stretch(ticks, random)
+    names = groups.name_count if columns.eyes or groups.name_count > 1 else 0
+    for name in np.flatnonzero(random.random(names) < config.joint_dropout):
+        joints_valid[_stretch(ticks, random), groups.of_name(name)] = 0
+    if columns.eyes > 1 and random.random() < config.stream_masked:
+        camera = random.integers(columns.eyes)
+        image_valid[_stretch(ticks, random), camera] = 0
+    if groups.state_count > 1 and random.random() < config.stream_masked:
+        state, gone = int(random.integers(groups.state_count)), _stretch(ticks, random)
+        joints_valid[gone, groups.of_state(state)] = 0
+        if masked.states is not None:
+            attended[gone] = masked.states[state, gone]
+    joints_valid[all_gone] = 0
+    if masked.joints is not None:
+        attended[all_gone] = masked.joints[all_gone]
     return Rows(attended, image_valid, rows.joints, joints_valid)
 
 
@@ -204,7 +228,6 @@ def _stack(chunks: Sequence[Chunk | None], rows: Sequence[_StreamRow]) -> Stream
         column = np.zeros((len(chunks), *values[0].shape), np.float32)
         column[at] = values
         columns[name] = torch.from_numpy(column)
-    columns["image_valid"] = columns["image_valid"][..., None]
     inputs, targets = ({name: columns[name] for name in kind._fields} for kind in (Inputs, TargetBatch))
     carried = torch.tensor([float(chunk is not None and chunk.start > chunk.entry) for chunk in chunks])
     return StreamBatch(Inputs(**inputs), TargetBatch(**targets), carried)

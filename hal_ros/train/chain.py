@@ -1,4 +1,4 @@
-"""From episodes or feature vectors to a student, stage by stage: labels, eye, clips, teacher, student (docs/adr/0004).
+"""From episodes or feature vectors to a student, stage by stage: labels, eyes, clips, teacher, student (docs/adr/0004).
 
 Every stage keeps its checkpoint in a folder of its own below the run's and is taken up again there; the labels that
 the student learns lie in the run's folder. In transcript supervision no annotation is read, of validation clips
@@ -8,7 +8,7 @@ neither.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -17,8 +17,10 @@ import numpy as np
 
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
+from hal_ros.core.streams.columns import groups_of
 from hal_ros.core.work import Report
 from hal_ros.datasets.clips import Clip
+from hal_ros.datasets.config import streams_of
 from hal_ros.datasets.encoded_clips import EncodedClip, measure
 from hal_ros.fit.loop import RunSession
 from hal_ros.labels import targets as targets_file
@@ -26,10 +28,11 @@ from hal_ros.labels.targets import Targets
 from hal_ros.labels.teacher.fit import Transcribed, align_clips, train_teacher
 from hal_ros.labels.transcripts import first_labels as first
 from hal_ros.labels.transcripts.first_inputs import first_input_clips
-from hal_ros.train.clips import DIGEST_TICKS, Data, Supervised, attended_clips, columns_of
+from hal_ros.nn.joint_guided_attention import Eye
+from hal_ros.train.clips import DIGEST_TICKS, Data, attended_clips, columns_of
 from hal_ros.train.config import TRANSCRIPTS, TrainConfig
 from hal_ros.train.eye import fit_eye, gather, new_eye
-from hal_ros.train.stages import EYE, grid_of, settings_sha256
+from hal_ros.train.stages import eye_folders, grid_of, settings_sha256
 from hal_ros.train.student import Trained, fit, new_model
 
 TEACHER = "teacher"  # folder of the teacher's checkpoint in a run's
@@ -91,15 +94,15 @@ class Student:
         self.run.folder.mkdir(parents=True, exist_ok=True)
         targets_file.save_targets(self.run.folder, labels)
         model = new_model(self.run.config, data.actions, data.columns, data.training.clips)
-        supervised = Supervised(data.training.clips, training_targets(labels), data.training.joints_masked)
-        held_out = Supervised(data.validation.clips, labels.validation, data.validation.joints_masked)
+        supervised = data.training.supervised(training_targets(labels), data.columns.groups)
+        held_out = data.validation.supervised(labels.validation, data.columns.groups)
         return fit(self.run.config, model, supervised, held_out, self.run.session())
 
 
 def train_on_encoded_clips(
     run: RunSettings, actions: int, training: Sequence[EncodedClip], validation: Sequence[EncodedClip]
 ) -> Trained:
-    """Train eye, teacher (in transcript supervision) and student over K actions.
+    """Train each camera's eye, teacher (in transcript supervision) and student over K actions.
 
     Raises DatasetError when no training clip has a transcript, or in the other supervision an annotation.
     """
@@ -114,11 +117,23 @@ def train_on_encoded_clips(
         start = first.first_labels([*looks[0], *looks[1]], actions)
         source, labels = AlignedTranscripts(run, start), split_targets(start, *looks)
         run.report(f"first labels: {len(training)} training and {len(validation)} validation clips laid out")
-    eye = new_eye(config, actions, grid_of(config.data), measure(training, grid_of(config.data)[2]))
-    eye = fit_eye(config, eye, gather(training, training_targets(labels), actions), run.folder / EYE, run.report)
-    attended = [attended_clips(eye, part, Path(config.data.cache)) for part in (training, validation)]
-    data = Data(actions, columns_of(eye), *attended)
+    groups = groups_of(streams_of(config.data))
+    eyes = fit_eyes(run, actions, training, training_targets(labels))
+    attended = [attended_clips(eyes, part, groups, Path(config.data.cache)) for part in (training, validation)]
+    data = Data(actions, columns_of(eyes, groups), *attended)
     return Student(run).fit(data, source.fit(data))
+
+
+def fit_eyes(
+    run: RunSettings, actions: int, training: Sequence[EncodedClip], targets: Mapping[str, np.ndarray]
+) -> list[Eye]:
+    """Train an eye for each camera, in the cameras' order; none for a robot without cameras."""
+    config, grid, eyes = run.config, grid_of(run.config.data), []
+    standard = measure(training, grid[2])
+    for camera, folder in enumerate(eye_folders(run.folder, config.data)):
+        eye = new_eye(config, actions, grid, standard, camera)
+        eyes.append(fit_eye(config, eye, gather(training, targets, actions, camera), folder, run.report))
+    return eyes
 
 
 def train_on_clips(run: RunSettings, data: Data) -> Trained:
@@ -137,6 +152,8 @@ def _claim(run: RunSettings, actions: int, transcribed: Sequence[EncodedClip] | 
     for part in transcribed:
         digest.update(f"{part.name} {part.transcript}".encode() + part.actions.tobytes())
         rows = part.inputs if isinstance(part, Clip) else part.joints
+        if not rows.shape[1] and isinstance(part, EncodedClip):  # cameras alone
+            rows = part.features[0]
         digest.update(np.ascontiguousarray(rows[::DIGEST_TICKS]).tobytes())
     path = run.folder / ORIGIN
     if path.exists() and path.read_text() != digest.hexdigest():

@@ -1,7 +1,13 @@
-"""What the sequence models are trained on: clips whose columns the eye has filled already, and what is right to answer.
+"""What the sequence models are trained on: clips whose columns the eyes have filled, and what is right to answer.
 
-Columns of a clip of the eye: [attended, 0 without image (E) | image_valid (1) | joints, 0 where invalid (P) |
-joints_valid (P)]. Columns of a clip from a folder of feature vectors: the P values as they are, NaN where missing.
+Columns of a clip of C eyes: [attended, 0 without image (C * E) | image_valid (C) | state values, 0 where invalid (V) |
+joints_valid (V)]. Columns of a clip without cameras, of a robot or from a folder of feature vectors: the V values as
+they are, NaN where missing.
+
+What an eye attends to depends on the states, so that a clip holds it in all forms that training needs: as it was, with
+all states masked, and, where a robot has several states, with each of these masked. The last ones cost S times C * E
+half precision numbers a tick; masking only the trunk's values would cost nothing, but then the trunk would first meet
+the eyes of a robot without its gripper's state, say, when that is lost.
 """
 
 from __future__ import annotations
@@ -20,7 +26,7 @@ from numpy.typing import NDArray
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.proprio import VALUES_PER_JOINT
+from hal_ros.core.streams.columns import NO_GROUPS, ValueGroups
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.encoded_clips import EncodedClip
 from hal_ros.nn.joint_guided_attention import Eye
@@ -34,14 +40,14 @@ DIGEST_TICKS = 50
 class Rows:
     """Some ticks of a clip, column by column, float32."""
 
-    attended: FloatArray  # (T, E)
-    image_valid: FloatArray  # (T,)
-    joints: FloatArray  # (T, P)
-    joints_valid: FloatArray  # (T, P)
+    attended: FloatArray  # (T, C * E)
+    image_valid: FloatArray  # (T, C)
+    joints: FloatArray  # (T, V)
+    joints_valid: FloatArray  # (T, V)
 
 
 class Places(NamedTuple):
-    """Which columns of a clip of the eye hold what."""
+    """Which columns of a clip of the eyes hold what."""
 
     attended: slice
     image_valid: slice
@@ -52,45 +58,43 @@ class Places(NamedTuple):
 class Columns(NamedTuple):
     """What the columns of clips mean."""
 
-    attended: int  # E, 0 where there is no eye
-    values: int  # P
-    joints: int = 0  # J, where the values are positions, velocities and efforts of joints; else 0
+    attended: int  # E of each eye, 0 where there is none
+    values: int  # V
+    groups: ValueGroups = NO_GROUPS  # which of the V go missing together; empty for other people's vectors
+    cameras: int = 1  # C, where there are eyes
+
+    @property
+    def eyes(self) -> int:
+        """How many eyes there are: C, 0 without cameras."""
+        return self.cameras if self.attended else 0
 
     @property
     def width(self) -> int:
         """F."""
-        return self.attended + 1 + 2 * self.values if self.attended else self.values
+        return self.eyes * (self.attended + 1) + 2 * self.values if self.eyes else self.values
 
     def split(self, inputs: NDArray[Any]) -> Rows:
         """Return the columns of inputs (T, F). Raises DatasetError where F is another one."""
         if inputs.shape[1] != self.width:
             raise DatasetError(f"inputs have {inputs.shape[1]} columns; expected {self.width}")
         rows = np.array(inputs, np.float32)  # a copy: clips may be mapped read-only, which torch warns of
-        if not self.attended:
+        if not self.eyes:
             valid = np.isfinite(rows)
-            return Rows(
-                rows[:, :0], np.zeros(len(rows), np.float32), np.where(valid, rows, 0), valid.astype(np.float32)
-            )
-        at = self.places
-        return Rows(
-            attended=rows[:, at.attended],
-            image_valid=rows[:, at.image_valid][:, 0],
-            joints=rows[:, at.joints],
-            joints_valid=rows[:, at.joints_valid],
-        )
+            return Rows(rows[:, :0], rows[:, :0], np.where(valid, rows, 0), valid.astype(np.float32))
+        return Rows(*(rows[:, at] for at in self.places))
 
     @property
     def places(self) -> Places:
-        """Where the columns of a clip of the eye lie."""
-        edges = [0, *itertools.accumulate((self.attended, 1, self.values, self.values))]
+        """Where the columns of a clip of the eyes lie."""
+        widths = (self.eyes * self.attended, self.eyes, self.values, self.values)
+        edges = [0, *itertools.accumulate(widths)]
         return Places(*itertools.starmap(slice, itertools.pairwise(edges)))
 
     def join(self, rows: Rows) -> FloatArray:
-        """Return the inputs (T, F) of a clip of the eye: undo `split`."""
-        inputs, at = np.empty((len(rows.attended), self.width), np.float32), self.places
-        inputs[:, at.attended], inputs[:, at.image_valid] = rows.attended, rows.image_valid[:, None]
-        inputs[:, at.joints], inputs[:, at.joints_valid] = rows.joints, rows.joints_valid
-        return inputs
+        """Return the inputs (T, F) of a clip: undo `split`."""
+        if not self.eyes:
+            return np.where(rows.joints_valid > 0, rows.joints, np.float32(np.nan))
+        return np.concatenate([rows.attended, rows.image_valid, rows.joints, rows.joints_valid], 1, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,9 @@ class Supervised:
 
     clips: Sequence[Clip]
     targets: Mapping[str, NDArray[Any]]  # (T,) action ids, NO_ACTION where unknown, or (T, K) probabilities
-    joints_masked: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # (T, E) attended when no joint is known
+    joints_masked: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # see AttendedClips
+    states_masked: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # likewise
+    groups: ValueGroups = NO_GROUPS  # which state values go missing together
 
     def labels(self, clip: Clip) -> NDArray[np.int64]:
         """Return the clip's target as ids (T,)."""
@@ -109,10 +115,15 @@ class Supervised:
 
 @dataclass(frozen=True)
 class AttendedClips:
-    """Clips of the eye, and by name what it attends to when no joint is known, (T, E)."""
+    """Clips of the eyes, and by name what these attend to when states are gone, as far as there are eyes and states."""
 
     clips: list[Clip]
-    joints_masked: dict[str, FloatArray]
+    joints_masked: dict[str, FloatArray]  # (T, C * E) without any state
+    states_masked: dict[str, NDArray[np.float16]] = field(default_factory=dict)  # (S, T, C * E) without one of several
+
+    def supervised(self, targets: Mapping[str, NDArray[Any]], groups: ValueGroups) -> Supervised:
+        """Return the clips with targets by name."""
+        return Supervised(self.clips, targets, self.joints_masked, self.states_masked, groups)
 
 
 @dataclass(frozen=True)
@@ -125,11 +136,9 @@ class Data:
     validation: AttendedClips
 
 
-def annotated(attended: AttendedClips) -> Supervised:
+def annotated(attended: AttendedClips, groups: ValueGroups = NO_GROUPS) -> Supervised:
     """Teach the annotations."""
-    return Supervised(
-        attended.clips, {clip.name: clip.actions for clip in attended.clips}, joints_masked=attended.joints_masked
-    )
+    return attended.supervised({clip.name: clip.actions for clip in attended.clips}, groups)
 
 
 def probabilities(target: NDArray[Any], actions: int) -> tuple[FloatArray, FloatArray]:
@@ -145,70 +154,114 @@ def probabilities(target: NDArray[Any], actions: int) -> tuple[FloatArray, Float
 # --- looking ----------------------------------------------------------------------------------------------------------
 
 
-def columns_of(eye: Eye) -> Columns:
-    """Return the columns of this eye's clips."""
-    return Columns(eye.config.width, VALUES_PER_JOINT * eye.config.joints, eye.config.joints)
+def columns_of(eyes: Sequence[Eye], groups: ValueGroups) -> Columns:
+    """Return the columns of these eyes' clips; without eyes those of clips of state values alone."""
+    width = eyes[0].config.width if eyes else 0
+    return Columns(width, len(groups.names), groups, len(eyes))
 
 
-def attended_clips(eye: Eye, encoded_clips: Sequence[EncodedClip], cache: Path | None = None) -> AttendedClips:
-    """Run the eye over every tick once, as it is and with all joints masked.
+def attended_clips(
+    eyes: Sequence[Eye], encoded_clips: Sequence[EncodedClip], groups: ValueGroups, cache: Path | None = None
+) -> AttendedClips:
+    """Run each camera's eye over every tick once: as it is, with all states masked, and each of several states masked.
 
-    With a `cache` folder the answer is kept there, under a hash of the eye and of the clips.
+    With a `cache` folder the answer is kept there, under a hash of the eyes and of the clips.
     """
-    path = cache / f"attended-{_digest(eye, encoded_clips)}.npz" if cache is not None else None
-    if path is not None and path.exists():
-        with np.load(path) as stored:
-            attended, joints_masked = stored["attended"], stored["joints_masked"]
-    else:
-        attended, joints_masked = (
-            np.concatenate(parts) for parts in zip(*(_attend(eye, encoded) for encoded in encoded_clips), strict=True)
-        )
-        if path is not None:
-            _keep(path, attended=attended, joints_masked=joints_masked)
+    columns = columns_of(eyes, groups)
+    if not eyes:
+        nothing = np.zeros((0, 0), np.float32)
+        return AttendedClips([_clip(columns, encoded, nothing) for encoded in encoded_clips], {})
+    path = cache / f"attended-{_digest(eyes, encoded_clips, groups)}.npz" if cache is not None else None
+    views = _load(path) if path is not None and path.exists() else _all_views(eyes, encoded_clips, groups)
+    if path is not None and not path.exists():
+        _keep(path, views)
     ends = np.cumsum([encoded.ticks for encoded in encoded_clips])[:-1]
-    clips = [
-        _clip(columns_of(eye), encoded, part)
-        for encoded, part in zip(encoded_clips, np.split(attended, ends), strict=True)
-    ]
+    names = [encoded.name for encoded in encoded_clips]
+    parts = zip(encoded_clips, np.split(views.attended, ends), strict=True)
     return AttendedClips(
-        clips, {encoded.name: part for encoded, part in zip(encoded_clips, np.split(joints_masked, ends), strict=True)}
+        [_clip(columns, encoded, part) for encoded, part in parts],
+        {} if views.joints_masked is None else dict(zip(names, np.split(views.joints_masked, ends), strict=True)),
+        {} if views.states_masked is None else dict(zip(names, np.split(views.states_masked, ends, 1), strict=True)),
     )
 
 
-def _digest(eye: Eye, encoded_clips: Sequence[EncodedClip]) -> str:
-    """Return a hash of the eye and the clips; of their long features some rows stand for all."""
-    digest = hashlib.sha256(repr(eye.config).encode())
-    for name, tensor in eye.state_dict().items():
+@dataclass(frozen=True)
+class _Views:
+    """What eyes attend to; without states, or with one alone, there is less to mask."""
+
+    attended: FloatArray  # (T, C * E)
+    joints_masked: FloatArray | None = None  # (T, C * E)
+    states_masked: NDArray[np.float16] | None = None  # (S, T, C * E)
+
+
+def _digest(eyes: Sequence[Eye], encoded_clips: Sequence[EncodedClip], groups: ValueGroups) -> str:
+    """Return a hash of the eyes and the clips; of their long features some rows stand for all."""
+    digest = hashlib.sha256(repr([eye.config for eye in eyes] + list(groups.states)).encode())
+    for name, tensor in (item for eye in eyes for item in eye.state_dict().items()):
         digest.update(name.encode() + tensor.numpy().tobytes())
     for encoded in encoded_clips:
         digest.update(encoded.name.encode())
-        for column in (encoded.feature[::DIGEST_TICKS], encoded.image_valid, encoded.joints, encoded.joints_valid):
+        some = (feature[::DIGEST_TICKS] for feature in encoded.features)
+        for column in (*some, encoded.image_valid, encoded.joints, encoded.joints_valid):
             digest.update(np.ascontiguousarray(column).tobytes())
     return digest.hexdigest()[:16]
 
 
-def _keep(path: Path, **arrays: FloatArray) -> None:
+def _load(path: Path) -> _Views:
+    with np.load(path) as stored:
+        return _Views(**stored)
+
+
+def _keep(path: Path, views: _Views) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
     with unfinished.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+        np.savez(file, **{name: view for name, view in vars(views).items() if view is not None})
     unfinished.replace(path)
 
 
+def _all_views(eyes: Sequence[Eye], encoded_clips: Sequence[EncodedClip], groups: ValueGroups) -> _Views:
+    """Return the views of all clips behind each other."""
+    found = [_attend(eyes, encoded, groups) for encoded in encoded_clips]
+    attended = np.concatenate([view[0] for view in found])
+    joints_masked = np.concatenate([view[1] for view in found]) if groups.state_count else None
+    if groups.state_count < 2:
+        return _Views(attended, joints_masked)
+    return _Views(attended, joints_masked, np.concatenate([view[2:] for view in found], 1).astype(np.float16))
+
+
+def _attend(eyes: Sequence[Eye], encoded: EncodedClip, groups: ValueGroups) -> FloatArray:
+    """Return (M, T, C * E): as it is, then under each of the masks; zeros where there is no image."""
+    masks = _masks(groups)
+    views = [_attend_with(eye, encoded, camera, masks) for camera, eye in enumerate(eyes)]
+    return np.concatenate(views, 2)
+
+
+def _masks(groups: ValueGroups) -> list[FloatArray]:
+    """Return flags (V,) to be multiplied by: all of them, without any state, and without each one of several."""
+    states = np.array(groups.states)
+    masks = [np.ones(len(states), bool)]
+    if groups.state_count:
+        masks.append(np.zeros(len(states), bool))
+    if groups.state_count > 1:
+        masks += [states != state for state in range(groups.state_count)]
+    return [mask.astype(np.float32) for mask in masks]
+
+
 @torch.no_grad()
-def _attend(eye: Eye, encoded: EncodedClip) -> tuple[FloatArray, FloatArray]:
-    """Return what is attended as it is and without joints, (T, E) each, zeros where there is no image."""
+def _attend_with(eye: Eye, encoded: EncodedClip, camera: int, masks: Sequence[FloatArray]) -> FloatArray:
+    """Return what one camera's eye attends to under each mask, (M, T, E)."""
     eye.eval()
-    attended, joints_masked = (np.zeros((encoded.ticks, eye.config.width), np.float32) for _ in range(2))
-    if not encoded.image_valid.any():
-        return attended, joints_masked
+    views = np.zeros((len(masks), encoded.ticks, eye.config.width), np.float32)
+    lit = encoded.image_valid[:, camera, None]
+    if not lit.any():
+        return views
     for ticks in _slices(encoded.ticks):
-        cells = eye.encode(torch.from_numpy(encoded.feature[ticks].astype(np.float32)))
+        cells = eye.encode(torch.from_numpy(encoded.features[camera][ticks].astype(np.float32)))
         joints, valid = (torch.from_numpy(x[ticks])[None] for x in (encoded.joints, encoded.joints_valid))
-        attended[ticks] = eye.attend(cells, joints, valid)[0].numpy()
-        joints_masked[ticks] = eye.attend(cells, joints, torch.zeros_like(valid))[0].numpy()
-    lit = encoded.image_valid[:, None]
-    return attended * lit, joints_masked * lit
+        for view, mask in zip(views, masks, strict=True):
+            view[ticks] = eye.attend(cells, joints, valid * torch.from_numpy(mask))[0].numpy()
+    return views * lit
 
 
 def _slices(ticks: int) -> Iterator[slice]:

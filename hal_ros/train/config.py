@@ -15,7 +15,7 @@ import yaml
 
 from hal_ros.core.decoding.decode import KINDS
 from hal_ros.core.errors import ConfigError
-from hal_ros.datasets.config import DataConfig
+from hal_ros.datasets.config import DataConfig, check_streams
 from hal_ros.labels.teacher.config import TeacherConfig
 
 ANNOTATIONS, TRANSCRIPTS = "annotations", "transcripts"
@@ -29,6 +29,8 @@ RENAMED = {
     "model.seen_dropout": "attended_dropout",
 }
 """What settings were called in 0.1.0: files may say so, and checkpoints do."""
+ADDED = ("data.streams", "eye.stream_masked", "batches.stream_masked")
+"""Settings that 0.1.0 did not have: stored where they are not the default, so that its runs keep their hashes."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,9 @@ class EyeSettings:
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     label_smoothing: float = 0.0
-    joint_dropout: float = 0.1  # per tick and joint: it is away
-    joints_masked: float = 0.1  # per tick: all joints are away
+    joint_dropout: float = 0.1  # per tick and name of a state: it is away
+    joints_masked: float = 0.1  # per tick: all states are away
+    stream_masked: float = 0.1  # per tick: one of several states is away
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,10 @@ class BatchConfig:
     chunk_ticks: int = 48
     late_start: float = 0.5  # share of clips that are entered in the middle
     held: float = 0.01  # per tick: a gap of one to `max_held_ticks` ticks begins
-    camera_masked: float = 0.05  # per chunk: the camera is away for a stretch
-    joints_masked: float = 0.03  # per chunk: all joints are away for a stretch
-    joint_dropout: float = 0.05  # per chunk and joint: it is away
+    camera_masked: float = 0.05  # per chunk: all cameras are away for a stretch
+    joints_masked: float = 0.03  # per chunk: all states are away for a stretch
+    joint_dropout: float = 0.05  # per chunk and name of a state: it is away
+    stream_masked: float = 0.2  # per chunk, of several cameras and of several states: one of them is away for a stretch
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,7 @@ class TrainConfig:
         _expect(self.batches.streams >= 1, "batches.streams", self.batches.streams, ">= 1")
         _expect(self.batches.chunk_ticks >= 2, "batches.chunk_ticks", self.batches.chunk_ticks, ">= 2")
         _expect(self.optimiser.epochs >= 1, "optimiser.epochs", self.optimiser.epochs, ">= 1")
+        check_streams(self.data)
 
 
 def _expect(holds: bool, key: str, value: object, expected: str) -> None:
@@ -199,11 +204,18 @@ def in_saved_names(sections: Mapping[str, Any]) -> dict[str, Any]:
     """Return sections of a run's settings by the names under which they are stored, in the same order."""
     saved = {(old.split(".")[0], new): old.split(".")[1] for old, new in RENAMED.items()}
     return {
-        section: {saved.get((section, key), key): each for key, each in value.items()}
+        section: {saved.get((section, key), key): each for key, each in value.items() if _is_stored(section, key, each)}
         if isinstance(value, Mapping)
         else value
         for section, value in sections.items()
     }
+
+
+def _is_stored(section: str, key: str, value: Any) -> bool:
+    """Tell whether a setting differs from what there was before it."""
+    if f"{section}.{key}" not in ADDED:
+        return True
+    return bool(value != dataclasses.asdict(TrainConfig())[section][key])
 
 
 def _build(kind: type, mapping: Any, prefix: str) -> Any:
@@ -221,15 +233,30 @@ def _build(kind: type, mapping: Any, prefix: str) -> Any:
             hint = f"did you mean {prefix}{near[0]}?" if near else f"expected one of {', '.join(hints)}"
             hint = "it is there no longer" if key in RETIRED else hint
             raise ConfigError(f"{prefix}{key} is not a setting; {hint}")
-        wanted = hints[key]
-        nested = dataclasses.is_dataclass(wanted)
-        values[key] = _build(wanted, value, f"{prefix}{key}.") if nested else _typed(value, wanted, f"{prefix}{key}")
+        values[key] = _read_as(hints[key], value, f"{prefix}{key}")
     return kind(**values)
 
 
+def _read_as(wanted: Any, value: Any, key: str) -> Any:
+    """Read a section, named sections of one kind, or a single value."""
+    if dataclasses.is_dataclass(wanted):
+        return _build(typing.cast("type", wanted), value, f"{key}.")
+    if typing.get_origin(wanted) is not Mapping:
+        return _typed(value, wanted, key)
+    _, item = typing.get_args(wanted)
+    value = {} if value is None else value  # as it is left when the last of them is deleted
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        raise ConfigError(f"{key} is {value!r}; expected names, each with settings")
+    return {name: _read_as(item, each, f"{key}.{name}") for name, each in value.items()}
+
+
 def _typed(value: Any, wanted: Any, key: str) -> Any:
-    """Check one value's type; whole numbers pass as float, lists as tuple."""
+    """Check one value's type; whole numbers pass as float, lists as tuple, a single topic as a list of one."""
+    if isinstance(wanted, types.UnionType):
+        text, several = typing.get_args(wanted)
+        return _typed(value, several if isinstance(value, list | tuple) else text, key)
     if isinstance(wanted, types.GenericAlias):
+        value = [value] if isinstance(value, str) and key.endswith(".topic") else value
         (item, _) = typing.get_args(wanted)
         if not isinstance(value, list | tuple):
             raise ConfigError(f"{key} is {value!r}; expected a list of {item.__name__}")

@@ -1,8 +1,10 @@
 """The first stage: the eye learns where to look from single ticks in random order, and is then left as it is.
 
 A chunk's ticks look alike, so a batch of chunks shows the eye few different pictures, and a trunk above it soon
-explains most actions by the joints alone. Shuffled ticks teach it in a fraction of the time (docs/log.md). Joints go
-missing at random, one by one and all together, so that it copes with a robot whose joints do.
+explains most actions by the joints alone. Shuffled ticks teach it in a fraction of the time (docs/log.md). States go
+missing at random, joint by joint, one of several and all together, so that it copes with a robot whose states do.
+
+Each camera has an eye of its own, guided by all states, and trained on the ticks that have this camera's picture.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ from torch import Tensor
 
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.proprio import VALUES_PER_JOINT
+from hal_ros.core.streams.columns import ValueGroups, groups_of
 from hal_ros.core.work import Report
+from hal_ros.datasets.config import streams_of
 from hal_ros.datasets.encoded_clips import EncodedClip, NormalisationStatistics
 from hal_ros.fit import checkpoint
 from hal_ros.fit.loop import Epoch, Finished, Loop, RunSession, Seeds, Terms, Training, mean_terms
@@ -31,23 +34,22 @@ from hal_ros.train.clips import probabilities
 from hal_ros.train.config import EyeSettings, TrainConfig, to_mapping
 
 STAGE = 1_000_000
-"""Added to the epoch where seeds are made, so that eye and sequences draw different numbers."""
+"""Added to the epoch where seeds are made, so that each camera's eye and the sequences draw different numbers."""
 
 
-def new_eye(config: TrainConfig, actions: int, grid: tuple[int, int, int], standard: NormalisationStatistics) -> Eye:
-    """Return an untrained eye that holds the training split's normalisation statistics; seeded by the config."""
+def new_eye(
+    config: TrainConfig, actions: int, grid: tuple[int, int, int], standard: NormalisationStatistics, camera: int = 0
+) -> Eye:
+    """Return a camera's untrained eye with the training split's normalisation statistics; seeded by the config."""
     torch.manual_seed(config.seed)
-    s = config.eye
-    eye = Eye(
-        EyeShape(
-            actions, len(config.data.joints), grid, s.width, s.cell_width, s.gazes, s.keypoints, s.dropout, s.noise
-        )
-    )
+    s, values = config.eye, len(standard.joint_mean)
+    eye = Eye(EyeShape(actions, values, grid, s.width, s.cell_width, s.gazes, s.keypoints, s.dropout, s.noise))
     with torch.no_grad():
-        eye.joints.mean.copy_(torch.from_numpy(standard.joint_mean))
-        eye.joints.spread.copy_(torch.from_numpy(standard.joint_std))
-        eye.mean.copy_(torch.from_numpy(standard.channel_mean))
-        eye.spread.copy_(torch.from_numpy(standard.channel_std))
+        if values:
+            eye.joints.mean.copy_(torch.from_numpy(standard.joint_mean))
+            eye.joints.spread.copy_(torch.from_numpy(standard.joint_std))
+        eye.mean.copy_(torch.from_numpy(standard.channel_mean[camera]))
+        eye.spread.copy_(torch.from_numpy(standard.channel_std[camera]))
     return eye
 
 
@@ -56,14 +58,17 @@ class Ticks:
     """Single ticks to learn from: where they lie, what they show, and how much each counts."""
 
     encoded_clips: Sequence[EncodedClip]
+    camera: int  # whose pictures are learned from
     encoded: NDArray[np.int64]  # (N,) index into the clips
     tick: NDArray[np.int64]  # (N,)
     target: FloatArray  # (N, K)
     weight: FloatArray  # (N,)
 
 
-def gather(encoded_clips: Sequence[EncodedClip], targets: Mapping[str, NDArray[Any]], actions: int) -> Ticks:
-    """Return all ticks that have a picture and a target; see `train.clips.Supervised` for the targets.
+def gather(
+    encoded_clips: Sequence[EncodedClip], targets: Mapping[str, NDArray[Any]], actions: int, camera: int = 0
+) -> Ticks:
+    """Return all ticks that have this camera's picture and a target; see `train.clips.Supervised` for the targets.
 
     Raises DatasetError where there is none.
     """
@@ -72,11 +77,12 @@ def gather(encoded_clips: Sequence[EncodedClip], targets: Mapping[str, NDArray[A
         if encoded.name not in targets:
             continue
         target, weight = probabilities(targets[encoded.name], actions)
-        ticks = np.flatnonzero((weight > 0) & (encoded.image_valid > 0))
+        ticks = np.flatnonzero((weight > 0) & (encoded.image_valid[:, camera] > 0))
         columns.append((np.full(len(ticks), index), ticks, target[ticks], weight[ticks]))
     if not sum(len(column[1]) for column in columns):
-        raise DatasetError("no tick has both a picture and a target; expected some to train the eye on")
-    return Ticks(encoded_clips, *(np.concatenate(column) for column in zip(*columns, strict=True)))
+        where = f" of camera {camera + 1}" if camera else ""
+        raise DatasetError(f"no tick has both a picture{where} and a target; expected some to train the eye on")
+    return Ticks(encoded_clips, camera, *(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
 def fit_eye(config: TrainConfig, eye: Eye, ticks: Ticks, folder: Path | None = None, report: Report = print) -> Eye:
@@ -92,7 +98,7 @@ def fit_eye(config: TrainConfig, eye: Eye, ticks: Ticks, folder: Path | None = N
     loop = Loop(
         "eye",
         settings.epochs,
-        Seeds(config.seed, offset=STAGE),
+        Seeds(config.seed, offset=STAGE * (1 + ticks.camera)),
         {"eye": eye},
         optimiser,
         lambda progress: settings.learning_rate * min(1.0, 0.02 + 20 * progress) * cosine(progress),
@@ -107,6 +113,7 @@ class _EyeTraining(Training[NDArray[np.int64]]):
 
     def __init__(self, config: TrainConfig, eye: Eye, ticks: Ticks) -> None:
         self.config, self.eye, self.ticks = config, eye, ticks
+        self.groups = groups_of(streams_of(config.data))
         self.random = np.random.default_rng()  # each epoch's own, once it has begun
 
     def batches(self, epoch: Epoch) -> Iterator[tuple[float, NDArray[np.int64]]]:
@@ -121,9 +128,10 @@ class _EyeTraining(Training[NDArray[np.int64]]):
         """Return the weighted cross-entropy of the chosen ticks."""
         ticks, settings = self.ticks, self.config.eye
         rows = [(ticks.encoded_clips[ticks.encoded[index]], int(ticks.tick[index])) for index in batch]
-        feature = np.stack([encoded.feature[tick] for encoded, tick in rows])
+        feature = np.stack([encoded.features[ticks.camera][tick] for encoded, tick in rows])
         joints = np.stack([encoded.joints[tick] for encoded, tick in rows])
-        valid = _with_losses(np.stack([encoded.joints_valid[tick] for encoded, tick in rows]), settings, self.random)
+        valid = np.stack([encoded.joints_valid[tick] for encoded, tick in rows])
+        valid = _with_losses(valid, self.groups, settings, self.random)
         inputs = (torch.from_numpy(feature).float(), torch.from_numpy(joints), torch.from_numpy(valid))
         log_probs = self.eye.head(self.eye(*(tensor[:, None] for tensor in inputs)))[:, 0]
         target, smoothing = torch.from_numpy(ticks.target[batch]), settings.label_smoothing
@@ -137,12 +145,18 @@ class _EyeTraining(Training[NDArray[np.int64]]):
         return Finished(f"{mean_terms(history)['frame']:.3f}", about)
 
 
-def _with_losses(valid: FloatArray, settings: EyeSettings, random: np.random.Generator) -> FloatArray:
-    """Take away single joints, with all three of their values, and all joints of some ticks."""
-    joints = valid.shape[1] // VALUES_PER_JOINT
-    kept = random.random((len(valid), joints)) >= settings.joint_dropout
-    kept &= random.random((len(valid), 1)) >= settings.joints_masked
-    return valid * np.tile(kept, 3).astype(np.float32)
+def _with_losses(
+    valid: FloatArray, groups: ValueGroups, settings: EyeSettings, random: np.random.Generator
+) -> FloatArray:
+    """Take away single names with all their values, all states of some ticks, and one of several states of others."""
+    ticks, states = len(valid), groups.state_count
+    kept = random.random((ticks, groups.name_count)) >= settings.joint_dropout
+    kept &= random.random((ticks, 1)) >= settings.joints_masked
+    flags = valid * kept[:, groups.names].astype(np.float32)
+    if states > 1:
+        lost = np.where(random.random(ticks) < settings.stream_masked, random.integers(states, size=ticks), -1)
+        flags *= lost[:, None] != np.array(groups.states)
+    return flags
 
 
 def load_eye(folder: Path) -> Eye:

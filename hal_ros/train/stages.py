@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hal_ros.bags.sensors import SensorTopics
-from hal_ros.core.card import ModelCard
+from hal_ros.bags.inputs import AskedTopics
+from hal_ros.core.card import EncoderSpec, ModelCard
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.work import Report
 from hal_ros.datasets import config as dataset_card
 from hal_ros.datasets import episodes, features
-from hal_ros.datasets.config import TRAINING, DataConfig
+from hal_ros.datasets.config import TRAINING, DataConfig, asked_topics, streams_of
 from hal_ros.datasets.encoded_clips import EncodedClip, load_encoded_clips
 from hal_ros.datasets.pool import in_order
 from hal_ros.fit import checkpoint
@@ -29,7 +29,7 @@ from hal_ros.nn.joint_guided_attention import Eye
 from hal_ros.train.config import TrainConfig, config_from_mapping, to_mapping
 from hal_ros.train.eye import load_eye
 
-EYE = "eye"  # folder of the eye's checkpoint in a run's
+EYE = "eye"  # folder of the first camera's eye in a run's; the others' have the camera's name behind it
 
 
 class PreparedSplit(NamedTuple):
@@ -44,14 +44,15 @@ class IngestedSplits(NamedTuple):
     """What a training starts from: the drafted card, the encoder, and each prepared split."""
 
     card: ModelCard
-    encoder: Path
+    encoder: Path | None  # None without cameras
     prepared: list[PreparedSplit]
 
 
 def ingest(config: TrainConfig, splits: Sequence[str], limits: Mapping[str, int] | None = None) -> IngestedSplits:
     """Ingest and encode splits, or the first bags of those that `limits` names.
 
-    Raises ConfigError for settings without joints or with too few actions, DatasetError for a split without episodes.
+    Raises ConfigError for settings without any stream or with too few actions, DatasetError for a split without
+    episodes.
     """
     card, encoder = draft_card(config), ensure_encoder(config.data)
     limit = (limits or {}).get
@@ -71,39 +72,50 @@ def vocabulary_of(config: DataConfig) -> tuple[str, ...]:
 
 def draft_card(config: TrainConfig) -> ModelCard:
     """Return the card as far as it is known before training; ingest already needs it."""
-    if not config.data.joints:
-        raise ConfigError("data.joints is empty; expected the joints' names in the model's order")
+    if not (config.data.joints or config.data.names_streams):
+        raise ConfigError("data.joints is empty; expected the joints' names in the model's order, or data.streams")
+    card = dataset_card.draft_card(config.data, vocabulary_of(config.data))
     return dataclasses.replace(
-        dataset_card.draft_card(config.data, vocabulary_of(config.data)),
+        card,
         name=config.name,
-        feature_dim=math.prod(grid_of(config.data)),
+        encoder=EncoderSpec(math.prod(grid_of(config.data))) if card.streams.cameras else None,
         window_ticks=sum(ticks - 1 for ticks in config.model.lookback) + 1,
         supervision=config.supervision,
     )
 
 
 def grid_of(config: DataConfig) -> tuple[int, int, int]:
-    """Return rows, columns and channels of the encoder's map."""
-    return feature_shape(config.image_size_px, config.encoder_stage)
+    """Return rows, columns and channels of the encoder's map; zeros without cameras."""
+    side = streams_of(config).size_px
+    return feature_shape(side, config.encoder_stage) if side else (0, 0, 0)
 
 
-def ensure_encoder(config: DataConfig) -> Path:
-    """Write the encoder into the cache; returns its path."""
-    path = Path(config.cache) / f"encoder-{config.image_size_px}-{config.encoder_stage}.onnx"
+def ensure_encoder(config: DataConfig) -> Path | None:
+    """Write the encoder into the cache; returns its path, None without cameras."""
+    side = streams_of(config).size_px
+    if not side:
+        return None
+    path = Path(config.cache) / f"encoder-{side}-{config.encoder_stage}.onnx"
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}")
-    write_encoder(unfinished, config.image_size_px, config.encoder_stage)
+    write_encoder(unfinished, side, config.encoder_stage)
     unfinished.replace(path)  # always anew: building is quick, and a file of older code would go unnoticed
     return path
 
 
 def prepare(
-    config: DataConfig, card: ModelCard, split: str, encoder: Path, report: Report = print, limit: int | None = None
+    config: DataConfig,
+    card: ModelCard,
+    split: str,
+    encoder: Path | None,
+    report: Report = print,
+    limit: int | None = None,
 ) -> PreparedSplit:
     """Ingest a split, or its first `limit` bags, and encode its pictures, as far as that is not in the cache."""
     bags = episodes.find_bags(Path(config.folder), split)[:limit]
-    topics = SensorTopics(config.camera_topic or None, config.joint_topic or None)
-    job = partial(_prepare_one, card=card, topics=topics, cache=Path(config.cache) / split, encoder=encoder)
+    job = partial(
+        _prepare_one, card=card, asked=asked_topics(config), cache=Path(config.cache) / split, encoder=encoder
+    )
     folders = []
     for count, (folder, fresh) in enumerate(in_order(job, bags, config.processes), 1):
         folders.append(folder)
@@ -114,12 +126,16 @@ def prepare(
     return PreparedSplit(encoded_clips, folders, digest)
 
 
-def _prepare_one(bag: Path, card: ModelCard, topics: SensorTopics, cache: Path, encoder: Path) -> tuple[Path, bool]:
-    """Return the episode's cache folder, and whether there was anything to do."""
-    folder = episodes.cached(bag, card, topics, cache)
-    path = features.path_of(folder, encoder)
-    fresh = not path.exists()
-    features.cached(folder, encoder)
+def _prepare_one(
+    bag: Path, card: ModelCard, asked: AskedTopics, cache: Path, encoder: Path | None
+) -> tuple[Path, bool]:
+    """Return the episode's cache folder, and whether there were pictures to encode."""
+    folder = episodes.cached(bag, card, asked, cache)
+    if encoder is None:
+        return folder, False
+    cameras = tuple(card.streams.cameras)
+    fresh = not all(path.exists() for path in features.paths_of(folder, encoder, cameras))
+    features.cached(folder, encoder, cameras)
     return folder, fresh
 
 
@@ -141,25 +157,34 @@ def settings_sha256(config: TrainConfig) -> str:
 
 
 class FinishedRun(NamedTuple):
-    """What a finished run holds: its settings, the eye, its best epoch's model, and what else its checkpoint says."""
+    """What a finished run holds: settings, each camera's eye, its best epoch's model, what else its checkpoint says."""
 
     config: TrainConfig
-    eye: Eye
+    eyes: tuple[Eye, ...]
     model: CausalHal
     about: dict[str, Any]
 
 
+def eye_folders(folder: Path, data: DataConfig) -> list[Path]:
+    """Return where the cameras' eyes lie in a run's folder, in the cameras' order."""
+    names = list(streams_of(data).cameras)
+    return [folder / (f"{EYE}-{name}" if index else EYE) for index, name in enumerate(names)]
+
+
 def load_run(folder: Path) -> FinishedRun:
-    """Read a run's folder: the model's checkpoint in it, the eye's in `eye/`."""
+    """Read a run's folder: the model's checkpoint in it, the eyes' in folders of their own."""
     saved = checkpoint.load(folder)
     model = CausalHal(HalConfig.from_json(saved.about["hal"]))
     model.load_state_dict(saved.part("best"))
-    return FinishedRun(config_from_mapping(saved.about["config"]), load_eye(folder / EYE), model.eval(), saved.about)
+    config = config_from_mapping(saved.about["config"])
+    eyes = tuple(load_eye(part) for part in eye_folders(folder, config.data))
+    return FinishedRun(config, eyes, model.eval(), saved.about)
 
 
 def trained_from(run: FinishedRun, folder: Path, training: PreparedSplit, validation: PreparedSplit) -> dict[str, str]:
-    """Return what a card says of its weights: hashes of episodes, settings, eye and targets."""
-    made = {"eye": folder / EYE / checkpoint.FILE, "labels": folder / LABELS}
+    """Return what a card says of its weights: hashes of episodes, settings, eyes and targets."""
+    made = {part.name: part / checkpoint.FILE for part in eye_folders(folder, run.config.data)}
+    made["labels"] = folder / LABELS
     return {
         "dataset": Path(run.config.data.folder).name,
         "training_episodes": training.sha256,

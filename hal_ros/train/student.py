@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.proprio import VALUES_PER_JOINT
+from hal_ros.core.streams.columns import NO_GROUPS, ValueGroups
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.encoded_clips import measure_values
 from hal_ros.fit.loop import UNSAVED, Epoch, Finished, Loop, RunSession, Seeds, Terms, Training, mean_terms
@@ -20,7 +20,7 @@ from hal_ros.fit.schedule import warm_cosine
 from hal_ros.nn.hal import CausalHal, HalConfig, Inputs, State
 from hal_ros.nn.losses import Hierarchy, LossWeights, training_loss
 from hal_ros.train.answers import Answers
-from hal_ros.train.batches import StreamBatch, StreamSettings, TrainingClip, batches, plan, training_clips
+from hal_ros.train.batches import BatchSpec, StreamBatch, batches, plan, training_clips
 from hal_ros.train.clips import Columns, Supervised
 from hal_ros.train.config import LossConfig, OptimiserConfig, TrainConfig, to_mapping
 
@@ -41,16 +41,18 @@ class Trained(NamedTuple):
 def new_model(config: TrainConfig, actions: int, columns: Columns, clips: Sequence[Clip]) -> CausalHal:
     """Return an untrained model with the clips' means and standard deviations in its buffers; seeded by the config."""
     torch.manual_seed(config.seed)
-    model = CausalHal(HalConfig(actions, columns.values, columns.attended, **vars(config.model)))
+    model = CausalHal(HalConfig(actions, columns.values, columns.attended, columns.eyes, **vars(config.model)))
     rows = columns.split(_sample(clips))
-    joint_mean, joint_std = measure_values(rows.joints, rows.joints_valid)
     with torch.no_grad():
-        model.joints.mean.copy_(torch.from_numpy(joint_mean))
-        model.joints.spread.copy_(torch.from_numpy(joint_std))
-        if columns.attended:
-            seen_mean, seen_spread = measure_values(rows.attended, rows.image_valid[:, None])
-            model.seen_mean.copy_(torch.from_numpy(seen_mean))
-            model.seen_spread.copy_(torch.from_numpy(seen_spread))
+        if columns.values:
+            joint_mean, joint_std = measure_values(rows.joints, rows.joints_valid)
+            model.joints.mean.copy_(torch.from_numpy(joint_mean))
+            model.joints.spread.copy_(torch.from_numpy(joint_std))
+        for index, camera in enumerate(model.camera_inputs()):
+            attended = rows.attended[:, index * columns.attended : (index + 1) * columns.attended]
+            seen_mean, seen_std = measure_values(attended, rows.image_valid[:, index, None])
+            camera.mean.copy_(torch.from_numpy(seen_mean))
+            camera.spread.copy_(torch.from_numpy(seen_std))
     return model
 
 
@@ -60,10 +62,10 @@ def _sample(clips: Sequence[Clip]) -> np.ndarray:
     return np.concatenate([clip.inputs[::stride] for clip in clips])
 
 
-def columns_of(model: CausalHal) -> Columns:
+def columns_of(model: CausalHal, groups: ValueGroups = NO_GROUPS) -> Columns:
     """Return the columns of the clips that a model reads."""
-    attended, values = model.config.attended, model.config.joint_values
-    return Columns(attended, values, values // VALUES_PER_JOINT if attended else 0)
+    config = model.config
+    return Columns(config.attended if config.eyes else 0, config.joint_values, groups, config.eyes)
 
 
 def fit(
@@ -74,8 +76,7 @@ def fit(
     One epoch's randomness comes from (seed, epoch) alone, so a run that was cut off ends as the uninterrupted one.
     """
     torch.set_num_threads(config.threads)
-    supervised = training_clips(training)
-    if not supervised:
+    if not training_clips(training):
         raise DatasetError("no training clip has a target; expected one by the name of a clip at least")
     hierarchy = _hierarchy(config, model)
     parts = {"model": model} if hierarchy is None else {"model": model, "hierarchy": hierarchy}
@@ -90,7 +91,7 @@ def fit(
         settings.gradient_clip,
         session,
     )
-    best = loop.run(_StudentTraining(config, model, hierarchy, supervised, validation))
+    best = loop.run(_StudentTraining(config, (model, hierarchy), training, validation))
     return Trained(model.eval(), best.epoch, best.accuracy)
 
 
@@ -100,23 +101,25 @@ class _StudentTraining(Training[StreamBatch]):
     def __init__(
         self,
         config: TrainConfig,
-        model: CausalHal,
-        hierarchy: Hierarchy | None,
-        supervised: Sequence[TrainingClip],
+        parts: tuple[CausalHal, Hierarchy | None],
+        training: Supervised,
         validation: Supervised,
     ) -> None:
-        self.config, self.model, self.hierarchy = config, model, hierarchy
-        self.supervised, self.validation = supervised, validation
+        self.config, (self.model, self.hierarchy) = config, parts
+        self.clips, self.groups, self.validation = training_clips(training), training.groups, validation
         self.weights = _weights(config.losses)
         self.state: State | None = None
 
     def batches(self, epoch: Epoch) -> Iterator[tuple[float, StreamBatch]]:
         """Deal the clips to streams, which all begin anew."""
         config, self.state = self.config, None
-        streams = plan(self.supervised, config.batches, epoch.random)
+        streams = plan(self.clips, config.batches, epoch.random)
         count = max(map(len, streams))
-        like = StreamSettings(
-            columns_of(self.model), self.model.config.actions, config.data.lag_ticks, config.data.max_held_ticks
+        like = BatchSpec(
+            columns_of(self.model, self.groups),
+            self.model.config.actions,
+            config.data.lag_ticks,
+            config.data.max_held_ticks,
         )
         made = batches(streams, config.batches, like, epoch.random)
         return ((index / count, batch) for index, batch in enumerate(made))
@@ -176,8 +179,7 @@ def answer(model: CausalHal, clip: Clip) -> Answers:
 def stream_inputs(clip: Clip, columns: Columns, start: int = 0, stop: int | None = None) -> Inputs:
     """Return ticks [start, stop) of a clip as one stream of tensors (1, T, …)."""
     rows = columns.split(clip.inputs[start:stop])
-    part = {name: torch.from_numpy(np.ascontiguousarray(row))[None] for name, row in vars(rows).items()}
-    return Inputs(**{**part, "image_valid": part["image_valid"][..., None]})
+    return Inputs(**{name: torch.from_numpy(np.ascontiguousarray(row))[None] for name, row in vars(rows).items()})
 
 
 def validate(model: CausalHal, supervised: Supervised, lag_ticks: int) -> tuple[float, float]:

@@ -8,6 +8,7 @@ import pytest
 from fakes import make_card
 from hal_ros.baselines import gripper_rule
 from hal_ros.baselines.episode_fit import EncodedEpisode, fit_logistic, fit_rule
+from hal_ros.core.streams.columns import joints_named
 from hal_ros.datasets.episodes import Episode
 
 ACTIONS = 3
@@ -26,22 +27,22 @@ def encoded(seed: int, ticks: int = 60) -> EncodedEpisode:
         stamp_ns=stamps,
         fresh=stamps == 0,
         held=stamps < 0,
-        image_valid=np.ones(ticks, np.float32),
-        images=np.zeros((ticks, 4, 4, 3), np.uint8),
+        image_valid=np.ones((ticks, 1), np.float32),
+        images={"camera": np.zeros((ticks, 4, 4, 3), np.uint8)},
         joints=joints,
         joints_valid=np.ones_like(joints),
         actions=actions,
         transcript=(),
         counters={},
     )
-    return EncodedEpisode(episode, np.eye(ACTIONS)[actions] + 0.1 * random.normal(size=(ticks, ACTIONS)))
+    return EncodedEpisode(episode, (np.eye(ACTIONS)[actions] + 0.1 * random.normal(size=(ticks, ACTIONS)),))
 
 
 def test_the_rule_names_what_it_names_alone() -> None:
     training, one = [encoded(0), encoded(1)], encoded(2)
     annotated = [(e.joints, e.joints_valid, np.asarray(e.actions)) for e in (one.episode for one in training)]
-    alone = gripper_rule.train(annotated, gripper=1)
-    found = fit_rule(training, ["arm", "gripper"])(one)
+    alone = gripper_rule.train(annotated, joints_named(["arm", "gripper"]))
+    found = fit_rule(training, joints_named(["arm", "gripper"]))(one)
     assert np.array_equal(found, alone.predict(one.episode.joints, one.episode.joints_valid))
     assert (found[20:40] == 1).all()
 

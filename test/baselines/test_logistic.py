@@ -68,8 +68,22 @@ def test_frame_inputs_pool_over_cells_and_blank_what_is_not_valid() -> None:
     features = np.arange(2 * 4 * 3, dtype=np.float16).reshape(2, 12)  # two ticks, four cells, three channels
     joints = np.ones((2, 6), np.float32)
     valid = np.array([[1, 1, 1, 1, 1, 1], [0, 1, 1, 1, 1, 1]], np.float32)
-    rows = logistic.frame_inputs(features, np.array([1, 0], np.float32), joints, valid, channels=3)
+    rows = logistic.frame_inputs([features], np.array([[1], [0]], np.float32), joints, valid, channels=3)
     assert rows.shape == (2, 3 + 1 + 12)
     assert rows[0, :4].tolist() == [4.5, 5.5, 6.5, 1]
     assert rows[1, :4].tolist() == [0, 0, 0, 0]
     assert rows[1, 4:].tolist() == [0, 1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1]
+
+
+def test_each_camera_stands_beside_the_others_with_a_flag_of_its_own() -> None:
+    features = [np.full((2, 4), bright, np.float16) for bright in (1, 2)]
+    image_valid = np.array([[1, 1], [1, 0]], np.float32)
+    values, valid = np.full((2, 1), 7, np.float32), np.array([[1], [0]], np.float32)
+    rows = logistic.frame_inputs(features, image_valid, values, valid, channels=2)
+    assert rows.tolist() == [[1, 1, 2, 2, 1, 1, 7, 1], [1, 1, 0, 0, 1, 0, 0, 0]]
+
+
+def test_a_robot_without_cameras_has_its_states() -> None:
+    values = np.full((3, 2), 7, np.float32)
+    rows = logistic.frame_inputs([], np.zeros((3, 0), np.float32), values, np.ones_like(values), channels=1)
+    assert rows.tolist() == [[7, 7, 1, 1]] * 3

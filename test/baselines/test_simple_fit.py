@@ -13,12 +13,14 @@ pytest.importorskip("torch")
 from hal_ros.baselines.simple_fit import fit_logistic, fit_rule
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
+from hal_ros.core.streams.columns import ValueGroups, joints_named
 from hal_ros.datasets.clips import Clip
 from hal_ros.train.answers import confirmed_actions
 from hal_ros.train.clips import Columns, Supervised
 
 K, LAG = 3, 2
-JOINTS = Columns(attended=1, values=6, joints=2)  # one number of an eye, and two joints, the second a gripper
+COLUMNS = Columns(attended=1, values=6, groups=ValueGroups((0, 1) * 3, (0,) * 6))  # an eye's number, two joints
+JOINTS = joints_named(["arm", "gripper"])
 GRIPPER = 1
 
 
@@ -39,7 +41,7 @@ def annotated(*clips: Any) -> Supervised:
 
 
 def rule(training: Any) -> Any:
-    return fit_rule(training, K, LAG, JOINTS, GRIPPER)
+    return fit_rule(training, K, LAG, COLUMNS, JOINTS)
 
 
 def logistic(training: Any) -> Any:
@@ -110,7 +112,7 @@ def test_ticks_without_target_teach_nothing(fit: Any) -> None:
 def test_odd_clips_are_answered(fit: Any) -> None:
     fitted = fit(annotated(episode("a"), episode("one", ticks=1), episode("short", ticks=LAG)))
     for ticks, value in ((1, 0.5), (LAG, 0.0), (20, 3.0), (20, np.nan)):
-        odd = Clip("odd", np.full((ticks, JOINTS.width), value, np.float32), np.zeros(ticks, np.int64), ())
+        odd = Clip("odd", np.full((ticks, COLUMNS.width), value, np.float32), np.zeros(ticks, np.int64), ())
         sound(fitted.answer(odd), ticks)
 
 
@@ -123,12 +125,12 @@ def test_without_any_target_it_refuses(fit: Any) -> None:
 
 def test_the_rule_refuses_clips_without_joints() -> None:
     with pytest.raises(DatasetError, match="needs clips whose columns are joints"):
-        fit_rule(annotated(episode("a")), K, LAG, Columns(attended=0, values=14), GRIPPER)
+        fit_rule(annotated(episode("a")), K, LAG, Columns(attended=0, values=14), JOINTS)
 
 
 def test_the_rule_names_what_it_named_alone() -> None:
     training, clip = annotated(episode("a"), episode("b", 1)), episode("c", 2)
-    fitted, rows = rule(training), JOINTS.split(clip.inputs)
+    fitted, rows = rule(training), COLUMNS.split(clip.inputs)
     named = fitted.rule.predict(rows.joints, rows.joints_valid)
     assert np.array_equal(fitted.answer(clip).log_probs.argmax(1), named)
 

@@ -12,12 +12,12 @@ from fakes import make_card
 from hal_ros.bench import caches as bench_caches
 from hal_ros.bench import model as bench_model
 from hal_ros.core.errors import BackendError
-from hal_ros.core.step import Backend, StepOutput
+from hal_ros.core.step import StepOutput, Stepping
 from hal_ros.runtime.card_json import CACHES
 
 MODEL = Path(__file__).parents[2] / "models" / "tabletop"
 TICKS = 20  # longer than the small model's window
-Opened = tuple[bench_caches.UntrainedModel, dict[str, Backend], bench_caches.Recompute]
+Opened = tuple[bench_caches.UntrainedModel, dict[str, Stepping], bench_caches.Recompute]
 ANSWER = StepOutput(np.zeros(2, np.float32), np.ones(2, np.float32), 0.5)
 
 
@@ -26,10 +26,10 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Opened:
     """A small model in place of one of the shipped size, its graphs exported once: that takes seconds."""
     pytest.importorskip("torch")
     pytest.importorskip("onnxscript")
-    from step_graphs import CONFIG, make_card, make_graph
+    from step_graphs import CONFIG, ONE, make_card, make_graph
 
     graph, folder = make_graph(replace(CONFIG, lookback=(5,))), tmp_path_factory.mktemp("graphs")
-    model = bench_caches.UntrainedModel(graph, bench_caches.card_of(graph, make_card(), ("one", "two")))
+    model = bench_caches.UntrainedModel(graph, bench_caches.card_of(graph, make_card(), ONE))
     return model, bench_caches.open_steps(model, folder), bench_caches.recomputing(model, TICKS, folder)
 
 
@@ -74,7 +74,7 @@ def test_the_model_has_the_shipped_size_and_the_window_asked_for() -> None:
     card = make_card()
     model = bench_caches.untrained(card)
     assert model.graph.model.config.width == 96
-    assert model.card.window_ticks == 127 and model.card.image is None
+    assert model.card.window_ticks == 127 and model.card.feature_dim == model.graph.feature_dim
     assert model.graph.model.config.actions == len(card.vocabulary)
     assert bench_caches.untrained(card, window=256).card.window_ticks == 256
 

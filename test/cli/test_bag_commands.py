@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from fakes import SIZE_PX, FakeBackend, make_card, picture
+from hal_ros.bags.definitions import BagTypes
 from hal_ros.bags.frames import due_frames
+from hal_ros.bags.inputs import inputs_among
 from hal_ros.bags.messages import deserialise, header_message, known_class, serialise
 from hal_ros.bags.reader import METADATA, BagMessage, BagWriter, read_messages
-from hal_ros.bags.sensors import IMAGE, JOINT_STATE, SensorTopics
+from hal_ros.bags.sensors import IMAGE
 from hal_ros.cli import main
 from hal_ros.core.segmenter import Segmenter
+from hal_ros.core.streams.spec import JOINT_STATE
 from hal_ros.offline import bundle, run
 from hal_ros.offline.replay import LABEL_TOPIC, PLAN_TOPIC, replay
 from hal_ros.runtime.bundle import save_card
@@ -48,13 +51,14 @@ def sensors() -> list[BagMessage]:
 
 def answers(first: int = 0) -> list[BagMessage]:
     card = make_card()
-    frames = due_frames(sensors()[first:], card, SensorTopics(CAMERA, JOINTS), Counter())
+    inputs = inputs_among({CAMERA: IMAGE, JOINTS: JOINT_STATE}, BagTypes(), card.streams, card.name)
+    frames = due_frames(sensors()[first:], inputs, Counter())
     return list(replay(frames, Segmenter(card, FakeBackend(card))))
 
 
 def write(path: Path, messages: list[BagMessage]) -> Path:
     with BagWriter(path) as bag:
-        for topic, type_name, receive_ns, data in messages:
+        for topic, type_name, receive_ns, data, _ in messages:
             bag.write(topic, type_name, data, receive_ns)
     return path
 

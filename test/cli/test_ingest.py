@@ -10,6 +10,7 @@ import pytest
 from hal_ros.cli import main
 from hal_ros.datasets import build as building
 from hal_ros.datasets import plan as planning
+from hal_ros.datasets.look.asked import AskedState, AskedStreams
 from hal_ros.datasets.plan import Problems, Request
 from hal_ros.train.config import load_config
 from user_folder import CAMERA, JOINTS, TICKS, Workplace, messages, write_config
@@ -19,7 +20,7 @@ MINE = ("ingest", "bags", "--transcripts", "transcripts", "--out", "mine")
 FOLDER = "expected the folder with <bag name>.txt for each bag"
 OWN = (
     *(("--out", "x"), ("--config", "x"), ("--split", "x"), ("--camera-topic", "/x"), ("--joint-topic", "/x")),
-    *(("--copy",), ("--partial",), ("--replace",)),
+    *(("--copy",), ("--partial",), ("--replace",), ("--camera", "/x"), ("--state", "x=/x")),
 )
 
 
@@ -38,9 +39,10 @@ def test_what_was_done_is_printed(work: Workplace, capsys: pytest.CaptureFixture
     printed = capsys.readouterr()
     assert printed.err == ""
     assert printed.out.splitlines() == [
-        f"camera: {CAMERA} in 2 bags",
-        f"joints: {JOINTS} in 2 bags",
-        "joints of the model: a, b",
+        "topic                    type                      Hz  skew ms  bags  stream",
+        f"{CAMERA}  sensor_msgs/Image       10.0        0   2/2  camera (clock)",
+        f"{JOINTS}            sensor_msgs/JointState  10.0        0   2/2  joints",
+        "joints: a, b",
         f"mine/train: 1 episode, 1 of this call: {TICKS} ticks, 0 of them held",
         f"mine/validation: 1 episode, 1 of this call: {TICKS} ticks, 0 of them held",
         "3 actions: grasp, lift, reach",
@@ -69,7 +71,7 @@ def test_a_bag_that_gives_no_tick_is_told_too(work: Workplace, capsys: pytest.Ca
     work.add("demo", content=cut)
     assert main([*MINE]) == 1
     assert capsys.readouterr().err.splitlines() == [
-        f"hal ingest: bag demo: gives no tick; expected messages on {CAMERA} ({TICKS} messages malformed)",
+        f"hal ingest: bag demo: gives no tick; expected messages on {CAMERA} (camera: {TICKS} messages malformed)",
         "hal ingest: nothing was added to mine",
     ]
 
@@ -93,13 +95,15 @@ def test_what_is_not_said_is_left_to_the_plan(work: Workplace, asked: list[Reque
 
 
 def test_every_argument_is_asked_for(work: Workplace, asked: list[Request]) -> None:
-    topics = ["--camera-topic", "/c", "--joint-topic", "/j"]
+    topics = ["--camera-topic", "/c", "--joint-topic", "/j", "--state", "w=/w:a,b", "--camera", "front=/f"]
     flags = ["--copy", "--partial", "--replace"]
     config = write_config(work)
     assert main([*MINE, "--config", str(config), "--split", "", *topics, *flags]) == 1
     data = load_config(config).data
     mine = Path("mine")
-    assert asked == [Request((BAGS,), TRANSCRIPTS, mine, config, data, "", "/c", "/j", True, True, True)]
+    states = {"w": AskedState(("/w",), ("a", "b")), "joints": AskedState(("/j",))}
+    streams = AskedStreams({"front": ("/f",), "camera": ("/c",)}, states, only=True)
+    assert asked == [Request((BAGS,), TRANSCRIPTS, mine, config, data, "", streams, True, True, True)]
 
 
 @pytest.mark.parametrize("arguments", [("--out", "mine"), ()])

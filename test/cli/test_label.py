@@ -10,8 +10,9 @@ import pytest
 from fakes import SIZE_PX, FakeBackend, make_card, picture
 from hal_ros.bags.messages import header_message, known_class, serialise
 from hal_ros.bags.reader import BagWriter, read_messages
-from hal_ros.bags.sensors import IMAGE, JOINT_STATE
+from hal_ros.bags.sensors import IMAGE
 from hal_ros.cli import main
+from hal_ros.core.streams.spec import JOINT_STATE
 from hal_ros.offline import bundle
 from hal_ros.offline.replay import LABEL_TOPIC
 from hal_ros.runtime.bundle import save_card

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from hal_ros.core.card import ImageSpec
 from hal_ros.core.errors import ImageError
 from hal_ros.core.image import ENCODINGS, compressed_to_rgb, to_input, to_rgb
+from hal_ros.core.streams.spec import CameraSpec
 
 HEIGHT, WIDTH = 24, 32
 RNG = np.random.default_rng(0)
@@ -125,11 +125,56 @@ def test_input_is_the_centre_square_averaged_over_areas() -> None:
     wide = np.zeros((480, 640, 3), np.uint8)
     wide[:, 80:560] = 100
     wide[:, 80:320] = 200
-    out = to_input(wide, ImageSpec(128))
+    out = to_input(wide, CameraSpec(size_px=128))
     assert out.shape == (128, 128, 3) and out.flags.c_contiguous
     assert (out[:, :64] == 200).all() and (out[:, 64:] == 100).all()
 
 
 def test_a_square_of_the_right_size_is_kept_as_it_is() -> None:
     square = RNG.integers(0, 256, (128, 128, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(to_input(square, ImageSpec(128)), square)
+    np.testing.assert_array_equal(to_input(square, CameraSpec(size_px=128)), square)
+
+
+def striped(width: int, height: int) -> np.ndarray:
+    """A picture whose red tells the column and whose green tells the row."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([columns, rows, np.full_like(rows, 9)], 2).astype(np.uint8)
+
+
+def test_the_full_picture_lies_between_black_bars() -> None:
+    for width, height in ((160, 80), (80, 160)):
+        out = to_input(np.full((height, width, 3), 200, np.uint8), CameraSpec(size_px=64, crop="full"))
+        shown = out if width > height else out.transpose(1, 0, 2)
+        assert out.shape == (64, 64, 3)
+        assert (shown[16:48] == 200).all() and not shown[:16].any() and not shown[48:].any()
+
+
+def test_of_a_square_picture_all_crops_are_the_same() -> None:
+    square = RNG.integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    crops: tuple[str | tuple[int, ...], ...] = ("centre", "full", (0, 0, 96, 96))
+    centre, full, whole = (to_input(square, CameraSpec(size_px=32, crop=crop)) for crop in crops)
+    np.testing.assert_array_equal(centre, full)
+    np.testing.assert_array_equal(centre, whole)
+
+
+def test_a_crop_is_cut_out_where_it_says() -> None:
+    rgb = striped(200, 100)
+    out = to_input(rgb, CameraSpec(size_px=40, crop=(150, 30, 40, 40)))
+    np.testing.assert_array_equal(out, rgb[30:70, 150:190])
+    tall = to_input(rgb, CameraSpec(size_px=40, crop=(160, 60, 40, 20)))  # up to the corner, twice as wide as high
+    np.testing.assert_array_equal(tall[10:30], rgb[60:80, 160:200])
+    assert not tall[:10].any() and not tall[30:].any()
+
+
+@pytest.mark.parametrize("crop", [(161, 0, 40, 40), (0, 61, 40, 40), (0, 0, 201, 100), (200, 0, 1, 1)])
+def test_a_crop_beyond_the_picture_is_refused_in_one_line(crop: tuple[int, ...]) -> None:
+    with pytest.raises(ImageError, match="does not lie in the picture of 200x100 pixels") as refused:
+        to_input(striped(200, 100), CameraSpec(crop=crop))
+    assert str(list(crop)) in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 500), (500, 1), (1, 1)])
+@pytest.mark.parametrize("crop", ["centre", "full"])
+def test_the_narrowest_picture_has_its_place(height: int, width: int, crop: str) -> None:
+    out = to_input(np.full((height, width, 3), 7, np.uint8), CameraSpec(size_px=16, crop=crop))
+    assert out.shape == (16, 16, 3) and out.max() == 7

@@ -13,13 +13,17 @@ from hypothesis import strategies as st
 
 from fakes import COLOURS, FakeBackend, make_card, picture
 from hal_ros.core.answers import NO_ACTION, ActionEstimate, BoundaryEstimate
+from hal_ros.core.arrays import ByteArray
 from hal_ros.core.card import DecoderSpec, ModelCard, Priors
 from hal_ros.core.decoding import decode
 from hal_ros.core.errors import BackendError
-from hal_ros.core.intake import Intake
-from hal_ros.core.observations import JointSample, Observation
+from hal_ros.core.observations import Observation
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.step import StepInput, StepOutput
+from hal_ros.core.streams.intake import Intake
+from hal_ros.core.streams.merge import StateSample
+from hal_ros.core.streams.pictures import TimedPicture
+from hal_ros.core.streams.spec import CameraSpec, StateSpec, StreamSpec
 from hal_ros.runtime.step_state import Turn
 
 PERIOD = 100_000_000
@@ -29,13 +33,18 @@ START = 5_000_000_000
 streams = st.lists(st.tuples(st.sampled_from([0, 1, 1, 1, 1, 2, 3, 6]), st.sampled_from(COLOURS)), max_size=60)
 
 
+def seen(stamp_ns: int, tick: int, origin_ns: int, image: ByteArray | None) -> Observation:
+    """What a camera shows while nothing is known of two joints."""
+    return Observation(stamp_ns, tick, origin_ns, {"camera": image}, np.zeros(6, np.float32), np.zeros(6, np.float32))
+
+
 def observations(card: ModelCard, stream: list[tuple[int, str]]) -> list[Observation]:
-    intake, found, stamp = Intake(card), [], START
+    intake, found, stamp = Intake(card.streams), [], START
     for steps, colour in stream:
         stamp += steps * PERIOD or 1
-        due = intake.image(stamp)
+        due = intake.picture("camera", TimedPicture(stamp, "/camera", None))
         if due:
-            found.append(Observation(due.stamp_ns, due.tick, due.origin_ns, picture(colour), due.joints))
+            found.append(seen(due.stamp_ns, due.tick, due.origin_ns, picture(colour)))
     return found
 
 
@@ -212,16 +221,55 @@ def test_segment_ids_survive_a_reset() -> None:
     assert segmenter.finish(segmenter.start(), 0)[0] == ()  # nothing open, nothing closed
 
 
-def test_joints_and_a_missing_image_reach_the_graph_with_their_flags() -> None:
+def test_states_and_a_missing_picture_reach_the_graph_with_their_flags() -> None:
     segmenter = new()
-    values = np.array([1, np.nan], np.float32)
-    joints = JointSample(START, values, values, values)
-    segmenter.step(Observation(START, 0, START, None, joints), segmenter.start())
+    values, valid = np.array([1, 0] * 3, np.float32), np.array([1, 0] * 3, np.float32)
+    for pictures in ({"camera": None}, {}):
+        segmenter.step(Observation(START, 0, START, pictures, values, valid), segmenter.start())
     assert isinstance(segmenter.backend, FakeBackend)
-    (inputs,) = segmenter.backend.inputs
-    assert inputs.image_valid == 0 and not inputs.feature.any()
-    np.testing.assert_array_equal(inputs.joints, [1, 0] * 3)
-    np.testing.assert_array_equal(inputs.joints_valid, [1, 0] * 3)
+    for inputs in segmenter.backend.inputs:
+        assert inputs.image_valid.tolist() == [0] and inputs.feature.tolist() == [0, 0, 0]
+        np.testing.assert_array_equal(inputs.joints, values)
+        np.testing.assert_array_equal(inputs.joints_valid, valid)
+
+
+TWO_CAMERAS = StreamSpec("front", {"front": CameraSpec(size_px=16), "wrist": CameraSpec(size_px=16)})
+
+
+class FirstCamera(FakeBackend):
+    """Answers by the first camera's colour."""
+
+    def step(self, inputs: StepInput, state: Any) -> tuple[StepOutput, Any]:
+        output, state = super().step(inputs._replace(feature=inputs.feature[:3]), state)
+        self.inputs[-1] = inputs
+        return output, state
+
+
+def watch(pictures: list[dict[str, ByteArray | None]]) -> FirstCamera:
+    card = make_card(streams=TWO_CAMERAS)
+    backend, nothing = FirstCamera(card), np.zeros(0, np.float32)
+    run(
+        Segmenter(card, backend),
+        [Observation(START + i * PERIOD, i, START, p, nothing, nothing) for i, p in enumerate(pictures)],
+    )
+    return backend
+
+
+def test_features_of_all_cameras_lie_behind_each_other_in_the_cards_order() -> None:
+    red, blue = picture("red"), picture("blue")
+    backend = watch([{"wrist": blue, "front": red}, {"front": blue}, {"front": blue, "wrist": None}])
+    assert [i.feature.tolist() for i in backend.inputs] == [[1, 0, 0, 0, 0, 1], [0, 0, 1, 0, 0, 0], [0, 0, 1, 0, 0, 0]]
+    assert [i.image_valid.tolist() for i in backend.inputs] == [[1, 1], [1, 0], [1, 0]]
+
+
+def test_a_picture_that_serves_several_ticks_is_encoded_once() -> None:
+    wrist = picture("blue")
+    fronts = [picture("red") for _ in range(4)]
+    shown: list[ByteArray | None] = [wrist, wrist, None, wrist]  # also when it was away in between
+    backend = watch([{"front": front, "wrist": each} for front, each in zip(fronts, shown, strict=True)])
+    assert backend.encoded == 5
+    assert [i.image_valid.tolist() for i in backend.inputs] == [[1, 1], [1, 1], [1, 0], [1, 1]]
+    assert watch([{"front": front, "wrist": wrist.copy()} for front in fronts]).encoded == 8  # negative control
 
 
 def test_an_output_that_is_not_finite_is_an_error() -> None:
@@ -238,7 +286,7 @@ def test_an_output_that_is_not_finite_is_an_error() -> None:
     for name in StepOutput._fields:
         segmenter = Segmenter(card, Broken(card, name))
         with pytest.raises(BackendError, match="not finite"):
-            segmenter.step(Observation(START, 0, START, picture("red"), None), segmenter.start())
+            segmenter.step(seen(START, 0, START, picture("red")), segmenter.start())
 
 
 class Scripted(FakeBackend):
@@ -268,7 +316,7 @@ def test_step_by_step_is_the_whole_sequence_of_the_duration_filter(delay: int) -
     log_probs = (logits - np.logaddexp.reduce(logits, 1, keepdims=True)).astype(np.float32)
     boundary = random.random(60).astype(np.float32)
     segmenter = Segmenter(card, Scripted(card, log_probs, boundary))
-    sequence = [Observation(START + i * PERIOD, i, START, picture("red"), None) for i in range(60)]
+    sequence = [seen(START + i * PERIOD, i, START, picture("red")) for i in range(60)]
     estimates, _ = run(segmenter, sequence, finish=False)
     stepped = [e.confirmed.action for e in estimates if e.confirmed]
     whole = decode.decode(decode.Decoder(spec), *decode.aligned(spec, log_probs, boundary, card.lag_ticks))
@@ -286,10 +334,20 @@ def test_step_by_step_is_the_whole_sequence_of_the_duration_filter(delay: int) -
         assert not np.allclose(confidences, others)
 
 
-def test_a_bundle_without_camera_is_driven_by_joints() -> None:
-    card = replace(make_card(), image=None)
-    intake = Intake(card)
-    values = np.zeros(2, np.float32)
-    due = [intake.joints(JointSample(START + i * PERIOD // 10, values, values, values)) for i in range(25)]
-    assert [d.tick for d in due if d] == [0, 1, 2]
-    assert intake.image(START) is None
+def test_a_bundle_without_camera_is_driven_by_a_state() -> None:
+    spec = StateSpec(names=("a", "b"), fields=("position",))
+    card = make_card(streams=StreamSpec("arm", {}, {"arm": spec}), encoder=None, lag_ticks=0)
+    intake, values = Intake(card.streams), np.ones(2, np.float32)
+    due = [intake.state("arm", StateSample(START + i * PERIOD // 10, "/arm", values)) for i in range(25)]
+    ticks = [d for d in due if d]
+    assert [d.tick for d in ticks] == [0, 1, 2]
+
+    class StatesAlone(FakeBackend):
+        def step(self, inputs: StepInput, state: Any) -> tuple[StepOutput, Any]:
+            assert inputs.feature.shape == inputs.image_valid.shape == (0,)
+            return super().step(inputs._replace(feature=np.array([0, *inputs.joints], np.float32)), state)
+
+    sequence = [Observation(d.stamp_ns, d.tick, d.origin_ns, {}, d.values, d.valid) for d in ticks]
+    backend = StatesAlone(card)
+    estimates, _ = run(Segmenter(card, backend), sequence)
+    assert len(estimates) == 3 and backend.encoded == 0

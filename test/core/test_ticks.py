@@ -1,14 +1,12 @@
-"""Laws of the tick grid and of joint alignment."""
+"""Laws of the tick grid."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hal_ros.core.observations import JointSample
-from hal_ros.core.ticks import Grid, Placement, newest_before, place
+from hal_ros.core.ticks import Grid, Placement, place
 
 PERIOD = 100_000_000
 MAX_HELD = 5
@@ -88,23 +86,3 @@ def test_what_becomes_of_the_second_stamp(step_ns: int, verdict: str, restarted:
 def test_a_zero_stamp_leaves_the_grid_alone() -> None:
     before = place(START, None, PERIOD, MAX_HELD).grid
     assert place(0, before, PERIOD, MAX_HELD) == Placement("zero", before)
-
-
-def sample(stamp_ns: int, value: float = 0.0) -> JointSample:
-    values = np.full(2, value, np.float32)
-    return JointSample(stamp_ns, values, values, values)
-
-
-@given(st.lists(st.integers(0, 300), max_size=40), st.integers(0, 300), st.integers(0, 100))
-def test_alignment_is_causal_fresh_and_newest(offsets: list[int], stamp: int, max_age: int) -> None:
-    samples = [sample(offset) for offset in offsets]
-    found = newest_before(samples, stamp, max_age)
-    eligible = [offset for offset in offsets if stamp - max_age <= offset <= stamp]
-    assert (found.stamp_ns if found else None) == max(eligible, default=None)
-    newer = [*samples, sample(stamp + 1)]  # law 1: a newer sample changes nothing
-    assert newest_before(newer, stamp, max_age) is found
-
-
-def test_of_equal_stamps_the_last_received_counts() -> None:
-    found = newest_before([sample(5, 1.0), sample(5, 2.0)], 6, 10)
-    assert found is not None and found.position[0] == 2.0

@@ -11,15 +11,18 @@ import yaml
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
 from rosbags.rosbag2 import Writer as RosbagsWriter
 
+from hal_ros.bags.inputs import AS_IN_THE_CARD
 from hal_ros.bags.messages import deserialise, serialise, typestore
 from hal_ros.bags.reader import METADATA, BagMessage
-from hal_ros.bags.sensors import IMAGE, JOINT_STATE
+from hal_ros.bags.sensors import IMAGE
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
+from hal_ros.core.streams.spec import JOINT_FIELDS, JOINT_STATE, CameraSpec, StateSpec
 from hal_ros.datasets import build as building
 from hal_ros.datasets import episodes, user_bags
 from hal_ros.datasets.build import build
 from hal_ros.datasets.config import draft_card
+from hal_ros.datasets.look.asked import read_asked
 from hal_ros.datasets.plan import Plan, plan
 from hal_ros.train.config import config_from_mapping, load_config
 from user_folder import (
@@ -43,7 +46,12 @@ def test_bags_and_transcripts_become_a_dataset_and_its_settings(work: Workplace)
         work.add(f"demo_{index}")
     work.ingest()
     assert work.placed() == {"train": [f"demo_{i}" for i in (0, 1, 2, 3, 5)], "validation": ["demo_4"]}
-    assert f"camera: {CAMERA} in 6 bags\njoints: {JOINTS} in 6 bags\njoints of the model: a, b\n" in work.printed
+    assert [line.split() for line in work.printed.splitlines()[:4]] == [
+        ["topic", "type", "Hz", "skew", "ms", "bags", "stream"],
+        [CAMERA, "sensor_msgs/Image", "10.0", "0", "6/6", "camera", "(clock)"],
+        [JOINTS, "sensor_msgs/JointState", "10.0", "0", "6/6", "joints"],
+        ["joints:", "a,", "b"],
+    ]
     assert f"train: 5 episodes, 5 of this call: {5 * TICKS} ticks, 0 of them held" in work.printed
     assert "3 actions: grasp, lift, reach" in work.printed
     assert work.printed.endswith(f"next: hal train {work.out / 'train.yaml'}\n")
@@ -51,7 +59,9 @@ def test_bags_and_transcripts_become_a_dataset_and_its_settings(work: Workplace)
     assert (settings["name"], settings["supervision"]) == ("mine", "transcripts")
     data = load_config(work.out / "train.yaml").data
     assert (data.folder, data.cache) == (str(work.out), str(work.out / "cache"))
-    assert (data.joints, data.camera_topic) == (("a", "b"), "")
+    assert data.streams.clock == "camera"
+    assert data.streams.cameras == {"camera": CameraSpec((CAMERA,), max_age_s=0.3)}
+    assert data.streams.states == {"joints": StateSpec((JOINTS,), JOINT_STATE, ("a", "b"), JOINT_FIELDS, 0.3)}
     work.ingest()  # follows the settings that it wrote
 
 
@@ -66,7 +76,7 @@ def test_episodes_are_in_the_cache_that_training_looks_into(work: Workplace, mon
         (bag,) = episodes.find_bags(work.out, split)
         for vocabulary in (("grasp", "lift", "reach"), ("grasp", "lift", "push", "reach")):
             card = draft_card(data, vocabulary)
-            cached = episodes.cached(bag, card, episodes.USUAL_TOPICS, Path(data.cache) / split)
+            cached = episodes.cached(bag, card, AS_IN_THE_CARD, Path(data.cache) / split)
             assert (episodes.load(cached).transcript, episodes.load(cached).actions) == (ACTIONS, None)
 
 
@@ -137,7 +147,7 @@ def test_a_bag_that_moves_is_missed_by_name_and_found_again(work: Workplace) -> 
     moved = work.bags.rename(work.bags.with_name("moved"))
     card = draft_card(config_from_mapping({}).data, ACTIONS)
     with pytest.raises(DatasetError, match=f"leads to {bag}/demo_0.mcap, which is gone; expected the bag there"):
-        episodes.cached(episode, card, episodes.USUAL_TOPICS, work.out / "cache")
+        episodes.cached(episode, card, AS_IN_THE_CARD, work.out / "cache")
     work.ingest(moved, config=config)
     assert episode / "demo_0.mcap" in episode.iterdir()
     assert (episode / "demo_0.mcap").exists()
@@ -176,24 +186,26 @@ def test_messages_that_can_not_be_read_are_skipped_and_told(work: Workplace) -> 
     (file,) = bag.glob("*.mcap")
     file.write_bytes(file.read_bytes()[:-100])
     work.ingest(split="train")
-    assert "demo: 3 messages malformed\n" in work.printed
+    assert "demo: joints: 1 message malformed, camera: 2 messages malformed\n" in work.printed
     assert "cut: cut off, read up to the cut\n" in work.printed
     assert "cut: " + "cut off" in work.printed
-    assert work.printed.count("malformed") == 1
+    assert work.printed.count("malformed") == 2
 
 
 def test_topics_may_be_named(work: Workplace) -> None:
     work.add("demo", content=[*messages(), *messages(camera="/other")])
-    work.ingest(camera_topic="/other")
-    assert "camera: /other in 1 bag\n" in work.printed
-    assert yaml.safe_load((work.out / "train.yaml").read_text())["data"]["camera_topic"] == "/other"
+    work.ingest(asked=read_asked(camera_topic="/other"))
+    data = load_config(work.out / "train.yaml").data
+    assert {name: camera.topic for name, camera in data.streams.cameras.items()} == {"camera": ("/other",)}
+    assert list(data.streams.states) == ["joints"]
+    assert "- not asked for\n" in work.printed
 
 
 def test_joints_are_those_that_all_bags_name(work: Workplace) -> None:
     work.add("demo_0", content=messages(("b", "a", "c")))
     work.add("demo_1", content=messages(("a", "b", "d")))
     work.ingest()
-    assert "joints of the model: b, a\njoints left out: c, d\n" in work.printed
+    assert "joints: b, a\njoints: leaves out c, d\n" in work.printed
 
 
 def test_links_in_a_circle_are_followed_once(work: Workplace) -> None:
@@ -252,9 +264,8 @@ def test_every_twentieth_bag_is_reported(work: Workplace) -> None:
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        ([m for m in messages() if m.topic != CAMERA], "demo: no topic of sensor_msgs/msg/Image"),
-        ([m for m in messages() if m.topic != JOINTS], "name no joint that all have"),
-        ([*messages(camera="/x"), *messages(camera="/y")], "several topics carry"),
+        ([m for m in messages() if m.topic != CAMERA], f"demo: camera: the dataset expects {CAMERA}"),
+        ([*messages(camera="/x"), *messages(camera="/y")], f"demo: camera: the dataset expects {CAMERA}"),
         ([m._replace(data=m.data[:30]) if m.topic == CAMERA else m for m in messages()], "gives no tick"),
     ],
 )
@@ -288,4 +299,6 @@ def test_bags_are_read_in_processes_too(tmp_path: Path) -> None:
     work = Workplace(tmp_path)
     work.add("demo_0")
     work.add("demo_1", content=[m._replace(data=m.data[:30]) if m.topic == CAMERA else m for m in messages()])
-    assert work.refused() == [f"bag demo_1: gives no tick; expected messages on {CAMERA} ({TICKS} messages malformed)"]
+    assert work.refused() == [
+        f"bag demo_1: gives no tick; expected messages on {CAMERA} (camera: {TICKS} messages malformed)"
+    ]

@@ -8,16 +8,19 @@ from typing import Any
 
 import pytest
 
-from hal_ros.core.card import ImageSpec, JointSpec
-from hal_ros.datasets.config import DataConfig, draft_card
-from hal_ros.datasets.episodes import ANNOTATION, USUAL_TOPICS, episode_key
+from hal_ros.bags.inputs import AS_IN_THE_CARD
+from hal_ros.core.errors import ConfigError
+from hal_ros.core.streams.spec import CameraSpec, StateSpec
+from hal_ros.datasets.config import DataConfig, StreamSettings, asked_topics, check_streams, draft_card, streams_of
+from hal_ros.datasets.episodes import ANNOTATION, episode_key
 
 DATA = DataConfig(joints=("b", "a"), joints_max_age_s=0.2, image_size_px=64, rate_hz=5.0, lag_ticks=3, max_held_ticks=2)
 
 
 def test_the_card_says_how_bags_become_ticks() -> None:
     card = draft_card(DATA, ("reach", "grasp"))
-    assert (card.image, card.joints) == (ImageSpec(64), JointSpec(("b", "a"), 0.2))
+    assert card.streams.cameras == {"camera": CameraSpec(size_px=64)}
+    assert card.streams.states == {"joints": StateSpec(names=("b", "a"), max_age_s=0.2)}
     assert (card.rate_hz, card.lag_ticks, card.max_held_ticks) == (5.0, 3, 2)
     assert card.vocabulary == ("reach", "grasp")
 
@@ -29,7 +32,41 @@ def test_other_settings_make_other_episodes(tmp_path: Path, change: dict[str, An
     (tmp_path / ANNOTATION).touch()
 
     def key(data: DataConfig, *actions: str) -> str:
-        return episode_key(tmp_path, draft_card(data, actions), USUAL_TOPICS)
+        return episode_key(tmp_path, draft_card(data, actions), AS_IN_THE_CARD)
 
     assert key(DATA, "reach") == key(replace(DATA, lag_ticks=0, folder="elsewhere"), "reach") != key(DATA, "grasp")
     assert key(DATA, "reach") != key(replace(DATA, **change), "reach")
+
+
+FRONT, GRIPPER = CameraSpec(("/front",), crop=(1, 2, 3, 4)), StateSpec(("/gripper",), names=("finger",))
+NAMED = DataConfig(streams=StreamSettings("", {"front": FRONT}, {"gripper": GRIPPER}), rate_hz=5.0)
+
+
+def test_named_streams_are_taken_as_they_are() -> None:
+    spec = streams_of(NAMED)
+    assert (spec.clock, spec.cameras, spec.states) == ("front", {"front": FRONT}, {"gripper": GRIPPER})
+    assert (spec.rate_hz, spec.max_held_ticks) == (5.0, 5)
+    assert asked_topics(NAMED) == {}
+    only_states = replace(NAMED, streams=replace(NAMED.streams, cameras={}))
+    assert (streams_of(only_states).clock, draft_card(only_states).encoder) == ("gripper", None)
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (
+            {"streams": replace(NAMED.streams, clock="wrist")},
+            "data.streams.clock is 'wrist'; expected one of front, gr",
+        ),
+        ({"streams": StreamSettings("front")}, "data.streams.clock is 'front'; expected cameras or states beside it"),
+        ({"rate_hz": 0.0}, "data.rate_hz is 0.0; expected"),
+        ({"joints": ("a",)}, "data.joints is .* beside data.streams; expected names of a state there"),
+        ({"camera_topic": "/x"}, "data.camera_topic is '/x' beside data.streams; expected topic of a camera"),
+        ({"streams": StreamSettings("", {"a": CameraSpec(crop="left")})}, "data.streams.cameras.a.crop is 'left'"),
+        ({"streams": StreamSettings("", {"a b": FRONT})}, "data.streams: stream 'a b' is no name"),
+    ],
+)
+def test_streams_that_can_not_be_are_refused(data: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigError, match=text) as caught:
+        check_streams(replace(NAMED, **data))
+    assert "\n" not in str(caught.value)

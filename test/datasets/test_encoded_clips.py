@@ -24,8 +24,8 @@ EPISODE = Episode(
     stamp_ns=np.arange(TICKS),
     fresh=np.eye(1, TICKS, dtype=bool)[0],
     held=np.zeros(TICKS, bool),
-    image_valid=np.ones(TICKS, np.float32),
-    images=np.zeros((TICKS, 2, 2, 3), np.uint8),
+    image_valid=np.ones((TICKS, 1), np.float32),
+    images={"camera": np.zeros((TICKS, 2, 2, 3), np.uint8)},
     joints=np.zeros((TICKS, 6), np.float32),
     joints_valid=np.ones((TICKS, 6), np.float32),
     actions=np.zeros(TICKS, np.int64),
@@ -38,7 +38,7 @@ WORDS = ("grasp", "reach")
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Save an episode and load its tracks, with features that count the ticks."""
-    monkeypatch.setattr(features, "cached", lambda folder, _: folder)
+    monkeypatch.setattr(features, "cached", lambda folder, _, cameras: (folder,) * len(cameras))
     monkeypatch.setattr(features, "load", lambda _: np.arange(TICKS, dtype=np.float16)[:, None])
 
     def saved_and_loaded(episode: Episode, vocabulary: tuple[str, ...] = WORDS) -> Any:
@@ -65,7 +65,7 @@ def test_each_fresh_grid_is_a_track_and_nobody_knows_its_part_of_the_transcript(
     fresh[5] = True
     first, second = load(replace(EPISODE, fresh=fresh))
     assert (first.name, second.name) == ("demo#1", "demo#2")
-    assert (first.feature[:, 0].tolist(), second.feature[:, 0].tolist()) == ([0, 1, 2, 3, 4], [5, 6, 7])
+    assert (first.features[0][:, 0].tolist(), second.features[0][:, 0].tolist()) == ([0, 1, 2, 3, 4], [5, 6, 7])
     assert first.transcript == second.transcript == ()
 
 
@@ -89,7 +89,31 @@ def test_channels_are_measured_over_pictures_alone() -> None:
     expected = measure(encoded_clips, 4)
     dark = replace(
         encoded_clips[0],
-        feature=np.full_like(encoded_clips[0].feature, 9),
+        features=(np.full_like(encoded_clips[0].features[0], 9),),
         image_valid=np.zeros_like(encoded_clips[0].image_valid),
     )
     np.testing.assert_allclose(measure([*encoded_clips, dark], 4).channel_mean, expected.channel_mean)
+
+
+def test_each_camera_is_measured_by_its_own_pictures() -> None:
+    one = make_encoded_clips(1, seed=0)[0]
+    brighter = (one.features[0] + np.float16(5)).astype(np.float16)
+    both = replace(one, features=(one.features[0], brighter), image_valid=np.ones((one.ticks, 2), np.float32))
+    found, alone = measure([both], 4), measure([one], 4)
+    assert found.channel_mean.shape == found.channel_std.shape == (2, 4)
+    np.testing.assert_array_equal(found.channel_mean[0], alone.channel_mean[0])
+    np.testing.assert_allclose(found.channel_mean[1], alone.channel_mean[0] + 5, atol=1e-2)
+
+
+def test_without_cameras_or_without_states_there_is_nothing_to_measure() -> None:
+    one = make_encoded_clips(1, seed=0)[0]
+    blind = replace(one, features=(), image_valid=np.zeros((one.ticks, 0), np.float32))
+    assert measure([blind], 0).channel_mean.shape == (0, 0)
+    nothing = np.zeros((one.ticks, 0), np.float32)
+    assert measure([replace(one, joints=nothing, joints_valid=nothing)], 4).joint_mean.shape == (0,)
+
+
+def test_an_episode_without_cameras_needs_no_encoder(tmp_path: Path) -> None:
+    save(replace(EPISODE, images={}, image_valid=np.zeros((TICKS, 0), np.float32)), tmp_path)
+    (encoded,) = load_encoded_clips(tmp_path, None, WORDS)
+    assert (encoded.features, encoded.image_valid.shape) == ((), (TICKS, 0))

@@ -13,33 +13,32 @@ import numpy as np
 import pytest
 
 from hal_ros.core.answers import NO_ACTION
-from hal_ros.core.card import DecoderSpec, ImageSpec, JointSpec, ModelCard
+from hal_ros.core.card import DecoderSpec, EncoderSpec, ModelCard
 from hal_ros.core.errors import BagError, DatasetError
 from hal_ros.core.observations import Observation
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.step import StepInput, StepOutput
+from hal_ros.core.streams.spec import CameraSpec, StateSpec, single
 
 pytest.importorskip("rosbags")
 
 from hal_ros.bags.frames import due_frames
+from hal_ros.bags.inputs import AS_IN_THE_CARD, find_inputs
 from hal_ros.bags.messages import header_message, known_class, serialise
-from hal_ros.bags.reader import BagWriter, read_messages, topic_types
-from hal_ros.bags.sensors import find_topics
+from hal_ros.bags.reader import BagWriter, read_messages
 from hal_ros.datasets import episodes
 
 START_NS = 1_000_000_000
 IMAGE_PERIOD_NS = 66_666_667
 SIDE = 16
 CAMERA, JOINTS = "/camera/color/image_raw", "/joint_states"
+STREAMS = single(CameraSpec(size_px=SIDE), StateSpec(names=("shoulder", "elbow"), max_age_s=0.05), 10.0, 3)
 CARD = ModelCard(
     name="small",
     vocabulary=("reach", "grasp"),
-    image=ImageSpec(SIDE),
-    joints=JointSpec(("shoulder", "elbow"), 0.05),
-    rate_hz=10.0,
+    streams=STREAMS,
+    encoder=EncoderSpec(3),
     lag_ticks=2,
-    max_held_ticks=3,
-    feature_dim=3,
     window_ticks=5,
     decoder=DecoderSpec(),
     supervision="annotations",
@@ -113,10 +112,9 @@ def stream(bag: Path) -> Recorder:
     recorder = Recorder()
     segmenter = Segmenter(CARD, recorder)
     state = segmenter.start()
-    topics = find_topics(topic_types(bag), CARD)
-    for frame in due_frames(read_messages(bag), CARD, topics, Counter()):
+    for frame in due_frames(read_messages(bag), find_inputs(bag, STREAMS, "small"), Counter()):
         due = frame.due
-        observation = Observation(due.stamp_ns, due.tick, due.origin_ns, frame.picture, due.joints)
+        observation = Observation(due.stamp_ns, due.tick, due.origin_ns, frame.pictures, due.values, due.valid)
         *_, state = segmenter.step(observation, state)
     return recorder
 
@@ -130,7 +128,7 @@ def test_rows_are_what_the_segmenter_steps_through(tmp_path: Path, missing: Any,
     assert len(episode.stamp_ns) == len(recorder.inputs)
     assert episode.fresh.tolist() == recorder.fresh
     for tick, inputs in enumerate(recorder.inputs):
-        np.testing.assert_array_equal(inputs.feature, recorder.encode(episode.images[tick]))
+        np.testing.assert_array_equal(inputs.feature, recorder.encode(episode.images["camera"][tick]))
         np.testing.assert_array_equal(inputs.joints, episode.joints[tick])
         np.testing.assert_array_equal(inputs.joints_valid, episode.joints_valid[tick])
     assert bool(episode.held.any()) == (missing == range(10, 15) or (bad == 21 and len(missing) < 10))
@@ -140,7 +138,7 @@ def test_stamps_rise_and_images_are_those_of_their_stamps(tmp_path: Path) -> Non
     episode = episodes.ingest(write_bag(tmp_path), CARD)
     assert (np.diff(episode.stamp_ns) > 0).all()
     numbers = np.rint((episode.stamp_ns - START_NS) / IMAGE_PERIOD_NS)
-    np.testing.assert_array_equal(episode.images[:, 0, 0, 0], 5 * numbers)
+    np.testing.assert_array_equal(episode.images["camera"][:, 0, 0, 0], 5 * numbers)
 
 
 def test_joints_are_the_newest_before_the_image_and_absent_ones_are_flagged(tmp_path: Path) -> None:
@@ -166,26 +164,27 @@ def test_actions_are_the_annotations_at_the_stamps(tmp_path: Path) -> None:
 def test_compressed_images_are_read_too(tmp_path: Path) -> None:
     episode = episodes.ingest(write_bag(tmp_path, jpeg=True), CARD)
     assert episode.image_valid.all()
-    assert abs(int(episode.images[9, 0, 0, 0]) - 5 * 13) <= 8
+    assert abs(int(episode.images["camera"][9, 0, 0, 0]) - 5 * 13) <= 8
 
 
 def test_a_second_call_reads_the_cache_and_a_changed_bag_or_setting_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bag, cache = write_bag(tmp_path), tmp_path / "cache"
-    folder = episodes.cached(bag, CARD, episodes.USUAL_TOPICS, cache)
+    folder = episodes.cached(bag, CARD, AS_IN_THE_CARD, cache)
     stored, made = episodes.load(folder), episodes.ingest(bag, CARD)
-    for name in (*episodes.ROW_KEYS, "images", "actions"):
+    np.testing.assert_array_equal(stored.images["camera"], made.images["camera"])
+    for name in (*episodes.ROW_KEYS, "actions"):
         np.testing.assert_array_equal(getattr(stored, name), getattr(made, name))
     assert (stored.name, stored.transcript, stored.counters) == (made.name, made.transcript, made.counters)
     with monkeypatch.context() as patch:
         patch.setattr(episodes, "ingest", lambda *_: pytest.fail("ingested twice"))
-        assert episodes.cached(bag, CARD, episodes.USUAL_TOPICS, cache) == folder
-        floats = replace(CARD, image=ImageSpec(SIDE, "float32"))  # what the graph takes changes no picture
-        assert episodes.cached(bag, floats, episodes.USUAL_TOPICS, cache) == folder
-    assert episodes.cached(bag, replace(CARD, rate_hz=5.0), episodes.USUAL_TOPICS, cache) != folder
+        assert episodes.cached(bag, CARD, AS_IN_THE_CARD, cache) == folder
+        floats = replace(CARD, encoder=EncoderSpec(3, "float32"))  # what the graph takes changes no picture
+        assert episodes.cached(bag, floats, AS_IN_THE_CARD, cache) == folder
+    assert episodes.cached(bag, replace(CARD, streams=replace(STREAMS, rate_hz=5.0)), AS_IN_THE_CARD, cache) != folder
     (bag / episodes.TRANSCRIPT).write_text("grasp\n")
-    assert episodes.cached(bag, CARD, episodes.USUAL_TOPICS, cache) != folder
+    assert episodes.cached(bag, CARD, AS_IN_THE_CARD, cache) != folder
 
 
 def test_an_ingest_that_was_cut_off_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,8 +196,8 @@ def test_an_ingest_that_was_cut_off_is_done_again(tmp_path: Path, monkeypatch: p
     with monkeypatch.context() as patch:
         patch.setattr(episodes, "save", cut_off)
         with pytest.raises(KeyboardInterrupt):
-            episodes.cached(bag, CARD, episodes.USUAL_TOPICS, cache)
-    assert episodes.load(episodes.cached(bag, CARD, episodes.USUAL_TOPICS, cache)).name == "episode"
+            episodes.cached(bag, CARD, AS_IN_THE_CARD, cache)
+    assert episodes.load(episodes.cached(bag, CARD, AS_IN_THE_CARD, cache)).name == "episode"
 
 
 @pytest.mark.parametrize("text", ["{", "{}", '{"segments": [{"action": "reach"}]}'])
@@ -233,12 +232,12 @@ def test_two_calls_at_a_time_do_not_meet(tmp_path: Path, monkeypatch: pytest.Mon
     def save(episode: Any, folder: Any) -> None:
         monkeypatch.setattr(episodes, "save", usual)
         (folder / "begun").touch()
-        folders.append(episodes.cached(bag, CARD, episodes.USUAL_TOPICS, cache))
+        folders.append(episodes.cached(bag, CARD, AS_IN_THE_CARD, cache))
         assert (folder / "begun").exists()
         usual(episode, folder)
 
     monkeypatch.setattr(episodes, "save", save)
-    folders.append(episodes.cached(bag, CARD, episodes.USUAL_TOPICS, cache))
+    folders.append(episodes.cached(bag, CARD, AS_IN_THE_CARD, cache))
     assert folders == [folders[0]] * 2
     assert list(cache.iterdir()) == folders[:1]
     assert episodes.load(folders[0]).name == "episode"
@@ -248,4 +247,4 @@ def test_restarts_are_told_but_not_the_first_grid(tmp_path: Path) -> None:
     assert episodes.faults({"restarts": 1}) == ""
     assert episodes.faults({"restarts": 2, "zero": 1}) == "1 zero stamps, the tick grid begins anew once"
     counters = episodes.ingest(write_bag(tmp_path, range(10, 25)), CARD).counters
-    assert episodes.faults(counters) == "the tick grid begins anew once"
+    assert episodes.faults(counters) == "joints: 21 ticks partial, the tick grid begins anew once"

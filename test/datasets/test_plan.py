@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hal_ros.core.errors import ConfigError
+from hal_ros.datasets.look.asked import read_asked
 from hal_ros.datasets.plan import USUAL_OUT, Plan, Request, plan, vocabulary_of
 from user_folder import ACTIONS, CAMERA, JOINTS, Workplace, messages, write, write_config
 
@@ -17,8 +18,9 @@ def test_settings_and_arguments_agree(work: Workplace, tmp_path: Path) -> None:
     config = write_config(work)
     for text, asked in (
         ("data.folder in .* expected .*/else, where the bags go", {"config": config, "out": Path("/else")}),
-        ("data.camera_topic in .* is ''; expected '/x'", {"config": config, "camera_topic": "/x"}),
-        ("data.joint_topic in .* is ''; expected '/y'", {"config": config, "joint_topic": "/y"}),
+        ("data.camera_topic in .* is ''; expected '/x'", {"config": config, "asked": read_asked(camera_topic="/x")}),
+        ("data.joint_topic in .* is ''; expected '/y'", {"config": config, "asked": read_asked(joint_topic="/y")}),
+        ("has no stream 'wrist' among its cameras", {"config": config, "asked": read_asked(["wrist=/x"])}),
         ("benchmark's own folder", {"out": tmp_path / "tabletop-v1"}),
     ):
         with pytest.raises(ConfigError, match=text):
@@ -35,15 +37,15 @@ def test_settings_and_arguments_agree(work: Workplace, tmp_path: Path) -> None:
 def test_a_plan_says_what_will_be_done_and_does_nothing(work: Workplace) -> None:
     for name in ("demo_0", "demo_1"):
         work.add(name)
-    planned = plan(work.request(camera_topic=CAMERA, copy=True))
+    planned = plan(work.request(asked=read_asked(camera_topic=CAMERA), copy=True))
     assert isinstance(planned, Plan)
     assert not work.out.exists()
     assert (planned.out, planned.config, planned.copy) == (work.out, work.out / "train.yaml", True)
     assert planned.splits == {"demo_0": "train", "demo_1": "validation"}
     assert planned.transcripts == {"demo_0": ACTIONS, "demo_1": ACTIONS}
-    assert planned.topics == (CAMERA, None)
-    assert {found.topics for found in planned.contents.values()} == {(CAMERA, JOINTS)}
-    assert (planned.data.joints, planned.data.folder) == (("a", "b"), str(work.out))
+    topics = {"camera": (CAMERA,), "joints": (JOINTS,)}
+    assert [found.inputs.topics for found in planned.contents.values()] == [topics, topics]
+    assert (planned.streams.states["joints"].names, planned.data.folder) == (("a", "b"), str(work.out))
     assert vocabulary_of(planned) == ("grasp", "lift", "reach")
 
 
@@ -111,7 +113,8 @@ def test_transcripts_without_a_bag_may_be_left_out(work: Workplace) -> None:
 def test_joints_of_other_names_are_refused(work: Workplace) -> None:
     work.add("demo")
     (problem,) = work.refused(config=write_config(work, joints=["left", "right"]))
-    assert problem == f"{work.bags}/demo: /joint_states names a, b; expected some of left, right"
+    expected = "joints: /joint_states (sensor_msgs/msg/JointState) names a, b; expected some of left, right"
+    assert problem == f"{work.bags}/demo: {expected}"
 
 
 def test_paths_that_hold_no_bag_are_refused(work: Workplace) -> None:

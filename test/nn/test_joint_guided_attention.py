@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from hal_ros.nn.joint_guided_attention import Eye, EyeConfig  # noqa: E402
+from hal_ros.nn.joint_guided_attention import Eye, EyeConfig, attend  # noqa: E402
 
-CONFIG = EyeConfig(actions=5, joints=3, grid=(3, 2, 6), width=12, cell_width=8, gazes=2, keypoints=3)
+CONFIG = EyeConfig(actions=5, joint_values=9, grid=(3, 2, 6), width=12, cell_width=8, gazes=2, keypoints=3)
 
 
 @pytest.fixture
@@ -70,3 +71,34 @@ def test_the_head_gives_probabilities(eye: Eye) -> None:
 
 def test_config_survives_json() -> None:
     assert EyeConfig.from_json(json.loads(json.dumps(CONFIG.to_json()))) == CONFIG
+
+
+def test_an_older_checkpoints_config_is_read() -> None:
+    saved = CONFIG.to_json()
+    saved["joints"] = saved.pop("joint_values") // 3
+    assert EyeConfig.from_json(json.loads(json.dumps(saved))) == CONFIG
+
+
+@torch.no_grad()
+def test_without_states_a_constant_guides_the_gazes() -> None:
+    torch.manual_seed(0)
+    eye = Eye(replace(CONFIG, joint_values=0)).eval()
+    feature, nothing = ticks(4)[0], torch.zeros(1, 4, 0)
+    before = eye(feature, nothing, nothing)
+    for tick in range(4):
+        alone = eye(feature[:, tick : tick + 1], nothing[:, :1], nothing[:, :1])
+        torch.testing.assert_close(alone[:, 0], before[:, tick])
+    eye.constant.add_(1.0)
+    assert float((eye(feature, nothing, nothing) - before).abs().max()) > 1e-2
+
+
+@torch.no_grad()
+def test_each_camera_has_an_eye_of_its_own(eye: Eye) -> None:
+    other = Eye(CONFIG).eval()
+    first, joints, valid = ticks(3)
+    second, _, _ = ticks(3, seed=1)
+    both = attend([eye, other], torch.cat([first, second], -1), joints, valid)
+    torch.testing.assert_close(both, torch.cat([eye(first, joints, valid), other(second, joints, valid)], -1))
+    assert not torch.allclose(both, attend([eye, other], torch.cat([second, first], -1), joints, valid))
+    assert torch.equal(attend([eye], first, joints, valid), eye(first, joints, valid))
+    assert attend([], first[..., :0], joints, valid).shape == (1, 3, 0)

@@ -29,8 +29,8 @@ def episode(
         stamp_ns=ORIGIN_NS + PERIOD_NS * np.arange(ticks, dtype=np.int64),
         fresh=np.isin(np.arange(ticks), fresh),
         held=np.isin(np.arange(ticks), held),
-        image_valid=1 - np.isin(np.arange(ticks), blind).astype(np.float32),
-        images=np.stack([picture(COLOURS[colour]) for colour in colours]),
+        image_valid=1 - np.isin(np.arange(ticks), blind).astype(np.float32)[:, None],
+        images={"camera": np.stack([picture(COLOURS[colour]) for colour in colours])},
         joints=np.arange(ticks * 6, dtype=np.float32).reshape(ticks, 6),
         joints_valid=np.ones((ticks, 6), np.float32),
         actions=np.array(colours),
@@ -81,7 +81,8 @@ def test_it_is_the_segmenter_that_speaks() -> None:
     state = segmenter.start()
     for tick, colour in enumerate(colours):
         stamp_ns = ORIGIN_NS + tick * PERIOD_NS
-        observation = Observation(stamp_ns, tick, ORIGIN_NS, picture(COLOURS[colour]), None)
+        pictures = {"camera": picture(COLOURS[colour])}
+        observation = Observation(stamp_ns, tick, ORIGIN_NS, pictures, np.zeros(6), np.zeros(6))
         estimate, _, state = segmenter.step(observation, state)
         said.append(estimate.provisional.action)
     assert run(colours)[PROVISIONAL].labels.tolist() == said
@@ -93,7 +94,7 @@ def test_joints_and_missing_pictures_reach_the_step() -> None:
     made = episode([RED] * 3, blind=(1,))
     made.joints_valid[2, 4] = 0
     run_segmenter(Segmenter(card, backend), made)
-    assert [inputs.image_valid for inputs in backend.inputs] == [1, 0, 1]
+    assert [inputs.image_valid.tolist() for inputs in backend.inputs] == [[1], [0], [1]]
     assert np.array_equal(backend.inputs[1].joints, made.joints[1])
     assert backend.inputs[2].joints_valid.tolist() == [1, 1, 1, 1, 0, 1]
 
@@ -102,8 +103,8 @@ def test_cached_features_give_what_encoding_gives_and_save_it() -> None:
     card = make_card()
     made = episode([RED, GREEN, GREEN, BLUE] * 3)
     plain, cached_inside = FakeBackend(card), FakeBackend(card)
-    features = np.stack([plain.encode(image) for image in made.images])
-    cached = CachedEncoder(cached_inside, features_by_picture(made.images, features))
+    features = np.stack([plain.encode(image) for image in made.images["camera"]])
+    cached = CachedEncoder(cached_inside, features_by_picture(made.images["camera"], features))
     expected = run_segmenter(Segmenter(card, plain), made).streams
     found = run_segmenter(Segmenter(card, cached), made).streams
     for output in (PROVISIONAL, CONFIRMED):
@@ -118,7 +119,7 @@ def test_wrong_cached_features_would_show() -> None:
     card = make_card()
     made = episode([RED, GREEN])
     features = np.eye(3, dtype=np.float32)[[BLUE, BLUE]]
-    cached = CachedEncoder(FakeBackend(card), features_by_picture(made.images, features))
+    cached = CachedEncoder(FakeBackend(card), features_by_picture(made.images["camera"], features))
     assert run_segmenter(Segmenter(card, cached), made).streams[PROVISIONAL].labels.tolist() == [BLUE, BLUE]
 
 

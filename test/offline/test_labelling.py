@@ -18,8 +18,9 @@ from hal_ros.bags.answer_messages import LABEL_TYPE, PLAN_TYPE
 from hal_ros.bags.mcap_files import McapFile
 from hal_ros.bags.messages import deserialise, header_message, known_class, schema_text, serialise, typestore
 from hal_ros.bags.reader import METADATA, BagMessage, BagNotes, BagWriter, raw_messages, raw_topics, read_messages
-from hal_ros.bags.sensors import IMAGE, JOINT_STATE, SensorTopics
+from hal_ros.bags.sensors import IMAGE
 from hal_ros.core.errors import BagError
+from hal_ros.core.streams.spec import JOINT_STATE
 from hal_ros.offline import bundle, labelling
 from hal_ros.offline.bundle import BundleChoice
 from hal_ros.offline.labelling import ANSWER_TOPICS, LabelJob, run_label
@@ -41,7 +42,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(model: Path, bag: Path, out: Path | None = None, replace: bool = False, camera: str | None = None) -> None:
-    run_label(LabelJob(bag, out, replace, SensorTopics(camera, None)), BundleChoice(model))
+    run_label(LabelJob(bag, out, replace, {"camera": (camera,)} if camera else {}), BundleChoice(model))
 
 
 def sensors(story: list[str] = STORY) -> list[BagMessage]:
@@ -62,7 +63,7 @@ def sensors(story: list[str] = STORY) -> list[BagMessage]:
 
 def write(path: Path, messages: list[BagMessage]) -> Path:
     with BagWriter(path, {"robot": {"name": "arm"}}) as bag:
-        for topic, type_name, receive_ns, data in messages:
+        for topic, type_name, receive_ns, data, _ in messages:
             bag.write(topic, type_name, data, receive_ns, receive_ns - 1, sequence=receive_ns % 1000)
     return path
 
@@ -81,7 +82,7 @@ def write_with_rosbags(path: Path, plugin: StoragePlugin, messages: list[BagMess
 
 def split(bag: Path) -> tuple[list[BagMessage], list[BagMessage]]:
     """What the robot recorded, and the answers."""
-    messages = list(read_messages(bag))
+    messages = [message._replace(publish_ns=None) for message in read_messages(bag)]  # SQLite keeps no such time
     kept = [message for message in messages if message.topic not in ANSWER_TOPICS]
     return kept, [message for message in messages if message.topic in ANSWER_TOPICS]
 
@@ -209,7 +210,7 @@ def test_qualities_of_service_are_numbers_in_metadata(model: Path, tmp_path: Pat
     newer += " avoid_ros_namespace_conventions: false}"
     with BagWriter(tmp_path / "run") as bag:
         bag.add_topic(CAMERA, IMAGE, newer)
-        for topic, type_name, receive_ns, data in sensors():
+        for topic, type_name, receive_ns, data, _ in sensors():
             bag.write(topic, type_name, data, receive_ns)
     run(model, tmp_path / "run")
     information = yaml.safe_load((tmp_path / "run-labelled" / METADATA).read_text())["rosbag2_bagfile_information"]
@@ -251,7 +252,7 @@ def test_what_can_not_be_read_is_counted(model: Path, tmp_path: Path, capsys: py
     bad = sensors()
     bad[4] = bad[4]._replace(data=bad[4].data[:30])  # the second image
     run(model, write(tmp_path / "run", bad))
-    assert "1 malformed" in capsys.readouterr().out
+    assert "camera: 1 message malformed" in capsys.readouterr().out
     assert split(tmp_path / "run-labelled")[0] == bad  # copied all the same
     bag = small_chunks(tmp_path / "hit.mcap")
     content = bytearray(bag.read_bytes())
@@ -275,7 +276,7 @@ def test_refusals_leave_nothing_behind(model: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.mcap").touch()
     there = sorted(tmp_path.iterdir())
     for text, bag, *arguments in (
-        ("needs a camera", blind),
+        ("camera: colours expects a topic of .* takes its ticks from it", blind),
         ("gives no tick", late),
         ("does not exist", tmp_path / "gone"),
         ("is empty", tmp_path / "empty.mcap"),

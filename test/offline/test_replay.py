@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,28 +12,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fakes import SIZE_PX, FakeBackend, make_card, picture
+from fakes import SIZE_PX, FakeBackend, make_card, make_streams, picture
+from hal_ros.bags.definitions import BagTypes
 from hal_ros.bags.frames import Frame, due_frames
+from hal_ros.bags.inputs import BagInputs, inputs_among
 from hal_ros.bags.messages import deserialise, header_message, known_class, serialise, to_ns
 from hal_ros.bags.reader import BagMessage
-from hal_ros.bags.sensors import COMPRESSED, IMAGE, JOINT_STATE, SensorTopics, find_topics
+from hal_ros.bags.sensors import IMAGE
 from hal_ros.core.arrays import ByteArray, FloatArray
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BagError
 from hal_ros.core.segmenter import Segmenter
-from hal_ros.offline.replay import (
-    BOUNDARY_TOPIC,
-    LABEL_TOPIC,
-    compare,
-    named_frames,
-    named_ticks,
-    replay,
-)
+from hal_ros.core.streams.spec import JOINT_STATE
+from hal_ros.offline.named_ticks import named_frames, named_ticks
+from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC, compare, replay
 
 START_NS = 5_000_000_000
 MS = 1_000_000
 CAMERA, JOINTS = "/camera/color/image_raw", "/joint_states"
-TOPICS = SensorTopics(CAMERA, JOINTS)
+TYPES = BagTypes()
 STORY = ["red"] * 12 + ["blue"] * 9 + ["green"] * 15
 
 
@@ -75,6 +72,14 @@ def stream(story: Iterable[str], start_ns: int = START_NS) -> list[BagMessage]:
 BAG = stream(STORY)
 
 
+def inputs_of(card: ModelCard) -> BagInputs:
+    return inputs_among({CAMERA: IMAGE, JOINTS: JOINT_STATE}, TYPES, card.streams, card.name)
+
+
+def frames_of(bag: Iterable[BagMessage], card: ModelCard, start_ns: int | None = None) -> Iterator[Frame]:
+    return due_frames(bag, inputs_of(card), Counter(), start_ns)
+
+
 def segmenter(card: ModelCard | None = None) -> Segmenter:
     card = card or make_card()
     return Segmenter(card, JointsBackend(card))
@@ -82,13 +87,13 @@ def segmenter(card: ModelCard | None = None) -> Segmenter:
 
 def answers(messages: list[BagMessage], card: ModelCard | None = None) -> list[BagMessage]:
     card = card or make_card()
-    return list(replay(due_frames(messages, card, TOPICS, Counter()), segmenter(card)))
+    return list(replay(frames_of(messages, card), segmenter(card)))
 
 
 def by_labels(messages: list[BagMessage], recorded: list[BagMessage], counters: Counter[str]) -> list[BagMessage]:
     card = make_card()
-    ticks, segments = named_ticks([m for m in recorded if m.topic == LABEL_TOPIC], card)
-    return list(replay(named_frames(messages, ticks, card, TOPICS, counters), segmenter(card), segments))
+    ticks, segments = named_ticks([m for m in recorded if m.topic == LABEL_TOPIC], card, TYPES)
+    return list(replay(named_frames(messages, ticks, inputs_of(card), counters), segmenter(card), segments))
 
 
 def test_the_same_bag_gives_the_same_bytes() -> None:
@@ -122,7 +127,7 @@ def live(frames: Iterable[Frame], dropped: set[int], card: ModelCard) -> list[Ba
 @given(st.sets(st.integers(0, 22)))
 def test_recorded_labels_are_repeated_whatever_was_dropped(dropped: set[int]) -> None:
     bag, card, whole = BAG, make_card(), answers(BAG)
-    recorded = live(due_frames(bag, card, TOPICS, Counter()), dropped, card)
+    recorded = live(frames_of(bag, card), dropped, card)
     counters: Counter[str] = Counter()
     assert by_labels(bag, recorded, counters) == recorded
     assert not counters["missing"]
@@ -142,9 +147,9 @@ def test_joint_states_without_a_stamp_are_not_taken_for_an_answer_without_joints
     images = [message for message in stream(STORY) if message.topic != JOINTS]
     bag = [joint_message(0, images[0].receive_ns - MS), *images]
     card = make_card()
-    ticks, _ = named_ticks([m for m in answers(bag) if m.topic == LABEL_TOPIC], card)
-    frames = list(named_frames(bag, ticks, card, TOPICS, Counter()))
-    assert len(frames) == len(ticks) and all(frame.due.joints is None for frame in frames)
+    ticks, _ = named_ticks([m for m in answers(bag) if m.topic == LABEL_TOPIC], card, TYPES)
+    frames = list(named_frames(bag, ticks, inputs_of(card), Counter()))
+    assert len(frames) == len(ticks) and not any(frame.due.valid.any() for frame in frames)
 
 
 def test_late_joints_in_the_recording_change_nothing() -> None:
@@ -156,8 +161,8 @@ def test_late_joints_in_the_recording_change_nothing() -> None:
 def test_recorded_labels_are_repeated_across_resets_and_gaps() -> None:
     bag = stream(STORY) + stream(STORY[5:], START_NS + 8_000 * MS)
     card = make_card()
-    frames = list(due_frames(bag, card, TOPICS, Counter()))
-    again = list(due_frames(bag[60:], card, TOPICS, Counter()))
+    frames = list(frames_of(bag, card))
+    again = list(frames_of(bag[60:], card))
     first = again[0].due.stamp_ns
     joined = [f for f in frames if f.due.stamp_ns < first] + [replace(again[0], reset=True), *again[1:]]
     recorded = list(replay(joined, segmenter(card)))
@@ -168,7 +173,7 @@ def test_recorded_labels_are_repeated_across_resets_and_gaps() -> None:
 
 def test_segment_numbers_go_on_where_the_recorded_run_stood() -> None:
     bag, card = stream(STORY), make_card()
-    recorded = list(replay(due_frames(bag, card, TOPICS, Counter()), segmenter(card), segments=7))
+    recorded = list(replay(frames_of(bag, card), segmenter(card), segments=7))
     assert by_labels(bag, recorded, Counter()) == recorded
 
 
@@ -182,13 +187,13 @@ def test_labels_whose_image_is_not_in_the_bag_are_counted() -> None:
     counters.clear()
     assert by_labels([m for m in bag if m.topic == JOINTS], recorded, counters) == []
     assert counters["missing"] == sum(m.topic == LABEL_TOPIC for m in recorded)
-    assert compare(recorded, found, LABEL_TOPIC).recorded == counters["missing"]
+    assert compare(recorded, found, LABEL_TOPIC, TYPES).recorded == counters["missing"]
 
 
 def test_labels_from_the_middle_of_a_run_are_refused() -> None:
     recorded = [m for m in answers(stream(STORY)) if m.topic == LABEL_TOPIC]
     with pytest.raises(BagError, match="begin at tick 10, amid a stream"):
-        named_ticks(recorded[10:], make_card())
+        named_ticks(recorded[10:], make_card(), TYPES)
 
 
 def test_what_can_not_be_read_is_counted_and_skipped() -> None:
@@ -199,19 +204,24 @@ def test_what_can_not_be_read_is_counted_and_skipped() -> None:
     message.encoding = "invented"
     bag[second] = bag[second]._replace(data=serialise(message))
     bag.insert(0, joint_message(START_NS, START_NS, ("other",)))
-    labels = list(replay(due_frames(bag, make_card(), TOPICS, counters), segmenter()))
+    labels = list(replay(due_frames(bag, inputs_of(make_card()), counters), segmenter()))
     assert labels
-    assert (counters["malformed"], counters["unreadable"], counters["joints_unnamed"]) == (1, 1, 1)
+    told = {cause: count for cause, count in counters.items() if "/" in cause and "received" not in cause}
+    assert told == Counter({"camera/malformed": 1, "camera/unreadable": 1, "joints/unnamed": 1})
 
 
 def test_a_model_without_camera_runs_on_joints() -> None:
-    card = make_card(image=None, feature_dim=3)
-    bag, topics = stream(STORY), SensorTopics(None, JOINTS)
-    recorded = list(replay(due_frames(bag, card, topics, Counter()), segmenter(card)))
-    ticks, segments = named_ticks([m for m in recorded if m.topic == LABEL_TOPIC], card)
+    class StatesAlone(JointsBackend):
+        def step(self, inputs: Any, state: Any) -> Any:
+            return super().step(inputs._replace(feature=np.zeros(3, np.float32)), state)
+
+    card = make_card(streams=make_streams(camera=None), encoder=None)
+    inputs, bag = inputs_of(card), stream(STORY)
+    backend = Segmenter(card, StatesAlone(card))
+    recorded = list(replay(due_frames(bag, inputs, Counter()), backend))
+    ticks, segments = named_ticks([m for m in recorded if m.topic == LABEL_TOPIC], card, TYPES)
     assert len(ticks) > 20
-    frames = named_frames(bag, ticks, card, topics, Counter())
-    assert list(replay(frames, segmenter(card), segments)) == recorded
+    assert list(replay(named_frames(bag, ticks, inputs, Counter()), backend, segments)) == recorded
 
 
 def test_a_replay_may_begin_where_a_live_run_did() -> None:
@@ -220,58 +230,28 @@ def test_a_replay_may_begin_where_a_live_run_did() -> None:
     late = [m for m in bag if m not in images[:5]]  # the node was activated after five images
     origin_ns = images[5].receive_ns - 20 * MS
     counters: Counter[str] = Counter()
-    frames = due_frames(bag, card, TOPICS, counters, origin_ns)
+    frames = due_frames(bag, inputs_of(card), counters, origin_ns)
     assert list(replay(frames, segmenter(card))) == answers(late) != answers(bag)
     assert counters["skipped"] == 5
-    with pytest.raises(BagError, match="no image is stamped 7 ns"):
-        list(due_frames(bag, card, TOPICS, counters, start_ns=7))
+    with pytest.raises(BagError, match="no message of camera is stamped 7 ns"):
+        list(due_frames(bag, inputs_of(card), counters, start_ns=7))
 
 
 def test_an_empty_bag_gives_nothing() -> None:
     assert answers([]) == []
-    assert named_ticks([], make_card()) == ([], 0)
+    assert named_ticks([], make_card(), TYPES) == ([], 0)
 
 
 def test_comparison_names_the_first_message_that_differs() -> None:
     recorded = answers(stream(STORY))
-    same = compare(recorded, recorded, LABEL_TOPIC)
+    same = compare(recorded, recorded, LABEL_TOPIC, TYPES)
     assert same.holds
     assert same.equal == same.recorded == same.replayed
     labels = [m for m in recorded if m.topic == LABEL_TOPIC]
     other = [*labels[:3], labels[3]._replace(data=labels[4].data), *labels[4:]]
-    result = compare(recorded, other, LABEL_TOPIC)
+    result = compare(recorded, other, LABEL_TOPIC, TYPES)
     assert not result.holds
     assert result.equal == len(labels) - 1
     assert result.first_difference_ns == to_ns(deserialise(labels[3].type_name, labels[3].data).header.stamp)
-    assert not compare(recorded, labels[:-1], LABEL_TOPIC).holds
-    assert compare(labels[:-1], labels, LABEL_TOPIC).holds  # the recorder ended first
-
-
-def test_topics_are_found_by_type() -> None:
-    card = make_card()
-    both = {"/a/image": IMAGE, "/a/joints": JOINT_STATE, "/other": "std_msgs/msg/Header"}
-    assert find_topics(both, card) == ("/a/image", "/a/joints")
-    assert find_topics({**both, "/b": COMPRESSED}, card, camera="/b") == ("/b", "/a/joints")
-    assert find_topics({**both, CAMERA: IMAGE, "/b": IMAGE}, card).camera == CAMERA
-    assert find_topics({f"{CAMERA}/compressed": COMPRESSED}, card) == (f"{CAMERA}/compressed", None)
-    assert find_topics(both, make_card(joints=None)).joints is None
-
-
-@pytest.mark.parametrize(
-    ("types", "changes", "text"),
-    [
-        ({"/a": IMAGE, "/b": COMPRESSED}, {}, "several topics"),
-        ({"/joints": JOINT_STATE}, {}, "no topic of"),
-        ({}, {}, "no topics"),
-        ({"/a": IMAGE}, {"image": None}, "needs joint states"),
-    ],
-)
-def test_topics_that_can_not_be_found_are_named(types: dict[str, str], changes: dict, text: str) -> None:
-    with pytest.raises(BagError, match=text) as caught:
-        find_topics(types, make_card(**changes))
-    assert "\n" not in str(caught.value)
-
-
-def test_a_named_topic_of_another_type_is_refused() -> None:
-    with pytest.raises(BagError, match="'/joints' is not one of /a"):
-        find_topics({"/a": IMAGE, "/joints": JOINT_STATE}, make_card(), camera="/joints")
+    assert not compare(recorded, labels[:-1], LABEL_TOPIC, TYPES).holds
+    assert compare(labels[:-1], labels, LABEL_TOPIC, TYPES).holds  # the recorder ended first

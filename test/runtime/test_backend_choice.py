@@ -67,9 +67,9 @@ def engines(bundle: Bundle, made: Path, tmp_path: Path) -> Path:
 
 
 def names_colours(backend: Backend) -> bool:
-    flags, state, named = np.ones(6, np.float32), backend.initial_state(), []
+    flags, there, state, named = np.ones(6, np.float32), np.ones(1, np.float32), backend.initial_state(), []
     for colour in COLOURS:
-        output, state = backend.step(StepInput(backend.encode(picture(colour)), 1.0, flags, flags), state)
+        output, state = backend.step(StepInput(backend.encode(picture(colour)), there, flags, flags), state)
         named.append(COLOURS[int(output.log_probs.argmax())])
     return named == list(COLOURS)
 

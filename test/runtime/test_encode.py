@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("onnx", reason="onnx is not installed")
 
 from colour_bundle import write_bundle
-from fakes import COLOURS, picture
+from fakes import COLOURS, make_streams, picture
 from hal_ros.core.errors import BackendError
 from hal_ros.runtime.bundle import ENCODER, Bundle
 from hal_ros.runtime.encode import BundleEncoder, PictureEncoder
@@ -32,10 +32,20 @@ def test_the_robot_and_training_get_the_same_bits(bundle: Bundle) -> None:
     assert not np.array_equal(encoder.encode(picture(COLOURS[0])), encoder.encode(picture(COLOURS[1])))
 
 
-def test_without_a_camera_the_feature_is_zeros(bundle: Bundle) -> None:
-    blind = BundleEncoder(replace(bundle, card=replace(bundle.card, image=None)))
+def test_without_a_camera_there_is_no_encoder(bundle: Bundle) -> None:
+    card = replace(bundle.card, streams=make_streams(camera=None), encoder=None)
+    blind = BundleEncoder(replace(bundle, card=card))
     assert blind.session is None
-    np.testing.assert_array_equal(blind.encode(picture(COLOURS[0])), np.zeros(bundle.card.feature_dim, np.float32))
+    with pytest.raises(BackendError, match=r"bundle: has no camera, and so no encoder; expected no picture$"):
+        blind.encode(picture(COLOURS[0]))
+
+
+def test_a_feature_stays_when_the_next_picture_is_encoded(bundle: Bundle) -> None:
+    """Several cameras are encoded one after the other before their tick is stepped."""
+    backend = OnnxBackend(bundle)
+    features = [backend.encode(picture(colour)) for colour in COLOURS]
+    for feature, colour in zip(features, COLOURS, strict=True):
+        np.testing.assert_array_equal(feature, backend.encode(picture(colour)))
 
 
 def test_a_picture_of_another_size_is_refused(bundle: Bundle) -> None:

@@ -14,12 +14,15 @@ import pytest
 pytest.importorskip("onnx", reason="onnx is not installed")
 
 from colour_bundle import write_bundle
+from fakes import make_card
 from hal_ros.core.errors import BackendError, CardError
 from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.runtime.backend import open_backend
 from hal_ros.runtime.bundle import GOLDEN, Bundle
 from hal_ros.runtime.golden import LIMITS, TOLERANCE, GateLimits, check_golden, gate, read_golden
+from memory_bundle import streams_of
 
+NO_ENCODER: dict[str, Any] = {"encoder": None}
 FP32, FP16 = LIMITS["fp32"], LIMITS["fp16"]
 Change = Callable[[StepOutput, int, int], StepOutput]
 """Takes an output, the stream's tick and how many ticks were stepped in all; returns what is answered instead."""
@@ -43,6 +46,16 @@ class Changed:
         output, inner = self._backend.step(inputs, inner)
         self.stepped += 1
         return self._change(output, tick, self.stepped), (inner, tick + 1)
+
+
+class Exchanged(Changed):
+    """A back end that takes each camera's feature for the other's."""
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend, offset(0))
+
+    def step(self, inputs: StepInput, state: Any) -> tuple[StepOutput, Any]:
+        return super().step(inputs._replace(feature=np.roll(inputs.feature, len(inputs.feature) // 2)), state)
 
 
 def offset(by: float) -> Change:
@@ -174,6 +187,66 @@ def test_what_passes_the_gate_gives_the_golden_outputs(rng: np.random.Generator)
         probabilities, other = probabilities / probabilities.sum(), other / other.sum()
         distance = np.abs(np.log(other / probabilities)).max()
         assert np.abs(other - probabilities).max() <= np.tanh(distance / 2) + 1e-12
+
+
+@pytest.mark.parametrize("cameras", [0, 1, 2])
+def test_golden_ticks_hold_every_stream(tmp_path: Path, cameras: int) -> None:
+    made = write_bundle(tmp_path / "made", make_card(streams=streams_of(cameras), **({} if cameras else NO_ENCODER)))
+    with np.load(made.path(GOLDEN)) as stored:
+        assert ("images" in stored) == ("image_valid" in stored) == (cameras > 0)
+    ticks = read_golden(made)
+    side = made.card.streams.size_px
+    assert {tick.images.shape for tick in ticks} == {(cameras, side, side, 3)}
+    assert {(tick.image_valid.shape, tick.joints.shape) for tick in ticks} == {((cameras,), (6,))}
+    check_golden(made, open_backend(made)[0])
+    assert gate(made, open_backend(made)[0], open_backend(made)[0], FP32).holds
+
+
+@pytest.mark.parametrize("camera", [0, 1])
+def test_another_picture_of_any_camera_is_noticed(tmp_path: Path, camera: int) -> None:
+    made = write_bundle(tmp_path / "made", make_card(streams=streams_of(2)))
+    with np.load(made.path(GOLDEN)) as stored:
+        arrays = dict(stored)
+    arrays["images"][:, camera] = np.roll(arrays["images"][:, camera], 1, axis=0)
+    np.savez(made.path(GOLDEN), **arrays)
+    with pytest.raises(BackendError, match=r"golden\.npz by .* at tick 0"):
+        check_golden(made, open_backend(made)[0])
+
+
+def test_the_gate_encodes_each_camera_on_its_own(tmp_path: Path) -> None:
+    """The reference remembers features by picture: it must not take one camera's for the other's."""
+    made = write_bundle(tmp_path / "made", make_card(streams=streams_of(2)))
+    with np.load(made.path(GOLDEN)) as stored:
+        arrays = dict(stored)
+    arrays["images"][:, 1] = np.roll(arrays["images"][:, 1], 1, axis=0)
+    np.savez(made.path(GOLDEN), **arrays)
+    assert gate(made, Changed(open_backend(made)[0], offset(0)), open_backend(made)[0], FP32).holds
+    assert "log-probabilities" in gate(made, Exchanged(open_backend(made)[0]), open_backend(made)[0], FP32).fault
+
+
+def test_golden_arrays_of_one_camera_are_read_as_they_were_written(bundle: Bundle, reference: Backend) -> None:
+    """Version 0.1.0 knew no other number of cameras."""
+    with np.load(bundle.path(GOLDEN)) as stored:
+        arrays = dict(stored)
+    expected = read_golden(bundle)
+    np.savez(
+        bundle.path(GOLDEN),
+        **{**arrays, "images": arrays["images"][:, 0], "image_valid": arrays["image_valid"][:, 0]},
+    )
+    for tick, right in zip(read_golden(bundle), expected, strict=True):
+        for found, wanted in zip(tick[:4], right[:4], strict=True):
+            np.testing.assert_array_equal(found, wanted)
+    check_golden(bundle, reference)
+
+
+@pytest.mark.parametrize("name", ["images", "image_valid", "joints", "joints_valid"])
+def test_golden_arrays_of_another_robot_are_refused(bundle: Bundle, name: str) -> None:
+    with np.load(bundle.path(GOLDEN)) as stored:
+        arrays = dict(stored)
+    arrays[name] = np.concatenate([arrays[name]] * 2, axis=1)
+    np.savez(bundle.path(GOLDEN), **arrays)
+    with pytest.raises(CardError, match=rf"golden\.npz: {name} of a tick are .*; the card says "):
+        read_golden(bundle)
 
 
 @pytest.mark.parametrize("missing", ["images", "boundary"])

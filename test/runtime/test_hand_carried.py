@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 pytest.importorskip("onnx", reason="onnx is not installed")
 
 from hal_ros.core.errors import BackendError
-from hal_ros.runtime.bundle import CACHES, STEP
+from hal_ros.runtime.bundle import STEP
+from hal_ros.runtime.card_json import CACHES
 from hal_ros.runtime.hand_carried import open_hand_carried
 from hal_ros.runtime.onnx_backend import OnnxBackend
 from memory_bundle import SLOTS, answers, assert_same, random_inputs, write_memory_bundle
@@ -22,14 +24,15 @@ TICKS = 3 * SLOTS + 1
 def test_the_answers_are_the_back_ends(tmp_path: Path, caches: str) -> None:
     bundle = write_memory_bundle(tmp_path / "bundle", caches)
     inputs = random_inputs(TICKS)
-    by_hand = open_hand_carried(bundle.path(STEP), caches)
+    by_hand = open_hand_carried(bundle.path(STEP), bundle.card)
     assert_same([by_hand.step(one) for one in inputs], answers(OnnxBackend(bundle), inputs))
 
 
 @pytest.mark.parametrize("caches", CACHES)
 def test_the_states_are_the_last_features(tmp_path: Path, caches: str) -> None:
     inputs = random_inputs(TICKS)
-    by_hand = open_hand_carried(write_memory_bundle(tmp_path / "bundle", caches).path(STEP), caches)
+    bundle = write_memory_bundle(tmp_path / "bundle", caches)
+    by_hand = open_hand_carried(bundle.path(STEP), bundle.card)
     for one in inputs:
         by_hand.step(one)
     last = np.array([one.feature for one in inputs[-SLOTS:]])
@@ -42,7 +45,7 @@ def test_the_states_are_the_last_features(tmp_path: Path, caches: str) -> None:
 def test_a_state_that_is_lost_is_heard(tmp_path: Path) -> None:
     bundle = write_memory_bundle(tmp_path / "bundle", "shift")
     inputs = random_inputs(2)
-    by_hand = open_hand_carried(bundle.path(STEP), "shift")
+    by_hand = open_hand_carried(bundle.path(STEP), bundle.card)
     by_hand.step(inputs[0])
     by_hand.states["state_key_0"] = np.zeros_like(by_hand.states["state_key_0"])
     with pytest.raises(AssertionError):
@@ -52,4 +55,4 @@ def test_a_state_that_is_lost_is_heard(tmp_path: Path) -> None:
 def test_a_graph_of_other_caches_is_refused(tmp_path: Path) -> None:
     bundle = write_memory_bundle(tmp_path / "bundle", "delta")
     with pytest.raises(BackendError, match="order_0"):
-        open_hand_carried(bundle.path(STEP), "shift")
+        open_hand_carried(bundle.path(STEP), replace(bundle.card, caches="shift"))

@@ -45,9 +45,9 @@ def test_a_walk_goes_on_where_it_does_not_jump() -> None:
 @pytest.mark.parametrize(("image", "joints"), [(False, False), (True, False), (False, True)])
 def test_only_what_is_hidden_is_invalid(image: bool, joints: bool) -> None:
     ones = np.ones(3, np.float32)
-    golden = GoldenTick(np.zeros((1, 1, 3), np.uint8), 1.0, ones, ones, StepOutput(ones, ones, 0.0))
+    golden = GoldenTick(np.zeros((2, 1, 1, 3), np.uint8), ones[:2], ones, ones, StepOutput(ones, ones, 0.0))
     inputs = step_input(golden, 2 * ones, Walked(0, image, joints))
-    assert inputs.image_valid == (not image) and set(inputs.joints_valid) == {float(not joints)}
+    assert set(inputs.image_valid) == {float(not image)} and set(inputs.joints_valid) == {float(not joints)}
     assert inputs.joints_valid.dtype == np.float32 and inputs.feature[0] == 2.0 and inputs.joints is ones
 
 

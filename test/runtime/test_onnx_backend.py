@@ -13,8 +13,8 @@ import pytest
 pytest.importorskip("onnx", reason="onnx is not installed")
 
 from colour_bundle import write_bundle
-from fakes import COLOURS, picture
-from hal_ros.core.card import ImageSpec, JointSpec, ModelCard
+from fakes import CAMERA, COLOURS, JOINTS, make_streams, picture
+from hal_ros.core.card import EncoderSpec, ModelCard
 from hal_ros.core.errors import BackendError, CardError, ConfigError
 from hal_ros.core.step import StepInput
 from hal_ros.runtime.backend import open_backend
@@ -23,7 +23,7 @@ from hal_ros.runtime.card_json import CACHES, IMAGE_DTYPES
 from hal_ros.runtime.golden import check_golden
 from hal_ros.runtime.onnx_backend import OnnxBackend
 from hal_ros.runtime.sessions import CPU
-from memory_bundle import SLOTS, answers, assert_same, random_inputs, write_memory_bundle
+from memory_bundle import SLOTS, answers, assert_same, random_inputs, streams_of, write_memory_bundle
 
 SIDE_PROVIDER = "AzureExecutionProvider"  # in the builds for CPUs; it runs none of our nodes
 
@@ -50,8 +50,8 @@ def test_other_golden_outputs_are_noticed(bundle: Bundle) -> None:
 
 def test_it_names_the_colours(bundle: Bundle) -> None:
     backend, _ = open_backend(bundle)
-    flags = np.ones(6, np.float32)
-    inputs = [StepInput(backend.encode(picture(colour)), 1.0, flags, flags) for colour in COLOURS]
+    flags, there = np.ones(6, np.float32), np.ones(1, np.float32)
+    inputs = [StepInput(backend.encode(picture(colour)), there, flags, flags) for colour in COLOURS]
     assert [COLOURS[int(output.log_probs.argmax())] for output in answers(backend, inputs)] == list(COLOURS)
 
 
@@ -166,10 +166,19 @@ def test_what_fails_while_running_is_a_back_ends_error(bundle: Bundle) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"joints": JointSpec(("a",), 0.1)}, r"joints is \[1, 6\]; the card says \[1, 3\]"),
-        ({"image": ImageSpec(16, "float32")}, r"image is tensor\(uint8\); the card says float32"),
-        ({"image": ImageSpec(32)}, r"image is \[1, 16, 16, 3\]; the card says \[1, 32, 32, 3\]"),
-        ({"feature_dim": 4}, r"feature is \[1, 3\]; the card says \[1, 4\]"),
+        (
+            {"streams": make_streams(joints=replace(JOINTS, names=("a",)))},
+            r"joints is \[1, 6\]; the card says \[1, 3\]",
+        ),
+        ({"streams": streams_of(2)}, r"step\.onnx: feature is \[1, 3\]; the card says \[1, 6\]"),
+        ({"streams": make_streams(joints=None)}, r"step\.onnx: takes \['joints', 'joints_valid'\]"),
+        ({"streams": make_streams(camera=None), "encoder": None}, r"step\.onnx: takes \['feature', 'image_valid'\]"),
+        ({"encoder": EncoderSpec(3, "float32")}, r"image is tensor\(uint8\); the card says float32"),
+        (
+            {"streams": make_streams(replace(CAMERA, size_px=32))},
+            r"image is \[1, 16, 16, 3\]; the card says \[1, 32, 32, 3\]",
+        ),
+        ({"encoder": EncoderSpec(4)}, r"encoder\.onnx: feature is 3; the card says 4"),
         ({"vocabulary": ("one", "two")}, r"log_probs is \[1, 3\]; the card says \[1, 2\]"),
     ],
 )
@@ -177,6 +186,30 @@ def test_a_card_that_does_not_fit_its_graphs_is_refused(bundle: Bundle, changes:
     card: ModelCard = replace(bundle.card, **changes)  # type: ignore[arg-type]
     with pytest.raises(BackendError, match=says):
         open_backend(replace(bundle, card=card))
+
+
+@pytest.mark.parametrize("cameras", [0, 1, 2])
+def test_what_the_graph_takes_is_given_and_nothing_else(tmp_path: Path, cameras: int) -> None:
+    """Two cameras, which count differently, one, and none."""
+    backend = OnnxBackend(write_memory_bundle(tmp_path / "bundle", "shift", cameras=cameras))
+    inputs = random_inputs(3, cameras=cameras)
+    said = answers(backend, inputs)
+    columns = [(row.feature if cameras else row.joints).reshape(-1, 3) for row in inputs]
+    seen = [sum((1 + part) * values for part, values in enumerate(rows)) for rows in columns]
+    before = np.log(np.exp(seen[0]) / np.exp(seen[0]).sum())
+    np.testing.assert_allclose(said[0].log_probs, before, atol=1e-5)
+    swapped = [row._replace(feature=row.feature[::-1].copy()) for row in inputs]
+    changes = np.abs(answers(backend, swapped)[0].log_probs - before).max()
+    assert (changes > 1e-3) == (cameras > 0)
+
+
+def test_a_tick_of_other_cameras_is_refused(tmp_path: Path) -> None:
+    """NumPy would spread one camera's flag over both."""
+    backend = OnnxBackend(write_memory_bundle(tmp_path / "bundle", "shift", cameras=2))
+    (inputs,) = random_inputs(1, cameras=2)
+    with pytest.raises(BackendError, match=r"image_valid is \[1\]; expected \[2\]"):
+        backend.step(inputs._replace(image_valid=np.ones(1, np.float32)), backend.initial_state())
+    backend.step(inputs, backend.initial_state())
 
 
 def test_a_truncated_graph_is_named(bundle: Bundle) -> None:

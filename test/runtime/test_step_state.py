@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fakes import make_card, make_streams
 from hal_ros.core.errors import BackendError
-from hal_ros.runtime.step_state import Turn, layout, ring_order, ring_slot
+from hal_ros.runtime.step_state import Turn, input_names, input_shapes, layout, ring_order, ring_slot
+from memory_bundle import streams_of
 
 INPUTS = {"feature": (1, 3), "image_valid": (1, 1), "joints": (1, 6), "joints_valid": (1, 6)}
 OUTPUTS = {"log_probs": (1, 3), "lagged_log_probs": (1, 3), "boundary": (1, 1)}
@@ -19,7 +21,7 @@ DELTA_OUTPUTS = {**OUTPUTS, "new_key_0": (1, 1, 8), "new_value_0": (1, 1, 8), "n
 
 
 def test_shifting_caches_are_all_carried() -> None:
-    found = layout(SHIFT_INPUTS, SHIFT_OUTPUTS, "shift", "step.onnx")
+    found = layout(SHIFT_INPUTS, SHIFT_OUTPUTS, make_card(), "step.onnx")
     assert [(s.name, s.output) for s in found.carried] == [
         ("state_key_0", "next_key_0"),
         ("state_value_0", "next_value_0"),
@@ -30,7 +32,7 @@ def test_shifting_caches_are_all_carried() -> None:
 
 
 def test_caches_of_deltas_are_rings_and_the_rest_is_carried() -> None:
-    found = layout(DELTA_INPUTS, DELTA_OUTPUTS, "delta", "step.onnx")
+    found = layout(DELTA_INPUTS, DELTA_OUTPUTS, make_card(caches="delta"), "step.onnx")
     assert [(r.name, r.output, r.slots, r.order) for r in found.rings] == [
         ("state_key_0", "new_key_0", 4, "order_0"),
         ("state_value_0", "new_value_0", 4, "order_0"),
@@ -42,7 +44,12 @@ def test_caches_of_deltas_are_rings_and_the_rest_is_carried() -> None:
 @pytest.mark.parametrize(
     ("inputs", "outputs", "caches", "says"),
     [
-        (DELTA_INPUTS, DELTA_OUTPUTS, "shift", r"takes \['order_0'\], which caches 'shift' do not have"),
+        (
+            DELTA_INPUTS,
+            DELTA_OUTPUTS,
+            "shift",
+            r"takes \['order_0'\], which the card's inputs and caches",
+        ),
         (SHIFT_INPUTS, SHIFT_OUTPUTS, "delta", r"lacks the inputs \['order_0'\]"),
         ({**SHIFT_INPUTS, "mask": (1,)}, SHIFT_OUTPUTS, "shift", r"takes \['mask'\]"),
         (DELTA_INPUTS, SHIFT_OUTPUTS, "delta", r"lacks the outputs \['new_key_0', 'new_value_0'\]"),
@@ -59,7 +66,28 @@ def test_caches_of_deltas_are_rings_and_the_rest_is_carried() -> None:
 )
 def test_a_graph_that_breaks_the_contract_is_refused(inputs: Any, outputs: Any, caches: str, says: str) -> None:
     with pytest.raises(BackendError, match=f"^step.onnx: {says}"):
-        layout(inputs, outputs, caches, "step.onnx")
+        layout(inputs, outputs, make_card(caches=caches), "step.onnx")
+
+
+@pytest.mark.parametrize(
+    ("cameras", "values", "names"),
+    [
+        (1, 6, ("feature", "image_valid", "joints", "joints_valid")),
+        (2, 9, ("feature", "image_valid", "joints", "joints_valid")),
+        (2, 0, ("feature", "image_valid")),
+        (0, 9, ("joints", "joints_valid")),
+    ],
+)
+def test_a_graph_takes_what_is_there(cameras: int, values: int, names: tuple[str, ...]) -> None:
+    assert input_names(cameras, values) == names
+
+
+def test_the_shapes_are_the_cards() -> None:
+    card = make_card(streams=streams_of(2))
+    assert input_shapes(card) == {"feature": (1, 6), "image_valid": (1, 2), "joints": (1, 6), "joints_valid": (1, 6)}
+    blind = make_card(streams=streams_of(0), encoder=None)
+    assert input_shapes(blind) == {"joints": (1, 6), "joints_valid": (1, 6)}
+    assert input_shapes(make_card(streams=make_streams(joints=None))) == {"feature": (1, 3), "image_valid": (1, 1)}
 
 
 @pytest.mark.parametrize("slots", [1, 2, 7])

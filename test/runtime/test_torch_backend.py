@@ -13,20 +13,21 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
-pytest.importorskip("onnx", reason="onnx is not installed")
+onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 
-from fakes import make_card  # noqa: E402
-from hal_ros.core.card import JointSpec  # noqa: E402
+from colour_bundle import make_encoder  # noqa: E402
+from fakes import JOINTS, SIZE_PX, make_card, make_streams  # noqa: E402
+from hal_ros.core.card import EncoderSpec  # noqa: E402
 from hal_ros.core.errors import BackendError, CardError  # noqa: E402
 from hal_ros.core.step import StepInput  # noqa: E402
 from hal_ros.export.to_onnx import StepGraph, export_step  # noqa: E402
 from hal_ros.nn.hal import CausalHal, HalConfig  # noqa: E402
 from hal_ros.nn.joint_guided_attention import Eye, EyeConfig  # noqa: E402
 from hal_ros.runtime.backend import about, open_backend  # noqa: E402
-from hal_ros.runtime.bundle import STEP, WEIGHTS, Bundle, save_card  # noqa: E402
+from hal_ros.runtime.bundle import ENCODER, STEP, WEIGHTS, Bundle, save_card  # noqa: E402
 
 pytestmark = pytest.mark.torch
-EYE = EyeConfig(actions=3, joints=2, grid=(2, 2, 5), width=12, cell_width=8, gazes=2, keypoints=3)
+EYE = EyeConfig(actions=3, joint_values=6, grid=(2, 2, 5), width=12, cell_width=8, gazes=2, keypoints=3)
 HAL = HalConfig(actions=3, joint_values=6, attended=12, width=16, heads=2, lookback=(3, 5), feed_forward=32)
 TOLERANCE = 1e-4
 
@@ -38,7 +39,7 @@ def graph() -> StepGraph:
 
 def make_graph() -> StepGraph:
     torch.manual_seed(0)
-    graph = StepGraph(Eye(EYE), CausalHal(HAL)).eval()
+    graph = StepGraph([Eye(EYE)], CausalHal(HAL)).eval()
     with torch.no_grad():
         for parameter in graph.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -54,19 +55,20 @@ def step(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def bundle(graph: StepGraph, step: Path, tmp_path: Path) -> Bundle:
-    """A bundle without camera: what the eye gets is the feature that the test gives."""
+    """What the eye gets is the feature that the test gives; the encoder is only there."""
+    onnx.save(make_encoder(SIZE_PX, EYE.feature_dim), tmp_path / ENCODER)
     shutil.copyfile(step, tmp_path / STEP)
     write_weights(graph, tmp_path)
     return saved(tmp_path)
 
 
 def saved(folder: Path, **changes: Any) -> Bundle:
-    shape = {"image": None, "feature_dim": EYE.feature_dim, "window_ticks": HAL.window_ticks}
+    shape = {"encoder": EncoderSpec(EYE.feature_dim), "window_ticks": HAL.window_ticks}
     return save_card(make_card(**{**shape, **changes}), folder)
 
 
 def write_weights(graph: StepGraph, folder: Path, **about: Any) -> None:
-    tensors = {f"eye/{name}": x.numpy() for name, x in graph.eye.state_dict().items()}
+    tensors = {f"eye/{name}": x.numpy() for name, x in graph.eyes[0].state_dict().items()}
     tensors |= {f"model/{name}": x.numpy() for name, x in graph.model.state_dict().items()}
     told = {"format": 1, "eye": EYE.to_json(), "hal": HAL.to_json(), **about}
     np.savez(folder / WEIGHTS, about=np.array(json.dumps(told)), **tensors)
@@ -79,7 +81,7 @@ def stream(count: int) -> list[StepInput]:
         return random.normal(size=(count, *shape)).astype(np.float32)
 
     valid = (random.random((count, 6)) < 0.8).astype(np.float32)
-    columns = (ticks(EYE.feature_dim), (random.random(count) < 0.8).astype(float), ticks(6), valid)
+    columns = (ticks(EYE.feature_dim), (random.random((count, 1)) < 0.8).astype(np.float32), ticks(6), valid)
     return [StepInput(*row) for row in zip(*columns, strict=True)]
 
 
@@ -164,8 +166,10 @@ def test_weights_of_another_kind_are_refused(
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"feature_dim": 7}, r"feature_dim is 20; expected 7"),
-        ({"joints": JointSpec(("a",), 0.1)}, r"joint values of the eye is 6; expected 3"),
+        ({"encoder": EncoderSpec(7)}, r"encoder\.onnx: feature is 20; the card says 7"),
+        ({"streams": make_streams(joints=replace(JOINTS, names=("a",)))}, r"joint values is 6; expected 3"),
+        ({"streams": make_streams(joints=None)}, r"joint values is 6; expected 0"),
+        ({"streams": make_streams(camera=None), "encoder": None}, r"cameras is 1; expected 0"),
         ({"vocabulary": ("one", "two")}, r"actions is 3; expected 2"),
         ({"window_ticks": 99}, r"window_ticks is 7; expected 99"),
     ],

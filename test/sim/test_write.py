@@ -14,8 +14,8 @@ import pytest
 from hal_ros.bags.messages import deserialise, to_ns
 from hal_ros.bags.reader import BagMessage, read_messages
 from hal_ros.bags.sensors import COMPRESSED, IMAGE, pixels
-from hal_ros.core.card import ImageSpec
 from hal_ros.core.errors import BagError
+from hal_ros.core.streams.spec import CameraSpec
 from hal_ros.sim import messages
 from hal_ros.sim.benchmark import JOINT_NAMES, SPLITS, EpisodeSpec, episodes
 from hal_ros.sim.messages import START_NS
@@ -117,7 +117,7 @@ def test_compressed_pictures_are_nearly_the_raw_ones(episode: Path, tmp_path: Pa
         assert first.shape == second.shape == (TRAINING_PICTURES.height_px, TRAINING_PICTURES.width_px, 3)
         assert np.abs(first - second).mean() < 3
         assert np.abs(first - second[..., ::-1]).mean() > 2 * np.abs(first - second).mean()  # the channels' order shows
-    assert ImageSpec(TRAINING_PICTURES.width_px).size_px == 128
+    assert TRAINING_PICTURES.width_px == CameraSpec().size_px == 128
 
 
 def test_the_camera_is_described(episode: Path) -> None:

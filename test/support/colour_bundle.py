@@ -1,4 +1,8 @@
-"""A whole bundle of two tiny graphs, for tests that start the real node: it names the strongest colour of a picture."""
+"""A whole bundle of two tiny graphs, for tests that start the real node: it names the strongest colour of a picture.
+
+Of several cameras each counts twice as much as the one before; without cameras the largest of the first three state
+values is named.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,10 @@ from onnx import TensorProto, helper, numpy_helper
 from fakes import COLOURS, make_card, picture
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.card import ModelCard
-from hal_ros.core.step import StepInput
 from hal_ros.runtime.backend import open_backend
 from hal_ros.runtime.bundle import ENCODER, GOLDEN, STEP, Bundle, save_card
+from hal_ros.runtime.golden import stream
+from hal_ros.runtime.step_state import input_shapes
 
 FLOAT, UINT8 = TensorProto.FLOAT, TensorProto.UINT8
 OPSET, IR_VERSION = 17, 8
@@ -22,56 +27,73 @@ SHARPNESS = 0.05  # of the softmax over mean pixel values
 
 
 def write_bundle(folder: Path, card: ModelCard | None = None) -> Bundle:
-    """Write card, encoder, step graph and golden arrays; the picture's size and the joints are the card's."""
+    """Write card, encoder, step graph and golden arrays; the pictures' size, cameras and states are the card's."""
     card = card or make_card()
-    assert card.image is not None
-    assert card.joints is not None
+    cameras, size, values = len(card.streams.cameras), card.streams.size_px, card.streams.value_count
     folder.mkdir(parents=True)
-    size, joints = card.image.size_px, 3 * len(card.joints.names)
-    onnx.save(_encoder(size), folder / ENCODER)
-    onnx.save(_step(joints), folder / STEP)
+    if cameras:
+        onnx.save(make_encoder(size), folder / ENCODER)
+    onnx.save(_step(card), folder / STEP)
     bundle = save_card(card, folder, (ENCODER, STEP))
     backend, _ = open_backend(bundle, "onnxruntime")
-    images = np.stack([picture(colour, size) for colour in COLOURS])
-    flags: dict[str, FloatArray] = {"image_valid": np.ones(len(images), np.float32)}
-    flags |= {name: np.ones((len(images), joints), np.float32) for name in ("joints", "joints_valid")}
-    state, outputs = backend.initial_state(), []
-    for image in images:
-        inputs = StepInput(backend.encode(image), 1.0, flags["joints"][0], flags["joints_valid"][0])
-        output, state = backend.step(inputs, state)
-        outputs.append(output)
-    stored = {name: np.stack([getattr(o, name) for o in outputs]) for name in outputs[0]._fields}
-    arrays: dict[str, Any] = {**flags, **stored}
-    np.savez(folder / GOLDEN, images=images, **arrays)
+    images = np.zeros((len(COLOURS), cameras, size, size, 3), np.uint8)
+    for row, colour in zip(images, COLOURS, strict=True):
+        row[:] = picture(colour, size) if cameras else row
+    joints = np.ones((len(images), values), np.float32) if cameras else 100 * np.eye(3, values, dtype=np.float32)
+    inputs: dict[str, FloatArray] = {"image_valid": np.ones((len(images), cameras), np.float32), "joints": joints}
+    inputs["joints_valid"] = np.ones_like(joints)
+    outputs = stream(backend, zip(images, *inputs.values(), strict=True))
+    stored: dict[str, Any] = {name: np.stack([getattr(o, name) for o in outputs]) for name in outputs[0]._fields}
+    stored |= {name: value for name, value in inputs.items() if name in input_shapes(card)}
+    stored |= {"images": images} if cameras else {}
+    np.savez(folder / GOLDEN, **stored)
     return save_card(card, folder)
 
 
-def _encoder(size: int) -> onnx.ModelProto:
-    """Mean of each channel."""
+def make_encoder(size: int, feature_dim: int = 3) -> onnx.ModelProto:
+    """Mean of each channel, over and over where the feature is longer."""
+    mean, constants = "feature" if feature_dim == 3 else "mean", []
     nodes = [
         helper.make_node("Cast", ["image"], ["pixels"], to=FLOAT),
-        helper.make_node("ReduceMean", ["pixels"], ["feature"], axes=[1, 2], keepdims=0),
+        helper.make_node("ReduceMean", ["pixels"], [mean], axes=[1, 2], keepdims=0),
     ]
+    if feature_dim != 3:
+        nodes.append(helper.make_node("Gather", [mean, "channels"], ["feature"], axis=1))
+        constants.append(numpy_helper.from_array(np.arange(feature_dim) % 3, "channels"))
     image = helper.make_tensor_value_info("image", UINT8, [1, size, size, 3])
-    return _model(nodes, [image], [helper.make_tensor_value_info("feature", FLOAT, [1, 3])])
+    return _model(nodes, [image], [helper.make_tensor_value_info("feature", FLOAT, [1, feature_dim])], constants)
 
 
-def _step(joints: int) -> onnx.ModelProto:
+def _step(card: ModelCard) -> onnx.ModelProto:
     """Log-softmax of the present feature; the lagged answer speaks of the one before, kept in the state."""
+    shapes = {**input_shapes(card), "state_feature": (1, 3)}
+    cameras, values = len(card.streams.cameras), card.streams.value_count
+    source, weights = ("joints", np.eye(values, 3)) if not cameras else ("feature", _weights(cameras))
+    flags = list(shapes)[1]
+    flag = flags if shapes[flags] == (1, 1) else "flag"
     nodes = [
-        helper.make_node("Mul", ["feature", "sharpness"], ["now"]),
+        *([helper.make_node("MatMul", [source, "weights"], ["seen"])] if cameras != 1 else []),
+        helper.make_node("Mul", [seen := "feature" if cameras == 1 else "seen", "sharpness"], ["now"]),
         helper.make_node("LogSoftmax", ["now"], ["log_probs"], axis=1),
         helper.make_node("Mul", ["state_feature", "sharpness"], ["before"]),
         helper.make_node("LogSoftmax", ["before"], ["lagged_log_probs"], axis=1),
-        helper.make_node("Mul", ["image_valid", "zero"], ["boundary"]),
-        helper.make_node("Identity", ["feature"], ["next_feature"]),
+        *([helper.make_node("ReduceMax", [flags], [flag], axes=[1], keepdims=1)] if flag != flags else []),
+        helper.make_node("Mul", [flag, "zero"], ["boundary"]),
+        helper.make_node("Identity", [seen], ["next_feature"]),
     ]
-    widths = {"feature": 3, "image_valid": 1, "joints": joints, "joints_valid": joints, "state_feature": 3}
-    inputs = [helper.make_tensor_value_info(name, FLOAT, [1, width]) for name, width in widths.items()]
+    inputs = [helper.make_tensor_value_info(name, FLOAT, shape) for name, shape in shapes.items()]
     widths = {"log_probs": 3, "lagged_log_probs": 3, "boundary": 1, "next_feature": 3}
     outputs = [helper.make_tensor_value_info(name, FLOAT, [1, width]) for name, width in widths.items()]
-    constants = {"sharpness": np.float32(SHARPNESS), "zero": np.float32(0)}
+    constants: dict[str, Any] = {"sharpness": np.float32(SHARPNESS), "zero": np.float32(0)}
+    constants |= {"weights": weights.astype(np.float32)} if cameras != 1 else {}
     return _model(nodes, inputs, outputs, [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()])
+
+
+def _weights(cameras: int) -> FloatArray:
+    """(3C, 3): 1, 2, 4 and so on, brought to a sum of 1."""
+    weights = 2.0 ** np.arange(cameras)
+    parts: FloatArray = np.concatenate([np.eye(3) * weight for weight in weights / weights.sum()]).astype(np.float32)
+    return parts
 
 
 def _model(

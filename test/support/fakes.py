@@ -30,11 +30,12 @@ def make_streams(
 
 
 def make_card(**changes: Any) -> ModelCard:
-    """A card of three actions with a lag of 2 ticks and no smoothing."""
+    """A card of three actions with a lag of 2 ticks and no smoothing; rate_hz and max_held_ticks are its streams'."""
+    rhythm = {name: changes.pop(name) for name in ("rate_hz", "max_held_ticks") if name in changes}
     fields: dict[str, Any] = {
         "name": "colours",
         "vocabulary": COLOURS,
-        "streams": make_streams(),
+        "streams": make_streams(**rhythm),
         "encoder": EncoderSpec(3),
         "lag_ticks": 2,
         "window_ticks": 8,

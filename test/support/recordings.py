@@ -109,6 +109,7 @@ def label_fields(story: Story, tick: int, said: int, confirmed: int, segment_id:
         confirmed,
         0.9 if valid else 0.0,
         segment_id if valid else 0,
+        [],
     )
 
 

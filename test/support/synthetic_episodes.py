@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from hal_ros.core.streams.columns import ValueGroups
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.encoded_clips import EncodedClip, measure
 from hal_ros.train.clips import AttendedClips, Columns, Supervised, attended_clips
@@ -14,7 +15,8 @@ from hal_ros.train.eye import fit_eye, gather, new_eye
 
 ACTIONS = 4
 GRID = (2, 2, 4)
-COLUMNS = Columns(attended=16, values=6, joints=2)
+GROUPS = ValueGroups((0, 1) * 3, (0,) * 6)
+COLUMNS = Columns(attended=16, values=6, groups=GROUPS)
 SETTINGS = {
     "name": "small",
     "data": {"joints": ["a", "b"], "lag_ticks": 2, "max_held_ticks": 2},
@@ -52,8 +54,8 @@ def make_encoded_clips(count: int, seed: int, ticks: int = 60) -> list[EncodedCl
         encoded_clips.append(
             EncodedClip(
                 f"track-{index}",
-                feature.reshape(ticks, -1).astype(np.float16),
-                np.ones(ticks, np.float32),
+                (feature.reshape(ticks, -1).astype(np.float16),),
+                np.ones((ticks, 1), np.float32),
                 joints.astype(np.float32),
                 flags,
                 actions,
@@ -80,7 +82,7 @@ def look_at(config: TrainConfig, *groups: list[EncodedClip]) -> list[AttendedCli
     eye = new_eye(config, ACTIONS, GRID, measure(groups[0], GRID[2]))
     ticks = gather(groups[0], {encoded.name: encoded.actions for encoded in groups[0]}, ACTIONS)
     fit_eye(config, eye, ticks, report=lambda _: None)
-    return [attended_clips(eye, encoded_clips) for encoded_clips in groups]
+    return [attended_clips([eye], encoded_clips, GROUPS) for encoded_clips in groups]
 
 
 def random_clips(count: int, seed: int, ticks: int = 60) -> Supervised:
@@ -97,4 +99,4 @@ def random_clips(count: int, seed: int, ticks: int = 60) -> Supervised:
         name = f"clip-{index}"
         clips.append(Clip(name, inputs, actions, tuple(actions[np.flatnonzero(np.diff(actions, prepend=-1))].tolist())))
         joints_masked[name] = inputs[:, : COLUMNS.attended] + 100  # plainly not what is seen with joints
-    return Supervised(clips, {clip.name: clip.actions for clip in clips}, joints_masked=joints_masked)
+    return AttendedClips(clips, joints_masked).supervised({clip.name: clip.actions for clip in clips}, GROUPS)

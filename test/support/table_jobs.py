@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hal_ros.core.streams.columns import ValueGroups
 from hal_ros.datasets.clips import Clip
 from hal_ros.experiments import kinds
 from hal_ros.experiments.graph import Job, Task
@@ -15,7 +16,7 @@ from hal_ros.experiments.training_data import AboutClips, save_clips
 from hal_ros.train.clips import AttendedClips, Columns
 
 ACTIONS, ATTENDED, JOINTS = 3, 4, 2
-COLUMNS = Columns(ATTENDED, 3 * JOINTS, JOINTS)
+COLUMNS = Columns(ATTENDED, 3 * JOINTS, ValueGroups((0, 1) * 3, (0,) * 6))
 LAG = 2
 CONFIG = {
     "seed": 0,

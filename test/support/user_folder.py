@@ -12,7 +12,8 @@ import yaml
 from fakes import SIZE_PX, picture
 from hal_ros.bags.messages import header_message, known_class, serialise
 from hal_ros.bags.reader import BagMessage, BagWriter
-from hal_ros.bags.sensors import IMAGE, JOINT_STATE
+from hal_ros.bags.sensors import IMAGE
+from hal_ros.core.streams.spec import JOINT_STATE
 from hal_ros.datasets.build import Built, build
 from hal_ros.datasets.plan import Plan, Problems, Request, plan
 from hal_ros.datasets.summary import summary
@@ -40,8 +41,8 @@ def messages(names: tuple[str, ...] = ("a", "b"), camera: str = CAMERA) -> list[
 
 def write(path: Path, content: list[BagMessage] | None = None) -> Path:
     with BagWriter(path) as bag:
-        for topic, type_name, receive_ns, data in messages() if content is None else content:
-            bag.write(topic, type_name, data, receive_ns)
+        for message in messages() if content is None else content:
+            bag.write(message.topic, message.type_name, message.data, message.receive_ns, message.publish_ns)
     return path
 
 

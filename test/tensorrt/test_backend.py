@@ -23,10 +23,10 @@ import fake_tensorrt
 from colour_bundle import write_bundle
 from fake_cudart import FakeDevice
 from fake_tensorrt import VERSIONS, Fakes
-from fakes import COLOURS, picture
-from hal_ros.core.card import ImageSpec, JointSpec
+from fakes import CAMERA, COLOURS, JOINTS, make_streams, picture
+from hal_ros.core.card import EncoderSpec
 from hal_ros.core.errors import BackendError
-from hal_ros.core.step import StepOutput
+from hal_ros.core.step import StepInput, StepOutput
 from hal_ros.runtime.bundle import ENCODER, STEP, Bundle, save_card
 from hal_ros.runtime.card_json import CACHES
 from hal_ros.runtime.onnx_backend import OnnxBackend
@@ -34,7 +34,7 @@ from hal_ros.tensorrt import api as tensorrt_api
 from hal_ros.tensorrt.backend import READY, REHEARSED, TensorRtBackend
 from hal_ros.tensorrt.cudart import DEVICE_TO_DEVICE, DEVICE_TO_HOST, HOST_TO_DEVICE
 from hal_ros.tensorrt.engine_cache import Engines
-from memory_bundle import SLOTS, answers, assert_same, random_inputs, write_memory_bundle
+from memory_bundle import SLOTS, answers, assert_same, random_inputs, streams_of, write_memory_bundle
 
 TICKS = 3 * SLOTS + 1  # all that is remembered is overwritten more than twice
 
@@ -64,7 +64,7 @@ def build_engines(bundle: Bundle) -> Engines:
     """Build both engines of a bundle beside it."""
     folder = bundle.folder.with_name(bundle.folder.name + "-engines")
     folder.mkdir(exist_ok=True)
-    encoder = folder / "encoder.plan" if bundle.card.image else None
+    encoder = folder / "encoder.plan" if bundle.card.encoder else None
     if encoder is not None:
         build_plan(bundle.path(ENCODER), encoder)
     build_plan(bundle.path(STEP), folder / "step.plan")
@@ -135,11 +135,29 @@ def test_pictures_of_bytes_are_sent_as_bytes(fakes: Fakes, tmp_path: Path) -> No
 
 
 def test_a_bundle_without_camera_needs_no_encoder(fakes: Fakes, tmp_path: Path) -> None:
-    bundle = write_memory_bundle(tmp_path / "bundle", "shift")
-    bundle = replace(bundle, card=replace(bundle.card, image=None))
-    backend = TensorRtBackend(bundle, build_engines(bundle))
-    np.testing.assert_array_equal(backend.encode(picture("red")), np.zeros(3, np.float32))
-    assert_same(answers(backend, random_inputs(3)), answers(OnnxBackend(bundle), random_inputs(3)))
+    bundle = write_memory_bundle(tmp_path / "bundle", "shift", cameras=0)
+    backend, inputs = TensorRtBackend(bundle, build_engines(bundle)), random_inputs(3, cameras=0)
+    with pytest.raises(BackendError, match="has no camera, and so no encoder"):
+        backend.encode(picture("red"))
+    assert_same(answers(backend, inputs), answers(OnnxBackend(bundle), inputs))
+    assert backend.graphs
+
+
+@pytest.mark.parametrize("caches", CACHES)
+def test_two_cameras_are_encoded_before_one_step(fakes: Fakes, tmp_path: Path, caches: str) -> None:
+    """The encoder's buffers are used again at once: each feature must outlive that."""
+    bundle = write_memory_bundle(tmp_path / "bundle", caches, "float32", cameras=2)
+    backend, reference = TensorRtBackend(bundle, build_engines(bundle)), OnnxBackend(bundle)
+    colours = [(first, second) for first in COLOURS for second in COLOURS]
+
+    def ticks(by: TensorRtBackend | OnnxBackend, order: int = 1) -> list[StepInput]:
+        flags, values = np.ones(2, np.float32), np.zeros(6, np.float32)
+        features = [np.concatenate([by.encode(picture(each, 16)) / 255 for each in pair[::order]]) for pair in colours]
+        return [StepInput(feature, flags, values, values) for feature in features]
+
+    assert_same(answers(backend, ticks(backend)), answers(reference, ticks(reference)))
+    with pytest.raises(AssertionError):
+        assert_same(answers(backend, ticks(backend, order=-1)), answers(reference, ticks(reference)))
 
 
 def test_a_picture_of_another_size_is_refused(fakes: Fakes, tmp_path: Path) -> None:
@@ -436,12 +454,19 @@ def test_the_fake_notices_a_plan_of_another_device(
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"joints": JointSpec(("a",), 0.1)}, r"joints is \[1, 6\]; the card says \[1, 3\]"),
-        ({"image": ImageSpec(32)}, r"image is \[1, 16, 16, 3\]; the card says \[1, 32, 32, 3\]"),
-        ({"feature_dim": 4}, r"feature is \[1, 3\]; the card says \[1, 4\]"),
+        (
+            {"streams": make_streams(joints=replace(JOINTS, names=("a",)))},
+            r"joints is \[1, 6\]; the card says \[1, 3\]",
+        ),
+        ({"streams": streams_of(2)}, r"feature is \[1, 3\]; the card says \[1, 6\]"),
+        (
+            {"streams": make_streams(replace(CAMERA, size_px=32))},
+            r"image is \[1, 16, 16, 3\]; the card says \[1, 32, 32, 3\]",
+        ),
+        ({"encoder": EncoderSpec(4)}, r"feature is \[1, 3\]; the card says \[1, 4\]"),
         ({"vocabulary": ("one", "two")}, r"log_probs is \[1, 3\]; the card says \[1, 2\]"),
         ({"caches": "delta"}, r"lacks the inputs \['order_0'\]"),
-        ({"image": None}, r"the encoder's engine is .*encoder\.plan; expected none"),
+        ({"encoder": None}, r"the encoder's engine is .*encoder\.plan; expected none"),
     ],
 )
 def test_engines_that_do_not_fit_the_card_are_refused(

@@ -23,8 +23,10 @@ from onnx import TensorProto, helper  # noqa: E402
 import fake_tensorrt  # noqa: E402
 from colour_bundle import write_bundle  # noqa: E402
 from fake_cudart import FakeDevice  # noqa: E402
+from fakes import JOINTS, make_card, make_streams  # noqa: E402
+from hal_ros.core.card import EncoderSpec  # noqa: E402
 from hal_ros.core.errors import BackendError, CardError  # noqa: E402
-from hal_ros.core.step import StepOutput  # noqa: E402
+from hal_ros.core.streams.spec import StateSpec  # noqa: E402
 from hal_ros.runtime.backend import open_backend  # noqa: E402
 from hal_ros.runtime.bundle import (  # noqa: E402
     ENCODER,
@@ -36,12 +38,12 @@ from hal_ros.runtime.bundle import (  # noqa: E402
     load_bundle,
     save_card,
 )
-from hal_ros.runtime.golden import read_golden, stream  # noqa: E402
 from hal_ros.tensorrt import api as tensorrt_api  # noqa: E402
 from hal_ros.tensorrt import compile as to_tensorrt  # noqa: E402
 from hal_ros.tensorrt.compile import BuildOptions, compile_bundle  # noqa: E402
 from hal_ros.tensorrt.cudart import load_cudart  # noqa: E402
 from hal_ros.tensorrt.engine_cache import REJECTED, REPORT, STEP_PLAN, EngineCache, Engines, engine_key, find_engines  # noqa: E402
+from memory_bundle import streams_of  # noqa: E402
 
 ROOT = Path(__file__).parent.parent.parent
 Install = Callable[..., fake_tensorrt.Fakes]
@@ -50,7 +52,8 @@ Install = Callable[..., fake_tensorrt.Fakes]
 def with_half(bundle: Bundle) -> Bundle:
     """Add graphs in fp16: the state is half precision, all else is not."""
     folder = bundle.folder
-    (folder / ENCODER_FP16).write_bytes((folder / ENCODER).read_bytes())
+    if bundle.card.encoder is not None:
+        (folder / ENCODER_FP16).write_bytes((folder / ENCODER).read_bytes())
     model = onnx.load(folder / STEP)
     graph = model.graph
     for entry in (*graph.input, *graph.output):
@@ -59,7 +62,7 @@ def with_half(bundle: Bundle) -> Bundle:
     for node in graph.node:
         node.input[:] = ["wide" if name == "state_feature" else name for name in node.input]
         if node.output[0] == "next_feature":
-            node.CopyFrom(helper.make_node("Cast", ["feature"], ["next_feature"], to=TensorProto.FLOAT16))
+            node.CopyFrom(helper.make_node("Cast", list(node.input), ["next_feature"], to=TensorProto.FLOAT16))
     graph.node.insert(0, helper.make_node("Cast", ["state_feature"], ["wide"], to=TensorProto.FLOAT))
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, folder / STEP_FP16)
@@ -189,17 +192,38 @@ def test_another_workspace_for_engines_that_are_there_is_told(
     assert again is not None and again.report["workspace_mib"] == 128
 
 
-def test_a_bundle_without_camera_has_one_engine(install: Install, bundle: Bundle, cache: EngineCache) -> None:
+def test_a_bundle_without_camera_has_one_engine(install: Install, tmp_path: Path, cache: EngineCache) -> None:
     install()
-    blind = save_card(replace(bundle.card, image=None), bundle.folder, (STEP, STEP_FP16, GOLDEN))
-    with np.load(bundle.folder / GOLDEN) as stored:
-        arrays = dict(stored)
-    outputs = stream(open_backend(blind, "onnxruntime")[0], read_golden(blind))
-    arrays |= {name: np.stack([getattr(output, name) for output in outputs]) for name in StepOutput._fields}
-    np.savez(bundle.folder / GOLDEN, **arrays)
-    engines, said, error = compiled(save_card(blind.card, bundle.folder, (STEP, STEP_FP16, GOLDEN)), cache)
+    card = make_card(streams=make_streams(camera=None), encoder=None)
+    engines, said, error = compiled(with_half(write_bundle(tmp_path / "blind", card)), cache)
     assert said.built == [STEP_FP16] and error == ""
     assert engines is not None and engines.encoder is None
+    assert set(engines.report["latency_ms"]) == {"step", "tick"}
+
+
+@pytest.mark.parametrize("joints", [JOINTS, None])
+def test_two_cameras_share_one_engine(
+    install: Install, tmp_path: Path, cache: EngineCache, joints: StateSpec | None
+) -> None:
+    install()
+    streams = replace(streams_of(2), states={} if joints is None else {"joints": joints})
+    bundle = with_half(write_bundle(tmp_path / "two", make_card(streams=streams)))
+    engines, said, error = compiled(bundle, cache)
+    assert said.built == [ENCODER_FP16, STEP_FP16] and error == ""
+    assert engines is not None and engines.report["parity"]["log_prob_error"] < 5e-2
+
+
+@pytest.mark.parametrize("camera", [0, 1])
+def test_golden_pictures_of_each_camera_count(
+    install: Install, tmp_path: Path, cache: EngineCache, camera: int
+) -> None:
+    install()
+    bundle = with_half(write_bundle(tmp_path / "two", make_card(streams=streams_of(2))))
+    with np.load(bundle.path(GOLDEN)) as stored:
+        arrays = dict(stored)
+    arrays["images"][:, camera] = arrays["images"][::-1, camera]
+    np.savez(bundle.path(GOLDEN), **arrays)
+    assert "differs from" in compiled(save_card(bundle.card, bundle.folder), cache, "fp32")[2]
 
 
 def test_after_an_upgrade_it_is_built_anew(install: Install, bundle: Bundle, cache: EngineCache) -> None:
@@ -231,8 +255,7 @@ def test_the_oldest_version_takes_graphs_that_were_made_for_it(
     model = onnx.load(bundle.folder / ENCODER)
     model.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT
     onnx.save(model, bundle.folder / ENCODER)
-    assert bundle.card.image is not None
-    card = replace(bundle.card, image=replace(bundle.card.image, dtype="float32"), target="8.6")
+    card = replace(bundle.card, encoder=EncoderSpec(3, "float32"), target="8.6")
     for name in ("10.3.0", "8.6.1"):
         install(name)
         engines, _, error = compiled(with_half(save_card(card, bundle.folder)), cache)

@@ -145,7 +145,7 @@ def test_what_was_stored_is_found(cache: EngineCache, key: EngineKey) -> None:
 
 
 def test_a_bundle_without_camera_needs_no_encoder(cache: EngineCache, bundle: Bundle) -> None:
-    blind = replace(bundle, card=replace(bundle.card, image=None))
+    blind = replace(bundle, card=replace(bundle.card, encoder=None))
     key = engine_key(blind, "fp32", DEVICE, VERSION)
     with cache.building() as folder:
         (folder / STEP_PLAN).write_bytes(b"step")

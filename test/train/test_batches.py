@@ -12,20 +12,28 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from hal_ros.core.answers import NO_ACTION  # noqa: E402
+from hal_ros.core.streams.columns import ValueGroups  # noqa: E402
 from hal_ros.datasets.clips import Clip  # noqa: E402
-from hal_ros.train.batches import StreamSettings, batches, changes, plan, training_clips  # noqa: E402
-from hal_ros.train.clips import Columns, Supervised  # noqa: E402
+from hal_ros.train.batches import BatchSpec, Masked, _stretch, _with_gaps, batches, changes, plan, training_clips  # noqa: E402
+from hal_ros.train.clips import AttendedClips, Columns, Rows, Supervised  # noqa: E402
 from hal_ros.train.config import BatchConfig  # noqa: E402
 from synthetic_episodes import ACTIONS, COLUMNS, random_clips  # noqa: E402
 
 PLAIN = BatchConfig(
-    streams=3, chunk_ticks=16, late_start=0.0, held=0.0, camera_masked=0.0, joints_masked=0.0, joint_dropout=0.0
+    streams=3,
+    chunk_ticks=16,
+    late_start=0.0,
+    held=0.0,
+    camera_masked=0.0,
+    joints_masked=0.0,
+    joint_dropout=0.0,
+    stream_masked=0.0,
 )
 LAG, HELD = 2, 3
-STREAM = StreamSettings(COLUMNS, ACTIONS, LAG, HELD)
+STREAM = BatchSpec(COLUMNS, ACTIONS, LAG, HELD)
 
 
-def all_batches(material: Any, config: Any, seed: int = 0, stream: StreamSettings = STREAM) -> list[Any]:
+def all_batches(material: Any, config: Any, seed: int = 0, stream: BatchSpec = STREAM) -> list[Any]:
     random = np.random.default_rng(seed)
     return list(batches(plan(training_clips(material), config, random), config, stream, random))
 
@@ -128,9 +136,118 @@ def test_dropout_takes_away_cameras_and_joints_and_without_joints_the_eye_sees_o
 def test_single_joints_go_with_all_their_values() -> None:
     rows = all_batches(random_clips(6, seed=0), replace(PLAIN, joint_dropout=0.5))
     valid = torch.cat([batch.inputs.joints_valid.flatten(0, 1) for batch in rows])
-    by_joint = valid.reshape(-1, 3, COLUMNS.joints)
+    by_joint = valid.reshape(-1, 3, COLUMNS.groups.name_count)
     assert torch.equal(by_joint.amin(1), by_joint.amax(1))
     assert 0 < float((by_joint[:, 0].sum(1) == 1).float().mean()) < 1  # one gone, the other not
+
+
+# --- several cameras and states ---------------------------------------------------------------------------------------
+
+ROBOT = Columns(attended=3, values=5, groups=ValueGroups((0, 0, 1, 2, 3), (0, 0, 0, 1, 1)), cameras=2)
+WIDE = STREAM._replace(columns=ROBOT)
+
+
+def several(count: int = 8, ticks: int = 60) -> Any:
+    """Clips of two cameras and two states, in which all is there; the eyes see 10 more without the first state."""
+    random = np.random.default_rng(0)
+    clips = [
+        Clip(f"clip-{index}", np.ones((ticks, ROBOT.width), np.float32), random.integers(0, ACTIONS, ticks), ())
+        for index in range(count)
+    ]
+    joints_masked: dict[str, Any] = {clip.name: np.full((ticks, 6), 100, np.float32) for clip in clips}
+    states_masked: dict[str, Any] = {
+        clip.name: np.stack([np.full((ticks, 6), shown) for shown in (11, 22)]) for clip in clips
+    }
+    attended = AttendedClips(clips, joints_masked, states_masked)
+    return attended.supervised({clip.name: clip.actions for clip in clips}, ROBOT.groups)
+
+
+def played_ticks(rows: list[Any]) -> tuple[Any, Any, Any]:
+    """What the ticks with a target hold: attended, image_valid and joints_valid."""
+    played = torch.cat([batch.targets.weight.flatten() for batch in rows]) > 0
+    names = ("attended", "image_valid", "joints_valid")
+    return tuple(torch.cat([getattr(batch.inputs, name).flatten(0, 1) for batch in rows])[played] for name in names)
+
+
+def test_one_of_several_streams_goes_at_a_time_and_the_eyes_see_what_is_left() -> None:
+    attended, image_valid, joints_valid = played_ticks(
+        all_batches(several(), replace(PLAIN, stream_masked=0.7), stream=WIDE)
+    )
+    assert set(image_valid.sum(1).tolist()) == {1, 2}
+    assert (image_valid == 0).any(0).all()  # each camera
+    by_state = torch.stack([joints_valid[:, :3].mean(1), joints_valid[:, 3:].mean(1)], 1)
+    assert set(by_state.flatten().tolist()) == {0, 1}
+    shown = torch.where(by_state[:, 0] == 0, 11, torch.where(by_state[:, 1] == 0, 22, 1))
+    assert {1, 11, 22} == set(shown.tolist())
+    assert torch.equal(attended, shown[:, None].expand(-1, 6).float())
+
+
+def test_where_all_states_are_gone_the_eyes_see_without_any() -> None:
+    config = replace(PLAIN, stream_masked=0.7, joints_masked=0.7)
+    attended, _, joints_valid = played_ticks(all_batches(several(), config, stream=WIDE))
+    gone = (joints_valid == 0).all(1)
+    assert 0 < int(gone.sum()) < len(gone)
+    assert torch.equal((attended == 100).all(1), gone)
+
+
+def test_all_cameras_go_together_and_names_with_all_their_values() -> None:
+    _, image_valid, _ = played_ticks(all_batches(several(), replace(PLAIN, camera_masked=0.7), stream=WIDE))
+    assert set(image_valid.sum(1).tolist()) == {0, 2}
+    _, _, joints_valid = played_ticks(all_batches(several(), replace(PLAIN, joint_dropout=0.5), stream=WIDE))
+    assert torch.equal(joints_valid[:, 0], joints_valid[:, 1])  # two fields of one name
+    assert not torch.equal(joints_valid[:, 0], joints_valid[:, 2])
+
+
+ALL_GAPS = replace(PLAIN, camera_masked=1.0, joints_masked=1.0, stream_masked=1.0)
+
+
+def test_what_has_one_kind_of_streams_never_loses_all_of_them() -> None:
+    targets = {"clip": np.zeros(48, np.int64)}
+    seeing, feeling = Columns(3, 0, cameras=2), Columns(0, 4, ValueGroups((0, 0, 1, 2), (0, 0, 1, 1)), 0)
+    for columns, name in ((seeing, "image_valid"), (feeling, "joints_valid")):
+        clip = Clip("clip", np.ones((48, columns.width), np.float32), targets["clip"], ())
+        material = Supervised([clip], targets, groups=columns.groups)
+        rows = all_batches(material, ALL_GAPS, stream=STREAM._replace(columns=columns))
+        valid = torch.cat([getattr(batch.inputs, name)[0] for batch in rows])
+        assert (valid > 0).any(1).all() and (valid == 0).any()
+
+
+def gaps_of_the_first_version(rows: Rows, joints_masked: Any, joints: int, config: BatchConfig, random: Any) -> Rows:
+    """What 0.1.0 did with one camera and one topic of joints."""
+    attended, image_valid, joints_valid = rows.attended, rows.image_valid.copy(), rows.joints_valid.copy()
+    ticks = len(image_valid)
+    if random.random() < config.camera_masked:
+        image_valid[_stretch(ticks, random)] = 0
+    if joints_masked is not None and random.random() < config.joints_masked:
+        gone = _stretch(ticks, random)
+        joints_valid[gone] = 0
+        attended = attended.copy()
+        attended[gone] = joints_masked[gone]
+    for joint in np.flatnonzero(random.random(joints) < config.joint_dropout):
+        joints_valid[_stretch(ticks, random), joint::joints] = 0
+    return Rows(attended, image_valid, rows.joints, joints_valid)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_one_camera_and_one_topic_of_joints_lose_what_they_lost_in_the_first_version(known: bool) -> None:
+    config = BatchConfig(camera_masked=0.4, joints_masked=0.4, joint_dropout=0.4)
+    clip = random_clips(1, seed=0, ticks=48)
+    rows = COLUMNS.split(clip.clips[0].inputs)
+    joints_masked = clip.joints_masked["clip-0"] if known else None
+    for seed in range(30):
+        ours, theirs = np.random.default_rng(seed), np.random.default_rng(seed)
+        found = _with_gaps(rows, Masked(joints_masked), COLUMNS, config, ours)
+        expected = gaps_of_the_first_version(rows, joints_masked, 2, config, theirs)
+        for name, values in vars(found).items():
+            np.testing.assert_array_equal(values, getattr(expected, name))
+        assert ours.random() == theirs.random()
+
+
+def test_a_robot_with_single_streams_draws_what_it_drew() -> None:
+    config = BatchConfig(streams=3, chunk_ticks=16, stream_masked=1.0)
+    without = replace(config, stream_masked=0.0)
+    for one, other in zip(*(all_batches(random_clips(6, seed=0), each) for each in (config, without)), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one.inputs, other.inputs, strict=True))
 
 
 def test_plain_feature_vectors_stand_where_joints_stand_and_are_never_dropped() -> None:

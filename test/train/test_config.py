@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,57 @@ def test_settings_are_stored_as_the_first_version_did() -> None:
     assert list(stored["batches"]) == ["streams", "chunk_ticks", "late_start", "held", "blind", "numb", "joint_dropout"]
     assert "numb" in stored["eye"] and "seen_dropout" in stored["model"]
     assert config_from_mapping(stored) == TrainConfig()
+
+
+STREAMS = {
+    "clock": "wrist",
+    "cameras": {"front": {"topic": "/front", "crop": "full"}, "wrist": {"topic": ["/a", "/b"], "crop": [1, 2, 30, 40]}},
+    "states": {
+        "arm": {"names": ["a", "b"], "fields": ["position"], "max_age_s": 1},
+        "wrench": {"topic": "/wrench", "fields": ["wrench.force.x"]},
+    },
+}
+
+
+def test_streams_are_read_by_name() -> None:
+    config = config_from_mapping({"data": {"streams": STREAMS}})
+    cameras, states = config.data.streams.cameras, config.data.streams.states
+    assert list(cameras) == ["front", "wrist"] and list(states) == ["arm", "wrench"]
+    assert (cameras["front"].topic, cameras["wrist"].topic) == (("/front",), ("/a", "/b"))
+    assert (cameras["front"].crop, cameras["wrist"].crop) == ("full", (1, 2, 30, 40))
+    assert (states["arm"].names, states["arm"].max_age_s) == (("a", "b"), 1.0)
+    assert config_from_mapping(json.loads(json.dumps(to_mapping(config)))) == config
+
+
+@pytest.mark.parametrize(
+    ("streams", "message"),
+    [
+        ({"cameras": {"front": {"topik": "/front"}}}, "did you mean data.streams.cameras.front.topic"),
+        ({"cameras": {"front": 3}}, "data.streams.cameras.front is 3; expected a mapping"),
+        ({"cameras": ["front"]}, r"data.streams.cameras is \['front'\]; expected names"),
+        ({"states": {"arm": {"names": "a"}}}, "data.streams.states.arm.names is 'a'; expected a list"),
+        ({"cameras": {"front": {"crop": 3}}}, "data.streams.cameras.front.crop is 3"),
+    ],
+)
+def test_wrong_streams_are_refused_where_they_are_wrong(streams: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config_from_mapping({"data": {"streams": streams}})
+
+
+def test_newer_settings_are_stored_only_where_they_say_something() -> None:
+    plain = to_mapping(TrainConfig())
+    assert "streams" not in plain["data"] and "stream_masked" not in {*plain["eye"], *plain["batches"]}
+    given = {"data": {"streams": STREAMS}, "eye": {"stream_masked": 0.5}, "batches": {"stream_masked": 0.5}}
+    stored = to_mapping(config_from_mapping(given))
+    assert list(stored["data"]["streams"]["cameras"]) == ["front", "wrist"]
+    assert (stored["eye"]["stream_masked"], stored["batches"]["stream_masked"]) == (0.5, 0.5)
+
+
+def test_runs_of_the_first_version_keep_their_hash() -> None:
+    from hal_ros.train.stages import settings_sha256
+
+    assert settings_sha256(TrainConfig()).startswith("e6eb3b500ca5fa01")
+    assert settings_sha256(load_config(ROOT / "config" / "train.yaml")).startswith("b6917331ab137e67")
 
 
 def test_a_setting_that_is_gone_is_told() -> None:

@@ -12,7 +12,8 @@ pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from hal_ros.core.errors import ConfigError, DatasetError
-from hal_ros.datasets.config import DataConfig
+from hal_ros.core.streams.spec import CameraSpec, StateSpec
+from hal_ros.datasets.config import DataConfig, StreamSettings
 from hal_ros.train import stages
 from hal_ros.train.config import TrainConfig
 
@@ -62,11 +63,33 @@ def test_joints_must_be_named() -> None:
 def test_the_drafted_card_says_what_ingest_needs() -> None:
     card = stages.draft_card(CONFIG)
     assert card.vocabulary == ("reach", "grasp")
-    assert card.joints is not None
-    assert card.joints.names == ("a", "b")
+    assert list(card.streams.cameras) == ["camera"]
+    assert card.streams.states["joints"].names == ("a", "b")
     assert card.window_ticks == 127
     assert card.feature_dim == 16 * 16 * 52
     assert (card.name, card.supervision) == (CONFIG.name, CONFIG.supervision)
+
+
+WRENCH = StateSpec(fields=("wrench.force.x", "wrench.force.y"))
+STATES_ALONE = with_data(joints=(), streams=StreamSettings(states={"wrench": WRENCH}))
+CAMERAS_ALONE = with_data(joints=(), streams=StreamSettings(cameras={name: CameraSpec(size_px=32) for name in "ab"}))
+
+
+def test_a_robot_may_have_states_alone_or_cameras_alone(tmp_path: Path) -> None:
+    card = stages.draft_card(STATES_ALONE)
+    assert (card.encoder, card.streams.value_count, card.streams.clock) == (None, 2, "wrench")
+    assert stages.ensure_encoder(replace(STATES_ALONE.data, cache=str(tmp_path))) is None
+    assert not list(tmp_path.iterdir())
+    card = stages.draft_card(CAMERAS_ALONE)
+    assert card.encoder is not None
+    assert (card.feature_dim, card.streams.value_count) == (4 * 4 * 52, 0)
+
+
+def test_the_first_cameras_eye_lies_where_the_only_ones_does() -> None:
+    folder = Path("run")
+    assert stages.eye_folders(folder, CONFIG.data) == [folder / "eye"]
+    assert stages.eye_folders(folder, CAMERAS_ALONE.data) == [folder / "eye", folder / "eye-b"]
+    assert stages.eye_folders(folder, STATES_ALONE.data) == []
 
 
 def test_an_encoder_of_older_code_is_written_anew(tmp_path: Path) -> None:

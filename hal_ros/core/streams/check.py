@@ -72,8 +72,8 @@ def _state_faults(where: str, state: StateSpec) -> Iterator[str]:
             yield f"{where}fields has {field!r}; expected some of {', '.join(JOINT_FIELDS)}, as it has names"
         elif fault := "" if state.names else path_fault(field):
             yield f"{where}fields: {fault}"
-    if not state.names and set(state.fields) <= set(JOINT_FIELDS):
-        yield f"{where}names is empty; expected the joints' names, or fields as position[2]"
+    if not state.names and state.type in ("", JOINT_STATE) and set(state.fields) <= set(JOINT_FIELDS):
+        yield f"{where}names is empty; expected the joints' names, fields as position[2], or the type of the messages"
 
 
 def _topic_faults(where: str, topics: tuple[str, ...]) -> Iterator[str]:

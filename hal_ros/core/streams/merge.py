@@ -20,7 +20,9 @@ from hal_ros.core.streams.spec import StateSpec
 from hal_ros.core.ticks import BACKWARD_JUMP_NS
 
 MOST_WAITING = 4096
-"""Messages that wait for the clock: four seconds at 1 kHz. What is older is merged, so that memory stays bounded."""
+"""Messages that wait for the clock: four seconds at 1 kHz. Of more the oldest go, so that memory stays bounded."""
+MOST_KINDS = 64
+"""So many kinds of messages are remembered that have none waiting; drivers have one each."""
 
 
 class Source(NamedTuple):
@@ -31,7 +33,7 @@ class Source(NamedTuple):
     stamp_ns: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, slots=True)  # two messages that say the same are two
 class StateSample:
     """What one message says of a state."""
 
@@ -50,51 +52,80 @@ class StateAtTick:
     sources: tuple[Source, ...]  # the messages that hold the newest word on a value, known or not; oldest first
 
 
+class _Waiting:
+    """Messages of one kind, of one topic and about the same values, by stamp: of those not newer the last counts."""
+
+    def __init__(self) -> None:
+        self.stamps: list[int] = []
+        self.samples: list[tuple[int, StateSample]] = []  # with the order in which they came
+        self.newest_ns = 0  # of the message that came last
+
+    def holds(self, stamp_ns: int) -> bool:
+        """Whether a message of that stamp came before."""
+        at = bisect_left(self.stamps, stamp_ns)
+        return stamp_ns == self.newest_ns or (at < len(self.stamps) and self.stamps[at] == stamp_ns)
+
+    def insert(self, order: int, sample: StateSample) -> None:
+        """Put a message where its stamp belongs, usually at the end."""
+        stamps = self.stamps
+        at = len(stamps) if not stamps or sample.stamp_ns > stamps[-1] else bisect_left(stamps, sample.stamp_ns)
+        stamps.insert(at, sample.stamp_ns)
+        self.samples.insert(at, (order, sample))
+
+    def cut(self, start: int, end: int) -> int:
+        """Take out the messages from `start` to `end`; returns how many there were."""
+        before = len(self.stamps)
+        del self.stamps[start:end], self.samples[start:end]
+        return before - len(self.stamps)
+
+
 class StateMerger:
     """The values of one state, fed in receive order and asked at rising stamps. What is refused is counted.
 
     The answer is a function of the stamps alone as long as no message is late: of equal stamps the topic that sorts
-    last counts, and on one topic the first message. Looking up costs no more with a faster topic: of those that wait
-    only the newest are looked at.
+    last counts, and on one topic the first message. Looking up costs no more with a faster topic: of the messages that
+    wait, one of each kind is looked at.
     """
 
     def __init__(self, name: str, spec: StateSpec, counters: Counter[str]) -> None:
-        self._name, self._counters = name, counters
+        self._counters = counters
+        self._keys = {cause: counts.key(name, cause) for cause in (counts.RECEIVED, *counts.CAUSES)}
+        self._name = name
         self._max_age_ns = round(spec.max_age_s * 1e9)
-        self._waiting: list[StateSample] = []  # by stamp; newer than the last tick
-        self._stamps: list[int] = []  # of those that wait
-        self._newest: dict[str, StateSample] = {}  # by topic, to know repeats by
+        self._kinds: dict[tuple[str, bytes], _Waiting] = {}
+        self._waiting = 0  # messages of all kinds
+        self._order = 0
+        self._spent: list[object] = []  # let go by later messages: a tick shall not pay for a fast topic
         self._asked_ns = 0
         count = spec.value_count
+        self._columns = len(spec.names) or count  # one for each name, or path
         self._values = np.zeros(count, np.float32)
         self._value_ns = np.zeros(count, np.int64)  # 0: never seen
-        self._topic = np.full(count, "", object)
+        self._from: NDArray[np.object_] = np.full(count, None, object)  # the StateSample that each value is of
+        self._newest_ns = 0  # of the values
+        self._whole: StateSample | None = None  # the message that all values are of, if there is one
+        self._all = np.ones(count, np.float32)
 
     def add(self, sample: StateSample) -> bool:
         """Take one message; False where it is refused, and counted."""
-        counters, name = self._counters, self._name
-        if sample.stamp_ns <= 0:
-            counters[counts.key(name, counts.ZERO)] += 1
+        del self._spent[-2:]
+        kind = self._kind(sample)
+        cause = counts.ZERO if sample.stamp_ns <= 0 else counts.REPEATED if kind.holds(sample.stamp_ns) else ""
+        self._counters[self._keys[cause or counts.RECEIVED]] += 1
+        if cause:
             return False
-        if self._is_repeat(sample):
-            counters[counts.key(name, counts.REPEATED)] += 1
-            return False
-        self._newest[sample.topic] = sample
-        counters[counts.key(name, counts.RECEIVED)] += 1
-        late_ns = self._asked_ns - sample.stamp_ns
-        if 0 <= late_ns <= BACKWARD_JUMP_NS:
-            counters[counts.key(name, counts.LATE)] += 1
+        kind.newest_ns = sample.stamp_ns
+        # Stamps further back may be of a stream that begins anew: the clock will tell.
+        if 0 <= self._asked_ns - sample.stamp_ns <= BACKWARD_JUMP_NS:
+            self._counters[self._keys[counts.LATE]] += 1
             self._merge(sample)
             return True
-        # Stamps further back may be of a stream that begins anew: the clock will tell.
-        in_order = not self._stamps or sample.stamp_ns > self._stamps[-1]
-        at = len(self._stamps) if in_order else bisect_left(self._stamps, sample.stamp_ns)
-        self._stamps.insert(at, sample.stamp_ns)
-        self._waiting.insert(at, sample)
-        if len(self._stamps) > MOST_WAITING:
-            counters[counts.key(name, counts.OVERFLOWED)] += 1
-            self._merge(self._waiting[0])
-            del self._waiting[0], self._stamps[0]
+        self._order += 1
+        kind.insert(self._order, sample)
+        self._waiting += 1
+        if self._waiting > MOST_WAITING:
+            self._counters[self._keys[counts.OVERFLOWED]] += 1
+            self._waiting -= max(self._kinds.values(), key=lambda one: len(one.stamps)).cut(0, 1)
         return True
 
     def at(self, stamp_ns: int) -> StateAtTick:
@@ -102,67 +133,72 @@ class StateMerger:
         if self._asked_ns - stamp_ns > BACKWARD_JUMP_NS:
             self._begin_anew(stamp_ns)
         self._asked_ns = stamp_ns
-        self._take_waiting(bisect_right(self._stamps, stamp_ns))
+        self._take_waiting(stamp_ns)
         oldest_ns = stamp_ns - self._max_age_ns
-        fresh = (self._value_ns >= max(oldest_ns, 1)) & (self._value_ns <= stamp_ns)
+        whole = self._whole
+        if whole is not None and oldest_ns <= whole.stamp_ns <= stamp_ns and np.isfinite(whole.values).all():
+            return StateAtTick(whole.values, self._all, (Source(self._name, whole.topic, whole.stamp_ns),))
+        fresh = self._value_ns >= max(oldest_ns, 1)
+        if self._newest_ns > stamp_ns:  # somebody turned the clock back a little
+            fresh &= self._value_ns <= stamp_ns
         valid = fresh & np.isfinite(self._values)
-        self._count(valid)
+        self._count(valid, oldest_ns)
         values = np.where(valid, self._values, np.float32(0))
         return StateAtTick(values, valid.astype(np.float32), self._sources(fresh))
 
-    def _is_repeat(self, sample: StateSample) -> bool:
-        before = self._newest.get(sample.topic)
-        if before is None or before.stamp_ns != sample.stamp_ns:
-            return False
-        return before.present is None or (sample.present is not None and not (sample.present & ~before.present).any())
+    def _kind(self, sample: StateSample) -> _Waiting:
+        key = sample.topic, b"" if sample.present is None else sample.present.tobytes()
+        kind = self._kinds.get(key)
+        if kind is None:
+            if len(self._kinds) >= MOST_KINDS:
+                self._kinds = {known: one for known, one in self._kinds.items() if one.stamps}
+            kind = self._kinds[key] = _Waiting()
+        return kind
 
     def _begin_anew(self, stamp_ns: int) -> None:
         """Forget what is of the time before the clock jumped back."""
         self._value_ns[self._value_ns > stamp_ns] = 0
-        kept = bisect_left(self._stamps, stamp_ns + BACKWARD_JUMP_NS)
-        del self._waiting[kept:], self._stamps[kept:]
+        self._newest_ns, self._whole = int(self._value_ns.max()), None
+        for kind in self._kinds.values():
+            self._waiting -= kind.cut(bisect_left(kind.stamps, stamp_ns + BACKWARD_JUMP_NS), len(kind.stamps))
 
-    def _take_waiting(self, count: int) -> None:
-        """Merge the oldest `count` of those that wait, the newest of them first: what has a newer value needs no look.
-
-        Each of them is newer than what was merged before, but for those that were overdue by a whole jump.
-        """
-        missing = np.ones(len(self._values), bool)
-        filled_ns = 0
-        seen: set[tuple[str, bytes]] = set()  # of the messages of a topic that speak of the same values one counts
-        for sample in reversed(self._waiting[:count]):
-            if filled_ns and sample.stamp_ns != filled_ns:
-                break
-            kind = sample.topic, b"" if sample.present is None else sample.present.tobytes()
-            if kind in seen:
-                continue
-            seen.add(kind)
+    def _take_waiting(self, stamp_ns: int) -> None:
+        """Merge what waited until now: of each kind the newest message alone, since it has all that older ones have."""
+        due = []
+        for kind in self._kinds.values():
+            if kind.stamps and kind.stamps[0] <= stamp_ns:
+                count = bisect_right(kind.stamps, stamp_ns)
+                due.append(kind.samples[count - 1])
+                self._spent += kind.samples[:count]
+                self._waiting -= kind.cut(0, count)
+        for _, sample in sorted(due):  # of two messages of one topic and stamp the first counts
             self._merge(sample)
-            missing &= False if sample.present is None else ~sample.present
-            if not filled_ns and not missing.any():
-                filled_ns = sample.stamp_ns  # others of this stamp still count
-        del self._waiting[:count], self._stamps[:count]
 
     def _merge(self, sample: StateSample) -> None:
         """Take over those values of a message that are newer than the known ones."""
-        newer = np.greater(sample.stamp_ns, self._value_ns)
-        equal = np.equal(sample.stamp_ns, self._value_ns)
-        if equal.any():
-            newer |= equal & (self._topic < sample.topic)
-        if sample.present is not None:
-            newer &= sample.present
+        stamp_ns = sample.stamp_ns
+        newer: NDArray[np.bool_] | slice = slice(None) if sample.present is None else sample.present
+        if stamp_ns <= self._newest_ns:
+            newer = self._value_ns < stamp_ns
+            for index in np.flatnonzero(self._value_ns == stamp_ns).tolist():
+                newer[index] = self._from[index].topic < sample.topic
+            if sample.present is not None:
+                newer &= sample.present
+        self._whole = sample if isinstance(newer, slice) else None
         self._values[newer] = sample.values[newer]
-        self._value_ns[newer] = sample.stamp_ns
-        self._topic[newer] = sample.topic
+        self._value_ns[newer] = stamp_ns
+        self._from[newer] = sample
+        self._newest_ns = max(self._newest_ns, stamp_ns)
 
-    def _count(self, valid: NDArray[np.bool_]) -> None:
-        if valid.all():
+    def _count(self, valid: NDArray[np.bool_], oldest_ns: int) -> None:
+        known = valid.reshape(-1, self._columns).any(0)  # a driver may never send efforts
+        if known.all():
             return
-        cause = counts.PARTIAL if valid.any() else counts.MISSING
-        self._counters[counts.key(self._name, cause)] += 1
-        if cause == counts.MISSING and self._value_ns.any():
-            self._counters[counts.key(self._name, counts.STALE)] += 1
+        cause = counts.PARTIAL if known.any() else counts.MISSING
+        self._counters[self._keys[cause]] += 1
+        if cause == counts.MISSING and ((self._value_ns > 0) & (self._value_ns < oldest_ns)).any():
+            self._counters[self._keys[counts.STALE]] += 1
 
     def _sources(self, fresh: NDArray[np.bool_]) -> tuple[Source, ...]:
-        found = set(zip(self._value_ns[fresh].tolist(), self._topic[fresh].tolist(), strict=True))
-        return tuple(Source(self._name, topic, stamp_ns) for stamp_ns, topic in sorted(found))
+        found = {(sample.stamp_ns, sample.topic, id(sample)) for sample in set(self._from[fresh].tolist())}
+        return tuple(Source(self._name, topic, stamp_ns) for stamp_ns, topic, _ in sorted(found))

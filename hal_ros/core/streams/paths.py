@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from hal_ros.core.errors import ConfigError
+from hal_ros.core.errors import ConfigError, HalError
 
 PART = re.compile(r"([A-Za-z]\w*)(?:\[(\d{1,9})\])?")
 QUATERNION = "geometry_msgs/msg/Quaternion"
+BYTES = ("byte", "octet")
+"""One type: rclpy gives bytes of length one, readers of bags a number with a sign."""
 _NUMBERS = """
 bool boolean byte char octet uint8 int8 uint16 int16 uint32 int32 uint64 int64 float32 float64 float double
 """
@@ -71,14 +73,21 @@ def compile_path(path: str, type_name: str, describe: Describe) -> Read:
         raise ConfigError(f"{path} of {type_name} is a {current}; expected a number or a boolean")
     if owner == QUATERNION:
         return _of_quaternion(steps)
-    return _reader(steps)
+    number = _byte if current in BYTES else _number
+    if any(index is not None for _, index in steps):
+        return lambda message: number(_walk(message, steps))
+    get = attrgetter(".".join(name for name, _ in steps))
+    return lambda message: number(get(message))
 
 
 def _follow(path: str, name: str, index: int | None, type_name: str, describe: Describe) -> str:
     """Return the type that one part of a path leads to."""
     if type_name in NUMBERS or type_name in ("string", "wstring"):
         raise ConfigError(f"{path}: {name} is asked of a {type_name}; expected a path that ends there")
-    fields = describe(type_name)
+    try:
+        fields = describe(type_name)
+    except HalError as error:
+        raise ConfigError(f"{path}: {error}") from error
     if name not in fields:
         raise ConfigError(f"{path}: {type_name} has no field {name!r}; expected one of {', '.join(fields) or 'none'}")
     kind = fields[name]
@@ -89,13 +98,6 @@ def _follow(path: str, name: str, index: int | None, type_name: str, describe: D
     if index is not None and kind.length is not None and kind.length >= 0 and index >= kind.length:
         raise ConfigError(f"{path}: {name} of {type_name} has {kind.length} entries; expected an index below that")
     return kind.base
-
-
-def _reader(steps: Sequence[tuple[str, int | None]]) -> Read:
-    if all(index is None for _, index in steps):
-        get = attrgetter(".".join(name for name, _ in steps))
-        return lambda message: float(get(message))
-    return lambda message: _number(_walk(message, steps))
 
 
 def _walk(message: Any, steps: Sequence[tuple[str, int | None]]) -> Any:
@@ -110,8 +112,13 @@ def _walk(message: Any, steps: Sequence[tuple[str, int | None]]) -> Any:
 
 
 def _number(value: Any) -> float:
-    # `byte` arrives as bytes of length one from rclpy
-    return float("nan") if value is None else float(value[0] if isinstance(value, bytes) else value)
+    return float("nan") if value is None else float(value)
+
+
+def _byte(value: Any) -> float:
+    if value is None:
+        return float("nan")
+    return float(value[0] if isinstance(value, bytes) else int(value) & 0xFF)
 
 
 def _of_quaternion(steps: Sequence[tuple[str, int | None]]) -> Read:
@@ -128,5 +135,6 @@ def _of_quaternion(steps: Sequence[tuple[str, int | None]]) -> Read:
 
 
 def read_all(readers: Sequence[Read], message: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Return the numbers (N,) float32 that the readers read off a message."""
-    return np.array([read(message) for read in readers], np.float32)
+    """Return the numbers (N,) float32 that the readers read off a message; infinite where one is too large for that."""
+    with np.errstate(over="ignore"):
+        return np.array([read(message) for read in readers], np.float32)

@@ -62,17 +62,26 @@ class PathReader:
         return Reading(read_all(self._readers, message))
 
 
-@dataclass(frozen=True)
 class _JointLayout:
-    """Where a message with certain names has a state's joints: place `to` of the state is entry `of` of the message."""
+    """Where messages with certain names have a state's joints: place `to` of the state is entry `of` of the message."""
 
-    to: NDArray[np.intp]
-    of: NDArray[np.intp]
+    def __init__(self, to: list[int], of: list[int], joints: int) -> None:
+        self.to, self.of = np.array(to, np.intp), np.array(of, np.intp)
+        self.entries = max(of) + 1  # how long a field must be to hold all of them
+        self.as_they_are = to == of == list(range(joints))
+        self._joints = joints
+        self._present: dict[tuple[int, ...], NDArray[np.bool_] | None] = {}
 
-    @property
-    def entries(self) -> int:
-        """How long a field must be to hold all of them."""
-        return int(self.of.max()) + 1
+    def present(self, lengths: tuple[int, ...]) -> NDArray[np.bool_] | None:
+        """Return which values a message speaks of whose fields are so long, at most `entries`; None: all."""
+        if lengths not in self._present:
+            if len(self._present) >= MOST_LAYOUTS:
+                self._present.clear()
+            found = np.zeros((len(lengths), self._joints), bool)
+            for row, length in enumerate(lengths):
+                found[row, self.to[self.of < length]] = True  # beyond a short field's end it says nothing
+            self._present[lengths] = None if found.all() else found.reshape(-1)
+        return self._present[lengths]
 
 
 class JointReader:
@@ -91,17 +100,20 @@ class JointReader:
         layout = self._layout(message.name)
         if isinstance(layout, str):
             return layout
-        joints = len(self._names)
-        values = np.full((len(self._fields), joints), np.nan, np.float32)
-        present = np.zeros((len(self._fields), joints), bool)
-        for row, field in enumerate(self._fields):
-            given = np.asarray(getattr(message, field))
-            if len(given) >= layout.entries:
-                values[row, layout.to], present[row, layout.to] = given[layout.of], True
-            elif len(given):
-                there = layout.of < len(given)  # short: what is beyond its end is absent
-                values[row, layout.to[there]], present[row, layout.to[there]] = given[layout.of[there]], True
-        return Reading(values.reshape(-1), None if present.all() else present.reshape(-1))
+        values = np.full((len(self._fields), len(self._names)), np.nan, np.float32)
+        lengths = []
+        with np.errstate(over="ignore"):  # a number that is too large becomes infinite, and so is not valid
+            for row, field in zip(values, self._fields, strict=True):
+                given = np.asarray(getattr(message, field))
+                lengths.append(min(len(given), layout.entries))
+                if len(given) < layout.entries:
+                    there = layout.of < len(given)
+                    row[layout.to[there]] = given[layout.of[there]]
+                elif layout.as_they_are:
+                    row[:] = given[: len(row)]
+                else:
+                    row[layout.to] = given.take(layout.of)
+        return Reading(values.reshape(-1), layout.present(tuple(lengths)))
 
     def _layout(self, names: Sequence[str]) -> _JointLayout | str:
         key = tuple(names)
@@ -118,5 +130,5 @@ class JointReader:
             return counts.UNNAMED
         if len(set(known)) < len(known):
             return counts.REFUSED
-        to = np.array([self._names.index(name) for name in known], np.intp)
-        return _JointLayout(to, np.array([names.index(name) for name in known], np.intp))
+        of = [names.index(name) for name in known]
+        return _JointLayout([self._names.index(name) for name in known], of, len(self._names))

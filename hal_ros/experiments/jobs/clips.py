@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hal_ros.datasets.config import TRAINING, VALIDATION
-from hal_ros.datasets.encoded_clips import EncodedClip, load_encoded_clips, measure
+from hal_ros.core.streams.columns import groups_of
+from hal_ros.datasets.config import TRAINING, VALIDATION, streams_of
+from hal_ros.datasets.encoded_clips import EncodedClip, load_encoded_clips
 from hal_ros.datasets.formats.layouts import read_dataset
 from hal_ros.datasets.hold_out import hold_out_end
 from hal_ros.experiments.files import CHECKPOINTS
@@ -17,8 +18,6 @@ from hal_ros.labels.targets import load_targets
 from hal_ros.train import chain
 from hal_ros.train.clips import AttendedClips, Columns, attended_clips, columns_of
 from hal_ros.train.config import config_from_mapping
-from hal_ros.train.eye import fit_eye, gather, new_eye
-from hal_ros.train.stages import grid_of
 
 
 def columns(task: Task, places: Places) -> None:
@@ -37,7 +36,7 @@ def columns(task: Task, places: Places) -> None:
 
 
 def eye(task: Task, places: Places) -> None:
-    """Train the eye on single ticks, freeze it, and let it look at every tick of every split."""
+    """Train each camera's eye on single ticks, freeze it, and let it look at every tick of every split."""
     config = config_from_mapping(dict(task.job.settings["config"]))
     vocabulary = tuple(task.job.settings["vocabulary"])
     encoded_clips = load_splits(places, vocabulary)
@@ -45,18 +44,16 @@ def eye(task: Task, places: Places) -> None:
         targets = chain.training_targets(load_targets(task.inputs["labels"]))
     else:
         targets = {encoded.name: encoded.actions for encoded in encoded_clips[TRAINING]}
-    grid = grid_of(config.data)
-    model = new_eye(config, len(vocabulary), grid, measure(encoded_clips[TRAINING], grid[2]))
-    model = fit_eye(
-        config, model, gather(encoded_clips[TRAINING], targets, len(vocabulary)), task.folder / CHECKPOINTS, say
-    )
-    about = AboutClips(vocabulary, columns_of(model), config.data.rate_hz, tuple(encoded_clips))
-    save_clips(task.folder, about, {split: attended_clips(model, part) for split, part in encoded_clips.items()})
+    run, groups = chain.RunSettings(config, task.folder / CHECKPOINTS, say), groups_of(streams_of(config.data))
+    eyes = chain.fit_eyes(run, len(vocabulary), encoded_clips[TRAINING], targets)
+    about = AboutClips(vocabulary, columns_of(eyes, groups), config.data.rate_hz, tuple(encoded_clips))
+    attended = {split: attended_clips(eyes, part, groups) for split, part in encoded_clips.items()}
+    save_clips(task.folder, about, attended)
 
 
 def load_splits(places: Places, vocabulary: Sequence[str], splits: Sequence[str] = ()) -> dict[str, list[EncodedClip]]:
     """Read the episodes of some splits, or of all, with their features."""
-    encoder = Path(places["encoder"])
+    encoder = Path(places["encoder"]) if places["encoder"] else None
     return {
         split: [encoded for folder in folders for encoded in load_encoded_clips(Path(folder), encoder, vocabulary)]
         for split, folders in places["episodes"].items()

@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from hal_ros.baselines import gripper_rule
 from hal_ros.baselines.sequence_answers import processor_ms
 from hal_ros.baselines.sequence_fit import Question, SequenceConfig, fit_sequence
 from hal_ros.baselines.simple_fit import FittedBaseline, fit_logistic, fit_rule
 from hal_ros.core.arrays import FloatArray
+from hal_ros.core.streams.columns import JointColumns, joints_of
 from hal_ros.datasets.clips import Clip
-from hal_ros.datasets.config import TRAINING, VALIDATION
+from hal_ros.datasets.config import TRAINING, VALIDATION, streams_of
 from hal_ros.experiments.documents.latents import Latents, save_latents
 from hal_ros.experiments.files import ABOUT, CHECKPOINTS, latents_file, split_file
 from hal_ros.experiments.graph import Task
@@ -87,14 +87,19 @@ def _fit_baseline(settings: Mapping[str, Any], data: TrainingData, run: Path) ->
     actions, lag_ticks, training = data.about.actions, settings["lag_ticks"], data.training
     match settings["system"]:
         case "rule":
-            gripper = gripper_rule.gripper_index(settings["joints"])
-            return fit_rule(training, actions, lag_ticks, data.about.columns, gripper)
+            return fit_rule(training, actions, lag_ticks, data.about.columns, joints_in(settings))
         case "logistic":
             return fit_logistic(training, actions, lag_ticks)
         case _:
             config = SequenceConfig(**settings["preset"])
             question = Question(actions, lag_ticks, settings["seed"])
             return fit_sequence(config, question, training, data.validation, RunSession(run, say))
+
+
+def joints_in(settings: Mapping[str, Any]) -> JointColumns:
+    """Return the joints of the robot whose `joints`, or `streams`, stand in a job's settings."""
+    data = {name: settings[name] for name in ("joints", "streams") if name in settings}
+    return joints_of(streams_of(config_from_mapping({"data": data}).data))
 
 
 # --- what is kept -----------------------------------------------------------------------------------------------------

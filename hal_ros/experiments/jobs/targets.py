@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from hal_ros.baselines import gripper_rule
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.config import TRAINING, VALIDATION
 from hal_ros.experiments.files import ABOUT, ALIGNED_TARGETS, CHECKPOINTS, DURATIONS, split_file
 from hal_ros.experiments.graph import Task
 from hal_ros.experiments.jobs.clips import load_splits
-from hal_ros.experiments.jobs.systems import System, keep_answers
+from hal_ros.experiments.jobs.systems import System, joints_in, keep_answers
 from hal_ros.experiments.kinds import Places, say
 from hal_ros.experiments.training_data import load_about, load_clips, load_training_data
 from hal_ros.fit.loop import RunSession
@@ -94,13 +93,12 @@ def teacher(task: Task, _: Places) -> None:
 def realign(task: Task, _: Places) -> None:
     """Align a teacher's answers anew by boundary scores, as published; with the robot's candidates if asked for."""
     settings, source = task.job.settings, task.inputs["teacher"]
-    columns = load_about(task.inputs["clips"]).columns
+    columns, joints = load_about(task.inputs["clips"]).columns, joints_in(settings)
     clips = {clip.name: clip for clip in load_clips(task.inputs["clips"], TRAINING).clips}
     config, kept = AlignConfig(candidate_bonus=settings["bonus"]), []
     for answers in answer_files.load(source / ALIGNED_TARGETS):
         rows = columns.split(clips[answers.name].inputs)
-        gripper = gripper_rule.gripper_index(settings["joints"])
-        extra = robot_candidates(rows.joints, rows.joints_valid, gripper) if settings["robot"] else ()
+        extra = robot_candidates(rows.joints, rows.joints_valid, joints) if settings["robot"] else ()
         aligned = align(answers.log_probs, answers.transcript, config, extra)
         kept.append(dataclasses.replace(answers, targets=aligned.labels))
     answer_files.save(task.folder / ALIGNED_TARGETS, kept)

@@ -1,4 +1,4 @@
-"""What the first labels are found on, before an eye has been trained: joints, or without joints a coarse picture.
+"""What the first labels are found on, before an eye has been trained: states, or without states coarse pictures.
 
 Joints alone align no worse than joints and picture together (docs/log.md): what only a picture tells, the transcript
 tells as well.
@@ -24,7 +24,7 @@ def first_input_clips(
     grid: tuple[int, int, int],
     training: Sequence[EncodedClip] | None = None,
 ) -> list[Clip]:
-    """Return a clip for each encoded one: joints, NaN where invalid, (T, 3J); pooled pictures where none ever is.
+    """Return a clip for each encoded one: states, NaN where invalid, (T, V); pooled pictures where none ever is valid.
 
     `grid` is rows, columns and channels of the features. Which of the two it is depends on the `training` clips, or
     else on these: all splits of a run are to be seen alike.
@@ -42,15 +42,21 @@ def first_input_clips(
 
 
 def _pool(encoded: EncodedClip, grid: tuple[int, int, int]) -> NDArray[np.float32]:
-    """Return means over about CELLS x CELLS blocks of cells, (T, blocks * channels); NaN where there is no image."""
+    """Return each camera's means over about CELLS x CELLS blocks of cells, (T, C * blocks * channels).
+
+    NaN where there is no image.
+    """
     rows, columns, channels = grid
     row_starts, column_starts = (np.unique(np.arange(CELLS) * size // CELLS) for size in (rows, columns))
     counts = np.outer(np.diff(row_starts, append=rows), np.diff(column_starts, append=columns))[:, :, None]
-    parts = []
-    for start in range(0, encoded.ticks, POOLED_TICKS):
-        cells = encoded.feature[start : start + POOLED_TICKS].astype(np.float32).reshape(-1, rows, columns, channels)
-        sums = np.add.reduceat(np.add.reduceat(cells, row_starts, 1), column_starts, 2)
-        parts.append((sums / counts).reshape(len(cells), -1))
-    pooled = np.concatenate(parts)
-    pooled[encoded.image_valid == 0] = np.nan
-    return pooled.astype(np.float32)
+    views = []
+    for feature, image_valid in zip(encoded.features, encoded.image_valid.T, strict=True):
+        parts = []
+        for start in range(0, encoded.ticks, POOLED_TICKS):
+            cells = feature[start : start + POOLED_TICKS].astype(np.float32).reshape(-1, rows, columns, channels)
+            sums = np.add.reduceat(np.add.reduceat(cells, row_starts, 1), column_starts, 2)
+            parts.append((sums / counts).reshape(len(cells), -1))
+        pooled = np.concatenate(parts)
+        pooled[image_valid == 0] = np.nan
+        views.append(pooled)
+    return np.concatenate(views, 1).astype(np.float32)

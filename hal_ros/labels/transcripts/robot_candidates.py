@@ -1,6 +1,7 @@
 """Ticks at which a robot's joints suggest that an action ends: extra candidates for `labels.transcripts.align`.
 
-Two sources: the gripper opens or closes; the arm slows down between two movements. Both look at a whole recorded clip,
+Two sources: the gripper opens or closes; the arm slows down between two movements. A robot without the one or the other
+gives candidates from what it has. Both look at a whole recorded clip,
 so they may use what comes later, and both are free of units: thresholds are shares of the clip's own signals.
 """
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.proprio import VALUES_PER_JOINT
+from hal_ros.core.streams.columns import JointColumns
 
 CLOSED_BELOW, OPEN_ABOVE = 0.4, 0.6
 """Shares of the gripper's travel in the clip; between them it stays what it was."""
@@ -28,26 +29,19 @@ SMOOTHING_TICKS = 3
 
 
 def robot_candidates(
-    joints: NDArray[np.floating], joints_valid: NDArray[np.floating], gripper: int
+    values: NDArray[np.floating], valid: NDArray[np.floating], joints: JointColumns
 ) -> NDArray[np.int64]:
     """Return the rising ticks (N,) of gripper events and speed minima, tick 0 never among them.
 
-    `joints` (T, 3J) are positions, velocities and efforts, `joints_valid` (T, 3J) is above 0 where a value is there;
-    NaN counts as missing too. `gripper` is its index among the J joints, in [-J, J). A missing value keeps the last one
-    (the first one, before it); a joint without any value rests at 0. Raises DatasetError for other shapes or indices.
+    `values` (T, V) are those of all states, `valid` (T, V) is above 0 where a value is there; NaN counts as missing
+    too. A missing value keeps the last one (the first one, before it); a column without any value rests at 0. Raises
+    DatasetError for other shapes, and for joints whose columns are not there.
     """
-    count = joints.shape[1] // VALUES_PER_JOINT if joints.ndim == 2 else 0
-    if (
-        joints.shape != joints_valid.shape
-        or joints.shape[-1] != VALUES_PER_JOINT * count
-        or not -count <= gripper < count
-    ):
-        raise DatasetError(
-            f"joints {joints.shape}, flags {joints_valid.shape}, gripper {gripper}; expected (T, 3J) twice, one of J"
-        )
-    held = _held(np.asarray(joints, np.float64), (joints_valid > 0) & np.isfinite(joints))
-    speed = np.linalg.norm(np.delete(held[:, count : 2 * count], gripper, axis=1), axis=1)
-    return np.union1d(gripper_events(held[:, gripper % count]), speed_minima(speed))
+    last = max((column for columns in joints.columns.values() for column in columns), default=-1)
+    if values.ndim != 2 or values.shape != valid.shape or last >= values.shape[1]:
+        raise DatasetError(f"values {values.shape}, flags {valid.shape}; expected (T, V) twice, V above {last}")
+    held = _held(np.asarray(values, np.float64), (valid > 0) & np.isfinite(values))
+    return np.union1d(gripper_events(joints.opening(held)), speed_minima(joints.arm_speed(held)))
 
 
 def gripper_events(opening: NDArray[np.float64]) -> NDArray[np.int64]:

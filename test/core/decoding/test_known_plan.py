@@ -17,7 +17,8 @@ from hal_ros.core.answers import NO_ACTION, ActionEstimate, Answer
 from hal_ros.core.card import DecoderSpec, ModelCard, Priors
 from hal_ros.core.decoding.known_plan import PlanEstimate, PlanState, PlanTracker, plan_ids, plan_names
 from hal_ros.core.errors import ConfigError
-from hal_ros.core.intake import Intake
+from hal_ros.core.streams.intake import Intake
+from hal_ros.core.streams.pictures import TimedPicture
 
 ACTIONS = 6
 PERIOD = 100_000_000
@@ -196,8 +197,9 @@ def test_a_fresh_stream_starts_the_plan_afresh(first_tick: int) -> None:
 
 def due_ticks(stamps: Iterable[int], card: ModelCard) -> list[tuple[int, int]]:
     """Return (tick, stamp) of the stamps that are due on one grid."""
-    intake = Intake(card)
-    due = [found for found in map(intake.image, stamps) if found is not None]
+    intake = Intake(card.streams)
+    shown = (intake.picture("camera", TimedPicture(stamp_ns, "/camera", None)) for stamp_ns in stamps)
+    due = [found for found in shown if found is not None]
     assert intake.counters["restarts"] == 1
     return [(found.tick, found.stamp_ns) for found in due]
 

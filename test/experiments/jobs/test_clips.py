@@ -13,6 +13,7 @@ from hal_ros.core.errors import DatasetError  # noqa: E402
 from hal_ros.experiments.graph import Job, Task  # noqa: E402
 from hal_ros.experiments.jobs import clips  # noqa: E402
 from hal_ros.labels.targets import Targets, save_targets  # noqa: E402
+from hal_ros.train import chain  # noqa: E402
 from synthetic_episodes import GRID, SETTINGS, make_encoded_clips  # noqa: E402
 
 
@@ -21,7 +22,7 @@ def test_an_empty_file_of_labels_teaches_nobody_the_annotations(
 ) -> None:
     splits = {"train": make_encoded_clips(1, 0), "validation": make_encoded_clips(1, 1)}
     monkeypatch.setattr(clips, "load_splits", lambda *_: splits)
-    monkeypatch.setattr(clips, "grid_of", lambda _: GRID)
+    monkeypatch.setattr(chain, "grid_of", lambda _: GRID)
     save_targets(tmp_path, Targets({}, {}, {}))
     job = Job("eye", "eye", {"vocabulary": "abcd", "config": SETTINGS})
     with pytest.raises(DatasetError, match="no tick has both a picture and a target"):

@@ -27,8 +27,8 @@ def make_encoded_clip(name: str, joints_known: float) -> EncodedClip:
     random = np.random.default_rng(len(name))
     feature = random.normal(size=(9, 90)).astype(np.float16)
     valid = np.full((9, 6), joints_known, np.float32)
-    lit = np.array([1, 1, 0, 1, 1, 1, 1, 1, 1], np.float32)
-    return EncodedClip(name, feature, lit, np.ones((9, 6), np.float32), valid, np.zeros(9, np.int64), (0,))
+    lit = np.array([1, 1, 0, 1, 1, 1, 1, 1, 1], np.float32)[:, None]
+    return EncodedClip(name, (feature,), lit, np.ones((9, 6), np.float32), valid, np.zeros(9, np.int64), (0,))
 
 
 def test_joints_are_enough_and_unknown_ones_are_missing() -> None:
@@ -82,6 +82,16 @@ def test_without_joints_pictures_are_pooled() -> None:
     clips = first_input_clips(encoded_clips, GRID)
     assert clips[0].inputs.shape == (9, 4 * 4 * 3)
     assert np.isnan(clips[0].inputs[2]).all()
-    whole = encoded_clips[0].feature[0].astype(np.float32).reshape(6, 5, 3)
+    whole = encoded_clips[0].features[0][0].astype(np.float32).reshape(6, 5, 3)
     np.testing.assert_allclose(clips[0].inputs[0][:3], whole[:1, :1].mean((0, 1)), atol=1e-6)
     np.testing.assert_allclose(clips[0].inputs[0][-3:], whole[4:, 3:].mean((0, 1)), atol=1e-6)
+
+
+def test_pictures_of_all_cameras_are_pooled_side_by_side() -> None:
+    one = make_encoded_clip("a", 0.0)
+    both = replace(one, features=one.features * 2, image_valid=np.repeat(one.image_valid, 2, 1))
+    both.image_valid[4, 1] = 0
+    (clip,), (alone,) = first_input_clips([both], GRID), first_input_clips([one], GRID)
+    np.testing.assert_array_equal(clip.inputs[:, :48], alone.inputs)
+    assert np.isnan(clip.inputs[4, 48:]).all()
+    np.testing.assert_array_equal(clip.inputs[5, 48:], alone.inputs[5])

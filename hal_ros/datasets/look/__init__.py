@@ -1,0 +1,1 @@
+"""What a user's bags hold that a model could take, what of it is chosen, and how that is told."""

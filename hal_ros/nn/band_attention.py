@@ -1,0 +1,108 @@
+"""Causal attention over a band of ticks, the trunk's layer: over a whole stretch, or over one tick and rings.
+
+Shapes: B streams, T ticks, d width. Written for export like `nn.hal`, and for caches of half precision.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from hal_ros.nn.hal import HalConfig
+
+MASKED = -1e4
+
+
+class Rings(NamedTuple):
+    """One layer's past, each tick where it was first written: of n = look-back - 1 slots, tick t has slot t mod n."""
+
+    keys: Tensor  # (B, n, d)
+    values: Tensor  # likewise
+    order: Tensor  # (n,) int32: the column, 0 oldest, that each slot stands for: (slot - tick) mod n
+
+
+class LockedDropout(nn.Module):
+    """Dropout of whole channels of a stretch: what is gone at one tick is gone at all (Gal and Ghahramani, 2016)."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x (B, T, d), in training with channels (B, 1, d) zeroed and the others scaled up."""
+        if not self.training or not self.share:
+            return x
+        kept = torch.rand(x.shape[0], 1, x.shape[2]) >= self.share
+        return x * (kept / (1.0 - self.share))
+
+
+class BandLayer(nn.Module):
+    """Pre-norm causal attention over the last `lookback` ticks, then a feed-forward; the bias knows distances only."""
+
+    def __init__(self, config: HalConfig, lookback: int) -> None:
+        super().__init__()
+        d = config.width
+        self.heads, self.head_width, self.lookback = config.heads, d // config.heads, lookback
+        self.norm = nn.LayerNorm(d)
+        self.query, self.key, self.value, self.out = (nn.Linear(d, d) for _ in range(4))
+        self.bias = nn.Parameter(torch.zeros(config.heads, lookback))  # [:, -1] is the present tick's
+        self.norm_wide = nn.LayerNorm(d)
+        self.wide = nn.Linear(d, config.feed_forward)
+        self.narrow = nn.Linear(config.feed_forward, d)
+        self.drop = LockedDropout(config.dropout)
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return (x, keys, values) after the T ticks of x (B, T, d); valid is (B, look-back - 1 + T)."""
+        ticks = x.shape[1]
+        normed = self.norm(x)
+        keys = torch.cat([keys, self.key(normed).to(keys.dtype)], 1)  # (B, look-back - 1 + T, d)
+        values = torch.cat([values, self.value(normed).to(values.dtype)], 1)
+        scores = self._scores(self._heads(self.query(normed).to(keys.dtype)), keys)
+        scores = scores + self._band(ticks) + ((valid - 1.0) * -MASKED)[:, None, None, :]
+        attended = torch.matmul(
+            torch.softmax(scores, -1).to(values.dtype), self._heads(values)
+        )  # (B, heads, T, d / heads)
+        return self._close(x, attended), keys[:, ticks:], values[:, ticks:]
+
+    def look_up(self, x: Tensor, rings: Rings, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return (x, key, value), (B, 1, d) each, after one tick whose past lies in rings that are left as they are.
+
+        The same function as `forward`, and nothing of the window's size is copied; valid is (B, look-back - 1).
+        """
+        normed = self.norm(x)
+        key, value = self.key(normed).to(rings.keys.dtype), self.value(normed).to(rings.values.dtype)
+        query = self._heads(self.query(normed).to(rings.keys.dtype))
+        bias = (self.bias[:, None, :-1] + ((valid - 1.0) * -MASKED)[:, None, None, :]).index_select(3, rings.order)
+        past = self._scores(query, rings.keys) + bias
+        present = self._scores(query, key) + self.bias[:, None, -1:]
+        weights = torch.softmax(torch.cat([past, present], -1), -1).to(value.dtype)
+        attended = torch.matmul(weights[..., :-1], self._heads(rings.values))
+        attended = attended + torch.matmul(weights[..., -1:], self._heads(value))
+        return self._close(x, attended), key, value
+
+    def _scores(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Return (B, heads, T, keys) in the bias' precision: softmax takes no half, whatever the caches hold."""
+        scores = torch.matmul(query, self._heads(keys).transpose(2, 3)).to(self.bias.dtype)
+        return scores * self.head_width**-0.5
+
+    def _close(self, x: Tensor, attended: Tensor) -> Tensor:
+        """Add to x (B, T, d) what its heads attended to, (B, heads, T, d / heads), and then the feed-forward."""
+        attended = attended.transpose(1, 2).reshape(x.shape)
+        x = x + self.drop(self.out(attended))
+        return x + self.drop(self.narrow(nn.functional.silu(self.wide(self.norm_wide(x)))))
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.reshape(x.shape[0], x.shape[1], self.heads, self.head_width).transpose(1, 2)
+
+    def _band(self, ticks: int) -> Tensor:
+        """Return (heads, T, look-back - 1 + T): the distance's bias inside the band, MASKED outside."""
+        if ticks == 1:
+            return self.bias[:, None, :]
+        column, row = torch.arange(self.lookback - 1 + ticks), torch.arange(ticks)
+        slot = column[None, :] - row[:, None]
+        slot = torch.where((slot >= 0) & (slot < self.lookback), slot, self.lookback)
+        outside = torch.full((self.heads, 1), MASKED, dtype=self.bias.dtype)
+        return torch.cat([self.bias, outside], 1)[:, slot]
