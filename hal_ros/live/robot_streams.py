@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hal_ros.core.errors import ConfigError
-from hal_ros.core.streams.spec import CameraSpec, StateSpec, StreamSpec
+from hal_ros.core.streams.spec import StreamSpec
 from hal_ros.ros.stream_topics import SUFFIX
 from hal_ros.sim.benchmark import JOINT_NAMES
 from hal_ros.sim.messages import (
@@ -24,13 +24,14 @@ def robot_parameters(spec: StreamSpec) -> dict[str, bool]:
 
     Raises ConfigError where it can't publish the model's clock.
     """
-    topics = {name: _topics(one) for name, one in (*spec.cameras.items(), *spec.states.items())}
+    topics = {name: {topic.removesuffix(SUFFIX) for topic in one.topic} for name, one in spec.cameras.items()}
+    topics |= {name: set(one.topic) for name, one in spec.states.items()}
     if topics[spec.clock] and not topics[spec.clock] & set(TOPICS):
         raise ConfigError(
             f"the model takes its ticks from {spec.clock} on {' or '.join(sorted(topics[spec.clock]))}; expected one "
             f"of the simulated robot's {', '.join(TOPICS)}"
         )
-    asked = set().union(*topics.values())
+    asked = set[str]().union(*topics.values())
     among_all = {name for state in spec.states.values() if JOINTS_TOPIC in state.topic for name in state.names}
     wanted = {
         "wrist_camera": WRIST_IMAGE_TOPIC in asked,
@@ -44,9 +45,6 @@ def robot_parameters(spec: StreamSpec) -> dict[str, bool]:
 
 def relative_topics(spec: StreamSpec) -> dict[str, list[str]]:
     """Return the topics that a card names, without their first slash, so that a namespace holds for them."""
-    named = {name: one.topic for name, one in (*spec.cameras.items(), *spec.states.items())}
+    named = {name: one.topic for name, one in spec.cameras.items()}
+    named |= {name: one.topic for name, one in spec.states.items()}
     return {name: [topic.lstrip("/") for topic in topics] for name, topics in named.items() if topics}
-
-
-def _topics(one: CameraSpec | StateSpec) -> set[str]:
-    return {topic.removesuffix(SUFFIX) if isinstance(one, CameraSpec) else topic for topic in one.topic}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import PurePosixPath
+from typing import Any
 
 import yaml
 
@@ -43,11 +45,12 @@ def camera_topics(topic: str) -> tuple[str, str, str]:
 
 def read_stream_topics(text: str) -> dict[str, list[str]]:
     """Read the launch argument `topics`, as {gripper: /g/joint_states, arm: [/a, /b]}; raises ConfigError."""
-    try:
+    read: Any = None
+    with contextlib.suppress(yaml.YAMLError):
         read = yaml.safe_load(text) or {}
-    except yaml.YAMLError:
-        read = None
-    named = {k: [v] if isinstance(v, str) else v for k, v in read.items()} if isinstance(read, dict) else {"": None}
+    named: dict[Any, Any] = (
+        {k: [v] if isinstance(v, str) else v for k, v in read.items()} if isinstance(read, dict) else {"": None}
+    )
     if not all(isinstance(v, list) and v and all(isinstance(topic, str) for topic in v) for v in named.values()):
         raise ConfigError(f"topics is {text!r}; expected streams and their topics, as {{gripper: /g/joint_states}}")
     return {str(stream): topics for stream, topics in named.items()}

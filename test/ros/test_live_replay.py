@@ -254,7 +254,7 @@ def test_the_recorder_writes_when_a_message_was_sent(rig: Rig, record: Callable[
     folder = recording.end()
     sent = [m.publish_ns for m in read_messages(folder, ["/load"])]
     said = {to_ns(one.stamp) for label in rig.labels for one in label.inputs if one.stream == "load"}
-    assert said == set(sent)
+    assert len(said) > 4 and said <= set(sent)  # one that the next overtook before a tick is in none
     other = folder.with_name("other")
     with BagWriter(other) as bag:
         for topic, type_name, receive_ns, data, publish_ns in read_messages(folder):

@@ -185,7 +185,8 @@ class _Stream:
         if self.name == self.spec.clock:
             return "; no answers without it, as it makes the ticks"
         others = [name for name in _standing(self.now, self.spec) if name != self.name]
-        return f"; running on {' and '.join(others)} alone" if others else ""
+        *first, last = others or [""]
+        return f"; running on {' and '.join(filter(None, (', '.join(first), last)))} alone" if last else ""
 
     def _max_age_s(self) -> float:
         return self.spec.states[self.name].max_age_s if self.camera is None else self.camera.max_age_s

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # Humble defines it there
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy, qos_policy_name_from_kind
@@ -27,6 +28,10 @@ except ImportError:  # Humble
 IMAGES = (IMAGE, COMPRESSED)
 CAMERA_QOS = QoSProfile(depth=5, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 STATE_QOS = QoSProfile(depth=200, reliability=QoSReliabilityPolicy.BEST_EFFORT)
+DRAIN_PERIOD_S = 0.025
+"""How long messages wait at most when the clock is silent; 200 of 1 kHz fit into a queue."""
+LISTENING_ROUND = 8
+"""Every how many of these periods one is spent listening to what the middleware says."""
 LOOK_PERIOD_S = 0.2
 """How often topics are looked for whose transport or type only their publishers can tell."""
 
@@ -38,6 +43,19 @@ LOST_HINT = (
 
 # Humble's rclpy tells callbacks nothing of when a message was sent.
 TELLS_TIMES = hasattr(Subscription, "CallbackType")
+
+
+class Drained(MutuallyExclusiveCallbackGroup):
+    """Subscriptions whose messages are fetched, not waited for: each wait costs more than the message that ends it.
+
+    While `listening`, the executor waits for what the middleware says of them, which messages end, too.
+    """
+
+    listening = True
+
+    def can_execute(self, entity: Any) -> bool:
+        """Whether the executor may wait for it."""
+        return self.listening and not isinstance(entity, Subscription) and super().can_execute(entity)
 
 
 class Held(NamedTuple):
@@ -70,13 +88,15 @@ class Subscriptions:
         self._unread: dict[str, list[str]] = {}  # by stream: topics that can't be read
         self._open = open_topics(node, inputs.spec, topics, parameters.image_transport)
         self._seen: set[OpenTopic] = set()  # those of which a less wanted form was there at the last look
+        self._group = Drained()
         self._looking: Any = None
+        clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._rounds = 0
+        self._draining = node.create_timer(DRAIN_PERIOD_S, self._drain_silently, clock=clock)
         try:
             self._subscribe_to(self._settled())
             if self._open:
-                self._looking = node.create_timer(
-                    LOOK_PERIOD_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME)
-                )
+                self._looking = node.create_timer(LOOK_PERIOD_S, self._look, clock=clock)
         except Exception:
             self.destroy()
             raise
@@ -94,6 +114,7 @@ class Subscriptions:
     def destroy(self) -> None:
         """End all subscriptions."""
         self._stop_looking()
+        self._node.destroy_timer(self._draining)
         self._open.clear()
         for topic in list(self._held):
             self._end(topic)
@@ -195,10 +216,14 @@ class Subscriptions:
         if port.headed:
             take = port.on_message if self._synchroniser is None else self._synchroniser.wrap(port)
         informed = not port.headed and TELLS_TIMES
-        callback = self._draining(take, informed) if port.is_clock else take
-        options = QoSOverridingOptions.with_default_policies()
         subscription = self._node.create_subscription(
-            kind, wanted.form.name, callback, profile, event_callbacks=events, qos_overriding_options=options
+            kind,
+            wanted.form.name,
+            self._after_others(take, informed) if port.is_clock else take,
+            profile,
+            callback_group=None if port.is_clock else self._group,
+            event_callbacks=events,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
         self._held[port.topic] = Held(subscription, port, wanted)
         if not port.is_clock:
@@ -208,11 +233,10 @@ class Subscriptions:
         self._drained.pop(topic, None)
         self._node.destroy_subscription(self._held.pop(topic).subscription)
 
-    def _draining(self, take: Callable[..., None], informed: bool) -> Callable[..., None]:
+    def _after_others(self, take: Callable[..., None], informed: bool) -> Callable[..., None]:
         """Return a callback of the clock that takes what has arrived on the other topics first.
 
-        The executor serves one message of each subscription a round, so on a busy machine an image would overtake joint
-        states that came before it, and be aligned with older ones than it need be.
+        So no image overtakes joint states that came before it, to be aligned with older ones than it need be.
         """
 
         def with_message(message: Any) -> None:
@@ -224,6 +248,12 @@ class Subscriptions:
             take(message, info)
 
         return with_info if informed else with_message
+
+    def _drain_silently(self) -> None:
+        """Take what came while the clock was silent."""
+        self._drain()
+        self._rounds += 1
+        self._group.listening = self._rounds % LISTENING_ROUND == 0
 
     def _drain(self) -> None:
         for subscription, kind, take, informed in self._drained.values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import cv2
@@ -14,6 +15,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.context import Context
 from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Float64MultiArray
 
@@ -125,7 +127,7 @@ def test_a_bundle_of_states_alone_ticks_on_its_clock(rig: Rig) -> None:
     for tick in range(3):
         rig.send("gripper", gripper, joint_message(at(tick) - MS, ("finger",)))
         rig.joints.publish(joint_message(at(tick), value=2.0))
-        rig.until(lambda shown=tick: len(rig.labels) > shown)
+        rig.until(partial(lambda shown: len(rig.labels) > shown, tick))
     assert [label.label for label in rig.labels] == ["blue"] * 3  # the fake's third action
     assert [stream for stream, *_ in inputs_of(rig.labels[0])] == ["arm", "gripper"]
     assert {label.header.frame_id for label in rig.labels} == {""}
@@ -293,6 +295,18 @@ def test_a_quality_of_service_is_overridden_topic_by_topic(rig: Rig) -> None:
     assert kinds["/ft_sensor/wrench"] == "RELIABLE" and kinds["/gripper/joint_states"] == "BEST_EFFORT"
 
 
+@pytest.mark.filterwarnings("ignore:Deprecated in favor:DeprecationWarning")
+def test_a_mismatch_on_any_stream_is_said_with_the_override_that_ends_it(rig: Rig) -> None:
+    override: dict[str, Any] = {"qos_overrides./ft_sensor/wrench.subscription.reliability": "reliable"}
+    best_effort = QoSProfile(depth=5, reliability=QoSReliabilityPolicy.BEST_EFFORT)
+    rig.robot.create_publisher(WrenchStamped, "/ft_sensor/wrench", best_effort)
+    rig.awaited.remove(rig.joints)
+    rig.active(card=robot_card("front", "wrench"), **override)
+    rig.show("red", 0)
+    status = rig.status("wrench", WARN, "incompatible RELIABILITY")
+    assert next(iter(override)) in status.message and "running on front alone" in status.message
+
+
 # --- bad input --------------------------------------------------------------------------------------------------------
 
 NOT_INSTALLED = StateSpec(("/x",), "robot_msgs/msg/Force", fields=("force",))
@@ -435,8 +449,7 @@ def test_models_of_different_streams_are_configured_one_after_the_other(rig: Rig
     node.trigger_cleanup()
     second = make_card()
     save_card(second, rig.folder)
-    rig.backend = FakeBackend(second)
-    node._open_backend = lambda *_: (rig.backend, "by the test")
+    node._open_backend = lambda *_: (FakeBackend(second), "by the test")
     node.trigger_configure()
     assert not node.has_parameter("topics.front") and node.has_parameter("topics.camera")
     assert node.get_parameter("topics.joints").type_ == Parameter.Type.STRING
