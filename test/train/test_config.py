@@ -173,7 +173,7 @@ def test_runs_of_the_first_version_keep_their_hash() -> None:
     assert settings_sha256(load_config(ROOT / "config" / "train.yaml")).startswith("b6917331ab137e67")
 
 
-STREAMS = """
+YAML_STREAMS = """
 data:
   streams:
     clock: wrist
@@ -186,7 +186,7 @@ data:
 
 
 def test_named_streams_are_read_and_stored() -> None:
-    config = config_from_mapping(yaml.safe_load(STREAMS))
+    config = config_from_mapping(yaml.safe_load(YAML_STREAMS))
     front = CameraSpec(("/front",), crop=(1, 2, 30, 40))
     wrist = CameraSpec(("/wrist", "/wrist/compressed"), crop="full", max_age_s=1.0)
     states = {"arm": StateSpec(("/joint_states",), names=("a", "b"))}
