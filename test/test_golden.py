@@ -15,15 +15,17 @@ from hal_ros.bags.definitions import BagTypes
 from hal_ros.bags.frames import due_frames
 from hal_ros.bags.inputs import find_inputs
 from hal_ros.bags.mcap_files import McapFile
-from hal_ros.bags.messages import deserialise
-from hal_ros.bags.reader import BagMessage, BagNotes, read_messages
+from hal_ros.bags.messages import deserialise, serialise
+from hal_ros.bags.reader import BagMessage, BagNotes, BagWriter, raw_topics, read_messages
 from hal_ros.bags.recover import recover
 from hal_ros.core.errors import BackendError, CardError, DatasetError
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.streams.spec import CameraSpec, StateSpec, single
+from hal_ros.offline.bundle import BundleChoice
 from hal_ros.offline.named_ticks import named_frames, named_ticks
 from hal_ros.offline.recording import read_pictures, read_recording
 from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC, VOCABULARY_TOPIC, compare, replay
+from hal_ros.offline.run import ReplayJob, run_replay
 from hal_ros.runtime.backend import open_backend
 from hal_ros.runtime.bundle import CARD, GOLDEN, WEIGHTS, Bundle, load_bundle
 from hal_ros.runtime.golden import check_golden
@@ -149,11 +151,43 @@ def test_the_ticks_that_the_answers_name_are_found_again(bundle: Bundle) -> None
     plain = list(due_frames(read_messages(RECORDING, inputs.all_topics), inputs, Counter()))
     assert (len(frames), segments, counters["missing"]) == (81, 0, 0)
     for found, expected in zip(frames, plain, strict=True):
-        kept = [(due.stamp_ns, due.tick, due.origin_ns, due.sources) for due in (found.due, expected.due)]
-        assert kept[0] == kept[1]
+        assert found.due.sources == expected.due.sources
+        assert (found.due.stamp_ns, found.due.tick) == (expected.due.stamp_ns, expected.due.tick)
         np.testing.assert_array_equal(found.due.values, expected.due.values)
         np.testing.assert_array_equal(found.due.valid, expected.due.valid)
         np.testing.assert_array_equal(found.pictures["camera"], expected.pictures["camera"])
+
+
+def as_0_1_0_wrote_it(path: Path, answers: list[BagMessage]) -> Path:
+    """A recording of these answers in the forms of that version, whose labels end before their inputs."""
+    forms, lengths = raw_topics(ANSWERS), [len(message.data) for message in read_messages(ANSWERS, [LABEL_TOPIC])]
+    assert b"InputStamp" not in forms[LABEL_TOPIC].schema
+    with BagWriter(path) as bag:
+        for topic, form in forms.items():
+            bag.copy_topic(topic, form)
+        for message in answers:
+            data = message.data[: lengths.pop(0)] if message.topic == LABEL_TOPIC else message.data
+            bag.write(message.topic, message.type_name, data, message.receive_ns)
+    return path
+
+
+def test_labels_without_inputs_are_repeated_from_what_they_say(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = replayed(bundle)
+    old = as_0_1_0_wrote_it(tmp_path / "old.mcap", answers)
+    job, choice = ReplayJob(RECORDING, ticks_from=old), BundleChoice(bundle.folder, "onnxruntime")
+    assert run_replay(job, choice)
+    printed = capsys.readouterr().out
+    assert f"{LABEL_TOPIC}: 81 of 81 recorded messages equal byte for byte" in printed
+    assert f"{BOUNDARY_TOPIC}: 7 of 7 recorded messages equal byte for byte" in printed
+    label = next(m for m in answers if m.topic == LABEL_TOPIC)
+    content = deserialise(label.type_name, label.data)
+    content.confidence += 0.25
+    other = [m._replace(data=serialise(content)) if m is label else m for m in answers]
+    changed = as_0_1_0_wrote_it(tmp_path / "changed.mcap", other)
+    assert not run_replay(ReplayJob(RECORDING, ticks_from=changed), choice)  # negative control
+    assert len(read_recording(old).labels) == 81
 
 
 def test_the_recording_is_read_for_a_report() -> None:

@@ -22,13 +22,14 @@ ROOT = Path(__file__).parent.parent
 PUBLIC = {
     "core.answers": "ActionEstimate Answer BoundaryEstimate NO_ACTION Segment",
     "core.arrays": "ByteArray FloatArray",
-    "core.card": "DecoderSpec ImageSpec JointSpec ModelCard Priors",
+    "core.card": "DecoderSpec EncoderSpec ModelCard Priors",
     "core.errors": "BackendError BagError CardError ConfigError DatasetError HalError ImageError",
     "core.decoding.known_plan": "PlanEstimate PlanState PlanTracker generic_priors plan_ids plan_names",
-    "core.observations": "JointSample Observation",
-    "core.segmenter": "OpenSegment PendingTick Segmenter SegmenterState",
+    "core.observations": "Observation",
+    "core.segmenter": "EncodedPicture OpenSegment PendingTick Segmenter SegmenterState",
     "core.segments": "Labels Run runs sample_segments transcript without",
     "core.step": "Backend StepInput StepOutput Stepping",
+    "core.streams.spec": "CameraSpec StateSpec StreamSpec ValueName single",
     "bags.messages": (
         "definition_folder deserialise duration_message header_message header_stamp_ns known_class schema_hash "
         "schema_text serialise time_message to_ns typestore"

@@ -58,6 +58,10 @@ class BagTypes:
             raise BagError(f"message type {type_name!r} is unknown: neither the bag nor ROS 2's own types define it")
         return {name: _field_type(described) for name, described in fields[1]}
 
+    def has_header(self, type_name: str) -> bool:
+        """Whether messages of a type begin with a header, so that their stamp can be read off their bytes."""
+        return self.header_index(type_name) == 0
+
     def header_index(self, type_name: str) -> int:
         """Return which field says when and by whom a message was sent; -1 where the type has none."""
         try:

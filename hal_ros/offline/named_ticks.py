@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, combinations, islice, product
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,12 @@ from hal_ros.bags.frames import BagPicture, Frame, content_of, frame_id_of, to_r
 from hal_ros.bags.inputs import BagInputs
 from hal_ros.bags.messages import to_ns
 from hal_ros.bags.reader import BagMessage
-from hal_ros.bags.sensors import in_clock_order, stamp_of
+from hal_ros.bags.sensors import MOST_LATE_NS, in_clock_order, stamp_of
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BagError
 from hal_ros.core.streams.convert import PictureConverter
 from hal_ros.core.streams.intake import Due
-from hal_ros.core.streams.merge import Source, StateMerger, StateSample
+from hal_ros.core.streams.merge import Source, StateAtTick, StateMerger, StateSample
 from hal_ros.core.streams.pictures import TimedPicture
 from hal_ros.core.streams.readers import Reading
 from hal_ros.core.streams.spec import StreamSpec
@@ -30,6 +31,8 @@ from hal_ros.core.ticks import Grid, place
 
 PATIENCE = 64
 """So many ticks may have their clock's message before one whose other inputs are not in the bag is given up."""
+MOST_CHOICES = 16
+"""So many ways of telling messages of one topic and stamp apart are tried for one state of a tick."""
 ANY_TOPIC = ""
 
 
@@ -105,6 +108,12 @@ def named_frames(
     yield from rebuilding.ready(at_end=True)
 
 
+def _choices(arrived: Sequence[_Arrived], count: int) -> list[Sequence[_Arrived]]:
+    """Return which messages of one topic and stamp a tick may mean: all, else as many as it names."""
+    fewer = list(combinations(arrived, count)) if count < len(arrived) <= MOST_CHOICES else []
+    return [arrived, *fewer]
+
+
 class _Rebuilding:
     """Ticks that wait for the messages that they name, oldest first."""
 
@@ -132,9 +141,16 @@ class _Rebuilding:
             for topic in (message.topic, ANY_TOPIC):
                 source = Source(name, topic, stamp_ns)
                 if source in self._wanted:
-                    self._arrived.setdefault(source, []).append(arrived)
+                    self._keep(source, arrived)
                     taken = True
         return taken
+
+    def _keep(self, source: Source, arrived: _Arrived) -> None:
+        known = self._arrived.setdefault(source, [])
+        if known and arrived.message.receive_ns - known[-1].message.receive_ns > MOST_LATE_NS:
+            known.clear()  # a simulation that was reset gives its stamps again
+            self._pictures.pop(source, None)
+        known.append(arrived)
 
     def _read(self, name: str, stamp_ns: int, message: BagMessage, content: Any) -> _Arrived | None:
         if name in self._inputs.spec.cameras:
@@ -168,20 +184,12 @@ class _Rebuilding:
         return Frame(due, pictures, frame_id_of(clock.content), clock.message.receive_ns, tick.reset)
 
     def _due(self, tick: NamedTick) -> Due:
-        """Merge what the tick names, as the intake did."""
         spec = self._inputs.spec
-        sources = tuple(self._full(source) for source in tick.sources)
         cameras: Mapping[str, TimedPicture | None] = {
             camera: next((self._picture(s) for s in tick.sources if s.stream == camera), None)
             for camera in spec.cameras
         }
-        merged = []
-        for name, state in spec.states.items():
-            merger = StateMerger(name, state, Counter())
-            for arrived in (one for s in tick.sources if s.stream == name for one in self._arrived[s]):
-                assert arrived.sample is not None
-                merger.add(arrived.sample)
-            merged.append(merger.at(tick.stamp_ns))
+        merged = [self._merged(name, tick) for name in spec.states]
         nothing = np.zeros(0, np.float32)
         return Due(
             tick.stamp_ns,
@@ -190,8 +198,29 @@ class _Rebuilding:
             cameras,
             np.concatenate([nothing, *(state.values for state in merged)]),
             np.concatenate([nothing, *(state.valid for state in merged)]),
-            sources,
+            tuple(self._full(source) for source in tick.sources),
         )
+
+    def _merged(self, name: str, tick: NamedTick) -> StateAtTick:
+        """Merge what the tick names, as the intake did.
+
+        Of two messages of one topic and stamp the node may have had one alone: those are taken that, merged, are named.
+        """
+        named = Counter(source for source in tick.sources if source.stream == name)
+        expected = sorted(self._full(source) for source in named.elements())
+        choices = [_choices(self._arrived[source], count) for source, count in named.items()]
+        first: StateAtTick | None = None
+        for chosen in islice(product(*choices), MOST_CHOICES):
+            merger = StateMerger(name, self._inputs.spec.states[name], Counter())
+            for arrived in chain(*chosen):
+                assert arrived.sample is not None
+                merger.add(arrived.sample)
+            merged = merger.at(tick.stamp_ns)
+            if sorted(merged.sources) == expected:
+                return merged
+            first = first or merged
+        assert first is not None  # there is always one choice
+        return first
 
     def _full(self, source: Source) -> Source:
         return source if source.topic else source._replace(topic=self._arrived[source][0].message.topic)

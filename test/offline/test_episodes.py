@@ -81,8 +81,8 @@ def test_it_is_the_segmenter_that_speaks() -> None:
     state = segmenter.start()
     for tick, colour in enumerate(colours):
         stamp_ns = ORIGIN_NS + tick * PERIOD_NS
-        pictures = {"camera": picture(COLOURS[colour])}
-        observation = Observation(stamp_ns, tick, ORIGIN_NS, pictures, *np.zeros((2, 6), np.float32))
+        pictures, nothing = {"camera": picture(COLOURS[colour])}, np.zeros(6, np.float32)
+        observation = Observation(stamp_ns, tick, ORIGIN_NS, pictures, nothing, nothing)
         estimate, _, state = segmenter.step(observation, state)
         said.append(estimate.provisional.action)
     assert run(colours)[PROVISIONAL].labels.tolist() == said

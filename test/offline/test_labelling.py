@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from mcap.writer import Writer
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
 from rosbags.rosbag2 import Writer as RosbagsWriter
 
-from fakes import SIZE_PX, FakeBackend, make_card, picture
+from fakes import JOINTS as JOINT_SPEC
+from fakes import SIZE_PX, FakeBackend, make_card, make_streams, picture
 from hal_ros.bags.answer_messages import LABEL_TYPE, PLAN_TYPE
 from hal_ros.bags.mcap_files import McapFile
 from hal_ros.bags.messages import deserialise, header_message, known_class, schema_text, serialise, typestore
@@ -267,6 +269,53 @@ def test_joints_may_be_absent(model: Path, tmp_path: Path, capsys: pytest.Captur
     run(model, write(tmp_path / "run", messages))
     assert "joints none" in capsys.readouterr().out
     assert split(tmp_path / "run-labelled")[0] == messages
+
+
+def test_what_a_bag_lacks_is_told(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    others = [m._replace(topic="/left/joint_states") if m.topic == JOINTS else m for m in sensors()]
+    named = make_card(streams=make_streams(joints=replace(JOINT_SPEC, topic=(JOINTS,))))
+    save_card(named, model)
+    run(model, write(tmp_path / "run", others))
+    printed = capsys.readouterr().out
+    assert f"camera {CAMERA}, joints none" in printed
+    told = f"{tmp_path / 'run'}: joints: colours expects {JOINTS}; the bag has {CAMERA}, {CLOCK}, /left/joint_states"
+    assert told in printed
+    assert f"joints: {len(STORY)} ticks missing" in printed
+    labels = [deserialise(m.type_name, m.data) for m in split(tmp_path / "run-labelled")[1] if m.topic == LABEL_TOPIC]
+    assert len(labels) == len(STORY) and {one.stream for label in labels for one in label.inputs} == {"camera"}
+
+
+def elsewhere(names: tuple[str, ...]) -> list[BagMessage]:
+    """Sensors of a robot whose topics are its own, with joints of these names."""
+    messages = []
+    for message in sensors():
+        if message.topic == JOINTS:
+            content = deserialise(message.type_name, message.data)
+            content.name = list(names)
+            messages.append(message._replace(topic="/arm/state", data=serialise(content)))
+        else:
+            messages.append(message._replace(topic=message.topic.replace(CAMERA, "/top/image")))
+    return messages
+
+
+def test_a_bag_of_another_robot_is_refused_with_both_lists(model: Path, tmp_path: Path) -> None:
+    bag = write(tmp_path / "other", elsewhere(("panda_1", "panda_2")))
+    there = sorted(tmp_path.iterdir())
+    with pytest.raises(BagError, match="holds nothing that the model knows") as refused:
+        run(model, bag)
+    text = str(refused.value)
+    assert all(word in text for word in ("/arm/state, /clock, /top/image", CAMERA, JOINTS, "joints a, b", "--camera"))
+    assert "\n" not in text and sorted(tmp_path.iterdir()) == there
+    run(model, bag, camera="/top/image")  # somebody says that it is the camera
+
+
+def test_a_bag_with_a_known_name_is_labelled_whatever_its_topics(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(model, write(tmp_path / "own", elsewhere(("a", "wheel"))))
+    printed = capsys.readouterr().out
+    assert "camera /top/image, joints /arm/state" in printed
+    assert f"joints: {len(STORY)} ticks partial" in printed
 
 
 def test_refusals_leave_nothing_behind(model: Path, tmp_path: Path) -> None:

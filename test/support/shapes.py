@@ -23,6 +23,9 @@ import pytest
 BORDERS = (
     "hal_ros.core.observations",
     "hal_ros.core.step",
+    "hal_ros.core.streams.intake",
+    "hal_ros.core.streams.merge",
+    "hal_ros.core.streams.readers",
     "hal_ros.datasets.clips",
     "hal_ros.datasets.episodes",
     "hal_ros.datasets.encoded_clips",
