@@ -38,8 +38,7 @@ class BagInputs:
     cameras: Mapping[str, tuple[str, ...]]  # by topic: the cameras that take its pictures
     readers: Mapping[str, Mapping[str, StateReader]]  # by topic: who reads it for which state
     problems: tuple[str, ...] = ()  # one line for each stream that can't be read, or is not there
-    headed: frozenset[str] = field(default_factory=frozenset)  # topics whose messages begin with a header
-    headed_inside: frozenset[str] = field(default_factory=frozenset)  # those that have it further down
+    headed: frozenset[str] = field(default_factory=frozenset)  # topics whose messages are stamped by the sender
     type_names: Mapping[str, str] = field(default_factory=dict)  # by topic: of all topics of the bag
 
     @property
@@ -87,10 +86,8 @@ def inputs_among(
     for camera in spec.cameras:
         for topic in kept[camera]:
             cameras[topic] = (*cameras.get(topic, ()), camera)
-    header = {topic: known.header_index(types[topic]) for topic in {*cameras, *read}}
-    headed = frozenset(topic for topic, index in header.items() if index == 0)
-    inside = frozenset(topic for topic, index in header.items() if index > 0)
-    return BagInputs(spec, known, kept, cameras, read, tuple(problems), headed, inside, types)
+    headed = frozenset(topic for topic in {*cameras, *read} if known.has_header(types[topic]))
+    return BagInputs(spec, known, kept, cameras, read, tuple(problems), headed, types)
 
 
 def resolve_asked(spec: StreamSpec, name: str, asked: AskedTopics) -> AskedTopics:

@@ -6,10 +6,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from hal_ros.bags.messages import header_stamp_ns, to_ns
+from hal_ros.bags.messages import header_stamp_ns
 from hal_ros.core import image
 from hal_ros.core.arrays import ByteArray
-from hal_ros.core.errors import BagError
 from hal_ros.core.ticks import BACKWARD_JUMP_NS
 
 if TYPE_CHECKING:
@@ -80,12 +79,7 @@ class _ClockOrder:
 
 
 def stamp_of(message: BagMessage, inputs: BagInputs) -> int:
-    """Return a message's own stamp or, where its type has none, when it was sent; 0 for a malformed message."""
+    """Return a message's own stamp or, where its type begins with none, when it was sent; 0 for a malformed one."""
     if message.topic in inputs.headed:
         return header_stamp_ns(message.data) or 0
-    if message.topic in inputs.headed_inside:
-        try:
-            return to_ns(inputs.types.deserialise(message.type_name, message.data).header.stamp)
-        except BagError:
-            return 0
     return message.receive_ns if message.publish_ns is None else message.publish_ns

@@ -54,7 +54,7 @@ def check_gauge(known: BagTypes, data: bytes) -> None:
     message = known.deserialise(GAUGE, data)
     assert message.values.tolist() == [1.5, 2.5] and message.open is True
     assert message.parts[0].code == -56 and message.parts[0].rest.tolist() == [1, 2]
-    assert known.header_index(GAUGE) == 0
+    assert known.has_header(GAUGE) and not known.has_header("acme_msgs/msg/Part")
     assert known.describe(GAUGE)["values"] == FieldType("float32", -1)
     assert known.describe(GAUGE)["parts"] == FieldType("acme_msgs/msg/Part", 2)
     assert known.describe("acme_msgs/msg/Part", of=GAUGE) == {
@@ -144,6 +144,15 @@ def test_bytes_of_another_type_are_refused_in_one_line(data: bytes) -> None:
     for type_name in (GAUGE, JOINT_STATE, "geometry_msgs/msg/WrenchStamped", "sensor_msgs/msg/CompressedImage"):
         assert "\n" not in refusal(known, type_name, data)
     assert refusal(known, GAUGE, data[:4])
+
+
+def test_room_at_the_end_of_a_message_is_no_fault() -> None:
+    """rclpy leaves four bytes behind each empty array of float64, with what was in memory."""
+    data = serialise(known_class(JOINT_STATE)(header_message(5, ""), ["a"], np.ones(1), np.ones(0), np.ones(0)))
+    for room in range(17):
+        assert BagTypes().deserialise(JOINT_STATE, data + b"\xff" * room).position.tolist() == [1.0]
+    with pytest.raises(BagError, match="size mismatch"):
+        BagTypes().deserialise(JOINT_STATE, data + bytes(24))
 
 
 def test_cut_bytes_are_refused() -> None:
