@@ -61,9 +61,9 @@ class Everything(FakeBackend):
     """Every input counts, so that a wrong one shows in the probabilities."""
 
     def step(self, inputs: Any, state: Any) -> Any:
-        feature = inputs.feature.reshape(3, 3) * np.float32([[1], [0.7], [0.4]])
+        feature = inputs.feature.reshape(3, 3) * np.array([[1], [0.7], [0.4]], np.float32)
         values = inputs.joints * inputs.joints_valid * np.arange(1, len(inputs.joints) + 1, dtype=np.float32)
-        shift = np.float32([0.001, 0.002, 0.003]) * (values.sum() + 2 * inputs.joints_valid.sum())
+        shift = np.array([0.001, 0.002, 0.003], np.float32) * (values.sum() + 2 * inputs.joints_valid.sum())
         return super().step(inputs._replace(feature=(feature.sum(0) + shift).astype(np.float32)), state)
 
 
