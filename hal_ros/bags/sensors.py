@@ -49,6 +49,7 @@ class _ClockOrder:
         self._inputs = inputs
         self._newest = dict.fromkeys(inputs.all_topics - inputs.clock_topics, 0)  # stamps of the other topics
         self._waiting: deque[tuple[int, BagMessage]] = deque()
+        self._clock_ns = 0
 
     def take(self, message: BagMessage) -> Iterator[BagMessage]:
         """Yield what waited long enough now that a message came, and the message itself unless it has to wait."""
@@ -56,17 +57,24 @@ class _ClockOrder:
         while waiting and message.receive_ns - waiting[0][1].receive_ns > MOST_LATE_NS:
             yield waiting.popleft()[1]
         stamp_ns, is_clock = stamp_of(message, self._inputs), message.topic in self._inputs.clock_topics
+        if is_clock and 0 < stamp_ns < self._clock_ns - BACKWARD_JUMP_NS:
+            yield from self._begin_anew(stamp_ns)
+        if stamp_ns > 0:
+            newest.update({message.topic: stamp_ns} if message.topic in newest else {})
+            self._clock_ns = stamp_ns if is_clock else self._clock_ns
         jumps = bool(waiting) and 0 < stamp_ns < waiting[0][0] - BACKWARD_JUMP_NS
-        if jumps and is_clock:
-            yield from self.all()  # nothing more comes of the old time
-        if message.topic in newest and stamp_ns > 0:
-            newest[message.topic] = stamp_ns
         if newest and (is_clock or jumps):
             waiting.append((stamp_ns, message))
         else:
             yield message
         while waiting and self._is_over(*waiting[0]):
             yield waiting.popleft()[1]
+
+    def _begin_anew(self, stamp_ns: int) -> Iterator[BagMessage]:
+        """Yield all of the time before the clock jumped back: nothing more comes of it."""
+        yield from self.all()
+        old = [topic for topic, other_ns in self._newest.items() if other_ns > stamp_ns + BACKWARD_JUMP_NS]
+        self._newest.update(dict.fromkeys(old, 0))
 
     def all(self) -> Iterator[BagMessage]:
         """Yield all that waits."""

@@ -149,6 +149,26 @@ def test_the_future_changes_nothing(samples: list[StateSample], stamp_ns: int, m
     assert text(plain.at(stamp_ns)) == text(told.at(stamp_ns))
 
 
+def test_a_late_message_counts_from_the_next_tick_on() -> None:
+    state, counters = merger()
+    state.add(sample(START - 50 * MS, (1, 1, 1)))
+    assert state.at(START).values.tolist() == [1, 1, 1]
+    state.add(sample(START - 10 * MS, (2, 2, 2)))
+    state.add(sample(START - 60 * MS, (3, 3, 3)))  # older than what is known
+    assert state.at(START + MS).values.tolist() == [2, 2, 2]
+    assert counters["arm/late"] == 2
+
+
+@pytest.mark.parametrize("present", [None, (True, True, True)])
+def test_a_clock_that_was_turned_back_a_little_sees_nothing_newer(present: Sequence[bool] | None) -> None:
+    """As after a reset: a step back that is too small for a stream that begins anew."""
+    state, _ = merger()
+    state.add(sample(START - 10 * MS, present=present))
+    assert state.at(START).valid.all()
+    assert not state.at(START - 20 * MS).valid.any()
+    assert state.at(START).valid.all()
+
+
 def test_drivers_that_take_turns_give_whole_ticks() -> None:
     for topics in (("/arm", "/arm"), TOPICS):
         state, counters = merger()
