@@ -24,7 +24,8 @@ another type than the card's; bytes that are not of their type; pictures that ca
 LATE, OVERFLOWED = "late", "overflowed"
 """Messages that came after a due tick that is not older than they are; that had to be set aside unmerged."""
 MISSING, STALE, PARTIAL = "missing", "stale", "partial"
-"""Due ticks without any valid value; those of them for which there was one that is too old; without any of one name."""
+"""Due ticks without any valid value; those of them for which there was one that is too old; those that lack a name, or
+a value that was known before: a field that a driver never sends is no fault."""
 
 CAUSES = {
     ZERO: "without a stamp",

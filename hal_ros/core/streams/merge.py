@@ -105,6 +105,7 @@ class StateMerger:
         self._newest_ns = 0  # of the values
         self._whole: StateSample | None = None  # the message that all values are of, if there is one
         self._all = np.ones(count, np.float32)
+        self._seen = np.zeros(count, bool)  # values that were valid at some tick: a driver may never send efforts
 
     def add(self, sample: StateSample) -> bool:
         """Take one message; False where it is refused, and counted."""
@@ -137,6 +138,7 @@ class StateMerger:
         oldest_ns = stamp_ns - self._max_age_ns
         whole = self._whole
         if whole is not None and oldest_ns <= whole.stamp_ns <= stamp_ns and np.isfinite(whole.values).all():
+            self._seen.fill(True)
             return StateAtTick(whole.values, self._all, (Source(self._name, whole.topic, whole.stamp_ns),))
         fresh = self._value_ns >= max(oldest_ns, 1)
         if self._newest_ns > stamp_ns:  # somebody turned the clock back a little
@@ -191,10 +193,12 @@ class StateMerger:
         self._newest_ns = max(self._newest_ns, stamp_ns)
 
     def _count(self, valid: NDArray[np.bool_], oldest_ns: int) -> None:
-        known = valid.reshape(-1, self._columns).any(0)  # a driver may never send efforts
-        if known.all():
+        lost = (self._seen & ~valid).any()
+        self._seen |= valid
+        named = valid.reshape(-1, self._columns).any(0)
+        if named.all() and not lost:
             return
-        cause = counts.PARTIAL if known.any() else counts.MISSING
+        cause = counts.PARTIAL if named.any() else counts.MISSING
         self._counters[self._keys[cause]] += 1
         if cause == counts.MISSING and ((self._value_ns > 0) & (self._value_ns < oldest_ns)).any():
             self._counters[self._keys[counts.STALE]] += 1

@@ -252,6 +252,11 @@ def test_a_field_that_a_driver_never_sends_makes_no_tick_partial() -> None:
         state.add(StateSample(START, "/arm", np.array(values, np.float32)))
         state.at(START)
         assert counters == Counter({"arm/received": 1, **({f"arm/{cause}": 1} if cause else {})})
+    state, counters = merger(spec)
+    for offset, values in enumerate(((1, 2, 3, 4), (1, 2, 3, NAN), (1, 2, 3, 4), (1, 2, NAN, NAN))):
+        state.add(StateSample(START + offset, "/arm", np.array(values, np.float32)))
+        state.at(START + offset)
+    assert counters["arm/partial"] == 2  # it was sent before
     state, counters = merger(StateSpec(fields=("force.x", "force.y")))
     state.add(StateSample(START, "/ft", np.array([1, NAN], np.float32)))
     state.at(START)
