@@ -91,7 +91,7 @@ class _Topic:
         self._seen: Counter[str] = Counter()
         self._receive_ns: list[int] = []
         self._stamp_ns: list[int] = []
-        self._headed = types.header_index(declared) == 0
+        self._headed = types.has_header(declared)
         self._zero = 0
         self._fault, self._size_px = "", (0, 0)
         self._joints = _Joints()
