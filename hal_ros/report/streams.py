@@ -12,6 +12,8 @@ from hal_ros.offline.recording import Event, Recording, Status, read_pictures
 
 ANY_TOPIC = ""
 MOST_CAMERAS = 2
+KEPT = ("dropped_not_due", "dropped_late")
+"""What is between two ticks, or late, is no loss."""
 COUNTED = ("images", "messages")
 """What diagnostics of a camera and of a state count."""
 
@@ -54,7 +56,7 @@ def _row(name: str, recording: Recording, status: Status | None) -> StreamRow:
         return StreamRow(name, " ".join(sorted(topics)), share, "", "", "", "", "", "")
     values = status.values
     counted = next(one for one in COUNTED if one in values)
-    dropped = sum(int(value) for key, value in values.items() if key.startswith("dropped_") and key[8:] != "not_due")
+    dropped = sum(int(value) for key, value in values.items() if key.startswith("dropped_") and key not in KEPT)
     rate_hz = values.get(f"{counted[:-1]}_rate_hz", "")
     return StreamRow(
         name,
