@@ -149,9 +149,8 @@ def test_the_ticks_that_the_answers_name_are_found_again(bundle: Bundle) -> None
     plain = list(due_frames(read_messages(RECORDING, inputs.all_topics), inputs, Counter()))
     assert (len(frames), segments, counters["missing"]) == (81, 0, 0)
     for found, expected in zip(frames, plain, strict=True):
-        assert replace(found.due, pictures={}, values=0, valid=0) == replace(
-            expected.due, pictures={}, values=0, valid=0
-        )
+        kept = [(due.stamp_ns, due.tick, due.origin_ns, due.sources) for due in (found.due, expected.due)]
+        assert kept[0] == kept[1]
         np.testing.assert_array_equal(found.due.values, expected.due.values)
         np.testing.assert_array_equal(found.due.valid, expected.due.valid)
         np.testing.assert_array_equal(found.pictures["camera"], expected.pictures["camera"])

@@ -28,7 +28,7 @@ OF_ONE_CAMERA = {
 
 
 @dataclass(frozen=True)
-class StreamSettings:
+class NamedStreams:
     """What a model takes, by name: see `core.streams.spec`. Empty: one camera and the joints of `data.joints`."""
 
     clock: str = ""  # the stream whose stamps make the ticks; empty: the first camera, or else the first state
@@ -58,7 +58,7 @@ class DataConfig:
     camera_topic: str = ""  # empty: the usual name, or else the only topic with images
     joint_topic: str = ""  # likewise
     processes: int = 2
-    streams: StreamSettings = field(default_factory=StreamSettings)
+    streams: NamedStreams = field(default_factory=NamedStreams)
 
     @property
     def names_streams(self) -> bool:

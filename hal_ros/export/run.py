@@ -126,6 +126,6 @@ def _golden(folders: Sequence[Path], card: ModelCard) -> Golden:
     )
     golden.image_valid[ticks // 3] = 0
     for camera in range(len(cameras) if len(cameras) > 1 else 0):
-        golden.image_valid[(ticks // 4 + camera) % ticks, camera] = 0
+        golden.image_valid[(ticks // 3 + 1 + camera) % ticks, camera] = 0
     golden.joints[ticks // 2] = golden.joints_valid[ticks // 2] = 0
     return golden

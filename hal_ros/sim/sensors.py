@@ -29,7 +29,7 @@ _POSE_BIAS = np.array([1.5e-3] * 3 + [4e-3] * 3)
 
 @dataclass(frozen=True)
 class JointSample:
-    """What the joint encoders say at one control tick, (J,) float32 each in the order of JOINT_NAMES; NaN where lost."""
+    """What the encoders say at one control tick, (J,) float32 each in the order of JOINT_NAMES; NaN where lost."""
 
     stamp_ns: int
     position: FloatArray

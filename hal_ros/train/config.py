@@ -254,7 +254,9 @@ def _typed(value: Any, wanted: Any, key: str) -> Any:
     """Check one value's type; whole numbers pass as float, lists as tuple, a single topic as a list of one."""
     if isinstance(wanted, types.UnionType):
         text, several = typing.get_args(wanted)
-        return _typed(value, several if isinstance(value, list | tuple) else text, key)
+        if not isinstance(value, str | list | tuple):
+            raise ConfigError(f"{key} is {value!r}; expected a word or a list")
+        return _typed(value, text if isinstance(value, str) else several, key)
     if isinstance(wanted, types.GenericAlias):
         value = [value] if isinstance(value, str) and key.endswith(".topic") else value
         (item, _) = typing.get_args(wanted)

@@ -121,6 +121,11 @@ def test_the_settings_in_the_dataset_are_followed(
     ("arguments", "text"),
     [
         (("bags", "--transcripts", "transcripts", "--splits", "train"), "is for settings; expected --split for bags"),
+        (
+            ("bags", "--transcripts", "transcripts", "--state", "x"),
+            "--state x: has no name or no topic; expected --state",
+        ),
+        (("bags", "--transcripts", "transcripts", "--camera", "x="), "--camera x=: has no name or no topic"),
         (("bags",), "bags: is no settings file; expected one .yaml, or bags with --transcripts DIR"),
         (("a.yaml", "b.yaml"), "a.yaml: is no settings file"),
         (("bags", "--transcripts", "transcripts", "--config", "gone.yaml"), "config gone.yaml: "),

@@ -11,7 +11,7 @@ import pytest
 from hal_ros.bags.inputs import AS_IN_THE_CARD
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.streams.spec import CameraSpec, StateSpec
-from hal_ros.datasets.config import DataConfig, StreamSettings, asked_topics, check_streams, draft_card, streams_of
+from hal_ros.datasets.config import DataConfig, NamedStreams, asked_topics, check_streams, draft_card, streams_of
 from hal_ros.datasets.episodes import ANNOTATION, episode_key
 
 DATA = DataConfig(joints=("b", "a"), joints_max_age_s=0.2, image_size_px=64, rate_hz=5.0, lag_ticks=3, max_held_ticks=2)
@@ -39,7 +39,7 @@ def test_other_settings_make_other_episodes(tmp_path: Path, change: dict[str, An
 
 
 FRONT, GRIPPER = CameraSpec(("/front",), crop=(1, 2, 3, 4)), StateSpec(("/gripper",), names=("finger",))
-NAMED = DataConfig(streams=StreamSettings("", {"front": FRONT}, {"gripper": GRIPPER}), rate_hz=5.0)
+NAMED = DataConfig(streams=NamedStreams("", {"front": FRONT}, {"gripper": GRIPPER}), rate_hz=5.0)
 
 
 def test_named_streams_are_taken_as_they_are() -> None:
@@ -58,12 +58,12 @@ def test_named_streams_are_taken_as_they_are() -> None:
             {"streams": replace(NAMED.streams, clock="wrist")},
             "data.streams.clock is 'wrist'; expected one of front, gr",
         ),
-        ({"streams": StreamSettings("front")}, "data.streams.clock is 'front'; expected cameras or states beside it"),
+        ({"streams": NamedStreams("front")}, "data.streams.clock is 'front'; expected cameras or states beside it"),
         ({"rate_hz": 0.0}, "data.rate_hz is 0.0; expected"),
         ({"joints": ("a",)}, "data.joints is .* beside data.streams; expected names of a state there"),
         ({"camera_topic": "/x"}, "data.camera_topic is '/x' beside data.streams; expected topic of a camera"),
-        ({"streams": StreamSettings("", {"a": CameraSpec(crop="left")})}, "data.streams.cameras.a.crop is 'left'"),
-        ({"streams": StreamSettings("", {"a b": FRONT})}, "data.streams: stream 'a b' is no name"),
+        ({"streams": NamedStreams("", {"a": CameraSpec(crop="left")})}, "data.streams.cameras.a.crop is 'left'"),
+        ({"streams": NamedStreams("", {"a b": FRONT})}, "data.streams: stream 'a b' is no name"),
     ],
 )
 def test_streams_that_can_not_be_are_refused(data: dict[str, Any], text: str) -> None:

@@ -82,7 +82,7 @@ def test_it_is_the_segmenter_that_speaks() -> None:
     for tick, colour in enumerate(colours):
         stamp_ns = ORIGIN_NS + tick * PERIOD_NS
         pictures = {"camera": picture(COLOURS[colour])}
-        observation = Observation(stamp_ns, tick, ORIGIN_NS, pictures, np.zeros(6), np.zeros(6))
+        observation = Observation(stamp_ns, tick, ORIGIN_NS, pictures, *np.zeros((2, 6), np.float32))
         estimate, _, state = segmenter.step(observation, state)
         said.append(estimate.provisional.action)
     assert run(colours)[PROVISIONAL].labels.tolist() == said

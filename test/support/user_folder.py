@@ -15,6 +15,7 @@ from hal_ros.bags.reader import BagMessage, BagWriter
 from hal_ros.bags.sensors import IMAGE
 from hal_ros.core.streams.spec import JOINT_STATE
 from hal_ros.datasets.build import Built, build
+from hal_ros.datasets.episodes import Episode, load
 from hal_ros.datasets.plan import Plan, Problems, Request, plan
 from hal_ros.datasets.summary import summary
 from hal_ros.train.config import load_config
@@ -84,6 +85,22 @@ class Workplace:
         assert problems.out == self.out
         assert snapshot(self.out) == before
         return list(problems.lines)
+
+    def table(self) -> dict[str, str]:
+        """Return what the printed table says of each topic in its last column."""
+        head, *lines = self.printed.splitlines()
+        rows = [line for line in lines if line.startswith("/") and not line.startswith(str(self.out))]
+        return {row.split()[0]: row[head.index("stream") :] for row in rows}
+
+    def warnings(self) -> list[str]:
+        """Return the printed warnings."""
+        lines = self.printed.splitlines()
+        return [line.removeprefix("warning: ") for line in lines if line.startswith("warning: ")]
+
+    def cached_episode(self, name: str = "demo") -> Episode:
+        """Return the one episode in the cache that was made of a bag."""
+        (cached,) = (self.out / "cache").glob(f"*/{name}-*")
+        return load(cached)
 
     def placed(self) -> dict[str, list[str]]:
         """Return the names of each split's episodes."""

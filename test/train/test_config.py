@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from hal_ros.core.errors import ConfigError
+from hal_ros.core.streams.spec import CameraSpec, StateSpec
+from hal_ros.datasets.config import NamedStreams
 from hal_ros.train.config import TrainConfig, config_from_mapping, load_config, to_mapping
 
 ROOT = Path(__file__).parents[2]
@@ -168,6 +171,58 @@ def test_runs_of_the_first_version_keep_their_hash() -> None:
 
     assert settings_sha256(TrainConfig()).startswith("e6eb3b500ca5fa01")
     assert settings_sha256(load_config(ROOT / "config" / "train.yaml")).startswith("b6917331ab137e67")
+
+
+YAML_STREAMS = """
+data:
+  streams:
+    clock: wrist
+    cameras:
+      front: {topic: /front, crop: [1, 2, 30, 40]}
+      wrist: {topic: [/wrist, /wrist/compressed], crop: full, max_age_s: 1}
+    states:
+      arm: {topic: /joint_states, names: [a, b]}
+"""
+
+
+def test_named_streams_are_read_and_stored() -> None:
+    config = config_from_mapping(yaml.safe_load(YAML_STREAMS))
+    front = CameraSpec(("/front",), crop=(1, 2, 30, 40))
+    wrist = CameraSpec(("/wrist", "/wrist/compressed"), crop="full", max_age_s=1.0)
+    states = {"arm": StateSpec(("/joint_states",), names=("a", "b"))}
+    assert config.data.streams == NamedStreams("wrist", {"front": front, "wrist": wrist}, states)
+    assert config_from_mapping(json.loads(json.dumps(to_mapping(config)))) == config
+
+
+def test_without_named_streams_settings_are_stored_as_before_there_were_any() -> None:
+    assert "streams" not in to_mapping(TrainConfig())["data"]
+    assert config_from_mapping({"data": {"streams": {"cameras": None}}}) == TrainConfig()
+
+
+@pytest.mark.parametrize(
+    ("streams", "message"),
+    [
+        ({"camera": {}}, "data.streams.camera is not a setting; did you mean data.streams.cameras?"),
+        (
+            {"cameras": {"front": {"topc": "/x"}}},
+            "data.streams.cameras.front.topc is not a setting; did you mean data.s",
+        ),
+        ({"cameras": {"front": "/x"}}, "data.streams.cameras.front is '/x'; expected a mapping"),
+        ({"cameras": ["/x"]}, r"data.streams.cameras is \['/x'\]; expected names, each with settings"),
+        ({"cameras": {1: {}}}, "data.streams.cameras is {1: {}}; expected names"),
+        ({"cameras": {"front": {"crop": 3}}}, "data.streams.cameras.front.crop is 3; expected a word or a list"),
+        ({"cameras": {"front": {"crop": "left"}}}, "data.streams.cameras.front.crop is 'left'; expected centre, full"),
+        ({"cameras": {"front": {"crop": [1, 2]}}}, r"data.streams.cameras.front.crop is \[1, 2\]; expected x, y"),
+        ({"cameras": {"front": {"crop": [0.5]}}}, r"data.streams.cameras.front.crop\[0\] is 0.5; expected int"),
+        ({"states": {"arm": {"names": "a"}}}, "data.streams.states.arm.names is 'a'; expected a list"),
+        ({"states": {"arm": {"fields": ["a b"]}}}, "data.streams.states.arm.fields: 'a b' is no path to a number"),
+        ({"clock": "front"}, "data.streams.clock is 'front'; expected cameras or states beside it"),
+    ],
+)
+def test_streams_that_are_wrong_are_told_by_their_key(streams: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        config_from_mapping({"data": {"streams": streams}})
+    assert "\n" not in str(caught.value)
 
 
 def test_a_setting_that_is_gone_is_told() -> None:

@@ -13,7 +13,7 @@ pytest.importorskip("onnx")
 
 from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.core.streams.spec import CameraSpec, StateSpec
-from hal_ros.datasets.config import DataConfig, StreamSettings
+from hal_ros.datasets.config import DataConfig, NamedStreams
 from hal_ros.train import stages
 from hal_ros.train.config import TrainConfig
 
@@ -71,8 +71,8 @@ def test_the_drafted_card_says_what_ingest_needs() -> None:
 
 
 WRENCH = StateSpec(fields=("wrench.force.x", "wrench.force.y"))
-STATES_ALONE = with_data(joints=(), streams=StreamSettings(states={"wrench": WRENCH}))
-CAMERAS_ALONE = with_data(joints=(), streams=StreamSettings(cameras={name: CameraSpec(size_px=32) for name in "ab"}))
+STATES_ALONE = with_data(joints=(), streams=NamedStreams(states={"wrench": WRENCH}))
+CAMERAS_ALONE = with_data(joints=(), streams=NamedStreams(cameras={name: CameraSpec(size_px=32) for name in "ab"}))
 
 
 def test_a_robot_may_have_states_alone_or_cameras_alone(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ class Candidate:
     joints: tuple[str, ...] = ()  # that all of these bags name
     left_out: tuple[str, ...] = ()  # that only some name
     fields: tuple[str, ...] = ()  # of joints, or paths to numbers
+    size_px: tuple[int, int] = (0, 0)  # of its pictures in the first of the bags
     ranges: tuple[Mapping[str, tuple[float, float]], ...] = ()  # of the joints' positions, by bag
 
     @property
@@ -52,6 +53,7 @@ def find_candidates(looks: Mapping[str, BagLook]) -> list[Candidate]:
 
 def _candidate(topic: str, by_bag: Mapping[str, TopicLook]) -> Candidate | None:
     seen = {name: look for name, look in by_bag.items() if look.messages}
+    seen = {name: look for name, look in seen.items() if not look.fault} or seen
     types = [look.type_name for look in seen.values()]
     if not types:
         return None
@@ -59,11 +61,11 @@ def _candidate(topic: str, by_bag: Mapping[str, TopicLook]) -> Candidate | None:
     alike = {name: look for name, look in seen.items() if look.type_name == type_name}
     kind = CAMERA_KIND if type_name in IMAGES else JOINTS_KIND if type_name == JOINT_STATE else NUMBERS_KIND
     fields = _common([look.fields for look in alike.values()])
-    if kind == NUMBERS_KIND and not fields:
+    fault = next((look.fault for look in alike.values() if look.fault), "")
+    if kind == NUMBERS_KIND and not fields and not fault:
         return None
     joints = _common([tuple(look.joints) for look in alike.values()])
     named = {joint for look in alike.values() for joint in look.joints}
-    fault = next((look.fault for look in alike.values() if look.fault), "")
     if kind == JOINTS_KIND and not fault and not (joints and fields):
         fault = "names no joint that all bags have" if not joints else "gives no position, velocity or effort"
     skews = [look.skew_s for look in alike.values() if look.skew_s is not None]
@@ -79,6 +81,7 @@ def _candidate(topic: str, by_bag: Mapping[str, TopicLook]) -> Candidate | None:
         joints,
         tuple(sorted(named - set(joints))),
         fields,
+        next(iter(alike.values())).size_px,
         tuple(look.joints for look in alike.values()),
     )
 

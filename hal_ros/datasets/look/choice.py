@@ -21,11 +21,11 @@ from hal_ros.core.streams.spec import (
     StateSpec,
     StreamSpec,
 )
-from hal_ros.datasets.config import StreamSettings
+from hal_ros.datasets.config import NamedStreams
 from hal_ros.datasets.look.asked import AskedState, AskedStreams
 from hal_ros.datasets.look.candidates import CAMERA_KIND, JOINTS_KIND, Candidate, repeats
 from hal_ros.datasets.look.names import stream_names
-from hal_ros.datasets.look.topics import NO_STAMP, WRENCH
+from hal_ros.datasets.look.topics import WRENCH
 
 COMMAND = re.compile(r"(?<![a-z])(commands?|cmd|desired|references?|targets?|goals?|setpoints?|actions?|leader|master)")
 OF_ONE_CAMERA = ("image_raw", "image_color", "image_rect_color", "image_rect", "image_mono", "image")
@@ -38,7 +38,7 @@ FEWEST_BAGS = 0.5
 class Choice:
     """The streams that were chosen, and why the other topics were not; problems because of which nothing can be."""
 
-    streams: StreamSettings
+    streams: NamedStreams
     reasons: Mapping[str, str] = field(default_factory=dict)  # by topic
     problems: tuple[str, ...] = ()
 
@@ -57,11 +57,9 @@ def choose(candidates: Sequence[Candidate], bags: int, asked: AskedStreams) -> C
     topics = {name: one.topic for parts in (cameras, states) for name, one in parts.items()}
     driving = {name: topics[name] for name in cameras or states}
     clock = next(iter(asked.cameras if cameras else ()), "") or _clock(driving, by_topic)
-    streams = StreamSettings(clock, cameras, states)
+    streams = NamedStreams(clock, cameras, states)
     if not problems and (cameras or states):
         problems += _faults(streams)
-    elif not problems:
-        problems.append("the bags hold no topic that a model could take; expected cameras or joint states")
     taken = {topic for each in topics.values() for topic in each}
     told = {one.topic: reasons.get(one.topic, "not asked for") for one in candidates if one.topic not in taken}
     return Choice(streams, told, tuple(problems))
@@ -79,7 +77,7 @@ def _no_stream(candidate: Candidate, bags: int, reasons: dict[str, str]) -> str:
     return reason
 
 
-def _faults(streams: StreamSettings) -> Iterator[str]:
+def _faults(streams: NamedStreams) -> Iterator[str]:
     for name in (*streams.cameras, *streams.states):
         if not STREAM_NAME.fullmatch(name):
             yield f"{name}: is no stream's name; expected a letter, then letters, digits and '_'"
@@ -223,8 +221,8 @@ def _asked_fault(state: AskedState, kept: Sequence[Candidate], by_topic: Mapping
             return f"{topic} is in no bag or holds no numbers; expected a state's topic, of which there are {known}"
         if one is not None and one.kind == CAMERA_KIND:
             return f"{topic} carries {one.type_name}; expected a state's topic, of which there are {known}"
-        if one is not None and one.fault and (one.fault == NO_STAMP or not state.fields):
-            return f"{topic} carries {one.type_name}: {one.fault}"
+        if one is not None and one.fault and not (one.kind == JOINTS_KIND and one.fields and state.fields):
+            return f"{topic} carries {one.type_name}: {one.fault}; expected messages of one type, with stamps"
     if len({one.type_name for one in kept}) > 1:
         types = ", ".join(f"{one.topic} carries {one.type_name}" for one in kept)
         return f"{types}; expected one type for all topics of a state"

@@ -13,6 +13,7 @@ from hal_ros.datasets.look.topics import NO_STAMP, BagLook
 
 DATASET = "the dataset"
 MOST_SKEW_S = 0.1
+SOME = 0.05  # of a topic's messages; fewer without a stamp are counted, and no more
 MOST_NAMED = 3  # bags in one line
 
 
@@ -44,6 +45,12 @@ def fit(path: Path, look: BagLook, spec: StreamSpec, asked: AskedTopics) -> Cont
         found = Contents(find_inputs(path, spec, DATASET, asked), look)
     except HalError as error:
         return about(path, str(error))
+    for stream, camera in spec.cameras.items():
+        for topic in found.inputs.topics[stream]:
+            width, height = look[topic].size_px
+            if not isinstance(camera.crop, str) and width and not _lies_in(camera.crop, width, height):
+                crop = f"crop {list(camera.crop)} does not lie in the pictures of {topic}"
+                return f"{path}: {stream}: {crop}, which have {width}x{height} pixels; expected x, y, width, height"
     for stream, state in spec.states.items():
         named, topics = found.joints(stream), listed(found.inputs.topics[stream])
         if state.names and found.messages(stream) and not set(state.names) & set(named):
@@ -52,6 +59,11 @@ def fit(path: Path, look: BagLook, spec: StreamSpec, asked: AskedTopics) -> Cont
             given = f"{stream}: {topics} ({JOINT_STATE}) names {', '.join(named) or 'no joint'}"
             return f"{path}: {given}; expected some of {', '.join(state.names)}"
     return found
+
+
+def _lies_in(crop: tuple[int, ...], width: int, height: int) -> bool:
+    x, y, wide, high = crop
+    return x + wide <= width and y + high <= height
 
 
 def about(path: Path, text: str) -> str:
@@ -94,6 +106,7 @@ def stream_warnings(contents: Mapping[str, Contents], spec: StreamSpec) -> Itera
             if absent and _has(found, stream):
                 yield f"{bag}: {stream} has no joint {', '.join(absent)}"
     yield from _changed_types(contents, spec)
+    yield from _unstamped(contents, spec)
     yield from _odd_stamps(contents, spec)
 
 
@@ -105,6 +118,20 @@ def _changed_types(contents: Mapping[str, Contents], spec: StreamSpec) -> Iterat
                 others = [f"{count} of {name}" for name, count in types.items() if name != taken]
                 if others:
                     yield f"{bag}: {stream}: {topic} changes its type: {', '.join(others)}; expected {taken} alone"
+
+
+def _unstamped(contents: Mapping[str, Contents], spec: StreamSpec) -> Iterator[str]:
+    for stream in spec.names:
+        seen = ((bag, topic, c.look[topic]) for bag, c in contents.items() for topic in c.inputs.topics[stream])
+        looks = [one for one in seen if one[2].unstamped or one[2].zero > SOME * one[2].messages]
+        if looks:
+            joints = sorted({joint for _, _, look in looks for joint in look.unstamped})
+            whose = f", all of {', '.join(joints)}" if joints else ""
+            topics, bags = (
+                listed({topic for _, topic, _ in looks}),
+                _named(list(dict.fromkeys(bag for bag, _, _ in looks))),
+            )
+            yield f"{stream}: messages on {topics} have no stamp{whose}, in {bags}; expected header.stamp to be set"
 
 
 def _odd_stamps(contents: Mapping[str, Contents], spec: StreamSpec) -> Iterator[str]:

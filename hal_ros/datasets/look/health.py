@@ -40,18 +40,24 @@ def gaps(bag: str, episode: Episode, spec: StreamSpec, contents: Contents) -> It
 
 
 def never_known(episodes: Sequence[Episode], spec: StreamSpec) -> Iterator[str]:
-    """Yield a line for each state of which some values, but not all, are known at no tick of any episode."""
-    known = np.stack([(episode.joints_valid > 0).any(0) for episode in episodes]).max(0)
-    for stream in spec.states if len(episodes) else ():
+    """Yield a line for each state of which some values, of joints that are known, are so at no tick of any episode."""
+    known = (
+        np.concatenate(
+            [episode.joints_valid for episode in episodes] or [np.zeros((1, spec.value_count), np.float32)]
+        ).max(0)
+        > 0
+    )
+    for stream in spec.states:
         columns = spec.columns(stream)
-        lacking = [each for each, seen in zip(spec.values[columns], known[columns], strict=True) if not seen]
-        if not 0 < len(lacking) < columns.stop - columns.start:
-            continue
-        names = len(spec.states[stream].names) or 1
+        seen = dict(zip(spec.values[columns], known[columns].tolist(), strict=True))
+        named = {value.name for value, is_known in seen.items() if is_known}  # of the others no bag says anything
+        lacking = [value for value, is_known in seen.items() if not is_known and value.name in named]
         fields = Counter(value.field for value in lacking)
-        whole = [field for field, count in fields.items() if count == names]
+        whole = [field for field, count in fields.items() if count == len(named)]
         rest = [f"{value.field} of {value.name}" for value in lacking if value.field not in whole]
-        yield f"{stream}: no bag gives {', '.join([*whole, *rest])}; expected in its fields only what the robot tells"
+        if lacking:
+            told = ", ".join([*whole, *rest])
+            yield f"{stream}: no bag gives {told}; expected in its fields only what the robot tells"
 
 
 def _valid(episode: Episode, spec: StreamSpec) -> dict[str, NDArray[np.bool_]]:
@@ -75,11 +81,11 @@ def held_too_often(episodes: Sequence[Episode], spec: StreamSpec) -> str:
     steps = steps[steps > 0]
     rate_hz = 1e9 / float(np.median(steps)) if len(steps) else spec.rate_hz
     share = f"{held / ticks:.0%} of the ticks are held" if held else f"the tick grid begins anew {again} times"
-    proposed = _round(rate_hz)
+    proposed, gaps = _round(rate_hz), ""
     if proposed >= spec.rate_hz:
-        proposed = _round(spec.rate_hz * (1 - held / ticks))
+        proposed, gaps = _round(spec.rate_hz * (1 - held / ticks)), ", with gaps"
     return (
-        f"{share}, as {spec.clock} comes at about {rate_hz:.3g} Hz, with gaps; expected at most {MOST_HELD:.0%} at "
+        f"{share}, as {spec.clock} comes at about {rate_hz:.3g} Hz{gaps}; expected at most {MOST_HELD:.0%} at "
         f"{spec.rate_hz:g} ticks per second: set data.rate_hz: {proposed:g}"
     )
 

@@ -10,6 +10,7 @@ from hal_ros.datasets.look.candidates import Candidate
 from hal_ros.datasets.look.fit import Contents
 
 HEAD = ("topic", "type", "Hz", "skew ms", "bags", "stream")
+LONG_S = 100.0  # the stamps of a simulation are decades away from the time of receipt
 TO_THE_RIGHT = ("Hz", "skew ms", "bags")
 
 
@@ -28,7 +29,9 @@ def listing(
     for one in sorted(candidates, key=place):
         taken = streams.get(transport_base(one.topic), [])
         names = ", ".join(f"{name} (clock)" if name == spec.clock else name for name in taken)
-        rows.append(_row(one, len(contents), names or f"- {reasons.get(one.topic, 'not in the settings')}"))
+        rows.append(
+            _row(one, len(contents), names or f"- {reasons.get(one.topic) or one.fault or 'not in the settings'}")
+        )
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     for row in rows:
         cells = [
@@ -50,5 +53,5 @@ def streams_by_topic(contents: Mapping[str, Contents], spec: StreamSpec) -> dict
 
 def _row(one: Candidate, bags: int, verdict: str) -> tuple[str, ...]:
     rate = f"{one.rate_hz:.1f}" if one.rate_hz else "?"
-    skew = "?" if one.skew_s is None else f"{1000 * one.skew_s:.0f}"
+    skew = "?" if one.skew_s is None else f"{1000 * one.skew_s:.0f}" if abs(one.skew_s) < LONG_S else "far off"
     return one.topic, one.type_name.replace("/msg/", "/"), rate, skew, f"{len(one.bags)}/{bags}", verdict

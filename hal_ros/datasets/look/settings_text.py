@@ -71,7 +71,8 @@ def _seen(topics: tuple[str, ...], candidates: Mapping[str, Candidate]) -> str:
     found = [candidates[topic] for topic in topics if topic in candidates]
     rates = [f"{one.rate_hz:.3g} Hz" for one in found if one.rate_hz]
     kinds = sorted({one.type_name for one in found})
-    return f"  # {', '.join([*kinds, *rates])}" if found else ""
+    sizes = [f"{width}x{height}" for width, height in (one.size_px for one in found) if width]
+    return f"  # {', '.join([*kinds, *sizes, *rates])}" if found else ""
 
 
 def _flow(value: Any) -> str:

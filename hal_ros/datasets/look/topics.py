@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,12 @@ from hal_ros.datasets.look.numbers import number_paths
 
 LOOK_NS = 20_000_000_000
 """So much of a bag is looked at, by time of receipt; more where a likely topic has not come by then."""
-MOST_MESSAGES = 5000
-"""So many messages of a topic are looked at: ten seconds of 500 Hz."""
 DEPTH = ("16UC1", "32FC1")
 DEPTH_TRANSPORT = "compressedDepth"
 NO_STAMP = "no message has a stamp"
 WRENCH = "geometry_msgs/msg/WrenchStamped"
 LIKELY = (*IMAGES, JOINT_STATE, WRENCH)
-FEW = 20  # messages whose content is looked at, where one says as much as the next
+FEW = 20  # messages whose content is looked at, where one says as much as the next; of pictures up to a good one
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,9 @@ class TopicLook:
     slowest_s: float = 0.0  # the period of the slowest of those who write on it; 0: not known
     skew_s: float | None = None  # median of receipt - stamp; None: it has no stamps of its own, or nobody knows
     zero: int = 0  # messages without a stamp
+    unstamped: tuple[str, ...] = ()  # joints that only such messages name
     fault: str = ""  # why it is no camera, or no state
+    size_px: tuple[int, int] = (0, 0)  # width and height of its pictures; 0: not known
     joints: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # lowest and highest position by name
     fields: tuple[str, ...] = ()  # those of joints that are filled, or paths to numbers
 
@@ -63,8 +64,11 @@ BagLook = Mapping[str, TopicLook]
 """By topic: all of a bag."""
 
 
-def look_at(bag: Path, asked: Collection[str] = ()) -> BagLook:
-    """Look at a bag; topics that are asked for are awaited as likely ones are. BagError for an unreadable bag."""
+def look_at(bag: Path, asked: Collection[str] = (), whole: bool = False) -> BagLook:
+    """Look at a bag, or at the whole of it; topics that are asked for are awaited as likely ones are.
+
+    Raises BagError for an unreadable bag.
+    """
     declared, types = topic_types(bag), BagTypes.of(bag)
     topics = {topic: _Topic(kind, types) for topic, kind in declared.items()}
     wanted = {t for t, each in topics.items() if each.likely or t in asked or each.has_numbers}
@@ -74,7 +78,7 @@ def look_at(bag: Path, asked: Collection[str] = ()) -> BagLook:
         begin_ns = message.receive_ns if begin_ns is None else begin_ns
         topics[message.topic].add(message)
         awaited.discard(message.topic)
-        if not awaited and message.receive_ns - begin_ns > LOOK_NS:
+        if not (whole or awaited) and message.receive_ns - begin_ns > LOOK_NS:
             break
     return {topic: each.look() for topic, each in topics.items()}
 
@@ -87,10 +91,11 @@ class _Topic:
         self._seen: Counter[str] = Counter()
         self._receive_ns: list[int] = []
         self._stamp_ns: list[int] = []
-        self._headed = types.has_header(declared)
+        self._headed = types.header_index(declared) == 0
         self._zero = 0
-        self._fault = ""
+        self._fault, self._size_px = "", (0, 0)
         self._joints = _Joints()
+        self._unstamped: set[str] = set()
         self._paths: tuple[str, ...] | None = None
 
     @property
@@ -105,22 +110,28 @@ class _Topic:
 
     def add(self, message: BagMessage) -> None:
         self._seen[message.type_name] += 1
-        if message.type_name != self._declared or len(self._receive_ns) >= MOST_MESSAGES:
+        if message.type_name != self._declared:
             return
         stamp_ns = message.publish_ns
         if self._headed:
             stamp_ns = header_stamp_ns(message.data) or 0
             if stamp_ns <= 0:
                 self._zero += 1
+                self._note_unstamped(message)
                 return
         self._receive_ns.append(message.receive_ns)
         self._stamp_ns.append(message.receive_ns if stamp_ns is None else stamp_ns)
         self._look_inside(message)
 
+    def _note_unstamped(self, message: BagMessage) -> None:
+        if self._declared == JOINT_STATE:
+            with suppress(BagError):
+                self._unstamped |= set(self._types.deserialise(message.type_name, message.data).name)
+
     def _look_inside(self, message: BagMessage) -> None:
         count = len(self._receive_ns)
         joints = self._declared == JOINT_STATE
-        if not joints and count > (1 if self._declared in IMAGES else FEW):
+        if not joints and (count > FEW or self._size_px[0]):
             return
         try:
             content = self._types.deserialise(message.type_name, message.data)
@@ -129,7 +140,7 @@ class _Topic:
         if joints:
             self._joints.add(content, self._stamp_ns[-1])
         elif self._declared in IMAGES:
-            self._fault = picture_fault(message.topic, message.type_name, content)
+            self._fault, self._size_px = look_at_picture(message.topic, message.type_name, content)
         else:
             found = number_paths(message.type_name, self._describe, content)
             shorter = self._paths is None or len(found) < len(self._paths)
@@ -142,10 +153,12 @@ class _Topic:
         stamps = np.array(self._stamp_ns, np.int64)
         receive = np.array(self._receive_ns, np.int64)
         period_s = _period_s(stamps)
-        own = self._headed and len(stamps) and len(set(self._receive_ns)) > min(1, len(stamps) - 1)
+        own = self._headed and len(stamps) and min(receive) > 0  # some recorders keep no time of receipt
         fault = self._fault
         if self._zero and not len(stamps):
             fault = NO_STAMP
+        if self._seen and {*self._seen} != {self._declared}:
+            fault = f"changes its type: {', '.join(sorted({*self._seen, self._declared}))}"
         joints = self._declared == JOINT_STATE
         return TopicLook(
             types=dict(self._seen),
@@ -154,7 +167,9 @@ class _Topic:
             slowest_s=self._joints.slowest_s if joints else period_s,
             skew_s=float(np.median(receive - stamps)) / 1e9 if own else None,
             zero=self._zero,
+            unstamped=tuple(sorted(self._unstamped - set(self._joints.ranges))),
             fault=fault,
+            size_px=self._size_px,
             joints=self._joints.ranges if joints else {},
             fields=self._joints.filled if joints else self._paths or (),
         )
@@ -183,6 +198,8 @@ class _Joints:
         self._stamps.setdefault(names, []).append(stamp_ns)
         self._filled |= {name for name in JOINT_FIELDS if np.isfinite(np.asarray(getattr(content, name))).any()}
         for name, position in zip(names, [*content.position, *[np.nan] * len(names)], strict=False):
+            if not name.strip():
+                continue
             low, high = self.ranges.get(name, (np.nan, np.nan))
             self.ranges[name] = float(np.fmin(low, position)), float(np.fmax(high, position))
 
@@ -210,16 +227,16 @@ def _period_s(stamps: Any) -> float:
     return float(np.median(steps)) / 1e9 if len(steps) >= 2 else 0.0
 
 
-def picture_fault(topic: str, type_name: str, content: Any) -> str:
-    """Say why a message of a camera topic is no picture that a model can take; "" for one that is."""
+def look_at_picture(topic: str, type_name: str, content: Any) -> tuple[str, tuple[int, int]]:
+    """Return why a message is no picture that a model can take, "" for one that is; and its width and height."""
     told = str(content.encoding if type_name == IMAGES[0] else content.format)
     encoding = told.split(";")[0].strip()
     if encoding in DEPTH or DEPTH_TRANSPORT in told or topic.endswith(f"/{DEPTH_TRANSPORT}"):
-        return f"depth, not colour ({encoding or told})"
+        return f"depth, not colour ({encoding or told})", (0, 0)
     if "depth" in topic and encoding == "mono16":
-        return "depth, not colour (mono16)"
+        return "depth, not colour (mono16)", (0, 0)
     try:
-        pixels(content, type_name)
+        height, width = pixels(content, type_name).shape[:2]
     except ImageError as error:
-        return str(error)
-    return ""
+        return str(error), (0, 0)
+    return "", (width, height)
