@@ -139,7 +139,7 @@ def test_joints_that_never_come_leave_the_camera_alone(inputs: Recorded) -> None
     assert inputs.counters["joints/missing"] == 1
 
 
-UNKNOWN = dict.fromkeys(("position", "velocity", "effort"), [1.0, float("nan")])
+UNKNOWN = {field: [1.0, float("nan")] for field in ("position", "velocity", "effort")}
 
 
 @pytest.mark.parametrize("change", [UNKNOWN, {"name": ["a", "c"]}])
