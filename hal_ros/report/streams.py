@@ -25,11 +25,9 @@ class StreamRow(NamedTuple):
     topics: str
     share: str  # of the answers that it went into
     messages: str
-    rate: str  # when the last diagnostics were published
+    rate: str  # messages per second of all labels
     missing: str  # ticks without it
     dropped: str
-    level: str
-    note: str
 
 
 Pictures = Mapping[Source, ByteArray]
@@ -53,21 +51,19 @@ def _row(name: str, recording: Recording, status: Status | None) -> StreamRow:
     share = f"{100 * len(with_it) / len(recording.labels):.1f} %" if known else ""
     if status is None:
         topics = {source.topic for label in with_it for source in label.inputs if source.stream == name}
-        return StreamRow(name, " ".join(sorted(topics)), share, "", "", "", "", "", "")
+        return StreamRow(name, " ".join(sorted(topics)), share, "", "", "", "")
     values = status.values
     counted = next(one for one in COUNTED if one in values)
     dropped = sum(int(value) for key, value in values.items() if key.startswith("dropped_") and key not in KEPT)
-    rate_hz = values.get(f"{counted[:-1]}_rate_hz", "")
+    seconds = (recording.labels[-1].stamp_ns - recording.labels[0].stamp_ns) / 1e9
     return StreamRow(
         name,
         values["topics"],
         share,
         f"{values[counted]} {counted}",
-        f"{float(rate_hz):.1f} Hz" if rate_hz else "",
+        f"{int(values[counted]) / seconds:.1f} Hz" if seconds else "",
         values.get("missing", ""),
         str(dropped),
-        status.level,
-        "" if status.level == "OK" else status.message,
     )
 
 
