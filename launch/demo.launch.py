@@ -46,6 +46,7 @@ def segmenter_and_robot(context: LaunchContext) -> list[Action]:
     values = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     streams = load_bundle(Path(values["model"]).expanduser()).card.streams
     topics = json.dumps(relative_topics(streams)) if values["namespace"].strip("/") else ""
+    extras = robot_parameters(streams)
     segmenter = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(SHARE / "launch" / "segmenter.launch.py")),
         launch_arguments={**values, "topics": topics}.items(),
@@ -55,7 +56,7 @@ def segmenter_and_robot(context: LaunchContext) -> list[Action]:
         executable="simulated_robot",
         name="simulated_robot",
         namespace=values["namespace"],
-        parameters=[robot_parameters(streams)],
+        parameters=[extras] if extras else [],
         ros_arguments=["--log-level", values["log_level"]],
         additional_env={"MUJOCO_GL": EnvironmentVariable("MUJOCO_GL", default_value="egl")},
         output="screen",

@@ -23,7 +23,7 @@ from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.streams.spec import CameraSpec, StateSpec, single
 from hal_ros.offline.bundle import BundleChoice
 from hal_ros.offline.named_ticks import named_frames, named_ticks
-from hal_ros.offline.recording import read_pictures, read_recording
+from hal_ros.offline.recording import read_recording
 from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC, VOCABULARY_TOPIC, compare, replay
 from hal_ros.offline.run import ReplayJob, run_replay
 from hal_ros.runtime.backend import open_backend
@@ -193,6 +193,7 @@ def test_labels_without_inputs_are_repeated_from_what_they_say(
 def test_the_recording_is_read_for_a_report() -> None:
     pytest.importorskip("jinja2")
     from hal_ros.report.page import metric_table, render, summarise
+    from hal_ros.report.streams import read_all_pictures
 
     recording = read_recording(RECORDING)
     assert (recording.bundle, recording.lag_ticks, recording.rate_hz, recording.remark) == ("tabletop", 4, 10.0, "")
@@ -202,7 +203,7 @@ def test_the_recording_is_read_for_a_report() -> None:
     rows = {row.name: (row.provisional, row.confirmed) for row in metric_table(summarise(recording))}
     assert rows["MoF"] == ("90.1 %", "93.8 %")
     assert rows["boundary F1 at 0.25 s"] == ("66.7 %", "100.0 %")
-    pictures = read_pictures(RECORDING, [event.stamp_ns for event in recording.events])
+    pictures = read_all_pictures(RECORDING, recording, list(recording.events))
     assert {picture.shape for picture in pictures.values()} == {(120, 160, 3)}
     assert "tabletop" in render(recording, summarise(recording), pictures)
 

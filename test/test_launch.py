@@ -10,6 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from fakes import SIZE_PX, make_card
+from hal_ros.core.errors import ConfigError
+from hal_ros.core.streams.spec import CameraSpec, StateSpec, StreamSpec
+from hal_ros.runtime.bundle import save_card
+
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "launch").glob("*.launch.py"))
 OLDER, NEWER = "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"
@@ -99,6 +104,54 @@ def test_recorded_topics_follow_namespace_and_arguments() -> None:
     values = {**defaults(module), "namespace": "arm", "image_topic": "/wrist/image"}
     topics = module["topics"](values)
     assert {"/wrist/image", "/wrist/camera_info", "/arm/joint_states", "/arm/action_label", "/clock"} <= set(topics)
+
+
+def two_cameras(folder: Path) -> Path:
+    """A bundle that takes the simulated robot's wrist camera and its gripper's own topic."""
+    cameras = {
+        "front": CameraSpec(("/camera/color/image_raw",), SIZE_PX),
+        "wrist": CameraSpec(("/wrist_camera/color/image_raw/compressed",), SIZE_PX),
+    }
+    states = {"gripper": StateSpec(("/gripper/joint_states",), names=("left_carriage_joint",))}
+    folder.mkdir()
+    save_card(make_card(streams=StreamSpec("front", cameras, states)), folder)
+    return folder
+
+
+def test_topics_are_given_to_the_node_stream_by_stream() -> None:
+    given = given_to_the_node(topics="{gripper: /g/joint_states, arm: [/a, /b]}")
+    assert (tuple(given["topics.gripper"]), tuple(given["topics.arm"])) == (("/g/joint_states",), ("/a", "/b"))
+    with pytest.raises(ConfigError, match="expected streams and their topics"):
+        given_to_the_node(topics="/g/joint_states")
+
+
+def test_the_topics_of_the_card_are_recorded(tmp_path: Path) -> None:
+    module = load("record.launch.py")
+    values = {**defaults(module), "model": str(two_cameras(tmp_path / "model")), "topics": "{gripper: g}"}
+    topics = set(module["topics"]({**values, "namespace": "left"}))
+    assert {"/wrist_camera/color/image_raw", "/wrist_camera/color/image_raw/compressed"} <= topics
+    assert {"/gripper/joint_states", "/left/g", "/left/action_label", "/diagnostics"} <= topics
+
+
+@pytest.mark.parametrize(("namespace", "topics"), [("", ""), ("left", "gripper/joint_states")])
+def test_the_robot_of_the_demo_publishes_what_the_model_takes(tmp_path: Path, namespace: str, topics: str) -> None:
+    module = load("demo.launch.py")
+    from launch_ros.utilities import evaluate_parameters
+
+    values = {**defaults(module), "model": str(two_cameras(tmp_path / "model")), "namespace": namespace}
+    context = context_with(values)
+    segmenter, robot = module["segmenter_and_robot"](context)
+    (given,) = evaluate_parameters(context, robot._Node__parameters)
+    assert given == {"wrist_camera": True, "gripper_topic": True, "split_gripper": True}
+    handed = dict(segmenter.launch_arguments)
+    assert topics in handed["topics"] and bool(handed["topics"]) == bool(topics)
+    assert "/gripper" not in handed["topics"] and handed["model"] == values["model"]
+
+
+def test_a_model_of_the_usual_topics_needs_no_parameter() -> None:
+    module = load("demo.launch.py")
+    _, robot = module["segmenter_and_robot"](context_with(defaults(module)))
+    assert not robot._Node__parameters
 
 
 @pytest.mark.ros

@@ -70,6 +70,7 @@ def _watch(processes: Processes, interrupts: Interrupts, live: Live, duration_s:
     watch = Watch(duration_s)
     failure, dead = "", None
     with Listener(tracker) as listener, Screen() as screen:
+        screen.say(tracker.notice)
         while not (interrupts.count or failure or watch.is_over()):
             listener.spin(REFRESH_S)
             if watch.update(tracker.label_count):

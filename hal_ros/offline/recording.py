@@ -15,6 +15,7 @@ from hal_ros.bags.reader import BagMessage, BagNotes, read_messages, topic_types
 from hal_ros.bags.sensors import COMPRESSED, IMAGE, pixels
 from hal_ros.core.arrays import ByteArray
 from hal_ros.core.errors import BagError, ImageError
+from hal_ros.core.streams.merge import Source
 
 TRUTH_TYPE = "hal_msgs/msg/ActionTruth"
 DIAGNOSTICS_TYPE = "diagnostic_msgs/msg/DiagnosticArray"
@@ -32,6 +33,7 @@ class LabelAnswer(NamedTuple):
     confirmed_ns: int | None
     confirmed_action: str
     confirmed_confidence: float
+    inputs: tuple[Source, ...] = ()  # every message that went in; () in what 0.1.0 recorded
 
 
 class Event(NamedTuple):
@@ -78,6 +80,7 @@ class Recording:
     statuses: tuple[Status, ...] = ()
     topics: Mapping[str, int] = field(default_factory=dict)  # messages of each topic
     images_received_ns: Mapping[int, int] = field(default_factory=dict)  # image stamp to receive time
+    cameras: frozenset[str] = frozenset()  # topics that carry images
     remark: str = ""  # what the reader skipped, or that the file was cut off
 
     @property
@@ -94,6 +97,7 @@ class _Contents:
     entries: dict[str, list[Any]] = field(default_factory=lambda: {LABEL_TYPE: [], BOUNDARY_TYPE: [], TRUTH_TYPE: []})
     statuses: dict[str, Status] = field(default_factory=dict)
     images_received_ns: dict[int, int] = field(default_factory=dict)
+    cameras: set[str] = field(default_factory=set)
     vocabulary: Any = None
 
     def add(self, message: BagMessage) -> None:
@@ -105,6 +109,7 @@ class _Contents:
             if stamp_ns is None:
                 raise BagError(f"{len(message.data)} bytes can't be read as {message.type_name}")
             self.images_received_ns.setdefault(stamp_ns, message.receive_ns)
+            self.cameras.add(message.topic)
         elif message.type_name == DIAGNOSTICS_TYPE:
             self.statuses |= {status.name: status for status in _statuses(message, self.types)}
         elif message.type_name == VOCABULARY_TYPE:
@@ -140,17 +145,20 @@ def read_recording(path: Path) -> Recording:
         statuses=tuple(found.statuses.values()),
         topics=dict(sorted(topics.items())),
         images_received_ns=found.images_received_ns,
+        cameras=frozenset(found.cameras),
         remark=str(notes),
     )
 
 
-def read_pictures(path: Path, stamps_ns: Iterable[int]) -> dict[int, ByteArray]:
+def read_pictures(path: Path, stamps_ns: Iterable[int], topic: str = "") -> dict[int, ByteArray]:
     """Return for each stamp the picture (H, W, 3) RGB that bears it; absent where no image does or it can't be read.
 
-    Only the wanted pictures are decoded: a recording may hold more of them than memory.
+    With a topic only its pictures are taken, else those of any. Only the wanted ones are decoded: a recording may hold
+    more of them than memory.
     """
     wanted = set(stamps_ns)
-    cameras = {topic for topic, kind in topic_types(path).items() if kind in (IMAGE, COMPRESSED)}
+    kinds = topic_types(path)
+    cameras = {one for one, kind in kinds.items() if kind in (IMAGE, COMPRESSED) and topic in ("", one)}
     types, pictures = BagTypes.of(path), dict[int, ByteArray]()
     for message in read_messages(path, cameras) if wanted and cameras else ():
         stamp_ns = header_stamp_ns(message.data)
@@ -189,6 +197,7 @@ def _entry(message: BagMessage, types: BagTypes) -> LabelAnswer | Event | TruthM
         confirmed_ns=to_ns(content.confirmed_stamp) if content.confirmed_valid else None,
         confirmed_action=content.confirmed_label,
         confirmed_confidence=float(content.confirmed_confidence),
+        inputs=tuple(Source(one.stream, one.topic, to_ns(one.stamp)) for one in getattr(content, "inputs", ())),
     )
 
 

@@ -26,6 +26,7 @@ from hal_ros.metrics.timing import label_churn
 from hal_ros.offline.recording import Event, Recording
 from hal_ros.report import charts
 from hal_ros.report.pictures import label_bars
+from hal_ros.report.streams import Pictures, pictures_of, stream_table
 from hal_ros.report.timeline import Timeline, Track, action_colours, inline_svg, stripes
 
 TEMPLATE = "report.html.j2"
@@ -52,13 +53,20 @@ class Summary:
     churn: float  # percent of provisional answers that the confirmed ones changed
 
 
+class ThumbnailPicture(NamedTuple):
+    """What one camera saw."""
+
+    camera: str
+    jpeg: str  # base64
+
+
 class Thumbnail(NamedTuple):
     """One boundary as the page shows it; `right` is None without truth."""
 
     event: Event
     time_s: float
     wait_s: float  # sensor time from the boundary to its detection
-    jpeg: str  # base64, '' where no picture bears the stamp
+    pictures: tuple[ThumbnailPicture, ...]  # of up to two cameras; () where none is in the recording
     truth: str
     right: bool | None
 
@@ -157,8 +165,8 @@ def _confirmed(
 # --- the page ---------------------------------------------------------------------------------------------------------
 
 
-def render(recording: Recording, summary: Summary, pictures: Mapping[int, ByteArray]) -> str:
-    """Return the page. `pictures` are (H, W, 3) RGB by stamp, as read_pictures gives them."""
+def render(recording: Recording, summary: Summary, pictures: Pictures) -> str:
+    """Return the page with the pictures that read_all_pictures gives."""
     from jinja2 import Environment, StrictUndefined  # late: only a report needs it
     from markupsafe import Markup
 
@@ -175,6 +183,7 @@ def render(recording: Recording, summary: Summary, pictures: Mapping[int, ByteAr
         timeline=Markup(inline_svg(_timeline(recording, summary), summary.vocabulary)),
         latency_chart=Markup("" if latency is None else charts.histogram_svg(latency, "ms")),
         delay_chart=Markup(_delay_chart(summary)),
+        streams=stream_table(recording),
         thumbnails=thumbnails,
         thumbnails_left_out=sum(bool(event.to_action) for event in recording.events) - len(thumbnails),
         metric_rows=metric_table(summary),
@@ -199,17 +208,17 @@ def shown_events(recording: Recording) -> list[Event]:
     return [event for event in recording.events if event.to_action][:MOST_THUMBNAILS]
 
 
-def _thumbnails(recording: Recording, summary: Summary, pictures: Mapping[int, ByteArray]) -> list[Thumbnail]:
+def _thumbnails(recording: Recording, summary: Summary, pictures: Pictures) -> list[Thumbnail]:
     found = []
     for event in shown_events(recording):
         truth = _truth_at(event.stamp_ns, summary)
-        picture = pictures.get(event.stamp_ns)
+        shown = [source for source in pictures_of(recording, event) if source in pictures]
         found.append(
             Thumbnail(
                 event,
                 time_s=(event.stamp_ns - recording.start_ns) / 1e9,
                 wait_s=(event.detected_ns - event.stamp_ns) / 1e9,
-                jpeg="" if picture is None else _jpeg(picture),
+                pictures=tuple(ThumbnailPicture(source.stream, _jpeg(pictures[source])) for source in shown),
                 truth=truth,
                 right=None if not truth else truth == event.to_action,
             )

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from hal_ros.core.errors import BagError, ConfigError
-from hal_ros.offline.recording import Recording, read_pictures, read_recording
+from hal_ros.offline.recording import Recording, read_recording
 from hal_ros.report.page import Summary, metric_table, render, shown_events, summarise
+from hal_ros.report.streams import read_all_pictures
 
 
 def write_and_print(recording: Path, page: Path) -> Summary:
@@ -23,7 +24,7 @@ def write_and_print(recording: Path, page: Path) -> Summary:
         raise ConfigError("the report needs jinja2, which is not installed; expected `pip install hal_ros[report]`")
     read = read_recording(recording)
     summary = summarise(read)
-    pictures = read_pictures(recording, [event.stamp_ns for event in shown_events(read)])
+    pictures = read_all_pictures(recording, read, shown_events(read))
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(render(read, summary, pictures), encoding="utf-8")

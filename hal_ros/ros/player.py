@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import rclpy
+import yaml
 from builtin_interfaces.msg import Time
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -24,7 +25,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 
-from hal_ros.bags.reader import BagMessage, read_messages, topic_types
+from hal_ros.bags.reader import BagMessage, raw_topics, read_messages
+from hal_ros.bags.writer import TopicForm
 from hal_ros.core.errors import BagError, ConfigError, HalError
 from hal_ros.core.ticks import BACKWARD_JUMP_NS
 from hal_ros.ros.params import declare, parameter, read
@@ -35,6 +37,7 @@ CLOCK_PERIOD_NS = 5_000_000
 DEPTHS = {"sensor_msgs/msg/Image": 10, "sensor_msgs/msg/PointCloud2": 10}
 DEPTH = 100  # messages that a subscriber which matched late can still fetch; few of the large ones
 SAME_CLOCK_NS = 10_000_000_000  # a message older than this when it is recorded was stamped by another clock
+LATCHED = ("1", "transient_local")  # as older and newer releases of rosbag2 write it
 _CDR_STAMP = {0: ">iI", 1: "<iI"}  # by the second byte of the encapsulation; the stamp follows its four bytes
 _CDR_STAMP_OFFSET = 4
 
@@ -116,19 +119,19 @@ class Player(Node):
         excluded = {*self.parameters.excluded_topics, "/clock"}
         if not (self.parameters.restamp or self.parameters.clock):
             excluded.discard("/clock")  # the recorded clock still fits the recorded stamps
-        for topic, type_name in topic_types(self._path).items():
-            channel = None if topic in excluded else self._open(topic, type_name)
+        for topic, form in raw_topics(self._path).items():
+            channel = None if topic in excluded or not form.type_name else self._open(topic, form)
             if channel is not None:
                 self._channels[topic] = channel
 
-    def _open(self, topic: str, type_name: str) -> Channel | None:
+    def _open(self, topic: str, form: TopicForm) -> Channel | None:
         try:
-            kind = message_class(type_name)
+            kind = message_class(form.type_name)
         except BagError as error:
             self.get_logger().warning(f"{topic} is not played: {error}")
             return None
-        qos = QoSProfile(depth=DEPTHS.get(type_name, DEPTH))  # reliable, so that it fits every subscriber
-        if topic.endswith("tf_static"):
+        qos = QoSProfile(depth=DEPTHS.get(form.type_name, DEPTH))  # reliable, so that it fits every subscriber
+        if topic.endswith("tf_static") or was_latched(form):
             qos.durability = DurabilityPolicy.TRANSIENT_LOCAL
         stamped = next(iter(kind.get_fields_and_field_types().values()), "") == "std_msgs/Header"
         return Channel(self.create_publisher(kind, topic, qos), stamped)
@@ -171,6 +174,15 @@ class Player(Node):
             return
         self._clock_ns = stamp_ns
         self._clock_publisher.publish(Clock(clock=Time(sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)))
+
+
+def was_latched(form: TopicForm) -> bool:
+    """Whether a publisher of a recorded topic kept its messages for those who come later."""
+    try:
+        offered = yaml.safe_load(form.metadata.get("offered_qos_profiles", "")) or ()
+        return any(str(profile["durability"]) in LATCHED for profile in offered)
+    except (yaml.YAMLError, TypeError, KeyError):
+        return False  # other recorders keep other texts there
 
 
 def _played_from(message: BagMessage, stamp_ns: int) -> int:

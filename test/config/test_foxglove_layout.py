@@ -21,6 +21,9 @@ TYPES = {
     "/joint_states": "sensor_msgs/msg/JointState",
     "/diagnostics": "diagnostic_msgs/msg/DiagnosticArray",
     "/camera/color/image_raw": "sensor_msgs/msg/Image",
+    "/wrist_camera/color/image_raw": "sensor_msgs/msg/Image",
+    "/gripper/joint_states": "sensor_msgs/msg/JointState",
+    "/ft_sensor/wrench": "geometry_msgs/msg/WrenchStamped",
 }
 PANELS = {"Image", "StateTransitions", "Plot", "RawMessages", "DiagnosticSummary"}
 
@@ -45,9 +48,12 @@ def test_every_path_leads_to_a_field(panel: str) -> None:
     found = paths(LAYOUT["configById"][panel])
     assert found
     for path in found:
-        topic, _, field = path.partition(".")
-        kind = messages.known_class(TYPES[topic])
-        assert not field or re.sub(r"\[.*\]$", "", field) in {entry.name for entry in dataclasses.fields(kind)}
+        topic, *steps = path.split(".")
+        kind = TYPES[topic]
+        for step in steps:
+            found_types = {entry.name: str(entry.type) for entry in dataclasses.fields(messages.known_class(kind))}
+            assert re.sub(r"\[.*\]$", "", step) in found_types
+            kind = found_types[re.sub(r"\[.*\]$", "", step)].replace("__", "/")
 
 
 def test_a_path_to_nowhere_would_be_seen() -> None:

@@ -19,12 +19,14 @@ rclpy = pytest.importorskip("rclpy")
 from rclpy.context import Context  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
+from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import CompressedImage, JointState  # noqa: E402
-from std_msgs.msg import String  # noqa: E402
+from std_msgs.msg import Float64MultiArray, String  # noqa: E402
 
 from hal_ros.bags import messages  # noqa: E402
 from hal_ros.bags.reader import BagWriter  # noqa: E402
+from hal_ros.bags.writer import TopicForm, qos_profile, qos_text  # noqa: E402
 from hal_ros.ros.player import read_stamp, with_stamp  # noqa: E402
 
 pytestmark = pytest.mark.ros
@@ -122,6 +124,23 @@ def play(path: Path, environment: dict[str, str], **parameters: Any) -> subproce
     )
 
 
+def write_other_types(folder: Path) -> None:
+    """A bag with a type that is not installed, one without header, and one that its publisher had latched."""
+    force = "float64 value\n"
+    arrays = messages.known_class("std_msgs/msg/Float64MultiArray")
+    layout = messages.known_class("std_msgs/msg/MultiArrayLayout")([], 0)
+    with BagWriter(folder) as writer:
+        writer.copy_topic("/force", TopicForm("robot_msgs/msg/Force", "cdr", "ros2msg", force.encode(), {}))
+        writer.add_topic("/latched", "std_msgs/msg/String", qos_text([qos_profile(durability=1, depth=1)]))
+        note = messages.known_class("std_msgs/msg/String")("kept")
+        writer.write("/latched", "std_msgs/msg/String", messages.serialise(note), FIRST_NS)
+        for index in range(COUNT):
+            stamp_ns = FIRST_NS + index * PERIOD_NS
+            writer.write("/force", "robot_msgs/msg/Force", struct.pack("<4xd", index), stamp_ns)
+            array = messages.serialise(arrays(layout, np.arange(4.0) + index))
+            writer.write("/array", "std_msgs/msg/Float64MultiArray", array, stamp_ns, stamp_ns - 1_000_000)
+
+
 def finish(player: subprocess.Popen[str]) -> tuple[int, str]:
     _, errors = player.communicate(timeout=DEADLINE_S)
     return player.returncode, errors
@@ -196,6 +215,34 @@ def test_wrong_parameters_end_with_one_line(
     assert code == 1
     assert words in errors
     assert "Traceback" not in errors
+
+
+def test_what_is_not_installed_is_one_line_and_the_rest_plays(
+    tmp_path: Path, ear: Ear, child_environment: dict[str, str]
+) -> None:
+    """What is without header goes out in the pace of the recording; what was latched is there for late listeners."""
+    write_other_types(tmp_path / "bag")
+    sent_ns: list[int] = []
+    heard: list[str] = []
+
+    def hear(_: Any, info: Any) -> None:
+        sent_ns.append(info["source_timestamp"])
+
+    ear.node.create_subscription(Float64MultiArray, "/array", hear, 100)
+    player = play(tmp_path / "bag", child_environment, loop="true", wait_for_subscribers_s=0.0)
+    while len(sent_ns) < COUNT:
+        ear.executor.spin_once(timeout_sec=0.5)
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    ear.node.create_subscription(String, "/latched", lambda message: heard.append(message.data), latched)
+    while not heard:
+        ear.executor.spin_once(timeout_sec=0.5)
+    player.terminate()
+    code, errors = finish(player)
+    assert code == 0, errors
+    lines = [line for line in errors.splitlines() if "robot_msgs" in line]
+    assert len(lines) == 1 and "/force is not played: its type robot_msgs/msg/Force is not installed" in lines[0]
+    whole_ns = sent_ns[COUNT - 1] - sent_ns[0]
+    assert abs(whole_ns - (COUNT - 1) * PERIOD_NS) < 0.2 * COUNT * PERIOD_NS
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

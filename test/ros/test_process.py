@@ -65,7 +65,7 @@ def test_signals_end_an_active_node_in_order(
         lines = []
         for line in process.stderr:
             lines.append(line)
-            if "active on" in line:
+            if "active: " in line:
                 process.send_signal(kind)
                 process.send_signal(kind)
         assert process.wait(DEADLINE_S) == 0

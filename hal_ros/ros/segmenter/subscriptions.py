@@ -133,7 +133,7 @@ class Subscriptions:
             if kinds:
                 return LOST_HINT if camera and not seen_before else "its publisher is still there"
         kinds = set(IMAGES) if camera else {form.type_name for form in forms}
-        others = ", ".join(self._others(kinds, {form.topic for form in forms}))
+        others = ", ".join(self._others(kinds, {form.topic for form in forms} | self._held.keys()))
         if camera:
             return "nobody publishes there; " + (f"images are on {others}" if others else "no image topic is published")
         return "nobody publishes there; " + (f"its type is on {others}" if others else "nor anything else of its type")

@@ -10,6 +10,7 @@ import re
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +35,7 @@ from hal_ros.ros.view.state import LabelSeen, ViewState, ViewTracker
 REFRESH_S = 0.125
 PLAIN_PERIOD_S = 1.0
 PICTURE_SIZE = (110, 27)  # of the exported picture, in characters
+KEPT = ("not_due", "late")
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -44,6 +46,7 @@ class Listener:
         self.tracker = tracker
         self._args = args
         self._notices: dict[str, str] = {}  # by status; '' while all is well
+        self._drops: dict[str, dict[str, int]] = {}  # likewise, by cause
 
     def __enter__(self) -> Listener:
         self._context = Context()
@@ -103,8 +106,11 @@ class Listener:
             tracker.backend = values.get("backend", tracker.backend)
             if "real_time_factor" in values:
                 tracker.real_time_factor = float(values["real_time_factor"])
+            if (rate_hz := values.get("image_rate_hz") or values.get("message_rate_hz")) is not None:
+                tracker.streams_hz[status.name.rpartition(": ")[2]] = float(rate_hz)
             if drops := dropped(values):
-                tracker.dropped |= drops
+                self._drops[status.name] = drops
+                tracker.dropped = dict(sum(map(Counter, self._drops.values()), Counter[str]()))
             self._notices[status.name] = status.message if status.level != DiagnosticStatus.OK else ""
         tracker.notice = next(filter(None, self._notices.values()), "")
 
@@ -115,9 +121,9 @@ def received_ns(info: Any) -> int:
 
 
 def dropped(values: Mapping[str, str]) -> dict[str, int]:
-    """Return by cause what a diagnostic status says was dropped; images between two ticks are none of it."""
+    """Return by cause what a diagnostic status says was dropped; what is between two ticks, or only late, is not."""
     counts = {key.removeprefix("dropped_"): int(value) for key, value in values.items() if key.startswith("dropped_")}
-    return {cause.replace("_", " "): count for cause, count in counts.items() if cause != "not_due"}
+    return {cause.replace("_", " "): count for cause, count in counts.items() if cause not in KEPT}
 
 
 class Screen:

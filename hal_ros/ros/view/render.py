@@ -52,7 +52,7 @@ def plain_line(state: ViewState) -> str:
     parts.append(f"confirmed {state.confirmed_action or '-':<18}")
     if state.truth:
         parts.append(f"truth {_last(state.truth):<18}")
-    parts.append(f"images {_hz(state.image_hz)}, labels {_hz(state.label_hz)}")
+    parts.append(f"{_streams(state) or f'images {_hz(state.image_hz)}'}, labels {_hz(state.label_hz)}")
     parts.append(f"latency {_ms(state.latency_p50_ms)}/{_ms(state.latency_p99_ms)} ms")
     parts.append(f"dropped {sum(state.dropped.values())}")
     if state.notice:
@@ -159,7 +159,8 @@ def _figures_panel(state: ViewState) -> Panel:
     table = Table.grid(padding=(0, 1))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(no_wrap=True, overflow="ellipsis")
-    table.add_row("images", f"{_hz(state.image_hz)} Hz")
+    streams = _streams(state)
+    table.add_row("streams" if streams else "images", f"{streams or _hz(state.image_hz)} Hz")
     table.add_row("labels", f"{_hz(state.label_hz)} Hz, {state.label_count} in all")
     table.add_row("latency", f"p50 {_ms(state.latency_p50_ms)} ms, p99 {_ms(state.latency_p99_ms)} ms")
     factor = "-" if state.real_time_factor is None else f"{state.real_time_factor:.2f} x real time"
@@ -181,6 +182,11 @@ def _last(marks: Sequence[Mark]) -> str:
 
 def _hz(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
+
+
+def _streams(state: ViewState) -> str:
+    """Return each stream's messages per second."""
+    return ", ".join(f"{name} {hz:.3g}" for name, hz in state.streams_hz.items())
 
 
 def _ms(value: float | None) -> str:

@@ -66,6 +66,7 @@ class ViewState:
     latency_p50_ms: float | None = None
     latency_p99_ms: float | None = None
     real_time_factor: float | None = None
+    streams_hz: Mapping[str, float] = field(default_factory=dict)  # messages per second of the model's streams
     dropped: Mapping[str, int] = field(default_factory=dict)  # by cause; empty when nothing was dropped
     backend: str = ""
     notice: str = ""  # one line that needs attention, or what is being waited for
@@ -127,6 +128,7 @@ class ViewTracker:
         self.notice = ""
         self.real_time_factor: float | None = None
         self.backend = ""
+        self.streams_hz: dict[str, float] = {}
         self.dropped: dict[str, int] = {}
         self.label_count = 0
         self.boundary_count = 0
@@ -193,6 +195,7 @@ class ViewTracker:
             latency_p50_ms=_percentile(self._latency_ms, 0.50),
             latency_p99_ms=_percentile(self._latency_ms, 0.99),
             real_time_factor=self.real_time_factor,
+            streams_hz=dict(self.streams_hz),
             dropped=dict(self.dropped),
             backend=self.backend,
             notice=self.notice,

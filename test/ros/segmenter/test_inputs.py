@@ -139,7 +139,10 @@ def test_joints_that_never_come_leave_the_camera_alone(inputs: Recorded) -> None
     assert inputs.counters["joints/missing"] == 1
 
 
-@pytest.mark.parametrize("change", [{"position": [1.0, float("nan")]}, {"name": ["a", "c"]}])
+UNKNOWN = {field: [1.0, float("nan")] for field in ("position", "velocity", "effort")}
+
+
+@pytest.mark.parametrize("change", [UNKNOWN, {"name": ["a", "c"]}])
 def test_absent_values_are_invalid_and_counted(inputs: Recorded, change: dict[str, list[object]]) -> None:
     message = joint_message(START_NS)
     for name in ("position", "velocity", "effort"):

@@ -151,6 +151,14 @@ def test_a_plain_line_says_the_same() -> None:
         assert part in line
 
 
+def test_each_stream_has_its_rate() -> None:
+    tracker = tracked()
+    tracker.streams_hz = {"front": 15.02, "wrist": 14.9, "arm": 500.0}
+    state = tracker.state(1.0, NOW)
+    assert "front 15, wrist 14.9, arm 500, labels" in plain_line(state)
+    assert "front 15, wrist 14.9" in "\n".join(drawn(state, 120, 40))
+
+
 def test_neighbours_in_the_vocabulary_differ_in_colour() -> None:
     vocabulary = [f"action_{index}" for index in range(16)]
     assert len({colour(action, vocabulary) for action in vocabulary}) == 16
@@ -170,7 +178,7 @@ def test_the_picture_is_whole_and_needs_no_network(tmp_path: Path) -> None:
 
 def test_drops_are_named_and_what_is_between_two_ticks_is_none() -> None:
     view = pytest.importorskip("hal_ros.ros.view.main", exc_type=ImportError)
-    values = {"dropped_not_due": "50", "dropped_too_slow": "2", "images": "9"}
+    values = {"dropped_not_due": "50", "dropped_late": "3", "dropped_too_slow": "2", "images": "9"}
     assert view.dropped(values) == {"too slow": 2}
 
 
@@ -186,6 +194,13 @@ def test_what_is_published_is_shown(ros_domain_id: int) -> None:
 
     status = DiagnosticStatus(level=DiagnosticStatus.WARN, name="segmenter: camera", message="too slow")
     status.values = [KeyValue(key="dropped_overwritten", value="2"), KeyValue(key="backend", value="onnx")]
+    others = [
+        DiagnosticStatus(name=f"segmenter: {name}", values=[KeyValue(key=k, value=v) for k, v in values.items()])
+        for name, values in {
+            "wrist": {"image_rate_hz": "14.98", "dropped_repeated": "1"},
+            "arm": {"message_rate_hz": "500.20", "dropped_repeated": "3"},
+        }.items()
+    ]
     label = ActionLabel(label="pour", confidence=0.75, confirmed_valid=True, confirmed_label="reach_cup")
     label.header.stamp.sec, label.confirmed_stamp.sec = 100, 99
     truth = ActionTruth(label="press_button")
@@ -196,7 +211,7 @@ def test_what_is_published_is_shown(ros_domain_id: int) -> None:
         "segmenter/vocabulary": (Vocabulary(labels=list(ACTIONS)), LATCHED),
         "simulation/action_truth": (truth, 10),
         "camera/color/camera_info": (CameraInfo(), 10),
-        "/diagnostics": (DiagnosticArray(status=[status]), 10),
+        "/diagnostics": (DiagnosticArray(status=[status, *others]), 10),
     }
     tracker = ViewTracker("test")
 
@@ -211,7 +226,9 @@ def test_what_is_published_is_shown(ros_domain_id: int) -> None:
                 publisher.publish(message)
             listener.spin(0.05)
     assert (state.action, state.confidence, state.confirmed_action, state.lag_s) == ("pour", 0.75, "reach_cup", 1.0)
-    assert (state.backend, state.dropped, state.notice) == ("onnx", {"overwritten": 2}, "too slow")
+    assert (state.backend, state.notice) == ("onnx", "too slow")
+    assert state.dropped == {"overwritten": 2, "repeated": 4}  # of all streams together
+    assert state.streams_hz == {"wrist": 14.98, "arm": 500.2}
     assert state.truth[0].action == "press_button"
     assert state.vocabulary == ACTIONS
     assert state.latency_p50_ms is not None
