@@ -40,6 +40,7 @@ class BagInputs:
     problems: tuple[str, ...] = ()  # one line for each stream that can't be read, or is not there
     headed: frozenset[str] = field(default_factory=frozenset)  # topics whose messages are stamped by the sender
     type_names: Mapping[str, str] = field(default_factory=dict)  # by topic: of all topics of the bag
+    remarks: tuple[str, ...] = ()  # one line for each state of whose topics some are not there; others may do
 
     @property
     def all_topics(self) -> set[str]:
@@ -74,10 +75,7 @@ def inputs_among(
     topics |= {state: find_state(types, one, asked.get(state)) for state, one in spec.states.items()}
     read, problems = _readers(spec, types, topics, known)
     problems += [_absent(name, stream, spec, types) for stream, found in topics.items() if not found]
-    problems += [
-        _partly(stream, one.topic, topics[stream]) for stream, one in spec.states.items() if stream not in asked
-    ]
-    problems = list(filter(None, problems))
+    partly = [_partly(stream, one.topic, topics[stream]) for stream, one in spec.states.items() if stream not in asked]
     kept = {s: tuple(t for t in found if s in spec.cameras or s in read.get(t, {})) for s, found in topics.items()}
     if not kept[spec.clock]:
         told = [line for line in problems if line.startswith(f"{spec.clock}: ")]
@@ -87,7 +85,7 @@ def inputs_among(
         for topic in kept[camera]:
             cameras[topic] = (*cameras.get(topic, ()), camera)
     headed = frozenset(topic for topic in {*cameras, *read} if known.has_header(types[topic]))
-    return BagInputs(spec, known, kept, cameras, read, tuple(problems), headed, types)
+    return BagInputs(spec, known, kept, cameras, read, tuple(problems), headed, types, tuple(filter(None, partly)))
 
 
 def resolve_asked(spec: StreamSpec, name: str, asked: AskedTopics) -> AskedTopics:

@@ -19,8 +19,8 @@ FAULTS = ("skipped", "repeated", "backwards", "zero", "missing")
 def inputs_lines(bag: Path, inputs: BagInputs) -> Iterator[str]:
     """Yield from which topics of a bag the streams come, and what is wrong with those that do not."""
     yield f"{bag}: {inputs}"
-    for problem in inputs.problems:
-        yield f"{bag}: {problem}"
+    for line in (*inputs.problems, *inputs.remarks):
+        yield f"{bag}: {line}"
 
 
 def summary_lines(answers: Sequence[BagMessage], wall_s: float, counters: Counter[str]) -> Iterator[str]:

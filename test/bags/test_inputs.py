@@ -129,7 +129,8 @@ def test_two_states_may_read_one_topic() -> None:
 def test_a_state_of_which_one_topic_is_missing_says_so() -> None:
     inputs = find(without("/gripper/joint_states"))
     assert inputs.topics["arm"] == (JOINTS,)
-    assert inputs.problems == (f"arm: /gripper/joint_states is not in the bag; taken from {JOINTS} alone",)
+    assert inputs.remarks == (f"arm: /gripper/joint_states is not in the bag; taken from {JOINTS} alone",)
+    assert not inputs.problems and not find(ALL).remarks
 
 
 def test_a_topic_of_another_type_than_the_models_is_told() -> None:

@@ -255,7 +255,8 @@ def test_every_type_is_read_alike(tmp_path: Path) -> None:
     assert len(live) > 25 and sum(row.fresh for row in live) == 2
     valid = np.array([np.frombuffer(row.joints_valid, np.float32) for row in live])
     assert valid.any(0).all() and valid.all(1).any() and not valid.all()  # each value was there; not always all
-    assert {row.image_valid for row in live} == {np.array(seen, np.float32).tobytes() for seen in ([1, 1], [1, 0])}
+    flags = [np.array(flags, np.float32).tobytes() for flags in ((1, 1), (1, 0))]
+    assert {row.image_valid for row in live} == set(flags)
     for number, (one, other) in enumerate(zip(ingested, live, strict=True)):
         assert one == other, number
 
