@@ -58,6 +58,16 @@ class Drained(MutuallyExclusiveCallbackGroup):
         return self.listening and not isinstance(entity, Subscription) and super().can_execute(entity)
 
 
+class Fetched(NamedTuple):
+    """How the messages of a subscription are fetched, at most as many at once as its queue holds."""
+
+    subscription: Any
+    kind: Any
+    take: Callable[..., None]
+    informed: bool  # `take` is told when a message was sent, too
+    depth: int
+
+
 class Held(NamedTuple):
     """One subscription and who takes its messages."""
 
@@ -84,7 +94,7 @@ class Subscriptions:
             limits = parameters.synchroniser_slop_s, parameters.synchroniser_queue_size
             self._synchroniser = Synchroniser(inputs, *limits)
         self._held: dict[str, Held] = {}  # by topic
-        self._drained: dict[str, tuple[Any, Any, Callable[..., None], bool]] = {}  # by topic
+        self._fetched: dict[str, Fetched] = {}  # by topic
         self._unread: dict[str, list[str]] = {}  # by stream: topics that can't be read
         self._open = open_topics(node, inputs.spec, topics, parameters.image_transport)
         self._seen: set[OpenTopic] = set()  # those of which a less wanted form was there at the last look
@@ -92,7 +102,7 @@ class Subscriptions:
         self._looking: Any = None
         clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._rounds = 0
-        self._draining = node.create_timer(DRAIN_PERIOD_S, self._drain_silently, clock=clock)
+        self._draining: Any = node.create_timer(DRAIN_PERIOD_S, self._drain_silently, clock=clock)
         try:
             self._subscribe_to(self._settled())
             if self._open:
@@ -114,7 +124,9 @@ class Subscriptions:
     def destroy(self) -> None:
         """End all subscriptions."""
         self._stop_looking()
-        self._node.destroy_timer(self._draining)
+        if self._draining is not None:
+            self._node.destroy_timer(self._draining)
+            self._draining = None  # it holds on to this
         self._open.clear()
         for topic in list(self._held):
             self._end(topic)
@@ -227,10 +239,10 @@ class Subscriptions:
         )
         self._held[port.topic] = Held(subscription, port, wanted)
         if not port.is_clock:
-            self._drained[port.topic] = (subscription, kind, take, informed)
+            self._fetched[port.topic] = Fetched(subscription, kind, take, informed, usual.depth)
 
     def _end(self, topic: str) -> None:
-        self._drained.pop(topic, None)
+        self._fetched.pop(topic, None)
         self._node.destroy_subscription(self._held.pop(topic).subscription)
 
     def _after_others(self, take: Callable[..., None], informed: bool) -> Callable[..., None]:
@@ -256,9 +268,12 @@ class Subscriptions:
         self._group.listening = self._rounds % LISTENING_ROUND == 0
 
     def _drain(self) -> None:
-        for subscription, kind, take, informed in self._drained.values():
-            while (taken := subscription.handle.take_message(kind, False)) is not None:
-                take(*taken) if informed else take(taken[0])
+        for one in self._fetched.values():
+            for _ in range(one.depth):
+                taken = one.subscription.handle.take_message(one.kind, False)
+                if taken is None:
+                    break
+                one.take(*taken) if one.informed else one.take(taken[0])
 
     def _others(self, kinds: set[str], own: set[str]) -> list[str]:
         topics = self._node.get_topic_names_and_types()

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 from rclpy.lifecycle import TransitionCallbackReturn
+from sensor_msgs.msg import Image
 
 from fakes import FakeBackend, make_card
+from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BackendError, ConfigError
 from hal_ros.core.step import StepInput, StepOutput
 from hal_ros.runtime.bundle import save_card
-from ros_fakes import START_NS, Rig, image_message
+from ros_fakes import START_NS, Rig, image_message, robot_card
 
 pytestmark = pytest.mark.ros
 
@@ -73,9 +75,9 @@ class Watched(FakeBackend):
         return state
 
 
-def configured(rig: Rig, opener: Opener) -> Any:
+def configured(rig: Rig, opener: Opener, card: ModelCard | None = None) -> Any:
     rig.folder.mkdir(exist_ok=True)
-    save_card(make_card(), rig.folder)
+    save_card(card or make_card(), rig.folder)
     node = rig.bare_segmenter(opener)
     node.trigger_configure()
     return node
@@ -109,6 +111,23 @@ def test_an_activation_that_ended_leaves_nothing(rig: Rig) -> None:
     assert [session() for session in sessions] == [None] * len(sessions)
     node.trigger_cleanup()
     assert not opener.backends
+
+
+def test_an_activation_of_many_streams_leaves_nothing(rig: Rig) -> None:
+    """Of its topics one is still looked for, as nobody publishes it."""
+    wrist = rig.talk(Image, "/wrist/image_raw")
+    opener = Opener()
+    node = configured(rig, opener, robot_card())
+    sessions = []
+    for activation in range(2):
+        activate(rig, node)
+        rig.send("wrist", wrist, image_message("red", START_NS + 1_000_000_000 * activation - 1))
+        rig.show("red", 10 * activation)
+        sessions += [weakref.ref(node._session), weakref.ref(node._session.subscriptions)]
+        node.trigger_deactivate()
+        assert not opener.states
+    rig.executor.spin_once(timeout_sec=0)
+    assert [session() for session in sessions] == [None] * len(sessions)
 
 
 def test_an_activation_that_failed_leaves_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
