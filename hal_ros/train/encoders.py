@@ -118,7 +118,7 @@ def _tried(path: Path, size_px: int, _state: tuple[int, int]) -> Tried:
             _check(path, name, encoder.encode(picture))
     except BackendError as error:
         raise ConfigError(f"data.encoder: {path}: {str(error).removeprefix('graph: ')}") from error
-    told = f"encoder {path}: {own.takes} with values 0..255 go in, {found.gives} comes out; SHA-256 {own.sha256[:12]}"
+    told = f"encoder {path}: takes {own.takes}, values 0..255; gives {found.gives}; SHA-256 {own.sha256[:12]}"
     return Tried(ONNX + own.sha256, found, told)
 
 

@@ -61,21 +61,22 @@ def test_features_are_the_users_map_and_it_is_told_how_it_was_read(tmp_path: Pat
     picture = np.random.default_rng(1).integers(0, 256, (SIZE_PX, SIZE_PX, 3), np.uint8)
     np.testing.assert_allclose(PictureEncoder(written).encode(picture), reference(picture).ravel(), atol=1e-5)
     (line,) = told
-    assert "mine.onnx: pictures (1, 3, 32, 32) float32 with values 0..255 go in, a map of 4 x 4 cells of 6" in line
+    assert "mine.onnx: takes pictures (1, 3, 32, 32) float32, values 0..255; gives a map of 4 x 4 cells of 6" in line
 
 
 def test_another_file_is_another_encoder_wherever_it_lies(tmp_path: Path) -> None:
     def run(path: Path) -> str:
         return stages.settings_sha256(TrainConfig(data=settings(path)))
 
+    told = list[str]().append
     first, moved = conv_map(tmp_path / "a.onnx"), conv_map(tmp_path / "b.onnx")
     assert run(first) == run(moved)
-    assert encoders.ensure_encoder(settings(first), str) == encoders.ensure_encoder(settings(moved), str)
+    assert encoders.ensure_encoder(settings(first), told) == encoders.ensure_encoder(settings(moved), told)
     before = run(first)
     conv_map(first, seed=1)
     os.utime(first, (1, 1))
     assert run(first) != before
-    assert encoders.ensure_encoder(settings(first), str) != encoders.ensure_encoder(settings(moved), str)
+    assert encoders.ensure_encoder(settings(first), told) != encoders.ensure_encoder(settings(moved), told)
 
 
 def nan(path: Path) -> Path:
