@@ -64,10 +64,12 @@ def fit_logistic(training: Sequence[EncodedEpisode], card: ModelCard) -> Callabl
 
 
 def _channels(card: ModelCard) -> int:
-    """Return how many numbers a cell of the feature map holds; all of them, if the encoder is not the project's own."""
+    """Return how many numbers a cell of the feature map holds; all, where neither card nor built-in map tell."""
     from hal_ros.nn.encoder import feature_shape  # late: it needs onnx
 
     if card.encoder is None:
         return 1
+    if card.encoder.channels:
+        return card.encoder.channels
     rows, columns, channels = feature_shape(card.streams.size_px)
     return channels if rows * columns * channels == card.feature_dim else card.feature_dim

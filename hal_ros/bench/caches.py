@@ -114,7 +114,7 @@ def untrained(card: ModelCard, window: int = 0) -> UntrainedModel:
         from hal_ros.nn.hal import HalConfig
         from hal_ros.nn.joint_guided_attention import EyeConfig
         from hal_ros.train.config import load_config
-        from hal_ros.train.stages import grid_of
+        from hal_ros.train.encoders import grid_of
     except ImportError as error:
         raise BackendError(
             f"untrained models need torch and onnx ({error}); expected what `make train` installs"

@@ -22,6 +22,7 @@ class EncoderSpec:
     feature_dim: int  # D
     dtype: str = "uint8"
     source: str = "efficientnet-lite0"  # or "onnx:" and the SHA-256 of the user's own graph
+    channels: int = 0  # of one cell of its map; 0 where that is not known
 
 
 @dataclass(frozen=True)

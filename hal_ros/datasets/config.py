@@ -17,6 +17,9 @@ TRAINING, VALIDATION = "train", "validation"
 EPISODES = "episodes"
 """The layout of the project's own data: bags, one folder an episode."""
 
+ONNX = "onnx:"
+"""What stands before the path of a user's own encoder."""
+
 OF_ONE_CAMERA = {
     "joints": "names of a state",
     "joints_max_age_s": "max_age_s of a state",
@@ -51,6 +54,7 @@ class DataConfig:
     joints: tuple[str, ...] = ()  # joint names in the model's order
     joints_max_age_s: float = 0.1
     image_size_px: int = 128
+    encoder: str = ""  # onnx:PATH, a user's own (docs/training.md); empty: EfficientNet-Lite0
     encoder_stage: int = 2  # of EfficientNet-Lite0, where its map is taken; see `nn.encoder.STAGES`
     rate_hz: float = 10.0
     lag_ticks: int = 4
@@ -99,6 +103,18 @@ def check_streams(data: DataConfig) -> None:
         if getattr(data, key) != usual[key]:
             raise ConfigError(f"data.{key} is {getattr(data, key)!r} beside data.streams; expected {instead} there")
     streams_of(data)
+
+
+def check_encoder(data: DataConfig) -> None:
+    """Refuse an encoder that is none, and settings that mean nothing beside it; ConfigError."""
+    if not data.encoder:
+        return
+    if not data.encoder.startswith(ONNX) or data.encoder == ONNX:
+        raise ConfigError(f"data.encoder is {data.encoder!r}; expected {ONNX}PATH, or nothing for the built-in one")
+    if data.encoder_stage != DataConfig.encoder_stage:
+        raise ConfigError(f"data.encoder_stage is {data.encoder_stage} beside data.encoder; it is the built-in one's")
+    if data.layout != EPISODES or not streams_of(data).cameras:
+        raise ConfigError(f"data.encoder is {data.encoder!r}, but there are no pictures; expected bags with cameras")
 
 
 def _by_key(fault: str) -> str:

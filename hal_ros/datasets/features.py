@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hal_ros.core.arrays import FloatArray
+from hal_ros.core.errors import DatasetError
 from hal_ros.datasets import episodes
 
 if TYPE_CHECKING:
     from hal_ros.runtime.encode import PictureEncoder
 
+LARGEST = float(np.finfo(np.float16).max)
+"""What features may hold."""
 Features = NDArray[np.float16]
 """(T, D), memory-mapped."""
 
@@ -73,8 +77,17 @@ def _encode(episode: episodes.Episode, camera: str, encoder: Path) -> Features:
         elif image_valid[tick] and last >= 0 and np.array_equal(images[tick], images[last]):
             features[tick] = features[last]
         elif image_valid[tick]:
-            features[tick], last = opened.encode(images[tick]), tick
+            features[tick], last = _storable(opened.encode(images[tick]), episode.name, camera), tick
     return features
+
+
+def _storable(feature: FloatArray, name: str, camera: str) -> FloatArray:
+    """Return the feature; DatasetError for values that half precision does not hold."""
+    if not (largest := np.abs(feature).max()) <= LARGEST:
+        raise DatasetError(
+            f"episode {name}, {camera}: the encoder gives {largest:g}; expected finite values within +-{LARGEST:g}"
+        )
+    return feature
 
 
 @cache

@@ -124,7 +124,7 @@ def stage_config(run: Mapping[str, Any], stage: str, seed: int) -> dict[str, Any
 def data_settings(run: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """Return the part of a run's data settings that goes by these names, and the streams where some are named."""
     data = run["data"]
-    found = {name: data[name] for name in names} | {name: data[name] for name in ("streams",) if name in data}
+    found = {name: data[name] for name in names} | {name: data[name] for name in ("encoder", "streams") if name in data}
     return dict(in_saved_names({"data": found})["data"])
 
 

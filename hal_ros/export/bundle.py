@@ -54,7 +54,7 @@ class EncoderPair(NamedTuple):
     """One image encoder in both precisions, taking pictures of the card's dtype."""
 
     fp32: onnx.ModelProto
-    fp16: onnx.ModelProto
+    fp16: onnx.ModelProto | None  # None for a user's own, of which nobody knows what half precision does to it
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ class Proof(NamedTuple):
     steps: dict[str, Parity]
     features: dict[str, float]  # largest difference from the encoder of training, in standard deviations, if any
     half_fault: str = ""  # why the half-precision graphs were left out, if they were
+    own_fault: str = ""  # what TensorRT's parser might refuse in a user's own encoder, if anything
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def write_bundle(made_of: Ingredients, folder: Path, reference: bool = False) ->
     unfinished = folder.with_name(f"{folder.name}.unfinished")
     unfinished.mkdir(parents=True, exist_ok=True)
     _clear(unfinished)
-    graph, golden, proof = made_of.graph, made_of.golden, Proof({}, {})
+    graph, golden, proof = made_of.graph, made_of.golden, Proof({}, {}, own_fault=_own_fault(made_of, folder))
     card = _as_the_graph_says(made_of.card, graph)
     _write_graphs("fp32", made_of, unfinished, proof)
     if reference:
@@ -114,6 +115,17 @@ def write_bundle(made_of: Ingredients, folder: Path, reference: bool = False) ->
         save_card(card, unfinished)
         proof = proof._replace(half_fault=str(error))
     return _put_in_place(unfinished, folder), proof
+
+
+def _own_fault(made_of: Ingredients, folder: Path) -> str:
+    """Return why TensorRT might not take a user's own encoder; the project's must pass, and are checked as written."""
+    if made_of.encoders is None or made_of.encoders.fp16 is not None:
+        return ""
+    try:
+        check_graph(made_of.encoders.fp32, made_of.card.target, str(folder / ENCODER))
+    except BackendError as error:
+        return str(error)
+    return ""
 
 
 def _as_the_graph_says(card: ModelCard, graph: StepGraph) -> ModelCard:
@@ -148,8 +160,11 @@ def _write_graphs(precision: str, made_of: Ingredients, folder: Path, proof: Pro
     graph, target = made_of.graph, made_of.card.target
     encoder, step = (folder / name for name in graph_files(precision))
     if made_of.encoders is not None:
-        model: onnx.ModelProto = getattr(made_of.encoders, precision)
-        check_graph(model, target, str(encoder))
+        model: onnx.ModelProto | None = getattr(made_of.encoders, precision)
+        if model is None:
+            raise BackendError("as there is none of the user's own encoder")
+        if made_of.encoders.fp16 is not None:
+            check_graph(model, target, str(encoder))
         encoder.write_bytes(model.SerializeToString(deterministic=True))
         images = made_of.golden.images
         pictures = images.reshape(-1, *images.shape[2:])

@@ -11,16 +11,16 @@ import numpy as np
 from hal_ros.core.card import DecoderSpec, ModelCard
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.streams.columns import groups_of
-from hal_ros.datasets.config import TRAINING, VALIDATION, draft_card
+from hal_ros.datasets.config import TRAINING, VALIDATION, DataConfig, draft_card
 from hal_ros.datasets.episodes import load
 from hal_ros.export.bundle import EncoderPair, Golden, Ingredients, Proof, write_bundle
 from hal_ros.export.to_onnx import StepGraph
 from hal_ros.labels import targets as targets_file
-from hal_ros.nn.encoder import build_encoder
 from hal_ros.runtime.bundle import Bundle
 from hal_ros.train import stages
 from hal_ros.train.clips import attended_clips
 from hal_ros.train.decoding import best_of_each_kind, fit_temperatures
+from hal_ros.train.encoders import build
 from hal_ros.train.priors import fit_priors
 from hal_ros.train.stages import FinishedRun, PreparedSplit
 from hal_ros.train.student import answer
@@ -51,8 +51,9 @@ def export_run(folder: Path, options: ExportOptions = ExportOptions()) -> Bundle
     card = replace(card, target=options.target, decoder=decoder, trained_from=origin)
     encoders = None
     if card.encoder is not None:
-        card = replace(card, encoder=replace(card.encoder, dtype="float32" if options.target == "8.6" else "uint8"))
-        encoders = _encoders(card, run.config.data.encoder_stage)
+        dtype = "float32" if options.target == "8.6" else "uint8"
+        card = replace(card, encoder=replace(card.encoder, dtype=dtype))
+        encoders = _encoders(run.config.data, dtype)
     out = options.out or Path("models") / run.config.name
     golden = _golden(validation.folders, card)
     bundle, proof = write_bundle(Ingredients(graph, card, encoders, golden, trained_on), out, options.reference)
@@ -71,14 +72,16 @@ def _tell(proof: Proof) -> None:
         )
         if precision in proof.features:
             print(f"{precision}: features differ by {proof.features[precision]:.1e} standard deviations")
+    if proof.own_fault:
+        print(f"WARNING: TensorRT may not take the encoder, ONNX Runtime does; {proof.own_fault}")
     if proof.half_fault:
         print(f"WARNING: without half-precision graphs, {proof.half_fault}; hal compile needs --precision fp32")
 
 
-def _encoders(card: ModelCard, stage: int) -> EncoderPair:
-    assert card.encoder is not None
-    size, dtype = card.streams.size_px, card.encoder.dtype
-    return EncoderPair(*(build_encoder(size, stage, dtype, half) for half in (False, True)))
+def _encoders(data: DataConfig, dtype: str) -> EncoderPair:
+    single = build(data, dtype)
+    assert single is not None
+    return EncoderPair(single, build(data, dtype, half=True))
 
 
 def _choose(run: FinishedRun, folder: Path, training: PreparedSplit, validation: PreparedSplit) -> DecoderSpec:

@@ -32,6 +32,7 @@ KIND_NAMES = {int: "a whole number", str: "text in quotes"}
 LIMITS: dict[str, tuple[float, float]] = {
     "lag_ticks": (0, 10_000),
     "encoder feature_dim": (1, 10_000_000),
+    "encoder channels": (0, 10_000_000),
     "window_ticks": (1, 100_000),
     "decoder enter_probability": (0.0, 1.0),
     "decoder hold_ticks": (0, 10_000),
@@ -175,6 +176,9 @@ def _check(card: ModelCard, path: Path) -> None:
         raise CardError(f"{path}: streams: {fault}")
     if card.encoder is not None:
         _check_choice("encoder dtype", card.encoder.dtype, IMAGE_DTYPES, path)
+        whole, channels = card.encoder.feature_dim, card.encoder.channels
+        divides = not channels or whole % channels == 0
+        _expect(divides, path, "encoder channels", channels, f"a divisor of feature_dim, {whole}")
     if bool(card.streams.cameras) != (card.encoder is not None):
         raise CardError(f"{path}: has {'an encoder' if card.encoder else 'cameras'} alone; expected both or neither")
     _check_decoder(card, path)

@@ -17,8 +17,8 @@ from hal_ros.runtime.sessions import TYPES, first_line, open_session
 class PictureEncoder:
     """Runs an encoder graph, of a bundle or not: pictures (S, S, 3) uint8 in, features (D,) float32 out."""
 
-    def __init__(self, path: Path, threads: int = 1, providers: Sequence[str] = ()) -> None:
-        """Open the session; raises as `open_session` does."""
+    def __init__(self, path: Path | bytes, threads: int = 1, providers: Sequence[str] = ()) -> None:
+        """Open the session on a file or its bytes; raises as `open_session` does."""
         self.session = open_session(path, threads, providers)
         image = self.session.get_inputs()[0]
         self.image_shape, self.image_type = image.shape, image.type

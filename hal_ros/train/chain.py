@@ -31,8 +31,9 @@ from hal_ros.labels.transcripts.first_inputs import first_input_clips
 from hal_ros.nn.joint_guided_attention import Eye
 from hal_ros.train.clips import DIGEST_TICKS, Data, attended_clips, columns_of
 from hal_ros.train.config import TRANSCRIPTS, TrainConfig
+from hal_ros.train.encoders import grid_of
 from hal_ros.train.eye import fit_eye, gather, new_eye
-from hal_ros.train.stages import eye_folders, grid_of, settings_sha256
+from hal_ros.train.stages import eye_folders, settings_sha256
 from hal_ros.train.student import Trained, fit, new_model
 
 TEACHER = "teacher"  # folder of the teacher's checkpoint in a run's

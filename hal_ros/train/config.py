@@ -15,7 +15,7 @@ import yaml
 
 from hal_ros.core.decoding.decode import KINDS
 from hal_ros.core.errors import ConfigError
-from hal_ros.datasets.config import DataConfig, check_streams
+from hal_ros.datasets.config import DataConfig, check_encoder, check_streams
 from hal_ros.labels.teacher.config import TeacherConfig
 
 ANNOTATIONS, TRANSCRIPTS = "annotations", "transcripts"
@@ -29,7 +29,7 @@ RENAMED = {
     "model.seen_dropout": "attended_dropout",
 }
 """What settings were called in 0.1.0: files may say so, and checkpoints do."""
-ADDED = ("data.streams", "eye.stream_masked", "batches.stream_masked")
+ADDED = ("data.streams", "data.encoder", "eye.stream_masked", "batches.stream_masked")
 """Settings that 0.1.0 did not have: stored where they are not the default, so that its runs keep their hashes."""
 
 
@@ -151,6 +151,7 @@ class TrainConfig:
         _expect(self.batches.chunk_ticks >= 2, "batches.chunk_ticks", self.batches.chunk_ticks, ">= 2")
         _expect(self.optimiser.epochs >= 1, "optimiser.epochs", self.optimiser.epochs, ">= 1")
         check_streams(self.data)
+        check_encoder(self.data)
 
 
 def _expect(holds: bool, key: str, value: object, expected: str) -> None:

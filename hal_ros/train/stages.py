@@ -5,15 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
-import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hal_ros.bags.inputs import AskedTopics
-from hal_ros.core.card import EncoderSpec, ModelCard
+from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.work import Report
 from hal_ros.datasets import config as dataset_card
@@ -23,10 +21,10 @@ from hal_ros.datasets.encoded_clips import EncodedClip, load_encoded_clips
 from hal_ros.datasets.pool import in_order
 from hal_ros.fit import checkpoint
 from hal_ros.labels.targets import LABELS
-from hal_ros.nn.encoder import feature_shape, write_encoder
 from hal_ros.nn.hal import CausalHal, HalConfig
 from hal_ros.nn.joint_guided_attention import Eye
 from hal_ros.train.config import TrainConfig, config_from_mapping, to_mapping
+from hal_ros.train.encoders import encoder_spec, ensure_encoder, try_own
 from hal_ros.train.eye import load_eye
 
 EYE = "eye"  # folder of the first camera's eye in a run's; the others' have the camera's name behind it
@@ -78,29 +76,10 @@ def draft_card(config: TrainConfig) -> ModelCard:
     return dataclasses.replace(
         card,
         name=config.name,
-        encoder=EncoderSpec(math.prod(grid_of(config.data))) if card.streams.cameras else None,
+        encoder=encoder_spec(config.data),
         window_ticks=sum(ticks - 1 for ticks in config.model.lookback) + 1,
         supervision=config.supervision,
     )
-
-
-def grid_of(config: DataConfig) -> tuple[int, int, int]:
-    """Return rows, columns and channels of the encoder's map; zeros without cameras."""
-    side = streams_of(config).size_px
-    return feature_shape(side, config.encoder_stage) if side else (0, 0, 0)
-
-
-def ensure_encoder(config: DataConfig) -> Path | None:
-    """Write the encoder into the cache; returns its path, None without cameras."""
-    side = streams_of(config).size_px
-    if not side:
-        return None
-    path = Path(config.cache) / f"encoder-{side}-{config.encoder_stage}.onnx"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}")
-    write_encoder(unfinished, side, config.encoder_stage)
-    unfinished.replace(path)  # always anew: building is quick, and a file of older code would go unnoticed
-    return path
 
 
 def prepare(
@@ -153,6 +132,8 @@ def settings_sha256(config: TrainConfig) -> str:
     settings = to_mapping(config)
     for key in ("folder", "cache", "processes"):
         del settings["data"][key]
+    if config.data.encoder:
+        settings["data"]["encoder"] = try_own(config.data).source  # whatever its file is called
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
@@ -177,8 +158,15 @@ def load_run(folder: Path) -> FinishedRun:
     model = CausalHal(HalConfig.from_json(saved.about["hal"]))
     model.load_state_dict(saved.part("best"))
     config = config_from_mapping(saved.about["config"])
+    _check_encoder(config.data, saved.about, folder)
     eyes = tuple(load_eye(part) for part in eye_folders(folder, config.data))
     return FinishedRun(config, eyes, model.eval(), saved.about)
+
+
+def _check_encoder(data: DataConfig, about: Mapping[str, Any], folder: Path) -> None:
+    """Refuse a user's encoder that was changed since: what the run learned holds for the other one's features."""
+    if data.encoder and (found := try_own(data).source) != about.get("encoder"):
+        raise ConfigError(f"{folder}: was trained with encoder {about.get('encoder')}; {data.encoder} is now {found}")
 
 
 def trained_from(run: FinishedRun, folder: Path, training: PreparedSplit, validation: PreparedSplit) -> dict[str, str]:

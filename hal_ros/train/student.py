@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from hal_ros.train.answers import Answers
 from hal_ros.train.batches import BatchSpec, StreamBatch, batches, plan, training_clips
 from hal_ros.train.clips import Columns, Supervised
 from hal_ros.train.config import LossConfig, OptimiserConfig, TrainConfig, to_mapping
+from hal_ros.train.encoders import try_own
 
 ANSWER_TICKS = 128
 """A clip is answered in pieces of so many ticks, the state carried: its length costs no memory."""
@@ -135,7 +136,9 @@ class _StudentTraining(Training[StreamBatch]):
         """Validate; epochs are chosen by the lagged head."""
         accuracy, lagged = validate(self.model, self.validation, self.config.data.lag_ticks)
         losses = " ".join(f"{name} {value:.3f}" for name, value in mean_terms(history).items())
-        about = {"hal": self.model.config.to_json(), "config": to_mapping(self.config)}
+        about: dict[str, Any] = {"hal": self.model.config.to_json(), "config": to_mapping(self.config)}
+        if self.config.data.encoder:
+            about["encoder"] = try_own(self.config.data).source  # the file may be changed later
         return Finished(f"{losses} | validation accuracy {accuracy:.4f} now, {lagged:.4f} lagged", about, lagged)
 
 

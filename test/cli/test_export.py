@@ -26,7 +26,7 @@ from hal_ros.nn.joint_guided_attention import Eye  # noqa: E402
 from hal_ros.runtime.backend import open_backend  # noqa: E402
 from hal_ros.runtime.bundle import ENCODER, ENCODER_FP16, FILES, STEP, STEP_FP16, load_bundle  # noqa: E402
 from hal_ros.runtime.golden import check_golden  # noqa: E402
-from hal_ros.train import stages  # noqa: E402
+from hal_ros.train import encoders, stages  # noqa: E402
 from hal_ros.train.config import load_config  # noqa: E402
 from step_graphs import CONFIG, EYE  # noqa: E402
 from user_folder import ACTIONS, TICKS, Workplace, write_config  # noqa: E402
@@ -46,7 +46,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     settings = load_config(write_config(work, image_size_px=SIZE_PX, processes=1, actions=list(ACTIONS)))
     settings = dataclasses.replace(settings, decoder="hysteresis")
     torch.manual_seed(0)
-    eye = Eye(dataclasses.replace(EYE, actions=len(ACTIONS), grid=stages.grid_of(settings.data)))
+    eye = Eye(dataclasses.replace(EYE, actions=len(ACTIONS), grid=encoders.grid_of(settings.data)))
     model = CausalHal(dataclasses.replace(CONFIG, actions=len(ACTIONS)))
     folder = tmp_path / "run"
     config = dataclasses.asdict(settings)

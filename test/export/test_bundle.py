@@ -154,6 +154,7 @@ def test_features_of_episodes_are_the_same_by_either_encoder(bundle: Bundle, old
     golden = make_golden()
     ticks = len(golden.images)
     episode: Any = SimpleNamespace(
+        name="golden",
         stamp_ns=np.arange(ticks),
         held=np.zeros(ticks, bool),
         image_valid=golden.image_valid,

