@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +13,14 @@ from hal_ros.bags.inputs import expected_topics, transport_base
 from hal_ros.core.card import ModelCard
 from hal_ros.datasets import episodes
 from hal_ros.datasets.config import TRAINING, VALIDATION, DataConfig, asked_topics, streams_of
+from hal_ros.datasets.folder import BENCHMARK
 from hal_ros.datasets.hold_out import hold_out_episodes
 from hal_ros.sim import messages
+from hal_ros.sim.benchmark import ACTIONS
 from hal_ros.sim.extras import Extras
 from hal_ros.sim.simulate import write_missing
 from hal_ros.train import stages
-from hal_ros.train.config import config_from_mapping
+from hal_ros.train.config import TrainConfig, config_from_mapping
 
 EXTRA_TOPICS = frozenset(
     (messages.WRIST_IMAGE_TOPIC, messages.WRENCH_TOPIC, messages.TOOL_POSE_TOPIC, messages.GRIPPER_TOPIC)
@@ -51,7 +54,7 @@ def ingest(settings: Mapping[str, Any], scored: Sequence[str], limits: Mapping[s
 
     Without a folder for validation some training episodes are held out. Raises what `train.stages.ingest` raises.
     """
-    config = config_from_mapping(dict(settings))
+    config = _with_all_actions(config_from_mapping(dict(settings)))
     validated = (Path(config.data.folder) / VALIDATION).is_dir()
     splits = (TRAINING, *((VALIDATION,) if validated else ()), *scored)
     card, encoder, prepared = stages.ingest(config, splits, limits)
@@ -67,6 +70,14 @@ def ingest(settings: Mapping[str, Any], scored: Sequence[str], limits: Mapping[s
         "episodes": {split: [str(folder) for folder in each] for split, each in folders.items()},
     }
     return PreparedEpisodes(card, fold, places)
+
+
+def _with_all_actions(config: TrainConfig) -> TrainConfig:
+    """Return settings that name all of the benchmark's actions: the first few of its episodes do not show them all."""
+    data = config.data
+    if data.actions or Path(data.folder).name != BENCHMARK:
+        return config
+    return dataclasses.replace(config, data=dataclasses.replace(data, actions=tuple(sorted(ACTIONS))))
 
 
 def _hold_out(data: DataConfig, folders: Sequence[Path]) -> tuple[list[Path], list[Path]]:

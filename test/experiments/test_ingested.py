@@ -15,6 +15,7 @@ pytestmark = pytest.mark.torch
 from hal_ros.datasets.config import DataConfig  # noqa: E402
 from hal_ros.experiments import ingested  # noqa: E402
 from hal_ros.experiments.ingested import extras_for, ingest, write_benchmark  # noqa: E402
+from hal_ros.sim import benchmark  # noqa: E402
 from hal_ros.sim.extras import Extras  # noqa: E402
 from hal_ros.train.config import config_from_mapping, load_config  # noqa: E402
 from other_robots_bags import Plot, write_other_robots  # noqa: E402
@@ -84,6 +85,16 @@ def test_every_fifth_training_episode_is_held_out_where_there_is_no_validation(t
     assert found.fold["vocabulary"] == list(ACTIONS) and found.places["encoder"] == ""
     assert len(set(found.fold["episodes"].values())) == 3
     json.dumps(found.fold)  # it is part of jobs' settings
+
+
+def test_few_episodes_of_the_benchmark_have_all_its_actions(tmp_path: Path) -> None:
+    folder = robot(tmp_path / "tabletop-v1", train=2, validation=1)
+    for split in ("train", "validation"):
+        for path in folder.glob(f"{split}/*/annotation.json"):
+            path.unlink()  # of another robot's actions
+        for path in folder.glob(f"{split}/*/transcript.txt"):
+            path.write_text("pour\nidle\n")
+    assert ingest(settings(tmp_path, folder), [], {}).fold["vocabulary"] == sorted(benchmark.ACTIONS)
 
 
 def test_validation_is_what_is_there_and_limits_shorten_each_split(tmp_path: Path) -> None:
