@@ -15,7 +15,7 @@ MOST_JOBS = 8
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--dataset", choices=DATASETS, help="default: both, as far as they are there")
+    parser.add_argument("--dataset", choices=DATASETS, help="default: all, as far as they are there")
     parser.add_argument(
         "--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="parts of the tables (default: all)"
     )
@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", action="store_true", help="write tables of what is done, and stop")
     parser.add_argument("--quick", action="store_true", help="the whole graph in minutes, on a few episodes")
     parser.add_argument("--config", type=Path, default=Path("config/tables.yaml"), help="default: %(default)s")
+    parser.add_argument("--bags", type=Path, help="folder with the other robots' bags (default: as their settings say)")
     parser.add_argument("--store", type=Path, default=Path("runs/tables"), help="jobs' results (default: %(default)s)")
     parser.add_argument("--results", type=Path, help="tables and pictures (default: docs/results; quick: build/tables)")
 
@@ -38,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
     from hal_ros.experiments.tables import Tables, print_failures
 
     signal.signal(signal.SIGTERM, _leave)  # so that the jobs' processes end too
-    tables = Tables(load_experiments(args.config, args.dataset, args.quick), args.only, Store(args.store))
+    experiments = load_experiments(args.config, args.dataset, args.quick, args.bags)
+    tables = Tables(experiments, args.only, Store(args.store))
     if args.list:
         tables.list_jobs(args.jobs)
         return 0

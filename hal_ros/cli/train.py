@@ -42,12 +42,12 @@ def run(args: argparse.Namespace) -> int:
 def _train_on_episodes(config: TrainConfig, folder: Path | None) -> Path:
     """Simulate the benchmark if it is missing, ingest, train; returns the run's folder."""
     from hal_ros.datasets.config import TRAINING, VALIDATION
-    from hal_ros.sim.simulate import write_missing
+    from hal_ros.experiments.ingested import write_benchmark
     from hal_ros.train import stages
     from hal_ros.train.run import train_on_episodes
 
     splits = (TRAINING, VALIDATION)
-    write_missing(Path(config.data.folder), splits, config.data.processes)
+    write_benchmark(config.data, splits)
     card, _, (training, validation) = stages.ingest(config, splits)
     return train_on_episodes(config, card, training, validation, folder)
 

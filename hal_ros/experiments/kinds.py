@@ -18,7 +18,8 @@ JOBS = f"{__package__}.jobs"
 """The package of the functions."""
 
 Places = Mapping[str, Any]
-"""Where the data lie: `encoder`, and each split's episode folders under `episodes`; or `dataset`."""
+"""Where the data lie: `encoder`, each split's episode folders under `episodes`, and of what they hold the `selection`
+if it is not all; or `dataset`."""
 
 
 @dataclass(frozen=True)

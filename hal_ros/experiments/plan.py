@@ -12,8 +12,8 @@ from hal_ros.experiments.graph import Job
 from hal_ros.experiments.kinds import Places
 from hal_ros.train.config import in_saved_names
 
-TABLETOP, GESTURE_PHASE = "tabletop", "gesture_phase"
-DATASETS = (TABLETOP, GESTURE_PHASE)
+TABLETOP, GESTURE_PHASE, STREAMS, OTHER_ROBOTS = "tabletop", "gesture_phase", "streams", "other_robots"
+DATASETS = (TABLETOP, GESTURE_PHASE, STREAMS, OTHER_ROBOTS)
 NAMES = {
     "student": "student",
     "rule": "gripper rule",
@@ -79,6 +79,8 @@ class Experiment:
     vocabulary: tuple[str, ...]
     period_ns: int
     aims: str = ""  # the split on which the aims are judged; "" where nothing was aimed at
+    table: str = ""  # the document that it shares with others; "" where it has one of its own
+    part: str = ""  # what it is called there
 
     @property
     def name(self) -> str:
@@ -229,9 +231,21 @@ class Builder:
             "decoder": self.declared["decoder"],
             "kinds": DECODERS,
             "lag_ticks": lag_ticks,
+            **self._recall(),
             **more,
         }
         return self.plan.add("score", name, settings, {f"answers{n}": answer for n, answer in enumerate(answers)})
+
+    def _recall(self) -> dict[str, Any]:
+        """Return which actions are scored by themselves, by their ids, and on which splits; mostly none."""
+        if "recall" not in self.declared:
+            return {}
+        recall, (fold, *_) = self.declared["recall"], self.folds.values()
+        vocabulary = fold["vocabulary"]
+        if unknown := sorted(set(recall["actions"]) - set(vocabulary)):
+            raise ConfigError(f"recall of {unknown[0]!r}: is no action; expected some of {', '.join(vocabulary)}")
+        actions = {action: vocabulary.index(action) for action in recall["actions"]}
+        return {"recall": {"actions": actions, "splits": recall["splits"]}}
 
     def _training(self, variant: SystemVariant, seed: int) -> tuple[str, dict[str, Any]]:
         """Return the kind and the settings of the job that trains it."""

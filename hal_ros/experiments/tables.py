@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hal_ros.experiments import kinds, queue
-from hal_ros.experiments.documents import report
+from hal_ros.experiments.documents import other_robots, report, stream_sets
 from hal_ros.experiments.documents.report import Results
-from hal_ros.experiments.graph import Graph, Store
-from hal_ros.experiments.plan import SECTIONS, Experiment, Line
+from hal_ros.experiments.graph import Graph, Store, Task
+from hal_ros.experiments.kinds import Places
+from hal_ros.experiments.plan import OTHER_ROBOTS, SECTIONS, STREAMS, Experiment, Line
 from hal_ros.experiments.queue import Outcome, duration, seconds_left
+
+SHARED = {STREAMS: stream_sets.write, OTHER_ROBOTS: other_robots.write}
+"""What writes the document of several experiments."""
 
 
 class Tables:
@@ -31,14 +35,21 @@ class Tables:
     def do_jobs(self, processes: int) -> Outcome:
         """Do what is left, `processes` at a time."""
         self._print_what_is_left(processes)
-        places = {key: value for one in self.experiments for key, value in one.places.items()}
-        runner = functools.partial(kinds.do, places)
+        places = {job.name: one.places for one in self.experiments for job in one.plan.jobs}
+        runner = functools.partial(_do, places)
         return queue.run(self.graph, self.store, runner, processes, functools.partial(print, flush=True))
 
     def write(self, folder: Path) -> None:
         """Write the documents of what is done."""
+        shared: dict[str, list[Results]] = {}
         for one in self.experiments:
-            report.write(folder, Results(one, Graph(one.plan.jobs), self.store))
+            results = Results(one, Graph(one.plan.jobs), self.store)
+            if one.table:
+                shared.setdefault(one.table, []).append(results)
+            else:
+                report.write(folder, results)
+        for table, parts in shared.items():
+            SHARED[table](folder, parts)
 
     def _state(self, name: str) -> str:
         if self.store.done(self.graph, name):
@@ -54,6 +65,11 @@ class Tables:
         left = [name for name in names.values() if not self.store.done(self.graph, name)]
         estimate = duration(seconds_left(self.graph, self.store, processes))
         print(f"{len(names)} jobs, {len(names) - len(left)} done, {len(left)} left (about {estimate})", flush=True)
+
+
+def _do(places: Mapping[str, Places], task: Task) -> None:
+    """Do one job on the data of its experiment; jobs that share a key have the same data."""
+    kinds.do(places[task.job.name], task)
 
 
 def scores_by_seed(lines: Sequence[Line]) -> list[str]:

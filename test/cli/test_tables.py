@@ -8,6 +8,8 @@ import pytest
 
 from hal_ros.cli import main
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.mark.parametrize("jobs", ["0", "9"])
 def test_too_few_or_too_many_jobs_are_refused(capsys: pytest.CaptureFixture[str], jobs: str) -> None:
@@ -24,3 +26,16 @@ def test_a_declaration_that_is_not_there_is_one_line(
     assert main(["tables", "--config", str(tmp_path / "none.yaml"), "--list"]) == 1
     error = capsys.readouterr().err
     assert "none.yaml" in error and error.count("\n") == 1
+
+
+@pytest.mark.torch
+def test_a_folder_without_bags_of_a_robot_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.chdir(ROOT)  # where the robots' settings are
+    assert main(["tables", "--dataset", "other_robots", "--bags", str(tmp_path / "nowhere"), "--list"]) == 1
+    error = capsys.readouterr().err
+    assert "no bags of aloha in" in error and "nowhere/aloha" in error and "make_bags.py" in error
+    assert error.count("\n") == 1

@@ -11,10 +11,12 @@ import yaml
 pytest.importorskip("torch")
 
 from hal_ros import cli
+from hal_ros.core.errors import ConfigError
 from hal_ros.datasets.formats.layout_files import write_clip_files, write_dataset_files
 
 pytestmark = pytest.mark.torch
 
+ROOT = Path(__file__).parents[2]
 ACTIONS = ("reach", "grasp", "lift")
 SETTINGS = {
     "name": "mine",
@@ -61,3 +63,15 @@ def test_an_unknown_layout_names_those_that_there_are(
 ) -> None:
     assert train(tmp_path, monkeypatch, layout="mstnc") == 1
     assert "mstcn" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("config", "extras"), [("train.yaml", "None"), ("train_all.yaml", "Extras")])
+def test_the_benchmark_is_simulated_with_the_topics_of_the_settings(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: str, extras: str
+) -> None:
+    def stop(folder: Path, splits: tuple[str, ...], *more: object) -> None:
+        raise ConfigError(f"would write {folder} {splits} {more[-1]}")
+
+    monkeypatch.setattr("hal_ros.experiments.ingested.write_missing", stop)
+    assert cli.main(["train", str(ROOT / "config" / config)]) == 1
+    assert f"would write datasets/tabletop-v1 ('train', 'validation') {extras}" in capsys.readouterr().err

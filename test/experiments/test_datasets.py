@@ -17,30 +17,21 @@ from hal_ros.experiments.graph import Graph  # noqa: E402
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("tabletop: {}", "has no gesture_phase, quick; expected the tables' declaration"),
-        ("", "has no gesture_phase, quick, tabletop"),
-        ("a: [", "expected a readable YAML file"),
-    ],
-)
-def test_a_declaration_that_can_not_be_used_is_named(tmp_path: Path, text: str, said: str) -> None:
-    (tmp_path / "tables.yaml").write_text(text)
-    with pytest.raises(ConfigError, match=rf"tables\.yaml: .*{said}"):
-        datasets.load_declaration(tmp_path / "tables.yaml")
-
-
 def test_a_data_set_that_is_not_here_is_an_error_only_if_it_was_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(datasets, "_tabletop", lambda declared, quick: (declared, quick))
+    monkeypatch.setattr(datasets, "stream_experiments", lambda declared, quick: [(declared, quick, "set")])
+    monkeypatch.chdir(ROOT)
+    declared = "{tabletop: {a: 1}, gesture_phase: {}, streams: {c: 3}, other_robots: {robots: {}}, quick: {b: 2}}"
     config = tmp_path / "tables.yaml"
-    config.write_text("{tabletop: {a: 1}, gesture_phase: {}, quick: {b: 2}}")
+    config.write_text(declared)
     for folder in ("", str(tmp_path)):
         monkeypatch.setenv(datasets.DATA_FOLDER, folder)
-        assert datasets.load_experiments(config, None, quick=True) == [({"a": 1}, {"b": 2})]
-        assert "gesture_phase: left out" in capsys.readouterr().out
+        found = datasets.load_experiments(config, None, quick=True)
+        assert found == [({"a": 1}, {"b": 2}), ({"c": 3}, {"b": 2}, "set")]
+        said = capsys.readouterr().out
+        assert "gesture_phase: left out" in said and "other_robots: left out" in said
         with pytest.raises(ConfigError, match=f"HAL_ROS_DATA is '{folder}'; expected a folder with gesture_phase"):
             datasets.load_experiments(config, "gesture_phase", quick=False)
 

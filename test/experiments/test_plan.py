@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from hal_ros.core.errors import ConfigError
 from hal_ros.experiments.graph import Graph
 from hal_ros.experiments.kinds import kind_of
 from hal_ros.experiments.plan import (
@@ -107,6 +110,22 @@ def test_a_setting_moves_only_what_depends_on_it() -> None:
     longer = {"gru": {"epochs": 11, "width": 128}}
     assert Graph(tabletop(presets=longer).jobs).keys["tabletop: train GRU, transcripts, seed 0"] != keys()["GRU"]
     assert moved(data={"processes": 7, "cache": "elsewhere"}, name="other") == set()
+
+
+def test_a_store_of_before_is_not_computed_anew() -> None:
+    """Whoever changes what the jobs do changes these; whoever only adds tables does not."""
+    found = [sorted(Graph(plan.jobs).keys.items()) for plan in (tabletop(), gesture_phase())]
+    digests = [hashlib.sha256(json.dumps(keys).encode()).hexdigest()[:12] for keys in found]
+    assert digests == ["c2267a72260f", "5e5ed4ffece8"]
+
+
+def test_actions_that_are_scored_by_themselves_are_known_by_their_ids() -> None:
+    declared = {**DECLARED["tabletop"], "recall": {"actions": ["place", "move"], "splits": ["test", "unseen"]}}
+    scores = [job.settings for job in tabletop(declared).jobs if job.kind == "score"]
+    assert all(each["recall"] == {"actions": {"place": 2, "move": 0}, "splits": ["test", "unseen"]} for each in scores)
+    declared = {**declared, "recall": {"actions": ["pour"], "splits": ["test"]}}
+    with pytest.raises(ConfigError, match="recall of 'pour': is no action; expected some of move, pick, place"):
+        tabletop(declared)
 
 
 def test_folds_are_scored_together_and_share_no_clips() -> None:

@@ -15,9 +15,16 @@ from hal_ros.metrics.scores import Row, RowKey, row_over_seeds
 ALL_SPLITS, MODEL = "all", "model"
 """Split and output of rows that speak of the network itself."""
 PARAMETERS, MS_PER_TICK, TRAINING_S = "parameters", "ms per tick", "training s"
+RECALL, SEGMENTS, TICKS = "recall", "segments", "ticks"
+"""Of one action, whose name stands behind them: how much of it is found, in percent, and on how much that stands."""
 
 RunScores = Mapping[str, Mapping[str, Mapping[str, float | None]]]
 """One run's scores: split -> output -> metric -> value, None where there was nothing to measure."""
+
+
+def pooled(splits: Sequence[str]) -> str:
+    """Return what several splits are called where they are scored as one."""
+    return " + ".join(splits)
 
 
 class Column(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hal_ros.core.streams.columns import groups_of
@@ -52,10 +52,11 @@ def eye(task: Task, places: Places) -> None:
 
 
 def load_splits(places: Places, vocabulary: Sequence[str], splits: Sequence[str] = ()) -> dict[str, list[EncodedClip]]:
-    """Read the episodes of some splits, or of all, with their features."""
+    """Read the episodes of some splits, or of all, with their features; of their streams those that are selected."""
     encoder = Path(places["encoder"]) if places["encoder"] else None
+    selected: Callable[[EncodedClip], EncodedClip] = places["selection"].of if "selection" in places else lambda x: x
     return {
-        split: [encoded for folder in folders for encoded in load_encoded_clips(Path(folder), encoder, vocabulary)]
+        split: [selected(clip) for folder in folders for clip in load_encoded_clips(Path(folder), encoder, vocabulary)]
         for split, folders in places["episodes"].items()
         if not splits or split in splits
     }

@@ -6,11 +6,21 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hal_ros.core.card import DecoderSpec, Priors
 from hal_ros.datasets.config import TRAINING, VALIDATION
-from hal_ros.experiments.documents.markdown import ALL_SPLITS, MODEL, MS_PER_TICK, PARAMETERS, TRAINING_S
+from hal_ros.experiments.documents.markdown import (
+    ALL_SPLITS,
+    MODEL,
+    MS_PER_TICK,
+    PARAMETERS,
+    RECALL,
+    SEGMENTS,
+    TICKS,
+    TRAINING_S,
+    pooled,
+)
 from hal_ros.experiments.files import ABOUT, ALIGNED_TARGETS, DECODERS, SCORES, split_file
 from hal_ros.experiments.graph import Task
 from hal_ros.experiments.kinds import Places
@@ -18,7 +28,9 @@ from hal_ros.labels.targets import load_targets
 from hal_ros.metrics import answer_files
 from hal_ros.metrics.answer_files import ClipAnswers
 from hal_ros.metrics.decoded import CONFIRMED_ARGMAX, score_clips, score_targets, streams
-from hal_ros.metrics.predictions import CONFIRMED
+from hal_ros.metrics.predictions import CONFIRMED, OutputStream
+from hal_ros.metrics.recall import action_recall
+from hal_ros.metrics.segmentation import Pair
 
 if TYPE_CHECKING:
     from hal_ros.train.decoding import Decoded
@@ -35,18 +47,47 @@ def score(task: Task, _: Places) -> None:
     decoders = [_decoders(settings, fold) for fold in folds]
     period_ns, lag_ticks = round(1e9 / abouts[0]["rate_hz"]), settings["lag_ticks"]
     found: dict[str, Any] = {}
+    answers: dict[str, _SplitAnswers] = {}
     for split in settings["splits"]:
-        clips, outputs = [], []
+        answers[split] = _SplitAnswers([], [])
         for fold, specs in zip(folds, decoders, strict=True):
             for clip in load_calibrated(fold / split_file(split), specs):
-                clips.append(clip)
-                outputs.append(streams(clip, specs.specs, lag_ticks, period_ns))
-        found[split] = score_clips(clips, outputs, period_ns)
+                answers[split].clips.append(clip)
+                answers[split].outputs.append(streams(clip, specs.specs, lag_ticks, period_ns))
+        found[split] = score_clips(*answers[split], period_ns)
+    if "recall" in settings:
+        recall = settings["recall"]
+        found[pooled(recall["splits"])] = _recall([answers[split] for split in recall["splits"]], recall["actions"])
     found |= _aligned(folds, period_ns)
     network = {name: sum(about[name] for about in abouts) / len(abouts) for name in (PARAMETERS, MS_PER_TICK)}
     found[ALL_SPLITS] = {MODEL: {**network, TRAINING_S: abouts[0][TRAINING_S]}}
     (task.folder / SCORES).write_text(json.dumps(found, indent=1))
     (task.folder / DECODERS).write_text(json.dumps([dataclasses.asdict(specs) for specs in decoders]))
+
+
+class _SplitAnswers(NamedTuple):
+    """A split's clips, and each one's outputs."""
+
+    clips: list[ClipAnswers]
+    outputs: list[dict[str, OutputStream]]
+
+
+def _recall(splits: Sequence[_SplitAnswers], actions: Mapping[str, int]) -> dict[str, dict[str, float | None]]:
+    """Return how much of some actions each output finds, over all clips of all splits; None where there is none."""
+    clips = [clip for split in splits for clip in split.clips]
+    outputs = [output for split in splits for output in split.outputs]
+    found: dict[str, dict[str, float | None]] = {}
+    for name in outputs[0]:
+        pairs = [Pair(clip.truth, output[name].labels) for clip, output in zip(clips, outputs, strict=True)]
+        found[name] = {}
+        for action, number in actions.items():
+            recall = action_recall(pairs, number)
+            found[name] |= {
+                f"{RECALL} {action}": recall.percent if recall.ticks else None,
+                f"{SEGMENTS} {action}": float(recall.segments),
+                f"{TICKS} {action}": float(recall.ticks),
+            }
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ import json
 import math
 from pathlib import Path
 
-from hal_ros.experiments.documents.rows import write_rows
+from hal_ros.experiments.documents.rows import write_records, write_rows
 from hal_ros.metrics.predictions import CONFIRMED
 from hal_ros.metrics.scores import Row
 
@@ -23,3 +23,10 @@ def test_rows_hold_the_agreed_keys_and_what_was_not_measured_is_null(tmp_path: P
     assert [row["mean"] for row in raw] == [81.2346, None]
     assert [Row(**row).seeds for row in raw] == [3, 1]
     assert len(path.read_text().splitlines()) == 2 + len(table)
+
+
+def test_records_keep_their_further_keys(tmp_path: Path) -> None:
+    write_records(tmp_path / "more.json", [{"dataset": "arm", "mean": 1 / 3, "std": None, "seeds": 1}])
+    assert json.loads((tmp_path / "more.json").read_text()) == [
+        {"dataset": "arm", "mean": 0.3333, "std": None, "seeds": 1}
+    ]

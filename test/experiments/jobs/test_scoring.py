@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from hal_ros.experiments.files import SCORES
+from hal_ros.experiments.graph import Job, Task
+from hal_ros.experiments.jobs import scoring
 from hal_ros.experiments.jobs.scoring import load_fitted
-from stored_answers import score, write_answers
+from hal_ros.metrics import answer_files
+from stored_answers import SETTINGS, score, write_answers
 
 
 def test_scoring_chooses_decoders_on_validation_and_scores_every_output(tmp_path: Path) -> None:
@@ -33,3 +38,25 @@ def test_folds_are_scored_as_one_split(tmp_path: Path) -> None:
         for place in ("score-a", "score-b", "")
     )
     assert bad < both < good
+
+
+def test_actions_are_scored_by_themselves_over_several_splits_where_that_is_asked_for(tmp_path: Path) -> None:
+    write_answers(tmp_path / "a", 9.0, 0)
+    recall = {"actions": {"pick": 1, "dance": 7}, "splits": ["test", "unseen"]}
+    job = Job("score", "score", {**SETTINGS, "recall": recall})
+    scoring.score(Task(job, {"answers0": tmp_path / "a"}, tmp_path), {})
+    found = json.loads((tmp_path / SCORES).read_text())
+    clips = [clip for split in ("test", "unseen") for clip in answer_files.load(tmp_path / "a" / f"{split}.npz")]
+    ticks = sum(int((clip.truth == 1).sum()) for clip in clips)
+    hits = sum(int(((clip.truth == 1) & (clip.log_probs.argmax(1) == 1)).sum()) for clip in clips)
+    pooled = found["test + unseen"]
+    assert set(pooled) == set(found["test"])  # each output
+    assert pooled["provisional"] == {
+        "recall pick": pytest.approx(100 * hits / ticks),
+        "segments pick": 2 * len(clips),  # each clip does everything twice
+        "ticks pick": ticks,
+        "recall dance": None,
+        "segments dance": 0,
+        "ticks dance": 0,
+    }
+    assert pooled["confirmed"]["recall pick"] > 90

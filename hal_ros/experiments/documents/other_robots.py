@@ -1,0 +1,61 @@
+"""The results of robots that others modelled, as files: rows, and a table for each robot."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hal_ros.experiments.documents.markdown import markdown, rows_of, unfinished
+from hal_ros.experiments.documents.report import Results
+from hal_ros.experiments.documents.rows import write_records
+from hal_ros.experiments.plan import MAIN, OTHER_ROBOTS
+from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL
+from hal_ros.metrics.scores import Row
+
+COMMAND = "hal tables --dataset other_robots"
+
+
+def write(folder: Path, parts: Sequence[Results]) -> None:
+    """Write other_robots.json and other_robots.md of as much as is done."""
+    records = [record(part.experiment.part, row) for part in parts for row in _rows(part)]
+    write_records(folder / f"{OTHER_ROBOTS}.json", records)
+    (folder / f"{OTHER_ROBOTS}.md").write_text(_document(parts), encoding="utf-8")
+    print(f"{OTHER_ROBOTS}: {len(records)} rows in {folder / OTHER_ROBOTS}.json, tables in {OTHER_ROBOTS}.md")
+
+
+def record(dataset: str, row: Row) -> dict[str, Any]:
+    """Return a row that says of which robot it is."""
+    return {"dataset": dataset, **dataclasses.asdict(row)}
+
+
+def _rows(part: Results) -> list[Row]:
+    return [row for entry in part.entries(MAIN) for row in rows_of(entry)]
+
+
+def _document(parts: Sequence[Results]) -> str:
+    text = [
+        "# Results on other robots",
+        f"Made by `{COMMAND}`, written again by the same with `--report`; the bags are made by `make other-robots`."
+        " Mean ± standard deviation over seeds; scores in percent, latencies in seconds; definitions in"
+        " [metrics.md](../metrics.md). Half of the test episodes have an order of phases that training never shows."
+        " All systems under one supervision learn the same targets from the same inputs, and have the same kind of"
+        " decoder, fitted to the validation targets.",
+    ]
+    missing = []
+    for part in parts:
+        robot, entries = part.experiment.part, part.entries(MAIN)
+        for split in part.splits:
+            text += [f"## {robot}, {split}: {_size(part)}", markdown(entries, split, (PROVISIONAL, CONFIRMED))]
+        missing += [f"- {robot}: {line}" for line in unfinished(entries)]
+    if missing:
+        text += ["## Not finished", "\n".join(missing)]
+    return "\n\n".join(each.rstrip("\n") for each in text) + "\n"
+
+
+def _size(part: Results) -> str:
+    """Return how many episodes there are of each split, and how many actions."""
+    episodes = part.experiment.places["episodes"]
+    counts = ", ".join(f"{len(folders)} {split}" for split, folders in episodes.items())
+    return f"{len(part.experiment.vocabulary)} actions, episodes: {counts}"

@@ -1,0 +1,94 @@
+"""Bags made ready for the tables: simulated where they are the benchmark's, ingested, told apart by hashes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hal_ros.bags.inputs import expected_topics, transport_base
+from hal_ros.core.card import ModelCard
+from hal_ros.datasets import episodes
+from hal_ros.datasets.config import TRAINING, VALIDATION, DataConfig, asked_topics, streams_of
+from hal_ros.datasets.folder import BENCHMARK
+from hal_ros.datasets.hold_out import hold_out_episodes
+from hal_ros.sim import messages
+from hal_ros.sim.benchmark import ACTIONS
+from hal_ros.sim.extras import Extras
+from hal_ros.sim.simulate import write_missing
+from hal_ros.train import stages
+from hal_ros.train.config import TrainConfig, config_from_mapping
+
+EXTRA_TOPICS = frozenset(
+    (messages.WRIST_IMAGE_TOPIC, messages.WRENCH_TOPIC, messages.TOOL_POSE_TOPIC, messages.GRIPPER_TOPIC)
+)
+"""Topics that the simulated robot has beside its camera and its joints."""
+
+
+@dataclass(frozen=True)
+class PreparedEpisodes:
+    """Episodes with their features, split by split."""
+
+    card: ModelCard
+    fold: Mapping[str, Any]  # what tells the data: part of the jobs' keys
+    places: Mapping[str, Any]  # where they lie: no part of them
+
+
+def extras_for(data: DataConfig) -> Extras | None:
+    """Return the extra topics of the simulated robot where the settings ask for one of them."""
+    asked = (topic for topics in asked_topics(data).values() for topic in topics)
+    wanted = {transport_base(topic) for topic in (*expected_topics(streams_of(data)), *asked)}
+    return Extras() if wanted & EXTRA_TOPICS else None
+
+
+def write_benchmark(data: DataConfig, splits: Sequence[str], limits: Mapping[str, int] | None = None) -> None:
+    """Simulate what the benchmark's folder lacks for these settings; see `sim.simulate.write_missing`."""
+    write_missing(Path(data.folder), splits, data.processes, limits, extras_for(data))
+
+
+def ingest(settings: Mapping[str, Any], scored: Sequence[str], limits: Mapping[str, int]) -> PreparedEpisodes:
+    """Ingest training, validation and the splits that are scored; of each the first episodes where `limits` says so.
+
+    Without a folder for validation some training episodes are held out. Raises what `train.stages.ingest` raises.
+    """
+    config = _with_all_actions(config_from_mapping(dict(settings)))
+    validated = (Path(config.data.folder) / VALIDATION).is_dir()
+    splits = (TRAINING, *((VALIDATION,) if validated else ()), *scored)
+    card, encoder, prepared = stages.ingest(config, splits, limits)
+    folders = {split: split_data.folders for split, split_data in zip(splits, prepared, strict=True)}
+    hashes = {split: split_data.sha256 for split, split_data in zip(splits, prepared, strict=True)}
+    if not validated:
+        kept, held_out = _hold_out(config.data, folders[TRAINING])
+        folders = {TRAINING: kept, VALIDATION: held_out, **{split: folders[split] for split in scored}}
+        hashes |= {TRAINING: _sha256(kept), VALIDATION: _sha256(held_out)}
+    fold = {"episodes": hashes, "vocabulary": list(card.vocabulary)}
+    places = {
+        "encoder": str(encoder or ""),  # "" without cameras
+        "episodes": {split: [str(folder) for folder in each] for split, each in folders.items()},
+    }
+    return PreparedEpisodes(card, fold, places)
+
+
+def _with_all_actions(config: TrainConfig) -> TrainConfig:
+    """Return settings that name all of the benchmark's actions: the first few of its episodes do not show them all."""
+    data = config.data
+    if data.actions or Path(data.folder).name != BENCHMARK:
+        return config
+    return dataclasses.replace(config, data=dataclasses.replace(data, actions=tuple(sorted(ACTIONS))))
+
+
+def _hold_out(data: DataConfig, folders: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Return the cached episodes that stay in training, and those that are chosen by."""
+    bags = episodes.find_bags(Path(data.folder), TRAINING)[: len(folders)]
+    chosen = hold_out_episodes({bag.name: episodes.read_transcript(bag) for bag in bags}, {}, validated=False)
+    by_bag = list(zip(bags, folders, strict=True))
+    kept = [folder for bag, folder in by_bag if bag.name not in chosen]
+    return kept, [folder for bag, folder in by_bag if bag.name in chosen]
+
+
+def _sha256(folders: Sequence[Path]) -> str:
+    """Return a hash as `train.stages.prepare` makes it of a split."""
+    return hashlib.sha256("\n".join(folder.name for folder in folders).encode()).hexdigest()
