@@ -37,7 +37,7 @@ def arrivals(seconds: int, joints_hz: int, wrench_hz: int = WRENCH_HZ) -> Iterat
                 yield Arrival(name, stamp_ns)
 
 
-class Carried(NamedTuple):
+class SentTopic(NamedTuple):
     """What a topic of a bag carries: messages of one type that begin with a header, as bytes, taking turns."""
 
     topic: str
@@ -45,16 +45,16 @@ class Carried(NamedTuple):
     messages: Sequence[bytes]
 
 
-def states() -> dict[str, Carried]:
+def states() -> dict[str, SentTopic]:
     """Return what arm and wrench carry."""
     joints, wrench = robot.joint_message(1), robot.wrench_message(1)
     return {
-        robot.ARM: Carried(robot.TOPICS[robot.ARM], JOINT_STATE, [serialise(joints)]),
-        robot.WRENCH: Carried(robot.TOPICS[robot.WRENCH], robot.WRENCH_TYPE, [serialise(wrench)]),
+        robot.ARM: SentTopic(robot.TOPICS[robot.ARM], JOINT_STATE, [serialise(joints)]),
+        robot.WRENCH: SentTopic(robot.TOPICS[robot.WRENCH], robot.WRENCH_TYPE, [serialise(wrench)]),
     }
 
 
-def write_bag(folder: Path, carried: Mapping[str, Carried], arriving: Iterable[Arrival]) -> dict[str, int]:
+def write_bag(folder: Path, carried: Mapping[str, SentTopic], arriving: Iterable[Arrival]) -> dict[str, int]:
     """Write what arrives, each message stamped when it arrives; return how many messages each stream has."""
     counts = dict.fromkeys(carried, 0)
     layout, offset = _STAMP

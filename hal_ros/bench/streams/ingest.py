@@ -14,7 +14,7 @@ from hal_ros.bags.messages import deserialise, header_message, serialise
 from hal_ros.bags.sensors import COMPRESSED, pixels
 from hal_ros.bench.rows import BenchRow, at_least, baseline
 from hal_ros.bench.streams import robot
-from hal_ros.bench.streams.arrivals import CAMERA_HZ, Carried, arrivals, states, write_bag
+from hal_ros.bench.streams.arrivals import CAMERA_HZ, SentTopic, arrivals, states, write_bag
 from hal_ros.bench.streams.tick import one_thread
 from hal_ros.core.arrays import ByteArray
 from hal_ros.datasets import episodes
@@ -48,11 +48,11 @@ def rows(folder: Path, seconds: int = SECONDS) -> list[BenchRow]:
     ]
 
 
-def jpeg_camera(name: str, seed: int) -> Carried:
+def jpeg_camera(name: str, seed: int) -> SentTopic:
     """Return a camera's pictures as compressed messages."""
     random = np.random.default_rng(seed)
     messages = [compressed_image(seen(random), header_message(1, name)) for _ in range(PICTURES)]
-    return Carried(f"{robot.TOPICS[name]}/compressed", COMPRESSED, [serialise(message) for message in messages])
+    return SentTopic(f"{robot.TOPICS[name]}/compressed", COMPRESSED, [serialise(message) for message in messages])
 
 
 def seen(random: np.random.Generator) -> ByteArray:

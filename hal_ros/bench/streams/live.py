@@ -25,7 +25,7 @@ from hal_ros.bench.live import (
 from hal_ros.bench.live_run import check_alive
 from hal_ros.bench.rows import BenchRow, at_most, baseline, unmeasured
 from hal_ros.bench.streams import robot
-from hal_ros.bench.streams.arrivals import CAMERA_HZ, WRENCH_HZ, Carried, arrivals, states, write_bag
+from hal_ros.bench.streams.arrivals import CAMERA_HZ, WRENCH_HZ, SentTopic, arrivals, states, write_bag
 from hal_ros.live.processes import Interrupts, Processes
 from hal_ros.live.system import LAST_REPORT_S, RECORDING, SUBSCRIBERS_WAIT_S, Live, start_node
 from hal_ros.offline.recording import Recording, read_recording
@@ -77,11 +77,11 @@ def prepare(model: Path, folder: Path, seconds: int) -> tuple[Live, dict[str, in
     return Live(bundle.folder, Path(tempfile.mkdtemp(prefix="live-", dir=folder)), folder / "bag"), sent
 
 
-def raw_camera(name: str, seed: int) -> Carried:
+def raw_camera(name: str, seed: int) -> SentTopic:
     """Return a camera's pictures as raw messages."""
     header = header_message(1, name)
     pictures = [robot.picture(PICTURES * seed + number) for number in range(PICTURES)]
-    return Carried(robot.TOPICS[name], IMAGE, [serialise(image(pixels, header)) for pixels in pictures])
+    return SentTopic(robot.TOPICS[name], IMAGE, [serialise(image(pixels, header)) for pixels in pictures])
 
 
 def while_busy(samples: Sequence[ProcessSample], recording: Recording) -> list[ProcessSample]:

@@ -12,7 +12,7 @@ from hal_ros.bags.inputs import find_inputs
 from hal_ros.bags.messages import header_stamp_ns
 from hal_ros.bags.reader import read_messages
 from hal_ros.bench.streams import robot
-from hal_ros.bench.streams.arrivals import CAMERA_HZ, START_NS, WRENCH_HZ, Carried, arrivals, states, write_bag
+from hal_ros.bench.streams.arrivals import CAMERA_HZ, START_NS, WRENCH_HZ, SentTopic, arrivals, states, write_bag
 from hal_ros.bench.streams.ingest import jpeg_camera
 from hal_ros.bench.streams.live import raw_camera
 
@@ -30,7 +30,7 @@ def test_each_stream_comes_at_its_rate_and_all_in_order(joints_hz: int) -> None:
 
 @pytest.mark.parametrize("make", [raw_camera, jpeg_camera])
 def test_a_bag_holds_what_was_sent_under_the_stamps_of_its_arrival(
-    tmp_path: Path, make: Callable[[str, int], Carried]
+    tmp_path: Path, make: Callable[[str, int], SentTopic]
 ) -> None:
     spec = robot.streams()
     carried = states() | {name: make(name, seed) for seed, name in enumerate(spec.cameras)}

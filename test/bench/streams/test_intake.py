@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 
 from fakes import make_card
 from hal_ros.bench.streams import intake, robot
 from hal_ros.bench.streams.arrivals import Arrival, arrivals
+
+MODEL = Path(__file__).parents[3] / "models" / "tabletop"
 
 
 def test_due_ticks_have_a_picture_of_each_camera_and_all_values() -> None:
@@ -40,3 +45,17 @@ def test_intake_and_pipeline_forget_what_they_have_answered() -> None:
     card = make_card(streams=robot.streams(), window_ticks=1)
     assert intake.intake_growth(20) < 1000
     assert intake.pipeline_growth(card, 20) < 4000  # the windows of its stopwatch still fill
+
+
+def test_the_cost_is_that_of_the_quietest_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = iter([(60.0, 20.0), (70.0, 30.0), (80.0, 9.0), (40.0, 10.0), (55.0, 40.0), (90.0, 9.0)])
+    monkeypatch.setattr(intake, "ROUNDS", 2)
+    monkeypatch.setattr(intake, "costs_us", lambda *_: next(taken))
+    monkeypatch.setattr(intake, "intake_growth", lambda _: 3)
+    monkeypatch.setattr(intake, "pipeline_growth", lambda *_: 2000)
+    rows = intake.rows(MODEL)
+    assert [(row.value, row.holds) for row in rows] == [
+        *((40.0, True), (55.0, False), (80.0, None), (10.0, None), (30.0, None)),
+        *((3.0, True), (2000.0, False)),
+    ]
+    assert [(row.name, row.unit, row.target) for row in rows if row.target] == intake.EXPECTED
