@@ -102,10 +102,11 @@ def window_rows(folder: Path, window: int, rounds: int = 0) -> list[BenchRow]:
     return [*steps, baseline(f"recomputing window {window}", float(np.median(times["whole"])), "ms"), *ratios]
 
 
-def untrained(card: ModelCard, window: int = 0) -> UntrainedModel:
+def untrained(card: ModelCard, window: int = 0, streams: StreamSpec | None = None) -> UntrainedModel:
     """Return a model of the size in config/train.yaml for a card's actions; 0 leaves the look-backs there.
 
-    Raises BackendError where torch or the exporter is not installed.
+    Its streams are those there as well, unless others, with pictures of the same size, are given. Raises BackendError
+    where torch or the exporter is not installed.
     """
     try:
         from hal_ros.datasets.config import draft_card
@@ -120,7 +121,8 @@ def untrained(card: ModelCard, window: int = 0) -> UntrainedModel:
             f"untrained models need torch and onnx ({error}); expected what `make train` installs"
         ) from error
     config: TrainConfig = load_config(shared_file("config/train.yaml"))
-    streams, grid, actions = draft_card(config.data).streams, grid_of(config.data), len(card.vocabulary)
+    streams = draft_card(config.data).streams if streams is None else streams
+    grid, actions = grid_of(config.data), len(card.vocabulary)
     s, cameras, values = config.eye, len(streams.cameras), streams.value_count
     look = EyeConfig(actions, values, grid, s.width, s.cell_width, s.gazes, s.keypoints)
     settings = replace(config.model, lookback=lookbacks(window)) if window else config.model

@@ -43,13 +43,15 @@ class Sampler:
             self.samples[name].append(ProcessSample(time_s, cpu.user + cpu.system, memory.rss / 1e6))
 
 
-def rows(recording: Recording, samples: Mapping[str, Sequence[ProcessSample]], first_label_s: float) -> list[BenchRow]:
-    """Return the rows of one live run whose node is called `segmenter`."""
+def rows(
+    recording: Recording, samples: Mapping[str, Sequence[ProcessSample]], first_label_s: float, camera: str
+) -> list[BenchRow]:
+    """Return the rows of one live run whose node is called `segmenter`, with its camera's name as of the model."""
     return [
         at_most("first label after the start", first_label_s, "s", FIRST_LABEL_LIMIT_S),
         *latency_rows(recording),
         *share_rows(recording),
-        loss_row(recording),
+        loss_row(recording, camera),
         *(row for name, taken in samples.items() for row in process_rows(name, settled(taken))),
         slope_row("segmenter", settled(samples["segmenter"])),
         robot_row(recording),
@@ -63,37 +65,43 @@ def settled(samples: Sequence[ProcessSample]) -> list[ProcessSample]:
 
 def latency_rows(recording: Recording) -> list[BenchRow]:
     """Return how long after its image's stamp a label reached the recorder, which is in another process."""
-    late_ms = [(label.receive_ns - label.stamp_ns) * 1e-6 for label in recording.labels]
-    p50, p99 = (float(np.percentile(late_ms, percent)) for percent in (50, 99))
-    note = f"{len(late_ms)} labels, as received by the recorder"
+    p50, p99 = latencies_ms(recording)
+    note = f"{len(recording.labels)} labels, as received by the recorder"
     return [
         at_most("image stamp to label, p50", p50, "ms", LATENCY_P50_LIMIT_MS, note),
         at_most("image stamp to label, p99", p99, "ms", LATENCY_P99_LIMIT_MS, note),
     ]
 
 
+def latencies_ms(recording: Recording) -> tuple[float, float]:
+    """Return p50 and p99 of the time in ms from a label's stamp to its reception."""
+    late_ms = [(label.receive_ns - label.stamp_ns) * 1e-6 for label in recording.labels]
+    p50, p99 = np.percentile(late_ms, (50, 99)).tolist()
+    return p50, p99
+
+
 def share_rows(recording: Recording) -> list[BenchRow]:
     """Return what of that latency robot and node say is theirs; an image is stamped before it is rendered."""
     shares = (
-        ("rendering in the simulated robot, newest image", "simulated_robot", "render_ms"),
+        ("rendering in the simulated robot, newest image", "simulated_robot: simulation", "render_ms"),
         ("node, image received to label published, p50", "segmenter: model", "total_p50_ms"),
         ("node, image received to label published, p99", "segmenter: model", "total_p99_ms"),
     )
-    found = ((name, _value(recording, status, key)) for name, status, key in shares)
+    found = ((name, status_value(recording, status, key)) for name, status, key in shares)
     return [baseline(f"of this, {name}", value, "ms") for name, value in found if value is not None]
 
 
-def loss_row(recording: Recording) -> BenchRow:
-    """Return how many images the robot published, from the first labelled one on, that the node did not receive.
+def loss_row(recording: Recording, camera: str) -> BenchRow:
+    """Return how many images of a camera the robot published that the node did not receive.
 
-    The first image after activation is always labelled, so its stamp is where the node's counter began. The robot says
-    one truth per image, in reliable messages.
+    They count from the first labelled one on: the first image after activation is always labelled, so its stamp is
+    where the node's counter began. The robot says one truth per image, in reliable messages.
     """
     name, unit = "images lost between robot and node", "images"
-    received = _value(recording, "segmenter: camera", "images")
+    received = status_value(recording, f"segmenter: {camera}", "images")
     stamps = sorted({mark.stamp_ns for mark in recording.truth})
     if received is None or not stamps:
-        missing = "no diagnostics of the camera" if received is None else "no truth"
+        missing = f"no diagnostics of the camera {camera!r}" if received is None else "no truth"
         return unmeasured(name, unit, "<= 0", f"the recording holds {missing}")
     if stamps[0] > recording.start_ns:
         return unmeasured(name, unit, "<= 0", "the recorder began after the first label")
@@ -106,15 +114,20 @@ def process_rows(name: str, samples: Sequence[ProcessSample]) -> list[BenchRow]:
     cpu_name, memory_name = f"CPU of {name}", f"memory of {name}, peak"
     if len(samples) < 2:
         return [unmeasured(cpu_name, "% of a core", "", f"only {len(samples)} samples after settling")]
-    first, last = samples[0], samples[-1]
-    percent = 100 * (last.cpu_s - first.cpu_s) / (last.time_s - first.time_s)
-    memory_mb = max(sample.memory_mb for sample in samples)
+    percent, memory_mb = usage(samples)
     if name != "segmenter":
         return [baseline(cpu_name, percent, "% of a core"), baseline(memory_name, memory_mb, "MB")]
     return [
         at_most(cpu_name, percent, "% of a core", CPU_LIMIT_PERCENT),
         at_most(memory_name, memory_mb, "MB", MEMORY_LIMIT_MB),
     ]
+
+
+def usage(samples: Sequence[ProcessSample]) -> tuple[float, float]:
+    """Return CPU time in percent of one core, and the largest resident memory in MB, of at least two samples."""
+    first, last = samples[0], samples[-1]
+    percent = 100 * (last.cpu_s - first.cpu_s) / (last.time_s - first.time_s)
+    return percent, max(sample.memory_mb for sample in samples)
 
 
 def slope_row(name: str, samples: Sequence[ProcessSample]) -> BenchRow:
@@ -135,16 +148,14 @@ def slope_row(name: str, samples: Sequence[ProcessSample]) -> BenchRow:
 
 def robot_row(recording: Recording) -> BenchRow:
     """Return how fast simulated time ran against the clock of this machine."""
-    factor = _value(recording, "simulated_robot", "real_time_factor")
+    factor = status_value(recording, "simulated_robot: simulation", "real_time_factor")
     name, unit = "simulated robot beside the segmenter", "x real time"
     if factor is None:
         return unmeasured(name, unit, f">= {REAL_TIME_LIMIT:g}", "the robot published no diagnostics")
     return at_least(name, factor, unit, REAL_TIME_LIMIT)
 
 
-def _value(recording: Recording, name: str, key: str) -> float | None:
-    """Return a figure out of the last diagnostics of the component whose status begins with `name`."""
-    values = (
-        status.values[key] for status in recording.statuses if status.name.startswith(name) and key in status.values
-    )
+def status_value(recording: Recording, name: str, key: str) -> float | None:
+    """Return a figure out of the last diagnostics of the component `name`; None where there is none."""
+    values = (status.values[key] for status in recording.statuses if status.name == name and key in status.values)
     return next(map(float, values), None)

@@ -10,9 +10,10 @@ from dataclasses import replace
 from hal_ros.bench.live import ProcessSample, Sampler, rows, settled, slope_row
 from hal_ros.bench.rows import BenchRow
 from hal_ros.core.errors import HalError
-from hal_ros.live.processes import Interrupts, Processes
+from hal_ros.live.processes import Child, Interrupts, Processes
 from hal_ros.live.system import LAST_REPORT_S, Live, start_all
 from hal_ros.offline.recording import read_recording
+from hal_ros.runtime.bundle import load_bundle
 
 LIVE_S, SOAK_S = 60.0, 600.0
 START_LIMIT_S = 60.0
@@ -31,8 +32,10 @@ SOAK_EXPECTED = [(SOAK_NAME, "MB/min", "<= 0.2")]
 
 def live_rows(live: Live) -> list[BenchRow]:
     """Return the rows of a minute. Raises HalError when a process ends by itself, or no label comes."""
+    streams = load_bundle(live.model).card.streams
+    camera = streams.clock if streams.clock in streams.cameras else next(iter(streams.cameras), "")
     samples, first_label_s = _run(live, LIVE_S)
-    return rows(read_recording(live.recording), samples, first_label_s)
+    return rows(read_recording(live.recording), samples, first_label_s, camera)
 
 
 def soak_rows(live: Live) -> list[BenchRow]:
@@ -57,23 +60,28 @@ def _run(live: Live, duration_s: float) -> tuple[Mapping[str, Sequence[ProcessSa
         with Listener(tracker) as listener:
             while not tracker.label_count:
                 listener.spin(0.01)
-                _check(processes, interrupts)
+                check_alive(processes, interrupts)
                 if time.monotonic() - started > START_LIMIT_S:
                     raise HalError(f"no label came within {START_LIMIT_S:.0f} s; the logs lie in {live.logs}")
             first = time.monotonic()
             sampler = Sampler({child.name: child.process.pid for child in processes.children})
             while time.monotonic() - first < duration_s:
                 listener.spin(SAMPLE_PERIOD_S)
-                _check(processes, interrupts)
+                check_alive(processes, interrupts)
                 sampler.look(time.monotonic())
             processes.end(robot)
             listener.spin(LAST_REPORT_S)
     return sampler.samples, first - started
 
 
-def _check(processes: Processes, interrupts: Interrupts) -> None:
+def check_alive(processes: Processes, interrupts: Interrupts, ends: Child | None = None) -> None:
+    """Raise HalError for a process that has ended by itself, unless it is the one that `ends`, without a fault.
+
+    Raises KeyboardInterrupt when somebody wants to stop.
+    """
     if interrupts.count:
         raise KeyboardInterrupt
-    if dead := processes.dead():
+    dead = processes.dead()
+    if dead is not None and (dead is not ends or dead.process.returncode):
         last = " / ".join(dead.log_tail(3))
         raise HalError(f"{dead.name} ended by itself with code {dead.process.returncode}: {last}")

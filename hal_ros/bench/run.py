@@ -11,6 +11,10 @@ from hal_ros.bench import alignment, caches, commands, fresh_clone, live_run, st
 from hal_ros.bench import matrix_products as products
 from hal_ros.bench.model import measure as measure_model
 from hal_ros.bench.rows import BenchRow, unmeasured
+from hal_ros.bench.streams import ingest as stream_ingest
+from hal_ros.bench.streams import intake as stream_intake
+from hal_ros.bench.streams import live as stream_live
+from hal_ros.bench.streams import tick as stream_tick
 from hal_ros.core.errors import HalError
 from hal_ros.live.system import Live, prepare_environment
 
@@ -30,12 +34,17 @@ def measure(model: Path, folder: Path, full: bool) -> list[BenchRow]:
     rows += part("start of the sessions", lambda: start.rows(model), start.EXPECTED)
     rows += cache_rows(model)
     rows += part("alignment", alignment.rows, alignment.expected())
+    rows += stream_rows(model, folder / "streams")
     rows += part("live system", lambda: live_run.live_rows(live), live_run.EXPECTED)
     rows += part("replay", lambda: [commands.replay_row(live)], commands.REPLAY_EXPECTED)
     rows += part("simulation", lambda: [commands.simulation_row(folder)], commands.SIMULATION_EXPECTED)
     if full:
         soak = Live(model, folder / "soak")
         rows += part("ten minutes", lambda: live_run.soak_rows(soak), live_run.SOAK_EXPECTED)
+        streams = folder / "streams"
+        rows += part(
+            "ten minutes, two cameras", lambda: stream_live.soak_rows(model, streams), stream_live.SOAK_EXPECTED
+        )
         rows += part("fresh installation", lambda: [fresh_clone.row(folder)], fresh_clone.EXPECTED)
     return rows
 
@@ -46,6 +55,15 @@ def cache_rows(model: Path) -> list[BenchRow]:
     for window in caches.WINDOWS:
         at_window = partial(caches.window_rows, model, window)
         rows += part(f"caches, window {window}", at_window, caches.expected_at(window))
+    return rows
+
+
+def stream_rows(model: Path, folder: Path) -> list[BenchRow]:
+    """Return the rows of a robot with two cameras and fast topics; bags, bundles and logs go into `folder`."""
+    rows = part("tick of two cameras", lambda: stream_tick.rows(model, folder), stream_tick.EXPECTED)
+    rows += part("intake", lambda: stream_intake.rows(model), stream_intake.EXPECTED)
+    rows += part("ingest", lambda: stream_ingest.rows(folder / "ingest"), stream_ingest.EXPECTED)
+    rows += part("two cameras live", lambda: stream_live.rows(model, folder), stream_live.EXPECTED)
     return rows
 
 

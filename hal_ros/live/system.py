@@ -97,19 +97,20 @@ def start_all(processes: Processes, live: Live) -> Child:
     segmenter: dict[str, Any] = {"model": str(live.model), "autostart": True}
     recorder: dict[str, Any] = {"output": str(live.folder), "name": RECORDING, "model": str(live.model)}
     if live.bag is None:
-        robot = _start(processes, "simulated_robot", "robot.main", robot_parameters(card.streams))
+        robot = start_node(processes, "simulated_robot", "robot.main", robot_parameters(card.streams))
     else:
         player = {"bag": str(live.bag), "loop": True, "wait_for_subscribers_s": SUBSCRIBERS_WAIT_S}
-        robot = _start(processes, "player", "player", player)
+        robot = start_node(processes, "player", "player", player)
         inputs = find_inputs(live.bag, card.streams, card.name)
         segmenter |= {f"topics.{stream}": list(topics) for stream, topics in inputs.topics.items() if topics}
         recorder["topics"] = sorted({*TOPICS, *inputs.all_topics})
-    _start(processes, "segmenter", "segmenter.main", segmenter)
-    _start(processes, "recorder", "recorder", recorder)
+    start_node(processes, "segmenter", "segmenter.main", segmenter)
+    start_node(processes, "recorder", "recorder", recorder)
     return robot
 
 
-def _start(processes: Processes, name: str, module: str, parameters: Mapping[str, Any]) -> Child:
+def start_node(processes: Processes, name: str, module: str, parameters: Mapping[str, Any]) -> Child:
+    """Start one node of the package as a process, `module` below `hal_ros.ros`. Raises HalError where it can't."""
     arguments = [
         part for key, value in parameters.items() for part in ("-p", f"{key}:={json.dumps(value)}")
     ]  # JSON is YAML

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -128,16 +129,24 @@ def test_the_shares_of_latency_are_those_that_were_published() -> None:
 
 @pytest.mark.parametrize(("images", "lost"), [(100, 0), (97, 3)])
 def test_lost_images_are_those_published_and_not_received(images: int, lost: int) -> None:
-    row = bench_live.loss_row(recording(images=images))
+    row = bench_live.loss_row(recording(images=images), "camera")
     assert row.value == lost
     assert row.holds is (lost == 0)
 
 
 def test_losses_that_cannot_be_known_are_not_invented() -> None:
     for unknown in (recording(images=None), recording(first_truth=5), recording(first_truth=100)):
-        row = bench_live.loss_row(unknown)
+        row = bench_live.loss_row(unknown, "camera")
         assert row.value is None
         assert row.note
+
+
+def test_losses_are_those_of_the_models_own_camera() -> None:
+    other = Status("segmenter: camera_2", "OK", "", {"images": "3"})
+    both = replace(recording(images=97), statuses=(other, *recording(images=97).statuses))
+    assert bench_live.loss_row(both, "camera").value == 3
+    assert bench_live.loss_row(both, "camera_2").value == 97
+    assert "'wrist'" in bench_live.loss_row(both, "wrist").note
 
 
 def test_cpu_and_memory_of_the_segmenter_have_limits() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hal_ros.bench import alignment, caches, commands, fresh_clone, live_run, run, start
 from hal_ros.bench import matrix_products as products
 from hal_ros.bench.rows import BenchRow, baseline
+from hal_ros.bench.streams import ingest, intake, live, tick
 from hal_ros.core.errors import HalError
 
 MODEL = Path(__file__).parents[2] / "models" / "tabletop"
@@ -49,11 +50,16 @@ def test_every_part_is_measured_with_the_rows_it_would_give(
         "caches": caches.expected(),
         **{f"caches, window {window}": caches.expected_at(window) for window in (64, 256, 1024)},
         "alignment": alignment.expected(),
+        "tick of two cameras": tick.EXPECTED,
+        "intake": intake.EXPECTED,
+        "ingest": ingest.EXPECTED,
+        "two cameras live": live.EXPECTED,
         "live system": live_run.EXPECTED,
         "replay": commands.REPLAY_EXPECTED,
         "simulation": commands.SIMULATION_EXPECTED,
     }
-    only_full = {"ten minutes": live_run.SOAK_EXPECTED, "fresh installation": fresh_clone.EXPECTED}
+    soaks = {"ten minutes": live_run.SOAK_EXPECTED, "ten minutes, two cameras": live.SOAK_EXPECTED}
+    only_full = {**soaks, "fresh installation": fresh_clone.EXPECTED}
     assert list(parts.items()) == list((expected | (only_full if full else {})).items())
 
 

@@ -1,0 +1,1 @@
+"""What several cameras and fast topics cost: the tick, the intake, the node, ingest."""
