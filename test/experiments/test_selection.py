@@ -11,7 +11,7 @@ import pytest
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.streams.spec import CameraSpec, StateSpec, StreamSpec
-from hal_ros.datasets.config import DataConfig, StreamSettings, draft_card
+from hal_ros.datasets.config import DataConfig, NamedStreams, draft_card
 from hal_ros.datasets.encoded_clips import EncodedClip
 from hal_ros.datasets.episodes import ingest
 from hal_ros.experiments.selection import Selection, part_of, selection
@@ -87,7 +87,7 @@ def test_a_part_is_what_would_have_been_ingested_alone(form: Form, tmp_path: Pat
 
 
 def card_of(spec: StreamSpec) -> ModelCard:
-    data = DataConfig(streams=StreamSettings(spec.clock, spec.cameras, spec.states))
+    data = DataConfig(streams=NamedStreams(spec.clock, spec.cameras, spec.states))
     return draft_card(data, ("approach_green", "grasp", "lift"))
 
 
