@@ -236,6 +236,26 @@ class Rig:
         rclpy.shutdown(context=self.context)
 
 
+def at(tick: float) -> int:
+    return START_NS + round(tick * PERIOD_NS)
+
+
+def inputs_of(label: Any) -> list[tuple[str, str, int]]:
+    return [(one.stream, one.topic, to_ns(one.stamp)) for one in label.inputs]
+
+
+def given(rig: Rig) -> Any:
+    """What the model was given last."""
+    assert isinstance(rig.backend, FakeBackend)
+    return rig.backend.inputs[-1]
+
+
+def with_stream(name: str, state: StateSpec, *kept: str) -> Any:
+    """The card of a robot with one more state."""
+    card = robot_card(*kept)
+    return replace(card, streams=replace(card.streams, states={**card.streams.states, name: state}))
+
+
 def values(status: DiagnosticStatus) -> dict[str, str]:
     """The key-value pairs of a status."""
     return {pair.key: pair.value for pair in status.values}
