@@ -314,8 +314,3 @@ class _GraphBuilder:
         )
         onnx.checker.check_model(model, full_check=True)
         return model
-
-
-def write_encoder(path: Path, size_px: int, tap_stage: int = TAP_STAGE) -> None:
-    """Write encoder.onnx."""
-    path.write_bytes(build_encoder(size_px, tap_stage).SerializeToString(deterministic=True))

@@ -107,24 +107,33 @@ def _read(path: Path) -> tuple[onnx.ModelProto, str]:
         content = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"data.encoder: {path} can't be read ({error.strerror}); expected an ONNX file") from error
+    _check_size(len(content), path)
     try:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # of protobuf, which onnx does not name
         raise ConfigError(f"data.encoder: {path} is not an ONNX file") from error
     _expect(bool(model.graph.node), path, "is not an ONNX file, or has no nodes", "an encoder's graph")
-    sha256, size = hashlib.sha256(content), len(content)
     try:
-        for name in _external_files(model):
-            size += (path.parent / name).stat().st_size
-            _expect(size <= LARGEST_BYTES, path, f"holds {size / 1e9:.1f} GB with its weights", "2 GB at most")
-            with (path.parent / name).open("rb") as file:
-                while block := file.read(1 << 24):
-                    sha256.update(block)
-        external_data_helper.load_external_data_for_model(model, str(path.parent))
+        beside = [path.parent / name for name in _external_files(model)]
+        _check_size(len(content) + sum(file.stat().st_size for file in beside), path)
+        external_data_helper.load_external_data_for_model(model, str(path.parent))  # refuses places elsewhere
         onnx.checker.check_model(model)
+        return model, _sha256(content, beside)
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
         raise ConfigError(f"data.encoder: {path} is no valid ONNX graph ({_line(error)})") from error
-    return model, sha256.hexdigest()
+
+
+def _check_size(size: int, path: Path) -> None:
+    _expect(size <= LARGEST_BYTES, path, f"holds {size / 1e9:.1f} GB with its weights", "2 GB at most")
+
+
+def _sha256(content: bytes, beside: Iterable[Path]) -> str:
+    digest = hashlib.sha256(content)
+    for path in beside:
+        with path.open("rb") as file:
+            while block := file.read(1 << 24):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def _external_files(model: onnx.ModelProto) -> list[str]:

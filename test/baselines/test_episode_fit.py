@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fakes import make_card
 from hal_ros.baselines import gripper_rule
 from hal_ros.baselines.episode_fit import EncodedEpisode, fit_logistic, fit_rule
+from hal_ros.core.card import EncoderSpec
 from hal_ros.core.streams.columns import joints_named
 from hal_ros.datasets.episodes import Episode
 
@@ -53,3 +56,12 @@ def test_the_regression_tells_from_features_what_joints_can_not() -> None:
     log_probs = fit_logistic([encoded(0), encoded(1)], make_card())(one)
     assert np.allclose(np.exp(log_probs).sum(1), 1, atol=1e-4)
     assert (log_probs.argmax(1) == one.actions).mean() > 0.95
+
+
+def test_a_users_encoder_is_pooled_over_the_cells_that_its_card_tells() -> None:
+    pytest.importorskip("torch")
+    one = encoded(2)
+    tiled = [replace(e, features=(np.tile(e.features[0], (1, 4)),)) for e in (encoded(0), encoded(1), one)]
+    card = make_card(encoder=EncoderSpec(4 * ACTIONS, source="onnx:abc", channels=ACTIONS))
+    expected = fit_logistic([encoded(0), encoded(1)], make_card())(one)
+    np.testing.assert_allclose(fit_logistic(tiled[:2], card)(tiled[2]), expected, atol=1e-4)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hal_ros.core.arrays import ByteArray, FloatArray
+from hal_ros.core.errors import DatasetError
 from hal_ros.datasets import features
 from hal_ros.datasets.episodes import Episode, save
 
@@ -80,6 +81,16 @@ def test_a_missing_picture_is_zeros_and_a_held_tick_has_the_feature_before(
     held[4] = True
     found = encoded(tmp_path, replace(EPISODE, image_valid=image_valid, held=held))
     assert found == [[10, 11, 12, 13, 13, 15], [1, 0, 2, 2, 2, 3]]
+
+
+@pytest.mark.parametrize(("value", "told"), [(np.nan, "nan"), (-70000, "70000")])
+def test_what_half_precision_does_not_hold_is_refused(
+    value: float, told: str, encoder: CountingEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoder, "encode", lambda _: np.array([value], np.float32))
+    with pytest.raises(DatasetError, match=rf"episode demo, front: the encoder gives {told}; expected finite values"):
+        encoded(tmp_path, EPISODE)
+    assert not list(tmp_path.glob("features-*"))
 
 
 def test_the_only_cameras_file_is_named_as_it_was_before_there_could_be_several(

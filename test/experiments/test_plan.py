@@ -167,6 +167,9 @@ def test_a_stage_gets_its_own_settings_and_no_more() -> None:
     config = stage_config(RUN, "student", 2)
     assert config["seed"] == 2
     assert "eye" not in config and "folder" not in config["data"]
+    assert "encoder" not in config["data"]
+    own = {**RUN, "data": {**RUN["data"], "encoder": "onnx:mine.onnx"}}
+    assert stage_config(own, "eye", 0)["data"]["encoder"] == "onnx:mine.onnx"
     assert merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}}) == {"a": {"b": 3, "c": 2}}
 
 

@@ -147,8 +147,20 @@ def test_what_one_file_can_not_hold_is_refused(tmp_path: Path, monkeypatch: pyte
     alone = onnx.load(conv_planes(tmp_path / "alone.onnx"))
     onnx.save_model(alone, tmp_path / "two.onnx", save_as_external_data=True, location="two.data", size_threshold=0)
     monkeypatch.setattr(onnx_encoder, "LARGEST_BYTES", 3000)
-    with pytest.raises(ConfigError, match=r"two\.onnx holds .* GB with its weights; expected 2 GB at most"):
-        read_own(tmp_path / "two.onnx", SIZE_PX)
+    for name in ("two", "alone"):
+        with pytest.raises(ConfigError, match=rf"{name}\.onnx holds .* GB with its weights; expected 2 GB at most"):
+            read_own(tmp_path / f"{name}.onnx", SIZE_PX)
+
+
+def test_weights_are_taken_from_beside_the_file_alone(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    model = onnx.load(conv_planes(tmp_path / "alone.onnx"))
+    onnx.save_model(model, tmp_path / "two.onnx", save_as_external_data=True, location="two.data", size_threshold=0)
+    text = (tmp_path / "two.onnx").read_bytes().replace(b"two.data", b"../x.bin")
+    (tmp_path / "inner" / "two.onnx").write_bytes(text)
+    (tmp_path / "two.data").rename(tmp_path / "x.bin")
+    with pytest.raises(ConfigError, match=r"two\.onnx is no valid ONNX graph"):
+        read_own(tmp_path / "inner" / "two.onnx", SIZE_PX)
 
 
 def two_inputs(path: Path) -> Path:

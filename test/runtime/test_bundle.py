@@ -272,6 +272,8 @@ def test_a_missing_file_is_named(bundle: Bundle) -> None:
         ),
         (lambda f: f["decoder"].update(priors=priors_with(max_age_ticks=10**6)), "max_age_ticks <= 10000"),
         (lambda f: camera(f).update(size=3), "unknown key 'size' of streams cameras camera; did you mean 'size_px'"),
+        (lambda f: f["encoder"].update(channels=f["encoder"]["feature_dim"] + 1), "expected a divisor of feature_dim"),
+        (lambda f: f["encoder"].update(channels=-1), "encoder channels is -1; expected 0 to"),
         (lambda f: f["encoder"].update(dtype="float16"), "encoder dtype is 'float16'; expected one of uint8, float32"),
         (lambda f: f["encoder"].update(feature_dim=0), "encoder feature_dim is 0; expected 1 to"),
         (lambda f: f.update(encoder=None), "has cameras alone; expected both or neither"),

@@ -159,10 +159,12 @@ def test_wrong_streams_are_refused_where_they_are_wrong(streams: dict[str, Any],
 
 def test_newer_settings_are_stored_only_where_they_say_something() -> None:
     plain = to_mapping(TrainConfig())
-    assert "streams" not in plain["data"] and "stream_masked" not in {*plain["eye"], *plain["batches"]}
+    assert not {"streams", "encoder"} & set(plain["data"]) and "stream_masked" not in {*plain["eye"], *plain["batches"]}
     given = {"data": {"streams": STREAMS}, "eye": {"stream_masked": 0.5}, "batches": {"stream_masked": 0.5}}
     stored = to_mapping(config_from_mapping(given))
     assert list(stored["data"]["streams"]["cameras"]) == ["front", "wrist"]
+    own = to_mapping(config_from_mapping({"data": {"encoder": "onnx:mine.onnx"}}))
+    assert own["data"]["encoder"] == "onnx:mine.onnx"
     assert (stored["eye"]["stream_masked"], stored["batches"]["stream_masked"]) == (0.5, 0.5)
 
 
