@@ -32,7 +32,7 @@ from hal_ros.offline.recording import Recording, read_recording
 from hal_ros.runtime.bundle import load_bundle
 from hal_ros.sim.messages import image
 
-SECONDS, JOINTS_HZ = 22, 500
+SECONDS, JOINTS_HZ = 20, 500
 PICTURES = 4  # that differ, of each camera
 SAMPLE_PERIOD_S = 0.25
 CPU_LIMIT_PERCENT, MEMORY_LIMIT_MB = 60.0, 450.0
