@@ -21,7 +21,7 @@ export ROS_LOG_DIR = $(CURDIR)/log/ros
 setup = @$(PYTHON) scripts/setup_env.py
 python = @scripts/with_interfaces.sh .venv/bin/python
 
-.PHONY: help demo test check bench bench-full device train tables build clean
+.PHONY: help demo test check bench bench-full device train tables other-robots build clean
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -60,6 +60,12 @@ train:  ## train models/tabletop from the benchmark
 tables:  ## train and score every system of docs/results (hours; goes on where it was interrupted)
 	$(setup) train
 	$(python) -m hal_ros tables
+
+other-robots:  ## make bags of two other robots and their table: docs/results/other_robots.json (hours, resumable)
+	$(setup) train
+	@$(PYTHON) scripts/other_robots/make_bags.py aloha --out datasets/other_robots --processes 2
+	@$(PYTHON) scripts/other_robots/make_bags.py panda --out datasets/other_robots --processes 2
+	$(python) -m hal_ros tables --dataset other_robots
 
 build:  ## build both packages with colcon into build/ and install/
 	$(setup) build

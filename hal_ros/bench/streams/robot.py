@@ -68,10 +68,10 @@ def untrained_bundle(card: ModelCard, spec: StreamSpec, folder: Path) -> Bundle:
     model = untrained(card, streams=spec)
     from hal_ros.export.bundle import Golden, write_golden
     from hal_ros.export.to_onnx import StepGraph, export_step
-    from hal_ros.nn.encoder import write_encoder
+    from hal_ros.nn.encoder import build_encoder
 
     folder.mkdir(parents=True, exist_ok=True)
-    write_encoder(folder / ENCODER, spec.size_px)
+    (folder / ENCODER).write_bytes(build_encoder(spec.size_px).SerializeToString(deterministic=True))
     export_step(StepGraph(model.graph.eyes, model.graph.model, card.caches), folder / STEP)
     bundle = save_card(replace(model.card, name=f"untrained-{len(spec.cameras)}"), folder)
     side, counts = spec.size_px, (GOLDEN_TICKS, len(spec.cameras))
