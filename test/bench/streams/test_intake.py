@@ -55,7 +55,7 @@ def test_the_cost_is_that_of_the_quietest_round(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(intake, "pipeline_growth", lambda *_: 2000)
     rows = intake.rows(MODEL)
     assert [(row.value, row.holds) for row in rows] == [
-        *((40.0, True), (55.0, False), (80.0, None), (10.0, None), (30.0, None)),
+        *((40.0, True), (55.0, None), (80.0, None), (10.0, None), (30.0, None)),
         *((3.0, True), (2000.0, False)),
     ]
     assert [(row.name, row.unit, row.target) for row in rows if row.target] == intake.EXPECTED
