@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -142,8 +143,13 @@ def test_a_leak_on_the_device_is_found(fakes: Fakes, monkeypatch: pytest.MonkeyP
 
 
 def test_a_leak_in_the_process_is_found(fakes: Fakes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    kept: list[bytearray] = []
-    spoil(monkeypatch, "log_probs", lambda *_: kept.append(bytearray(b"x" * (64 << 10))), AFTER)
+    kept: list[mmap.mmap] = []
+
+    def keep(*_: object) -> None:
+        kept.append(mmap.mmap(-1, 64 << 10))  # pages of its own: a large process may have freed ones to give
+        kept[-1].write(b"x" * (64 << 10))
+
+    spoil(monkeypatch, "log_probs", keep, AFTER)
     rows = checked(tmp_path)
     assert failed(rows) == {"ticks"} and rows["ticks"]["fault"].startswith("the process grew by")
 
