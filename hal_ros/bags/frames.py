@@ -70,7 +70,10 @@ def due_frames(
                 yield Frame(due, pictures, frame_id_of(content), message.receive_ns)
     counters.update(intake.counters)
     if start_ns is not None:
-        raise BagError(f"no message of {inputs.spec.clock} is stamped {start_ns} ns, where the replay was to begin")
+        raise BagError(
+            f"no message of {inputs.spec.clock} is stamped {start_ns} ns, where the recorded labels begin; "
+            "expected it in the bag (--from-start begins with the first that is there)"
+        )
 
 
 def _take(message: BagMessage, content: Any, inputs: BagInputs, intake: Intake) -> Iterator[Due]:

@@ -79,7 +79,11 @@ def inputs_among(
     kept = {s: tuple(t for t in found if s in spec.cameras or s in read.get(t, {})) for s, found in topics.items()}
     if not kept[spec.clock]:
         told = [line for line in problems if line.startswith(f"{spec.clock}: ")]
-        raise BagError(f"{told[0] if told else spec.clock}; {name} takes its ticks from it")
+        option = "--camera" if spec.clock in spec.cameras else "--state"
+        how = f": if another topic is meant, {option} {spec.clock}=TOPIC, or in data.streams of a dataset's settings"
+        raise BagError(
+            f"{told[0] if told else spec.clock}; {name} takes its ticks from it{'' if topics[spec.clock] else how}"
+        )
     cameras: dict[str, tuple[str, ...]] = {}
     for camera in spec.cameras:
         for topic in kept[camera]:

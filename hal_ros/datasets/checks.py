@@ -75,7 +75,9 @@ def check_asked(data: DataConfig, config: Path, asked: AskedStreams) -> None:
             meant = next(iter(streams)) if name == usual and name not in streams and len(streams) == 1 else name
             if meant not in streams:
                 known = ", ".join(spec.names)
-                raise ConfigError(f"{config}: has no stream {name!r} among its {kind}; expected one of {known}")
+                raise ConfigError(
+                    f"{config}: has no stream {name!r} among its {kind}; expected one of {known}; write it there"
+                )
             key = f"streams.{kind}.{meant}.topic" if data.names_streams else old_key
             there = streams[meant].topic or topics.get(meant, ())
             if set(wanted) != set(there):

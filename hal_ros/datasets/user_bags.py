@@ -70,10 +70,14 @@ def _bags_in(path: Path, seen: set[Path] | None = None) -> Iterator[Path]:
 
 
 def _is_one_recording(folder: Path) -> bool:
-    """Whether a folder without metadata is what rosbag2 leaves when it is killed: <folder>_0.mcap, <folder>_1.mcap …"""
+    """Whether a folder without metadata is what rosbag2 leaves when it is killed: <folder>_0.mcap, <folder>_1.mcap …
+
+    A folder with bags in folders of their own is none.
+    """
     stems = [file.stem for file in folder.iterdir() if file.suffix in STORAGES]
     name = re.escape(folder.resolve().name)
-    return bool(stems) and all(re.fullmatch(rf"{name}_\d+", stem) for stem in stems)
+    below = (file for suffix in STORAGES for file in folder.glob(f"*/*{suffix}"))
+    return bool(stems) and all(re.fullmatch(rf"{name}_\d+", stem) for stem in stems) and not any(below)
 
 
 # --- transcripts ------------------------------------------------------------------------------------------------------
@@ -93,7 +97,7 @@ def read_transcripts(
     problems = []
     for name in bags:
         if name not in files:
-            near = _near(name, [stem for stem in files if stem not in bags], ".txt")
+            near = _parts(name, files) or _near(name, [stem for stem in files if stem not in bags], ".txt")
             problems.append(f"bag {name}: has no transcript; expected {folder / name}.txt{near}")
             continue
         try:
@@ -108,6 +112,13 @@ def read_transcripts(
             near = _near(name, [bag for bag in bags if bag not in files])
             problems.append(f"{files[name]}: belongs to no bag of this call{near} (--partial leaves it out)")
     return transcripts, problems
+
+
+def _parts(name: str, transcripts: Collection[str]) -> str:
+    """Tell that a bag was made of a folder's files, where transcripts are named as these are; "" otherwise."""
+    if not any(re.fullmatch(rf"{re.escape(name)}_\d+", stem) for stem in transcripts):
+        return ""
+    return f"; files {name}_0, {name}_1, … of a folder {name} are one recording: where each is a bag, give the files"
 
 
 def check_actions(transcripts: Mapping[str, tuple[str, ...]], vocabulary: Collection[str], whose: str) -> list[str]:

@@ -103,7 +103,12 @@ class Evaluation:
             folder = episodes.cached(bag, card, config.topics, config.cache)
             episode = episodes.load(folder)
             if episode.actions is None:
-                raise DatasetError(f"{bag}: has no {episodes.ANNOTATION}; expected annotated episodes to score against")
+                why = (
+                    "to train baselines on; --baselines alone leaves these out"
+                    if split == TRAINING
+                    else "to score against"
+                )
+                raise DatasetError(f"{bag}: has no {episodes.ANNOTATION}; expected annotated episodes {why}")
             paths = features.cached(folder, self.bundle.path(ENCODER), cameras) if cameras else ()
             yield EncodedEpisode(episode, tuple(map(features.load, paths)))
 

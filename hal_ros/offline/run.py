@@ -76,6 +76,11 @@ def run_replay(job: ReplayJob, choice: BundleChoice, report: Report = print) -> 
     comparisons = _compare(job.ticks_from or job.bag, answers)
     for result in comparisons:
         report(str(result))
+    if job.ticks_from is None and not all(result.holds for result in comparisons):
+        report(
+            "where the node dropped an image, or got a state after its tick, plain replay differs: "
+            f"--ticks-from {job.bag} steps what the labels name"
+        )
     return job.ticks_from is None or (bool(comparisons) and all(result.holds for result in comparisons))
 
 

@@ -267,5 +267,6 @@ def _typed(value: Any, wanted: Any, key: str) -> Any:
     if wanted is float and type(value) is int:
         return float(value)
     if type(value) is not wanted:
-        raise ConfigError(f"{key} is {value!r}; expected {wanted.__name__}")
+        quotes = "; on, off, yes and no are words only in quotes" if wanted is str and type(value) is bool else ""
+        raise ConfigError(f"{key} is {value!r}; expected {wanted.__name__}{quotes}")
     return value

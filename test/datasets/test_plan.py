@@ -20,7 +20,10 @@ def test_settings_and_arguments_agree(work: Workplace, tmp_path: Path) -> None:
         ("data.folder in .* expected .*/else, where the bags go", {"config": config, "out": Path("/else")}),
         ("data.camera_topic in .* is ''; expected '/x'", {"config": config, "asked": read_asked(camera_topic="/x")}),
         ("data.joint_topic in .* is ''; expected '/y'", {"config": config, "asked": read_asked(joint_topic="/y")}),
-        ("has no stream 'wrist' among its cameras", {"config": config, "asked": read_asked(["wrist=/x"])}),
+        (
+            "has no stream 'wrist' among its cameras; expected one of .*; write it there",
+            {"config": config, "asked": read_asked(["wrist=/x"])},
+        ),
         ("benchmark's own folder", {"out": tmp_path / "tabletop-v1"}),
     ):
         with pytest.raises(ConfigError, match=text):
@@ -127,6 +130,19 @@ def test_paths_that_hold_no_bag_are_refused(work: Workplace) -> None:
     (bag / "demo_0.mcap").unlink()
     (problem,) = {problem for problem in work.refused() if "names" in problem}
     assert problem == f"{bag}: names demo_0.mcap, which is not there"
+
+
+def test_numbered_files_of_a_folder_are_one_recording_unless_bags_lie_below(work: Workplace) -> None:
+    folder = work.bags / "kitchen"
+    folder.mkdir()
+    work.add("kitchen/kitchen_0.mcap")
+    work.add("kitchen/kitchen_1.mcap")
+    problem, *_ = work.refused(folder)
+    assert problem.startswith("bag kitchen: has no transcript; expected ")
+    assert problem.endswith("are one recording: where each is a bag, give the files")
+    work.add("kitchen/kitchen_2")
+    planned = plan(work.request(folder))
+    assert isinstance(planned, Plan) and list(planned.bags) == ["kitchen_0", "kitchen_1", "kitchen_2"]
 
 
 def test_a_transcripts_folder_has_to_be_one(work: Workplace) -> None:

@@ -97,3 +97,5 @@ def test_episodes_without_annotation_are_refused_by_name(config: EvaluationConfi
     bare = dataclasses.replace(config, data=write_data(tmp_path / "data", annotated=False), baselines=())
     with pytest.raises(DatasetError, match=r"annotation\.json"):
         Evaluation(bare).score("test")
+    with pytest.raises(DatasetError, match="to train baselines on; --baselines alone leaves these out"):
+        Evaluation(dataclasses.replace(bare, baselines=config.baselines))

@@ -147,6 +147,10 @@ def test_streams_are_read_by_name() -> None:
     [
         ({"cameras": {"front": {"topik": "/front"}}}, "did you mean data.streams.cameras.front.topic"),
         ({"cameras": {"front": 3}}, "data.streams.cameras.front is 3; expected a mapping"),
+        (
+            {"states": {"pump": {"fields": [True]}}},
+            r"fields\[0\] is True; expected str; on, off, yes and no are words only in",
+        ),
         ({"cameras": ["front"]}, r"data.streams.cameras is \['front'\]; expected names"),
         ({"states": {"arm": {"names": "a"}}}, "data.streams.states.arm.names is 'a'; expected a list"),
         ({"cameras": {"front": {"crop": 3}}}, "data.streams.cameras.front.crop is 3"),

@@ -31,7 +31,11 @@ def gaps(bag: str, episode: Episode, spec: StreamSpec, contents: Contents) -> It
         max_age_s = (spec.cameras.get(stream) or spec.states[stream]).max_age_s
         ticks = np.flatnonzero(valid)
         if not len(ticks):
-            yield f"{head} has no value at any tick; expected one at most {max_age_s:g} s older than the clock's stamp"
+            fields = spec.states[stream].fields if stream in spec.states else ()
+            entries = [field for field in fields if "[" in field]  # that an array may be too short to have
+            filled = f", with {listed(entries)}" if entries else ""
+            expected = f"expected one at most {max_age_s:g} s older than the clock's stamp{filled}"
+            yield f"{head} has no value at any tick; {expected}"
             continue
         if seconds[ticks[0]] > LONG_S:
             yield f"{head} comes after {seconds[ticks[0]]:.1f} s; expected from the first tick on"

@@ -23,7 +23,7 @@ ABOUT_STREAMS = """\
     # crop         centre (the largest square), full (all of it, with black bars), or [x, y, width, height] in pixels
     # type         of a state's messages
     # names        joints, in the model's order
-    # fields       of joints position, velocity, effort; else paths to numbers, as wrench.force.x or data[3]
+    # fields       of joints position, velocity, effort; else paths to numbers, as wrench.force.x or 'data[3]'
     # max_age_s    an older picture or value is not used
 """
 

@@ -1,7 +1,8 @@
-"""Publishes the segmenter's /diagnostics, and logs what turns bad or good again."""
+"""Publishes the segmenter's /diagnostics, and logs what turns bad, is bad for another cause, or turns good again."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from functools import partial
@@ -26,12 +27,12 @@ class Reporter:
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._before: Counter[str] = Counter()
         self._reported_ns = time.perf_counter_ns()
-        self._levels: dict[str, tuple[bytes, int]] = {}
+        self._logged: dict[str, tuple[bytes, str, int]] = {}  # level, cause and time by status
 
     def restart(self) -> None:
         """Begin anew with the zeroed counters of an activation."""
         self._before.clear()
-        self._levels.clear()
+        self._logged.clear()
         self._reported_ns = time.perf_counter_ns()
 
     def publish(
@@ -75,16 +76,23 @@ class Reporter:
         )
 
     def _log_change(self, now_ns: int, name: str, level: bytes, message: str) -> None:
-        before, since_ns = self._levels.get(name, (diagnostics.OK, now_ns - round(REPEAT_LOG_S * 1e9)))
-        if level == before or now_ns - since_ns < REPEAT_LOG_S * 1e9:
+        never = (diagnostics.OK, "", now_ns - round(REPEAT_LOG_S * 1e9))
+        before, cause_before, since_ns = self._logged.get(name, never)
+        cause = "" if level == diagnostics.OK else _cause(message)
+        if (level, cause) == (before, cause_before) or now_ns - since_ns < REPEAT_LOG_S * 1e9:
             return
-        self._levels[name] = (level, now_ns)
+        self._logged[name] = (level, cause, now_ns)
         logger = self._node.get_logger()
         text = f"{name.rpartition(': ')[2]}: {message}"
         if level == diagnostics.OK:  # rclpy refuses two severities in one line of code
             logger.info(text)
         else:
             logger.warning(text)
+
+
+def _cause(message: str) -> str:
+    """Return what a message says, without its numbers and without what the answers stand on meanwhile."""
+    return re.sub(r"\d+(\.\d+)?", "", message.partition("; running on ")[0])
 
 
 def _facts(configured: Configured) -> dict[str, str]:

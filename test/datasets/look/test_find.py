@@ -221,6 +221,13 @@ def test_messages_without_header_are_stamped_by_when_they_were_sent(work: Workpl
     np.testing.assert_array_equal(episode.joints[:, 2] - 2, sent)
 
 
+def test_an_entry_that_no_array_has_is_named(work: Workplace) -> None:
+    add(work, "demo", [*VIEW, *array("/sensor/values", When(10, skew_s=0.0))])
+    work.ingest(asked=read_asked([f"front={FRONT}"], ["values=/sensor/values:data[70]"]))
+    (line,) = work.warnings()
+    assert "has no value at any tick; expected one at most" in line and line.endswith(" stamp, with data[70]")
+
+
 def test_wrong_fields_are_told_in_one_line(work: Workplace) -> None:
     add(work, "demo", two_arms_world())
     for field, expected in (
