@@ -129,7 +129,7 @@ def _likely_states(
     names |= stream_names([one.topic for one in grippers], "gripper", [*taken, *names.values()])
     for one in usable:
         if one.topic not in names and one.topic not in reasons:
-            reasons[one.topic] = f"unless asked for: --state NAME={one.topic}"
+            reasons[one.topic] = "not taken; it can be added under states: in the settings"
     if together:
         return {JOINTS: _state(together, chosen, ())} if chosen else {}
     return {names[one.topic]: _state((one.topic,), [one], ()) for one in (*chosen, *wrenches, *grippers)}

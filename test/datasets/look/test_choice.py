@@ -71,7 +71,7 @@ def test_wrenches_and_grippers_are_taken_and_other_numbers_are_not() -> None:
     ]
     choice = chosen(*candidates, picture("/front"))
     assert list(choice.streams.states) == ["left", "right", "gripper"]
-    assert choice.reasons == {"/pose": "unless asked for: --state NAME=/pose"}
+    assert choice.reasons == {"/pose": "not taken; it can be added under states: in the settings"}
 
 
 def test_pictures_of_one_camera_are_taken_once() -> None:
