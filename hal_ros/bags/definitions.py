@@ -6,14 +6,14 @@ known ones. The bag says how its bytes are to be read; where it says nothing, ou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from rosbags.serde import SerdeError
-from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
+from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from hal_ros.bags.messages import typestore
@@ -26,7 +26,9 @@ _UNREADABLE = (SerdeError, AssertionError, IndexError, OverflowError, ValueError
 
 Definitions = dict[str, Any]  # as rosbags has them: (constants, fields) by type name
 Fields = Mapping[str, FieldType]
-HEADER = "std_msgs/msg/Header"
+HEADER, TIME = "std_msgs/msg/Header", "builtin_interfaces/msg/Time"
+MOST_UNROLLED = 2048
+"""Longest fixed array of messages in a bag's own types: code is made for each entry, which takes time and memory."""
 
 
 class BagTypes:
@@ -65,10 +67,23 @@ class BagTypes:
             raise BagError(f"message type {type_name!r} is unknown: neither the bag nor ROS 2's own types define it")
         return {name: _field_type(described) for name, described in fields[1]}
 
+    def lacking(self, type_name: str, needed: Iterable[str], of: str = "") -> str:
+        """Say which field of a type, as messages of type `of` hold it, is not there or not as ours; "" where all are.
+
+        Raises BagError for an unknown type.
+        """
+        held, ours = self.describe(type_name, of), BagTypes().describe(type_name)
+        for field in needed:
+            if held.get(field) != ours[field]:
+                return f"{field} is {'of another type' if field in held else 'not there'} in the bag's own {type_name}"
+        return ""
+
     def has_header(self, type_name: str) -> bool:
-        """Whether messages of a type are stamped by whoever sent them: they begin with a header."""
+        """Whether messages of a type are stamped by whoever sent them: they begin with a header, which is ROS 2's."""
         try:
-            return next(iter(self.describe(type_name).items()), None) == ("header", FieldType(HEADER))
+            if next(iter(self.describe(type_name).items()), None) != ("header", FieldType(HEADER)):
+                return False
+            return all(self.describe(part, of=type_name) == BagTypes().describe(part) for part in (HEADER, TIME))
         except BagError:
             return False
 
@@ -93,15 +108,17 @@ def _store_for(type_name: str, encoding: str, schema: bytes) -> Typestore:
             theirs = get_types_from_idl(text)
         else:
             return ours
-    except (TypesysError, ValueError, KeyError, IndexError, RecursionError):
-        return ours  # a broken definition says nothing
+    except Exception:  # noqa: BLE001  # whatever the parser meets: a broken definition says nothing
+        return ours
     theirs = _completed(theirs, ours)
+    if any(_unrolled(described) > MOST_UNROLLED for fields in theirs.values() for _, described in fields[1]):
+        return ours
     if type_name not in theirs or all(_same(fields[1], ours, name) for name, fields in theirs.items()):
         return ours
     store = get_typestore(Stores.EMPTY)
     try:
         store.register(theirs)
-    except TypesysError:
+    except Exception:  # noqa: BLE001  # it makes code of them: a name or a constant may not be what Python takes
         return ours
     return store
 
@@ -119,6 +136,15 @@ def _completed(theirs: Definitions, ours: Typestore) -> Definitions:
             found[needed] = ours.fielddefs[needed]
             open_names.append(needed)
     return found
+
+
+def _unrolled(described: Any) -> int:
+    """Return for how many entries of a field rosbags writes code: of fixed arrays of messages and of texts."""
+    kind, content = int(described[0]), described[1]
+    if kind != ARRAY:
+        return 0
+    inner = content[0]
+    return 0 if int(inner[0]) == BASE and inner[1][0] != "string" else int(content[1])
 
 
 def _innermost(described: Any) -> tuple[int, Any]:

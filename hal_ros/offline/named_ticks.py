@@ -181,7 +181,9 @@ class _Rebuilding:
         clock = self._clock_waiting[tick.stamp_ns]
         if pictures is None:
             return None
-        return Frame(due, pictures, frame_id_of(clock.content), clock.message.receive_ns, tick.reset)
+        return Frame(
+            due, pictures, frame_id_of(clock.message, clock.content, self._inputs), clock.message.receive_ns, tick.reset
+        )
 
     def _due(self, tick: NamedTick) -> Due:
         spec = self._inputs.spec

@@ -36,8 +36,8 @@ def describe(type_name: str) -> Mapping[str, FieldType]:
 
 
 def has_header(type_name: str) -> bool:
-    """Whether messages of an installed type are stamped by whoever sent them."""
-    return describe(type_name).get("header") == HEADER
+    """Whether messages of an installed type are stamped by whoever sent them: they begin with a header, as in bags."""
+    return next(iter(describe(type_name).items()), None) == ("header", HEADER)
 
 
 def _field_type(text: str) -> FieldType:

@@ -161,3 +161,23 @@ def test_cut_bytes_are_refused() -> None:
     for end in range(len(data) - 4):
         with pytest.raises(BagError, match=f"^{end} bytes can't be read as {GAUGE}"):
             known.deserialise(GAUGE, data[:end])
+
+
+@pytest.mark.parametrize(
+    "text", ["float64 MOST=1e999\nfloat64 x\n", "geometry_msgs/Point[100000000] x\n", "string[9999] x\n"]
+)
+def test_a_definition_that_would_be_too_much_to_read_says_nothing(text: str) -> None:
+    with pytest.raises(BagError, match="'acme_msgs/msg/Gauge' is unknown"):
+        types(form(text)).describe(GAUGE)
+
+
+def test_only_a_header_of_ros_2_at_the_beginning_stamps_a_message() -> None:
+    text = f"std_msgs/Header header\nfloat64 x\n{HEADER}"
+    assert types(form(text)).has_header(GAUGE)
+    stamp = "builtin_interfaces/Time stamp"
+    for other in (
+        text.replace(stamp, f"uint32 seq\n{stamp}"),
+        "string header\nfloat64 x\n",
+        f"float64 x\nstd_msgs/Header header\n{HEADER}",
+    ):
+        assert not types(form(other)).has_header(GAUGE)
