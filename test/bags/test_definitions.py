@@ -19,7 +19,7 @@ from hal_ros.bags.messages import deserialise, header_message, known_class, sche
 from hal_ros.bags.reader import read_messages
 from hal_ros.bags.writer import TopicForm
 from hal_ros.core.errors import BagError
-from hal_ros.core.streams.paths import FieldType
+from hal_ros.core.streams.paths import FieldType, compile_path
 from hal_ros.core.streams.spec import JOINT_STATE
 
 LINE = "=" * 80
@@ -181,3 +181,9 @@ def test_only_a_header_of_ros_2_at_the_beginning_stamps_a_message() -> None:
         f"float64 x\nstd_msgs/Header header\n{HEADER}",
     ):
         assert not types(form(other)).has_header(GAUGE)
+
+
+def test_fields_that_are_words_of_python_are_read() -> None:
+    known = types(form("float64 class\nfloat64 from\n"))
+    message = known.deserialise(GAUGE, b"\0\1\0\0" + struct.pack("<2d", 1.5, 2.5))
+    assert [compile_path(path, GAUGE, known.describe)(message) for path in ("class", "from")] == [1.5, 2.5]

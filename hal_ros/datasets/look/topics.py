@@ -22,6 +22,7 @@ from hal_ros.bags.sensors import pixels
 from hal_ros.core.errors import BagError, ImageError
 from hal_ros.core.streams.readers import joints_fault
 from hal_ros.core.streams.spec import JOINT_FIELDS, JOINT_STATE
+from hal_ros.core.ticks import LAST_STAMP_NS, is_stamp
 from hal_ros.datasets.look.numbers import number_paths
 
 LOOK_NS = 20_000_000_000
@@ -114,15 +115,15 @@ class _Topic:
         self._seen[message.type_name] += 1
         if message.type_name != self._declared:
             return
-        stamp_ns = message.publish_ns
+        stamp_ns = message.receive_ns if message.publish_ns is None else message.publish_ns
         if self._headed:
             stamp_ns = header_stamp_ns(message.data) or 0
-            if stamp_ns <= 0:
-                self._zero += 1
-                self._note_unstamped(message)
-                return
-        self._receive_ns.append(message.receive_ns)
-        self._stamp_ns.append(message.receive_ns if stamp_ns is None else stamp_ns)
+        if not is_stamp(stamp_ns):
+            self._zero += 1
+            self._note_unstamped(message)
+            return
+        self._receive_ns.append(min(message.receive_ns, LAST_STAMP_NS))
+        self._stamp_ns.append(stamp_ns)
         self._look_inside(message)
 
     def _note_unstamped(self, message: BagMessage) -> None:
