@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import sys
 import types
 import typing
@@ -19,6 +20,8 @@ from hal_ros.core.errors import ConfigError
 from hal_ros.datasets.config import DataConfig, check_encoder, check_streams
 from hal_ros.labels.teacher.config import TeacherConfig
 
+NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""What no file's name and no message may hold: NUL, and halves of characters."""
 ANNOTATIONS, TRANSCRIPTS = "annotations", "transcripts"
 """What a run learns from: frame labels, or the ordered actions alone."""
 RETIRED = {"realign": False}
@@ -287,8 +290,8 @@ def _typed(value: Any, wanted: Any, key: str) -> Any:
         return float(value)
     if type(value) is not wanted:
         raise ConfigError(f"{key} is {_shortly(value)}; expected {wanted.__name__}")
-    if isinstance(value, str) and not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise ConfigError(f"{key} is {value!r}; expected whole characters")
+    if isinstance(value, str) and NO_TEXT.search(value):
+        raise ConfigError(f"{key} is {_shortly(value)}; expected whole characters, none of them NUL")
     return value
 
 

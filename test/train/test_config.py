@@ -76,6 +76,7 @@ def test_lists_become_tuples_and_whole_numbers_floats() -> None:
         ({"data": {"joints_max_age_s": float("nan")}}, "data.joints_max_age_s is nan; expected a finite number"),
         ({"eye": {"noise": float("inf")}}, "eye.noise is inf; expected a finite number"),
         ({"data": {"camera_topic": "half \ud800"}}, "data.camera_topic is .*; expected whole characters"),
+        ({"data": {"encoder": "onnx:a\0b"}}, "data.encoder is .*; expected whole characters, none of them NUL"),
         ({"data": {"lag_ticks": 10**9}}, "data.lag_ticks is 1000000000; expected 0 to 10000"),
         ({"data": {"actions": ["reach", "reach"]}}, "data.actions is .*; expected names that are not empty, all diff"),
         ({"data": {"actions": ["reach", " "]}}, "data.actions is .*; expected names that are not empty, all diff"),
