@@ -240,6 +240,9 @@ def _read_with_rosbags(path: Path, notes: BagNotes) -> Iterator[BagMessage]:
             reader.storage.metadata = reader.storage.metadata._replace(compression_mode=None)
         try:
             for connection, receive_ns, data in reader.messages():
+                if not _is_row(receive_ns, data):
+                    notes.skipped["row without time or bytes"] += 1
+                    continue
                 plain = _unpacked(data) if packed else bytes(data)
                 if plain is None:
                     notes.skipped["message that can't be decompressed"] += 1
@@ -247,6 +250,11 @@ def _read_with_rosbags(path: Path, notes: BagNotes) -> Iterator[BagMessage]:
                 yield BagMessage(connection.topic, connection.msgtype, receive_ns, plain)
         except (ReaderError, apsw.Error) as error:
             notes.skipped[f"the rest of the bag ({_one_line(error)})"] += 1
+
+
+def _is_row(receive_ns: object, data: object) -> bool:
+    """Whether a row is a message; a column of SQLite may hold anything, and MCAP no time before 1970."""
+    return isinstance(receive_ns, int) and receive_ns >= 0 and isinstance(data, bytes | memoryview)
 
 
 def _unpacked(data: bytes) -> bytes | None:
@@ -267,6 +275,8 @@ _UNREADABLE = (
     apsw.Error,
     ValueError,
     KeyError,
+    TypeError,
+    AttributeError,
     AssertionError,
     _ROSBAGS_ZSTD.ZstdError,
 )
