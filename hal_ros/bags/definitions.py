@@ -17,7 +17,7 @@ from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_
 from rosbags.typesys.store import Typestore
 
 from hal_ros.bags.messages import typestore
-from hal_ros.bags.reader import raw_topics
+from hal_ros.bags.reader import topic_forms
 from hal_ros.bags.writer import TopicForm
 from hal_ros.core.errors import BagError
 from hal_ros.core.streams.paths import FieldType
@@ -37,14 +37,23 @@ class BagTypes:
     def __init__(self, forms: Mapping[str, TopicForm] | None = None) -> None:
         """Take how a bag writes down its topics; without any, all types are ours."""
         self._stores: dict[str, Typestore] = {}
+        self._in_two_ways: set[str] = set()
         for form in (forms or {}).values():
-            if form.type_name and form.type_name not in self._stores:
-                self._stores[form.type_name] = _store_for(form.type_name, form.schema_encoding, form.schema)
+            self._learn(form)
 
     @classmethod
     def of(cls, bag: Path) -> BagTypes:
         """Return the types of a bag; raises BagError where it can't be read."""
-        return cls(raw_topics(bag))
+        return cls({str(number): form for number, (_, form) in enumerate(topic_forms(bag))})
+
+    def _learn(self, form: TopicForm) -> None:
+        """Take what a topic says of its type; a type that topics define differently can't be read for sure."""
+        name = form.type_name
+        store, known = _store_for(name, form.schema_encoding, form.schema), self._stores.get(name)
+        if known is None or name not in known.fielddefs:
+            self._stores[name] = store
+        elif name in store.fielddefs and not _alike(known, store):
+            self._in_two_ways.add(name)
 
     def deserialise(self, type_name: str, data: bytes) -> Any:
         """Return the message in CDR bytes. Raises BagError where they are not of that type, or it is unknown.
@@ -89,6 +98,8 @@ class BagTypes:
 
     def _store(self, type_name: str) -> Typestore:
         store = self._stores.get(type_name, typestore())
+        if type_name in self._in_two_ways:
+            raise BagError(f"message type {type_name!r} is defined in two ways in the bag; expected one")
         if type_name not in store.fielddefs:
             raise BagError(f"message type {type_name!r} is unknown: neither the bag nor ROS 2's own types define it")
         return store
@@ -155,6 +166,12 @@ def _innermost(described: Any) -> tuple[int, Any]:
 def _same(fields: Any, ours: Typestore, name: str) -> bool:
     known = ours.fielddefs.get(name)
     return known is not None and list(known[1]) == list(fields)
+
+
+def _alike(one: Typestore, other: Typestore) -> bool:
+    """Whether two stores define the types alike that the smaller one has."""
+    small, large = sorted((one, other), key=lambda store: len(store.fielddefs))
+    return small is large or all(_same(fields[1], large, name) for name, fields in small.fielddefs.items())
 
 
 def _field_type(described: Any) -> FieldType:

@@ -37,6 +37,7 @@ __all__ = [
     "raw_metadata",
     "raw_topics",
     "read_messages",
+    "topic_forms",
     "topic_types",
 ]
 
@@ -116,16 +117,22 @@ class RawMessage(NamedTuple):
 def raw_topics(path: Path) -> dict[str, TopicForm]:
     """Return how a bag writes down each of its topics, also those without messages. Raises as read_messages does."""
     forms: dict[str, TopicForm] = {}
+    for topic, form in topic_forms(path):
+        forms.setdefault(topic, form)
+    return forms
+
+
+def topic_forms(path: Path) -> Iterator[tuple[str, TopicForm]]:
+    """Yield each topic with all forms in which a bag writes it down. Raises as read_messages does."""
     for storage in _storages(path):
         if storage.suffix == ".mcap":
             with McapFile(storage) as file:
                 for channel in file.channels.values():
-                    forms.setdefault(channel.topic, _form_in_mcap(channel, file.schemas.get(channel.schema_id)))
+                    yield channel.topic, _form_in_mcap(channel, file.schemas.get(channel.schema_id))
         else:
             with _open_with_rosbags(storage) as reader:
                 for connection in reader.connections:
-                    forms.setdefault(connection.topic, _form_in_rosbags(connection))
-    return forms
+                    yield connection.topic, _form_in_rosbags(connection)
 
 
 def raw_messages(path: Path, notes: BagNotes) -> Iterator[RawMessage]:
