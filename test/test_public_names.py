@@ -36,7 +36,7 @@ PUBLIC = {
     ),
     "bags.reader": (
         "BagMessage BagNotes BagWriter METADATA RawMessage TopicForm bag_files qos_profile qos_text raw_messages "
-        "raw_metadata raw_topics read_messages topic_types"
+        "raw_metadata raw_topics read_messages topic_forms topic_types"
     ),
     "bags.writer": "BagWriter METADATA TopicForm qos_profile qos_text",
     "datasets.formats.layout_files": (

@@ -6,18 +6,18 @@ known ones. The bag says how its bytes are to be read; where it says nothing, ou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from rosbags.serde import SerdeError
-from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
+from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from hal_ros.bags.messages import typestore
-from hal_ros.bags.reader import raw_topics
+from hal_ros.bags.reader import topic_forms
 from hal_ros.bags.writer import TopicForm
 from hal_ros.core.errors import BagError
 from hal_ros.core.streams.paths import FieldType
@@ -26,7 +26,9 @@ _UNREADABLE = (SerdeError, AssertionError, IndexError, OverflowError, ValueError
 
 Definitions = dict[str, Any]  # as rosbags has them: (constants, fields) by type name
 Fields = Mapping[str, FieldType]
-HEADER = "std_msgs/msg/Header"
+HEADER, TIME = "std_msgs/msg/Header", "builtin_interfaces/msg/Time"
+MOST_UNROLLED = 2048
+"""Longest fixed array of messages in a bag's own types: code is made for each entry, which takes time and memory."""
 
 
 class BagTypes:
@@ -35,14 +37,23 @@ class BagTypes:
     def __init__(self, forms: Mapping[str, TopicForm] | None = None) -> None:
         """Take how a bag writes down its topics; without any, all types are ours."""
         self._stores: dict[str, Typestore] = {}
+        self._in_two_ways: set[str] = set()
         for form in (forms or {}).values():
-            if form.type_name and form.type_name not in self._stores:
-                self._stores[form.type_name] = _store_for(form.type_name, form.schema_encoding, form.schema)
+            self._learn(form)
 
     @classmethod
     def of(cls, bag: Path) -> BagTypes:
         """Return the types of a bag; raises BagError where it can't be read."""
-        return cls(raw_topics(bag))
+        return cls({str(number): form for number, (_, form) in enumerate(topic_forms(bag))})
+
+    def _learn(self, form: TopicForm) -> None:
+        """Take what a topic says of its type; a type that topics define differently can't be read for sure."""
+        name = form.type_name
+        store, known = _store_for(name, form.schema_encoding, form.schema), self._stores.get(name)
+        if known is None or name not in known.fielddefs:
+            self._stores[name] = store
+        elif name in store.fielddefs and not _alike(known, store):
+            self._in_two_ways.add(name)
 
     def deserialise(self, type_name: str, data: bytes) -> Any:
         """Return the message in CDR bytes. Raises BagError where they are not of that type, or it is unknown.
@@ -65,15 +76,30 @@ class BagTypes:
             raise BagError(f"message type {type_name!r} is unknown: neither the bag nor ROS 2's own types define it")
         return {name: _field_type(described) for name, described in fields[1]}
 
+    def lacking(self, type_name: str, needed: Iterable[str], of: str = "") -> str:
+        """Say which field of a type, as messages of type `of` hold it, is not there or not as ours; "" where all are.
+
+        Raises BagError for an unknown type.
+        """
+        held, ours = self.describe(type_name, of), BagTypes().describe(type_name)
+        for field in needed:
+            if held.get(field) != ours[field]:
+                return f"{field} is {'of another type' if field in held else 'not there'} in the bag's own {type_name}"
+        return ""
+
     def has_header(self, type_name: str) -> bool:
-        """Whether messages of a type are stamped by whoever sent them: they begin with a header."""
+        """Whether messages of a type are stamped by whoever sent them: they begin with a header, which is ROS 2's."""
         try:
-            return next(iter(self.describe(type_name).items()), None) == ("header", FieldType(HEADER))
+            if next(iter(self.describe(type_name).items()), None) != ("header", FieldType(HEADER)):
+                return False
+            return all(self.describe(part, of=type_name) == BagTypes().describe(part) for part in (HEADER, TIME))
         except BagError:
             return False
 
     def _store(self, type_name: str) -> Typestore:
         store = self._stores.get(type_name, typestore())
+        if type_name in self._in_two_ways:
+            raise BagError(f"message type {type_name!r} is defined in two ways in the bag; expected one")
         if type_name not in store.fielddefs:
             raise BagError(f"message type {type_name!r} is unknown: neither the bag nor ROS 2's own types define it")
         return store
@@ -93,15 +119,17 @@ def _store_for(type_name: str, encoding: str, schema: bytes) -> Typestore:
             theirs = get_types_from_idl(text)
         else:
             return ours
-    except (TypesysError, ValueError, KeyError, IndexError, RecursionError):
-        return ours  # a broken definition says nothing
+    except Exception:  # noqa: BLE001  # whatever the parser meets: a broken definition says nothing
+        return ours
     theirs = _completed(theirs, ours)
+    if any(_unrolled(described) > MOST_UNROLLED for fields in theirs.values() for _, described in fields[1]):
+        return ours
     if type_name not in theirs or all(_same(fields[1], ours, name) for name, fields in theirs.items()):
         return ours
     store = get_typestore(Stores.EMPTY)
     try:
         store.register(theirs)
-    except TypesysError:
+    except Exception:  # noqa: BLE001  # it makes code of them: a name or a constant may not be what Python takes
         return ours
     return store
 
@@ -121,6 +149,15 @@ def _completed(theirs: Definitions, ours: Typestore) -> Definitions:
     return found
 
 
+def _unrolled(described: Any) -> int:
+    """Return for how many entries of a field rosbags writes code: of fixed arrays of messages and of texts."""
+    kind, content = int(described[0]), described[1]
+    if kind != ARRAY:
+        return 0
+    inner = content[0]
+    return 0 if int(inner[0]) == BASE and inner[1][0] != "string" else int(content[1])
+
+
 def _innermost(described: Any) -> tuple[int, Any]:
     kind, content = int(described[0]), described[1]
     return (kind, content) if kind in (BASE, NAME) else _innermost(content[0])
@@ -129,6 +166,12 @@ def _innermost(described: Any) -> tuple[int, Any]:
 def _same(fields: Any, ours: Typestore, name: str) -> bool:
     known = ours.fielddefs.get(name)
     return known is not None and list(known[1]) == list(fields)
+
+
+def _alike(one: Typestore, other: Typestore) -> bool:
+    """Whether two stores define the types alike that the smaller one has."""
+    small, large = sorted((one, other), key=lambda store: len(store.fielddefs))
+    return small is large or all(_same(fields[1], large, name) for name, fields in small.fielddefs.items())
 
 
 def _field_type(described: Any) -> FieldType:

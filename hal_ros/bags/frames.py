@@ -67,7 +67,7 @@ def due_frames(
         for due in _take(message, content, inputs, intake):
             pictures = converter.convert(due)
             if pictures is not None:
-                yield Frame(due, pictures, frame_id_of(content), message.receive_ns)
+                yield Frame(due, pictures, frame_id_of(message, content, inputs), message.receive_ns)
     counters.update(intake.counters)
     if start_ns is not None:
         raise BagError(
@@ -112,7 +112,6 @@ def content_of(message: BagMessage, inputs: BagInputs, counters: Counter[str]) -
     return None
 
 
-def frame_id_of(content: Any) -> str:
-    """Return the frame_id of a message; '' where its type has none."""
-    header = getattr(content, "header", None)
-    return "" if header is None else str(header.frame_id)
+def frame_id_of(message: BagMessage, content: Any, inputs: BagInputs) -> str:
+    """Return the frame_id of a message; '' where its type begins with no header."""
+    return str(content.header.frame_id) if message.topic in inputs.headed else ""

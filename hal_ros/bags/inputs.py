@@ -22,6 +22,8 @@ CAMERA_TOPIC = "/camera/color/image_raw"
 JOINT_TOPIC = "/joint_states"
 SUFFIX = "/compressed"
 IMAGES = (IMAGE, COMPRESSED)
+PIXELS = {IMAGE: ("height", "width", "encoding", "is_bigendian", "step", "data"), COMPRESSED: ("format", "data")}
+"""What pictures are made of."""
 
 AskedTopics = Mapping[str, tuple[str, ...]]
 """Topics that a person names for streams, in place of the model's."""
@@ -74,9 +76,12 @@ def inputs_among(
     topics = {camera: find_camera(types, one, asked.get(camera)) for camera, one in spec.cameras.items()}
     topics |= {state: find_state(types, one, asked.get(state)) for state, one in spec.states.items()}
     read, problems = _readers(spec, types, topics, known)
+    unlike = _unlike(spec, types, topics, known)
+    problems += unlike.values()
     problems += [_absent(name, stream, spec, types) for stream, found in topics.items() if not found]
     partly = [_partly(stream, one.topic, topics[stream]) for stream, one in spec.states.items() if stream not in asked]
-    kept = {s: tuple(t for t in found if s in spec.cameras or s in read.get(t, {})) for s, found in topics.items()}
+    kept = {name: tuple(t for t in topics[name] if t not in unlike) for name in spec.cameras}
+    kept |= {name: tuple(t for t in topics[name] if name in read.get(t, {})) for name in spec.states}
     if not kept[spec.clock]:
         told = [line for line in problems if line.startswith(f"{spec.clock}: ")]
         option = "--camera" if spec.clock in spec.cameras else "--state"
@@ -197,6 +202,18 @@ def _readers(
                 continue
             readers.setdefault(topic, {})[name] = made
     return readers, problems
+
+
+def _unlike(
+    spec: StreamSpec, types: Mapping[str, str], topics: Mapping[str, Sequence[str]], known: BagTypes
+) -> dict[str, str]:
+    """Return, by topic, a line for each whose pictures can't be read, as the bag has its own form of their type."""
+    found = {}
+    for name in spec.cameras:
+        for topic in topics[name]:
+            if fault := known.lacking(types[topic], PIXELS[types[topic]]):
+                found[topic] = f"{name}: {topic} {_carries(types[topic], fault)}"
+    return found
 
 
 def _carries(type_name: str, fault: str) -> str:

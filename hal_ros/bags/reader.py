@@ -37,6 +37,7 @@ __all__ = [
     "raw_metadata",
     "raw_topics",
     "read_messages",
+    "topic_forms",
     "topic_types",
 ]
 
@@ -116,16 +117,22 @@ class RawMessage(NamedTuple):
 def raw_topics(path: Path) -> dict[str, TopicForm]:
     """Return how a bag writes down each of its topics, also those without messages. Raises as read_messages does."""
     forms: dict[str, TopicForm] = {}
+    for topic, form in topic_forms(path):
+        forms.setdefault(topic, form)
+    return forms
+
+
+def topic_forms(path: Path) -> Iterator[tuple[str, TopicForm]]:
+    """Yield each topic with all forms in which a bag writes it down. Raises as read_messages does."""
     for storage in _storages(path):
         if storage.suffix == ".mcap":
             with McapFile(storage) as file:
                 for channel in file.channels.values():
-                    forms.setdefault(channel.topic, _form_in_mcap(channel, file.schemas.get(channel.schema_id)))
+                    yield channel.topic, _form_in_mcap(channel, file.schemas.get(channel.schema_id))
         else:
             with _open_with_rosbags(storage) as reader:
                 for connection in reader.connections:
-                    forms.setdefault(connection.topic, _form_in_rosbags(connection))
-    return forms
+                    yield connection.topic, _form_in_rosbags(connection)
 
 
 def raw_messages(path: Path, notes: BagNotes) -> Iterator[RawMessage]:
@@ -240,6 +247,9 @@ def _read_with_rosbags(path: Path, notes: BagNotes) -> Iterator[BagMessage]:
             reader.storage.metadata = reader.storage.metadata._replace(compression_mode=None)
         try:
             for connection, receive_ns, data in reader.messages():
+                if not _is_row(receive_ns, data):
+                    notes.skipped["row without time or bytes"] += 1
+                    continue
                 plain = _unpacked(data) if packed else bytes(data)
                 if plain is None:
                     notes.skipped["message that can't be decompressed"] += 1
@@ -247,6 +257,11 @@ def _read_with_rosbags(path: Path, notes: BagNotes) -> Iterator[BagMessage]:
                 yield BagMessage(connection.topic, connection.msgtype, receive_ns, plain)
         except (ReaderError, apsw.Error) as error:
             notes.skipped[f"the rest of the bag ({_one_line(error)})"] += 1
+
+
+def _is_row(receive_ns: object, data: object) -> bool:
+    """Whether a row is a message; a column of SQLite may hold anything, and MCAP no time before 1970."""
+    return isinstance(receive_ns, int) and receive_ns >= 0 and isinstance(data, bytes | memoryview)
 
 
 def _unpacked(data: bytes) -> bytes | None:
@@ -267,6 +282,8 @@ _UNREADABLE = (
     apsw.Error,
     ValueError,
     KeyError,
+    TypeError,
+    AttributeError,
     AssertionError,
     _ROSBAGS_ZSTD.ZstdError,
 )

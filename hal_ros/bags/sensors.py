@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hal_ros.bags.messages import header_stamp_ns
 from hal_ros.core import image
 from hal_ros.core.arrays import ByteArray
-from hal_ros.core.ticks import BACKWARD_JUMP_NS
+from hal_ros.core.ticks import BACKWARD_JUMP_NS, is_stamp
 
 if TYPE_CHECKING:
     from hal_ros.bags.inputs import BagInputs
@@ -59,7 +59,7 @@ class _ClockOrder:
         stamp_ns, is_clock = stamp_of(message, self._inputs), message.topic in self._inputs.clock_topics
         if is_clock and 0 < stamp_ns < self._clock_ns - BACKWARD_JUMP_NS:
             yield from self._begin_anew(stamp_ns)
-        if stamp_ns > 0:
+        if is_stamp(stamp_ns):
             newest.update({message.topic: stamp_ns} if message.topic in newest else {})
             self._clock_ns = stamp_ns if is_clock else self._clock_ns
         jumps = bool(waiting) and 0 < stamp_ns < waiting[0][0] - BACKWARD_JUMP_NS

@@ -7,6 +7,9 @@ from typing import Literal, NamedTuple
 BACKWARD_JUMP_NS = 1_000_000_000
 """A stamp further back than this is a new stream (a looped bag, a reset simulation), not a late frame."""
 
+LAST_STAMP_NS = (1 << 31) * 1_000_000_000 - 1
+"""ROS counts a stamp's seconds in 32 bits: no message can bear a later one, and so no answer either."""
+
 Verdict = Literal["due", "not_due", "repeated", "backwards", "zero"]
 
 
@@ -26,13 +29,18 @@ class Placement(NamedTuple):
     restarted: bool = False
 
 
+def is_stamp(stamp_ns: int) -> bool:
+    """Whether a time may be a message's stamp: 0 says that it has none."""
+    return 0 < stamp_ns <= LAST_STAMP_NS
+
+
 def place(stamp_ns: int, grid: Grid | None, period_ns: int, max_held_ticks: int) -> Placement:
     """Place a stamp on the grid: tick = round((stamp - origin) / period), and the first stamp of a tick wins.
 
     The first stamp, one that comes after more than max_held_ticks missing ticks, and one more than a second back
     start a fresh grid at tick 0. Zero stamps, repeats and smaller steps back leave the grid as it was.
     """
-    if stamp_ns <= 0:
+    if not is_stamp(stamp_ns):
         return Placement("zero", grid)
     fresh = Placement("due", Grid(stamp_ns, 0, stamp_ns), restarted=True)
     if grid is None or grid.stamp_ns - stamp_ns > BACKWARD_JUMP_NS:

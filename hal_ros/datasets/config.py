@@ -78,7 +78,10 @@ def streams_of(data: DataConfig) -> StreamSpec:
             CameraSpec(size_px=data.image_size_px),
             StateSpec(names=data.joints, max_age_s=data.joints_max_age_s),
         )
-        return single(camera, joints if data.joints else None, data.rate_hz, data.max_held_ticks)
+        only = single(camera, joints if data.joints else None, data.rate_hz, data.max_held_ticks)
+        if fault := streams_fault(only):
+            raise ConfigError(_by_old_key(fault))
+        return only
     clock = given.clock or next(iter((*given.cameras, *given.states)))
     spec = StreamSpec(clock, given.cameras, given.states, data.rate_hz, data.max_held_ticks)
     if fault := streams_fault(spec):
@@ -97,6 +100,7 @@ def check_streams(data: DataConfig) -> None:
     if not data.names_streams:
         if data.streams.clock:
             raise ConfigError(f"data.streams.clock is {data.streams.clock!r}; expected cameras or states beside it")
+        streams_of(data)
         return
     usual = {each.name: each.default for each in fields(DataConfig)}
     for key, instead in OF_ONE_CAMERA.items():
@@ -123,6 +127,13 @@ def _by_key(fault: str) -> str:
     if key in ("rate_hz", "max_held_ticks"):
         return f"data.{fault}"
     return f"data.streams.{key.replace(' ', '.')}{rest}" if key else f"data.streams: {fault}"
+
+
+def _by_old_key(fault: str) -> str:
+    """Return what `streams_fault` says of one camera and its joints with the settings' keys for them in front."""
+    for where, key in (("cameras camera size_px", "image_size_px"), ("states joints names", "joints")):
+        fault = fault.replace(where, key)
+    return "data." + fault.replace("states joints max_age_s", "joints_max_age_s")
 
 
 def draft_card(data: DataConfig, vocabulary: tuple[str, ...] = ()) -> ModelCard:

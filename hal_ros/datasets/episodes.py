@@ -149,7 +149,7 @@ def restarts(counters: Mapping[str, int]) -> int:
 def faults(counters: Mapping[str, int]) -> str:
     """Return what was skipped or repaired on the way to an episode, as 'arm: 3 ticks partial'; '' for nothing."""
     again = restarts(counters)
-    plain = {name: count for name, count in counters.items() if count and "/" not in name}
+    plain = {name: count for name, count in counters.items() if count and not counts.is_of_stream(name)}
     found = {name: count for name, count in plain.items() if name not in {*HARMLESS, "cut_off"}}
     parts = [f"{count} {FAULTS.get(name, f'skipped: {name}')}" for name, count in found.items()]
     parts += [counts.stream_fault(*one) for one in counts.by_stream(counters) if one[1] not in counts.HARMLESS]

@@ -18,14 +18,17 @@ Result = TypeVar("Result")
 def in_order(job: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Iterator[Result]:
     """Yield each item's result in the items' order; with one process or item in this one, which is easier to debug.
 
-    Raises what the job raises.
+    Raises HalError when a process was killed, and what the job raises.
     """
     processes = min(processes, len(items))
     if processes <= 1:
         yield from map(job, items)
         return
     with _pool(processes) as pool:
-        yield from pool.map(job, items)
+        try:
+            yield from pool.map(job, items)
+        except BrokenProcessPool as error:
+            raise HalError(f"one of {processes} processes was killed; expected memory for all, or fewer") from error
 
 
 def as_done(job: Callable[[Item], Result], items: Sequence[Item], processes: int, when_killed: str) -> Iterator[Result]:

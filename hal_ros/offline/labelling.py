@@ -33,6 +33,7 @@ from hal_ros.core.errors import BagError
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.streams import counts
 from hal_ros.core.work import Report
+from hal_ros.datasets.episodes import faults
 from hal_ros.offline.bundle import BundleChoice, open_segmenter
 from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC, PLAN_TOPIC, VOCABULARY_TOPIC, replay
 from hal_ros.offline.summary import inputs_lines, summary_lines
@@ -109,12 +110,16 @@ def label(bag: Path, out: Path, bundle: Bundle, segmenter: Segmenter, asked: Ask
     """
     counters, notes = Counter[str](), BagNotes()
     inputs = find_inputs(bag, segmenter.card.streams, segmenter.card.name, asked)
-    answers = list(replay(due_frames(read_messages(bag, inputs.all_topics), inputs, counters), segmenter))
+    read = BagNotes()
+    answers = list(replay(due_frames(read_messages(bag, inputs.all_topics, read), inputs, counters), segmenter))
     if not answers:
-        raise BagError(f"{bag}: gives no tick to label; expected messages on {' or '.join(inputs.clock_topics)}")
+        counted = faults(counters + read.skipped)
+        drivers = " or ".join(sorted(inputs.clock_topics))
+        raise BagError(f"{bag}: gives no tick to label; expected messages on {drivers}{counted and f' ({counted})'}")
     check_is_known(bag, inputs, counters, asked)
     with whole(out) as unfinished:
         copied = _write(bag, unfinished, bundle, answers, notes)
+    notes.skipped |= read.skipped  # what is copied as it is may still be none that the model could take
     return Labelled(inputs, answers, counters, notes, copied)
 
 

@@ -166,6 +166,7 @@ class _Rebuilding:
         while self._waiting:
             tick = self._waiting[0]
             lacking = tick.stamp_ns not in self._clock_waiting or any(s not in self._arrived for s in tick.sources)
+            lacking |= self._names_no_picture(tick)
             if lacking and not at_end and len(self._clock_waiting) < PATIENCE:
                 return
             self._waiting.popleft()
@@ -175,13 +176,20 @@ class _Rebuilding:
             if frame is not None:
                 yield frame
 
+    def _names_no_picture(self, tick: NamedTick) -> bool:
+        """Whether a label is none of its clock's pictures: a node never publishes such."""
+        clock = self._inputs.spec.clock
+        return clock in self._inputs.spec.cameras and all(source.stream != clock for source in tick.sources)
+
     def _frame(self, tick: NamedTick) -> Frame | None:
         due = self._due(tick)
         pictures = self._converter.convert(due)
         clock = self._clock_waiting[tick.stamp_ns]
         if pictures is None:
             return None
-        return Frame(due, pictures, frame_id_of(clock.content), clock.message.receive_ns, tick.reset)
+        return Frame(
+            due, pictures, frame_id_of(clock.message, clock.content, self._inputs), clock.message.receive_ns, tick.reset
+        )
 
     def _due(self, tick: NamedTick) -> Due:
         spec = self._inputs.spec

@@ -23,7 +23,7 @@ def message_class(type_name: str) -> Any:
         raise ConfigError(f"message type is {type_name!r}; expected one as sensor_msgs/msg/JointState")
     try:
         return getattr(importlib.import_module(f"{found[1]}.msg"), found[2])
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, SyntaxError) as error:  # generated code may have words of Python as names
         raise ConfigError(
             f"message type {type_name} can't be imported ({error}); expected its package to be installed here"
         ) from error
@@ -36,8 +36,8 @@ def describe(type_name: str) -> Mapping[str, FieldType]:
 
 
 def has_header(type_name: str) -> bool:
-    """Whether messages of an installed type are stamped by whoever sent them."""
-    return describe(type_name).get("header") == HEADER
+    """Whether messages of an installed type are stamped by whoever sent them: they begin with a header, as in bags."""
+    return next(iter(describe(type_name).items()), None) == ("header", HEADER)
 
 
 def _field_type(text: str) -> FieldType:

@@ -11,6 +11,7 @@ import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import CardError
@@ -78,15 +79,27 @@ def load_bundle(folder: Path) -> Bundle:
     path = folder / CARD
     try:
         raw = path.read_bytes()
-        fields = json.loads(raw)
+        fields = json.loads(raw, object_pairs_hook=_once)
     except OSError as error:
         raise CardError(f"{path}: can't be read ({error.strerror}); expected a bundle folder") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CardError(f"{path}: is not JSON ({error})") from error
+    except KeyError as error:
+        raise CardError(f"{path}: has key {error} twice; expected each key once") from error
     card = parse_card(fields, path)
     for name, expected in card.files.items():
         _verify(folder / name, expected)
     return Bundle(card, folder, hashlib.sha256(raw).hexdigest())
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its keys; KeyError for one that comes twice, of which JSON would keep the last."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise KeyError(key)
+        found[key] = value
+    return found
 
 
 def bundle_metadata(bundle: Bundle) -> dict[str, dict[str, str]]:
@@ -98,7 +111,8 @@ def bundle_metadata(bundle: Bundle) -> dict[str, dict[str, str]]:
 def _verify(path: Path, expected: str) -> None:
     try:
         actual = file_sha256(path)
-    except OSError as error:
-        raise CardError(f"{path}: can't be read ({error.strerror}), but the card names it") from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise CardError(f"{path}: can't be read ({reason}), but the card names it") from error
     if actual != expected:
         raise CardError(f"{path}: SHA-256 is {actual[:12]}…, the card says {expected[:12]}…; the file was changed")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ FORMAT = 2
 """What is written."""
 LARGEST = sys.float_info.max
 KIND_NAMES = {int: "a whole number", str: "text in quotes"}
+NO_TEXT = re.compile("[\0\ud800-\udfff]")
 LIMITS: dict[str, tuple[float, float]] = {
     "lag_ticks": (0, 10_000),
     "encoder feature_dim": (1, 10_000_000),
@@ -137,6 +139,8 @@ def _value(value: Any, hint: Any, name: str, path: Path) -> Any:
         return float(value)
     integer = hint is int and not isinstance(value, bool)
     _expect(isinstance(value, hint) and (integer or hint is str), path, name, value, KIND_NAMES[hint])
+    if hint is str:  # JSON may hold halves of characters, which nobody can publish or print
+        _expect(not NO_TEXT.search(value), path, name, value, "whole characters, none of them NUL")
     return value
 
 

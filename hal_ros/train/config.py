@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -18,6 +20,8 @@ from hal_ros.core.errors import ConfigError
 from hal_ros.datasets.config import DataConfig, check_encoder, check_streams
 from hal_ros.labels.teacher.config import TeacherConfig
 
+NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""What no file's name and no message may hold: NUL, and halves of characters."""
 ANNOTATIONS, TRANSCRIPTS = "annotations", "transcripts"
 """What a run learns from: frame labels, or the ordered actions alone."""
 RETIRED = {"realign": False}
@@ -135,7 +139,7 @@ class TrainConfig:
         _expect(0 < self.data.validation < 1, "data.validation", self.data.validation, "within (0, 1)")
         _expect(self.threads >= 1, "threads", self.threads, ">= 1")
         _expect(0 < self.data.rate_hz <= 100, "data.rate_hz", self.data.rate_hz, "within (0, 100]")
-        _expect(self.data.lag_ticks >= 0, "data.lag_ticks", self.data.lag_ticks, ">= 0")
+        _expect(0 <= self.data.lag_ticks <= 10_000, "data.lag_ticks", self.data.lag_ticks, "0 to 10000")
         _expect(0 <= self.data.encoder_stage <= 6, "data.encoder_stage", self.data.encoder_stage, "0 to 6")
         _expect(1 <= self.data.processes <= 64, "data.processes", self.data.processes, "1 to 64")
         _expect(self.model.width % self.model.heads == 0, "model.heads", self.model.heads, "a divisor of model.width")
@@ -150,6 +154,9 @@ class TrainConfig:
         _expect(self.batches.streams >= 1, "batches.streams", self.batches.streams, ">= 1")
         _expect(self.batches.chunk_ticks >= 2, "batches.chunk_ticks", self.batches.chunk_ticks, ">= 2")
         _expect(self.optimiser.epochs >= 1, "optimiser.epochs", self.optimiser.epochs, ">= 1")
+        actions = self.data.actions
+        named = all(action.strip() for action in actions) and len(set(actions)) == len(actions)
+        _expect(named, "data.actions", actions, "names that are not empty, all different")
         check_streams(self.data)
         check_encoder(self.data)
 
@@ -171,10 +178,23 @@ def load_config(path: Path) -> TrainConfig:
     return config_from_mapping(mapping)
 
 
+class _EachKeyOnce(yaml.SafeLoader):
+    """Reads YAML; of a key that comes twice it would keep the last and say nothing."""
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        """Return a mapping; ComposerError for a key that it has twice."""
+        node = super().compose_mapping_node(anchor)
+        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for place, key in enumerate(keys):
+            if any(key.value == other.value for other in keys[:place]):
+                raise yaml.composer.ComposerError(None, None, f"key {key.value!r} comes twice", key.start_mark)
+        return node
+
+
 def _read(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text()) or {}
-    except (OSError, yaml.YAMLError) as error:
+        return yaml.load(path.read_text(), _EachKeyOnce) or {}
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"config {path}: {' '.join(str(error).split())}; expected a readable YAML file") from error
 
 
@@ -264,9 +284,18 @@ def _typed(value: Any, wanted: Any, key: str) -> Any:
         if not isinstance(value, list | tuple):
             raise ConfigError(f"{key} is {value!r}; expected a list of {item.__name__}")
         return tuple(_typed(entry, item, f"{key}[{index}]") for index, entry in enumerate(value))
-    if wanted is float and type(value) is int:
+    if wanted is float and type(value) in (int, float):
+        if not -sys.float_info.max <= value <= sys.float_info.max:  # YAML knows .nan, and whole numbers of any size
+            raise ConfigError(f"{key} is {_shortly(value)}; expected a finite number")
         return float(value)
     if type(value) is not wanted:
         quotes = "; on, off, yes and no are words only in quotes" if wanted is str and type(value) is bool else ""
-        raise ConfigError(f"{key} is {value!r}; expected {wanted.__name__}{quotes}")
+        raise ConfigError(f"{key} is {_shortly(value)}; expected {wanted.__name__}{quotes}")
+    if isinstance(value, str) and NO_TEXT.search(value):
+        raise ConfigError(f"{key} is {_shortly(value)}; expected whole characters, none of them NUL")
     return value
+
+
+def _shortly(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:197]}..."

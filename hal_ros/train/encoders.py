@@ -114,10 +114,11 @@ def _tried(path: Path, size_px: int, _state: tuple[int, int]) -> Tried:
         output = _run(own)
         found = map_of(own, output.shape, str(output.dtype))
         encoder = PictureEncoder(wrapped(own, found).SerializeToString(deterministic=True))
-        for name, picture in _pictures(size_px).items():
-            _check(path, name, encoder.encode(picture))
+        features = [_checked(path, name, picture, encoder) for name, picture in _pictures(size_px).items()]
     except BackendError as error:
         raise ConfigError(f"data.encoder: {path}: {str(error).removeprefix('graph: ')}") from error
+    if all(np.array_equal(feature, features[0]) for feature in features):
+        raise ConfigError(f"data.encoder: {path} gives the same for all pictures; expected what tells them apart")
     told = f"encoder {path}: takes {own.takes}, values 0..255; gives {found.gives}; SHA-256 {own.sha256[:12]}"
     return Tried(ONNX + own.sha256, found, told)
 
@@ -138,10 +139,18 @@ def _pictures(size_px: int) -> dict[str, ByteArray]:
     return plain | {f"noisy, no. {index}": random.integers(0, 256, shape, np.uint8) for index in range(1, NOISES + 1)}
 
 
-def _check(path: Path, name: str, feature: FloatArray) -> None:
+def _checked(path: Path, name: str, picture: ByteArray, encoder: PictureEncoder) -> FloatArray:
+    """Return the feature of a picture; ConfigError where it can't be kept, or is another one the next time."""
+    feature, again = encoder.encode(picture), encoder.encode(picture)
     bad = feature[~(np.abs(feature) <= LARGEST)]
     if len(bad):
         raise ConfigError(
             f"data.encoder: {path} gives {len(bad)} values such as {bad[0]:g} for a picture that is {name}; "
             f"expected finite ones within +-{LARGEST:g}, as features are kept in half precision"
         )
+    if not np.allclose(feature, again, rtol=1e-3, atol=1e-3 * float(np.abs(feature).max())):
+        raise ConfigError(
+            f"data.encoder: {path} gives another feature each time for a picture that is {name}; expected a graph "
+            "without random numbers, exported for inference"
+        )
+    return feature

@@ -10,9 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from hal_ros.bags.inputs import AskedTopics
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import ConfigError
+from hal_ros.core.streams.spec import StreamSpec
 from hal_ros.core.work import Report
 from hal_ros.datasets import config as dataset_card
 from hal_ros.datasets import episodes, features
@@ -101,8 +104,27 @@ def prepare(
         if (fresh and count % 20 == 0) or count == len(bags):
             report(f"{split}: {count}/{len(bags)} episodes ingested")
     encoded_clips = [encoded for folder in folders for encoded in load_encoded_clips(folder, encoder, card.vocabulary)]
+    if split == TRAINING:
+        check_streams_seen(encoded_clips, card.streams, asked_topics(config))
     digest = hashlib.sha256("\n".join(folder.name for folder in folders).encode()).hexdigest()
     return PreparedSplit(encoded_clips, folders, digest)
+
+
+def check_streams_seen(clips: Sequence[EncodedClip], streams: StreamSpec, asked: AskedTopics) -> None:
+    """Refuse a stream without any value in the clips to train on, as of a topic that is misspelt; ConfigError."""
+    seen = np.zeros(len(streams.cameras), bool), np.zeros(streams.value_count, bool)
+    for clip in clips:
+        for found, valid in zip(seen, (clip.image_valid, clip.joints_valid), strict=True):
+            found |= valid.any(0)
+    there = dict(zip(streams.cameras, seen[0], strict=True))
+    there |= {state: seen[1][streams.columns(state)].any() for state in streams.states}
+    for stream in (name for name, values in there.items() if not values):
+        one = streams.cameras.get(stream) or streams.states[stream]
+        topics = " or ".join(asked.get(stream, one.topic)) or "its usual topic"
+        raise ConfigError(
+            f"{stream}: has no value at any tick of the {len(clips)} training clips; expected messages on {topics}, at "
+            f"most {one.max_age_s:g} s older than those of {streams.clock}, or settings without it"
+        )
 
 
 def _prepare_one(

@@ -19,7 +19,7 @@ from hal_ros.bags.messages import deserialise, header_message, known_class, sche
 from hal_ros.bags.reader import read_messages
 from hal_ros.bags.writer import TopicForm
 from hal_ros.core.errors import BagError
-from hal_ros.core.streams.paths import FieldType
+from hal_ros.core.streams.paths import FieldType, compile_path
 from hal_ros.core.streams.spec import JOINT_STATE
 
 LINE = "=" * 80
@@ -161,3 +161,51 @@ def test_cut_bytes_are_refused() -> None:
     for end in range(len(data) - 4):
         with pytest.raises(BagError, match=f"^{end} bytes can't be read as {GAUGE}"):
             known.deserialise(GAUGE, data[:end])
+
+
+@pytest.mark.parametrize(
+    "text", ["float64 MOST=1e999\nfloat64 x\n", "geometry_msgs/Point[100000000] x\n", "string[9999] x\n"]
+)
+def test_a_definition_that_would_be_too_much_to_read_says_nothing(text: str) -> None:
+    with pytest.raises(BagError, match="'acme_msgs/msg/Gauge' is unknown"):
+        types(form(text)).describe(GAUGE)
+
+
+def test_only_a_header_of_ros_2_at_the_beginning_stamps_a_message() -> None:
+    text = f"std_msgs/Header header\nfloat64 x\n{HEADER}"
+    assert types(form(text)).has_header(GAUGE)
+    stamp = "builtin_interfaces/Time stamp"
+    for other in (
+        text.replace(stamp, f"uint32 seq\n{stamp}"),
+        "string header\nfloat64 x\n",
+        f"float64 x\nstd_msgs/Header header\n{HEADER}",
+    ):
+        assert not types(form(other)).has_header(GAUGE)
+
+
+def test_fields_that_are_words_of_python_are_read() -> None:
+    known = types(form("float64 class\nfloat64 from\n"))
+    message = known.deserialise(GAUGE, b"\0\1\0\0" + struct.pack("<2d", 1.5, 2.5))
+    assert [compile_path(path, GAUGE, known.describe)(message) for path in ("class", "from")] == [1.5, 2.5]
+
+
+def test_a_type_that_is_defined_in_two_ways_is_not_read() -> None:
+    twice = types(form("float64 x\n"), form("float32 y\nfloat32 x\n"))
+    with pytest.raises(BagError, match="'acme_msgs/msg/Gauge' is defined in two ways in the bag; expected one"):
+        twice.deserialise(GAUGE, bytes(12))
+    assert not twice.has_header(GAUGE)
+    for other in ("float64   x  # in metres\n", "", "broken ((("):
+        assert types(form("float64 x\n"), form(other)).describe(GAUGE) == {"x": FieldType("float64")}
+        assert types(form(other), form("float64 x\n")).describe(GAUGE) == {"x": FieldType("float64")}
+
+
+def test_every_type_of_a_topic_is_known(tmp_path: Path) -> None:
+    with (tmp_path / "run.mcap").open("wb") as stream:
+        writer = Writer(stream)
+        writer.start("ros2", "another program")
+        for number, name in enumerate((GAUGE, "acme_msgs/msg/Other")):
+            schema = writer.register_schema(name, "ros2msg", b"float64 x\n")
+            writer.add_message(writer.register_channel(TOPIC, "cdr", schema), 10 + number, bytes(12), 10)
+        writer.finish()
+    known = BagTypes.of(tmp_path / "run.mcap")
+    assert known.describe(GAUGE) == known.describe("acme_msgs/msg/Other") == {"x": FieldType("float64")}

@@ -11,8 +11,8 @@ import pytest
 from fakes import make_streams
 from hal_ros.bags.definitions import BagTypes
 from hal_ros.bags.inputs import BagInputs, evidence, find_inputs, inputs_among
-from hal_ros.bags.messages import header_message, known_class, serialise
-from hal_ros.bags.reader import BagWriter
+from hal_ros.bags.messages import header_message, known_class, schema_text, serialise
+from hal_ros.bags.reader import BagWriter, TopicForm
 from hal_ros.bags.sensors import COMPRESSED, IMAGE
 from hal_ros.core.errors import BagError
 from hal_ros.core.streams.spec import JOINT_STATE, CameraSpec, StateSpec, StreamSpec, single
@@ -155,6 +155,28 @@ def test_a_type_that_nobody_knows_is_told() -> None:
     spec = replace(ROBOT, states={"x": StateSpec(topic=("/x",), fields=("level",))})
     (problem,) = find({**ALL, "/x": "acme_msgs/msg/Level"}, spec).problems
     assert "x: /x carries acme_msgs/msg/Level: " in problem and "unknown" in problem
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "fault"),
+    [
+        (IMAGE, "std_msgs/Header header\nuint32 height\nuint32 width\n", "encoding is not there in the bag's own"),
+        (IMAGE, schema_text(IMAGE).replace("uint8[] data", "string data"), "data is of another type in the bag's own"),
+        (COMPRESSED, "std_msgs/Header header\nstring format\n", "data is not there in the bag's own"),
+        (JOINT_STATE, "std_msgs/Header header\nstring[] name\nfloat64[] velocity\n", "position is not there; expected"),
+        (JOINT_STATE, "string name\nfloat64[] position\n", "name is of another kind; expected a list of names"),
+        (JOINT_STATE, "string[] name\nfloat64 position\n", "position is of another kind; expected a list of numbers"),
+        (JOINT_STATE, "string[] name\nstring[] position\n", "position is of another kind; expected a list of numbers"),
+    ],
+)
+def test_a_known_type_that_the_bag_has_a_form_of_its_own_of_is_told(kind: str, text: str, fault: str) -> None:
+    known = BagTypes({"/x": TopicForm(kind, "cdr", "ros2msg", text.encode(), {})})
+    arm = StateSpec(("/x",), names=("a",), fields=("position",))
+    spec = StreamSpec("x", {}, {"x": arm}) if kind == JOINT_STATE else StreamSpec("x", {"x": CameraSpec(("/x",))}, {})
+    with pytest.raises(BagError, match=f"x: /x carries {kind}: {fault}"):
+        inputs_among({"/x": kind}, known, spec, "model")
+    whole = BagTypes({"/x": TopicForm(kind, "cdr", "ros2msg", schema_text(kind).encode(), {})})
+    assert not inputs_among({"/x": kind}, whole, spec, "model").problems  # negative control
 
 
 def test_without_its_clock_a_bag_is_refused() -> None:

@@ -313,3 +313,29 @@ def test_a_file_that_can_not_be_decompressed_is_refused(tmp_path: Path) -> None:
         file.write_bytes(content)
         with pytest.raises(BagError, match="can't be read as a bag"):
             list(read_messages(tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    "change", ["timestamp = 'soon'", "timestamp = -5", "data = 'text'", "data = 7", "timestamp = 2.5"]
+)
+def test_a_row_that_is_no_message_is_skipped_and_counted(tmp_path: Path, change: str) -> None:
+    with RosbagsWriter(tmp_path / "run", version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
+        connection = writer.add_connection("/chat", "std_msgs/msg/String", typestore=typestore())
+        for stamp_ns in (1, 2, 3):
+            writer.write(connection, stamp_ns, b"\0\1\0\0\1\0\0\0\0")
+    with sqlite3.connect(next((tmp_path / "run").glob("*.db3"))) as database:
+        database.execute(f"update messages set {change} where timestamp = 2")
+    notes = BagNotes()
+    assert [message.receive_ns for message in read_messages(tmp_path / "run", notes=notes)] == [1, 3]
+    assert notes.skipped == {"row without time or bytes": 1}
+
+
+def test_metadata_of_other_kinds_than_rosbag2s_is_refused(tmp_path: Path) -> None:
+    with RosbagsWriter(tmp_path / "run", version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
+        connection = writer.add_connection("/chat", "std_msgs/msg/String", typestore=typestore())
+        writer.write(connection, 1, b"\0\1\0\0\1\0\0\0\0")
+    path = tmp_path / "run" / METADATA
+    path.write_text(path.read_text().replace("nanoseconds_since_epoch: 1", "nanoseconds_since_epoch: soon"))
+    with pytest.raises(BagError, match="can't be read as a bag") as refused:
+        list(read_messages(tmp_path / "run"))
+    assert "\n" not in str(refused.value)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hal_ros.core.ticks import Grid, Placement, place
+from hal_ros.core.ticks import LAST_STAMP_NS, Grid, Placement, place
 
 PERIOD = 100_000_000
 MAX_HELD = 5
@@ -55,6 +55,12 @@ def test_a_looped_bag_gets_the_same_ticks_again(sequence: list[int]) -> None:
     sequence = [*sorted(sequence), START + 200 * PERIOD]  # far enough ahead that the loop is a jump back
     once, twice = due_of(run(sequence)), due_of(run(sequence * 2))
     assert twice == once * 2
+
+
+@pytest.mark.parametrize("stamp", [0, -1, LAST_STAMP_NS + 1, 2**63, 2**64 - 1])
+def test_what_no_message_can_bear_is_no_stamp(stamp: int) -> None:
+    assert place(stamp, None, PERIOD, MAX_HELD).verdict == "zero"
+    assert place(LAST_STAMP_NS, None, PERIOD, MAX_HELD).verdict == "due"  # negative control
 
 
 def test_the_first_image_of_a_tick_wins_and_15_hz_fills_a_10_hz_grid() -> None:

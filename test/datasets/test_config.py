@@ -70,3 +70,18 @@ def test_streams_that_can_not_be_are_refused(data: dict[str, Any], text: str) ->
     with pytest.raises(ConfigError, match=text) as caught:
         check_streams(replace(NAMED, **data))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (DataConfig(image_size_px=0), "data.image_size_px is 0; expected 1 to 4096"),
+        (DataConfig(joints=("a", "a")), "data.joints has 'a' 2 times; expected each once"),
+        (DataConfig(joints=("a", "")), "data.joints has an empty entry; expected names"),
+        (DataConfig(joints=("a",), joints_max_age_s=-1.0), "data.joints_max_age_s is -1.0; expected 0 to 3600"),
+        (DataConfig(max_held_ticks=-1), "data.max_held_ticks is -1; expected 0 to 10000"),
+    ],
+)
+def test_one_camera_and_its_joints_that_can_not_be_are_refused(data: DataConfig, text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        check_streams(data)

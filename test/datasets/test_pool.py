@@ -47,3 +47,5 @@ def test_an_error_ends_the_work(pool: Pool, processes: int, tmp_path: Path) -> N
 def test_a_killed_process_is_told() -> None:
     with pytest.raises(HalError, match=r"^start again$"):
         list(as_done(die, ITEMS, 2, "start again"))
+    with pytest.raises(HalError, match=r"^one of 2 processes was killed; expected "):
+        list(in_order(die, ITEMS, 2))

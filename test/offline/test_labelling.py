@@ -264,6 +264,30 @@ def test_what_can_not_be_read_is_counted(model: Path, tmp_path: Path, capsys: py
     assert "1 skipped: damaged chunk" in capsys.readouterr().out
 
 
+def test_what_is_not_cdr_is_counted(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def write_as_json(topic: str) -> Path:
+        path = tmp_path / f"{topic[1:6]}.mcap"
+        with path.open("wb") as stream:
+            writer = Writer(stream)
+            writer.start("ros2", "another program")
+            channels: dict[str, int] = {}
+            for one in sensors():
+                if one.topic not in channels:
+                    schema = writer.register_schema(one.type_name, "ros2msg", schema_text(one.type_name).encode())
+                    encoding = "json" if one.topic == topic else "cdr"
+                    channels[one.topic] = writer.register_channel(one.topic, encoding, schema)
+                writer.add_message(channels[one.topic], one.receive_ns, one.data, one.receive_ns)
+            writer.finish()
+        return path
+
+    run(model, write_as_json(JOINTS))
+    assert f"{len(STORY)} skipped: {JOINTS} is not CDR of a named type" in capsys.readouterr().out
+    with pytest.raises(
+        BagError, match=rf"gives no tick .*\({len(STORY)} skipped: {CAMERA} is not CDR of a named type\)"
+    ):
+        run(model, write_as_json(CAMERA))
+
+
 def test_joints_may_be_absent(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     messages = [message for message in sensors() if message.topic != JOINTS]
     run(model, write(tmp_path / "run", messages))

@@ -261,3 +261,16 @@ def test_a_simulation_that_was_reset_gives_its_stamps_again() -> None:
     assert counters["restarts"] == 2
     found, told = rebuilt(bag, recorded)
     assert contents(found) == contents(recorded) and not told["missing"]
+
+
+def test_a_label_that_names_no_picture_of_the_clock_is_counted() -> None:
+    recorded, _ = live(received(BAG, random.Random(0), 0))
+    broken = []
+    for one in recorded:
+        label = deserialise(one.type_name, one.data) if one.topic == LABEL_TOPIC else None
+        if label is not None and label.tick == 3:
+            label.inputs.clear()
+            one = one._replace(data=serialise(label))
+        broken.append(one)
+    _, counters = rebuilt(BAG, broken)
+    assert counters["missing"] == 1

@@ -354,3 +354,33 @@ def test_what_is_no_card_is_refused(tmp_path: Path) -> None:
 def test_a_file_the_card_does_not_name_is_refused(bundle: Bundle) -> None:
     with pytest.raises(CardError, match="names no file 'engine'"):
         bundle.path("engine")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"format": 2, "name": "a", "name": "b"}', "has key 'name' twice; expected each key once"),
+        ('{"streams": {"cameras": {"front": {}, "front": {}}}}', "has key 'front' twice"),
+        ("[" * 100_000, "is not JSON"),
+        ('{"a":' * 100_000, "is not JSON"),
+    ],
+)
+def test_text_of_which_json_would_keep_the_last_or_overflow_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "card.json").write_text(text)
+    with pytest.raises(CardError, match=says) as refused:
+        load_bundle(tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"name": "half \ud800"}, r"name is 'half \\ud800'; expected whole characters"),
+        ({"vocabulary": ["red", "\udfff"]}, r"vocabulary\[1\] is '\\udfff'; expected whole characters"),
+        ({"files": {"step\0.onnx": "0"}}, "can't be read"),
+        ({"name": "nul \0"}, "expected whole characters, none of them NUL"),
+    ],
+)
+def test_text_that_can_not_be_written_again_is_refused(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(CardError, match=says):
+        load(tmp_path, format_1(**changes))

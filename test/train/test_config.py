@@ -72,6 +72,14 @@ def test_lists_become_tuples_and_whole_numbers_floats() -> None:
         ({"model": {"heads": 5}}, "divisor"),
         ({"losses": {"prior": "guess"}}, "'standard'"),
         ({"supervision": "guesses"}, "'annotations'"),
+        ({"data": {"rate_hz": 10**400}}, "data.rate_hz is 1000.*; expected a finite number"),
+        ({"data": {"joints_max_age_s": float("nan")}}, "data.joints_max_age_s is nan; expected a finite number"),
+        ({"eye": {"noise": float("inf")}}, "eye.noise is inf; expected a finite number"),
+        ({"data": {"camera_topic": "half \ud800"}}, "data.camera_topic is .*; expected whole characters"),
+        ({"data": {"encoder": "onnx:a\0b"}}, "data.encoder is .*; expected whole characters, none of them NUL"),
+        ({"data": {"lag_ticks": 10**9}}, "data.lag_ticks is 1000000000; expected 0 to 10000"),
+        ({"data": {"actions": ["reach", "reach"]}}, "data.actions is .*; expected names that are not empty, all diff"),
+        ({"data": {"actions": ["reach", " "]}}, "data.actions is .*; expected names that are not empty, all diff"),
     ],
 )
 def test_a_wrong_setting_is_refused_in_one_line(mapping: dict[str, Any], message: str) -> None:
@@ -80,12 +88,27 @@ def test_a_wrong_setting_is_refused_in_one_line(mapping: dict[str, Any], message
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["a: [", "- a list"])
+@pytest.mark.parametrize("text", ["a: [", "- a list", "[" * 5000])
 def test_a_broken_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "train.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError):
         load_config(path)
+
+
+@pytest.mark.parametrize("text", ["seed: 1\nseed: 2\n", "data: {streams: {cameras: {front: {}, front: {}}}}\n"])
+def test_a_key_that_comes_twice_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "train.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"key '(seed|front)' comes twice") as caught:
+        load_config(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_merged_key_may_be_given_again(tmp_path: Path) -> None:
+    path = tmp_path / "train.yaml"
+    path.write_text("eye: &eye {width: 8, gazes: 2}\nteacher: {}\nmodel: {<<: {width: 96}, width: 64, heads: 8}\n")
+    assert load_config(path).model.width == 64
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

@@ -97,6 +97,19 @@ def five_axes(path: Path) -> Path:
     return save(path, nodes, *ends, [numpy_helper.from_array(np.array([0], np.int64), "axis")])
 
 
+def by_chance(path: Path) -> Path:
+    """Answers another way each time."""
+    node = helper.make_node("RandomUniform", [], ["map"], shape=[1, 3, 2, 2])
+    return save(path, [node], [("x", FLOAT, [1, 3, SIZE_PX, SIZE_PX])], [("map", FLOAT, [1, 3, 2, 2])], [])
+
+
+def blind(path: Path) -> Path:
+    """Answers the same whatever it is shown."""
+    node = helper.make_node("Identity", ["always"], ["map"])
+    always = [numpy_helper.from_array(np.ones((1, 4), np.float32), "always")]
+    return save(path, [node], [("x", FLOAT, [1, 3, SIZE_PX, SIZE_PX])], [("map", FLOAT, [1, 4])], always)
+
+
 def fails(path: Path) -> Path:
     nodes = [helper.make_node("Reshape", ["x", "shape"], ["y"])]
     ends = [("x", FLOAT, ["batch", *PICTURE[1:]])], [("y", FLOAT, ["a", "b", "c"])]
@@ -107,6 +120,8 @@ def fails(path: Path) -> Path:
     ("write", "fault"),
     [
         (nan, r"gives 3072 values such as -inf for a picture that is black; expected finite ones within \+-65504"),
+        (by_chance, "gives another feature each time for a picture that is black; expected a graph without random"),
+        (blind, "gives the same for all pictures; expected what tells them apart"),
         (large, r"gives 3072 values such as 255000 for a picture that is white; expected finite ones"),
         (five_axes, r"gives float32 \(1, 1, 3, 32, 32\); expected a map of four axes, tokens"),
         (fails, "ONNX Runtime can't"),

@@ -6,14 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from hal_ros.core.errors import ConfigError, DatasetError
-from hal_ros.core.streams.spec import CameraSpec, StateSpec
+from hal_ros.core.streams.spec import CameraSpec, StateSpec, StreamSpec
 from hal_ros.datasets.config import DataConfig, NamedStreams
+from hal_ros.datasets.encoded_clips import EncodedClip
 from hal_ros.train import encoders, stages
 from hal_ros.train.config import TrainConfig
 
@@ -99,3 +101,21 @@ def test_an_encoder_of_older_code_is_written_anew(tmp_path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(b"of older code")
     assert encoders.ensure_encoder(data).read_bytes() == content
+
+
+def clip(wrist: bool, effort: bool) -> EncodedClip:
+    """Of two cameras and two states; wrist and a joint's effort may be away."""
+    valid = np.ones((4, 2), np.float32), np.ones((4, 4), np.float32)
+    valid[0][:, 1], valid[1][:, 2] = wrist, effort
+    return EncodedClip("one", (), valid[0], np.zeros((4, 4), np.float32), valid[1], np.zeros(4, np.int64))
+
+
+def test_a_stream_without_any_value_is_not_trained_on() -> None:
+    cameras = {"front": CameraSpec(("/front",)), "wrist": CameraSpec(("/wirst",))}
+    streams = StreamSpec("front", cameras, {"arm": StateSpec(names=("a",)), "width": StateSpec(fields=("data[0]",))})
+    stages.check_streams_seen([clip(False, False), clip(True, False)], streams, {})  # a field may never come
+    with pytest.raises(ConfigError, match=r"wrist: has no value at any tick of the 2 training clips; .* on /wirst"):
+        stages.check_streams_seen([clip(False, True)] * 2, streams, {})
+    lost = replace(clip(True, True), joints_valid=np.eye(4, 4, dtype=np.float32)[[0, 1, 2, 0]])
+    with pytest.raises(ConfigError, match=r"width: has no value .* on /gripper"):
+        stages.check_streams_seen([lost], streams, {"width": ("/gripper",)})

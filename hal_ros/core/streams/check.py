@@ -16,7 +16,8 @@ LIMITS: dict[str, tuple[float, float]] = {
     "max_age_s": (0.0, 3600.0),
 }
 """Closed ranges of values, wide enough for any robot; what lies outside is a slip of the pen."""
-STREAM_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+STREAM_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
+"""Files are named after streams, so that they have an end."""
 MESSAGE_TYPE = re.compile(r"[A-Za-z]\w*/msg/[A-Za-z]\w*")
 
 
@@ -31,7 +32,7 @@ def _faults(spec: StreamSpec) -> Iterator[str]:
     yield from _outside("", spec, ("rate_hz", "max_held_ticks"))
     for name in spec.names:
         if not STREAM_NAME.fullmatch(name):
-            yield f"stream {name!r} is no name; expected a letter, then letters, digits and '_'"
+            yield f"stream {name!r} is no name; expected a letter, then letters, digits and '_', 128 in all at most"
     if both := set(spec.cameras) & set(spec.states):
         yield f"stream {min(both)!r} is both a camera and a state; expected names that are all different"
     if spec.clock not in spec.names:

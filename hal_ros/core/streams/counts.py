@@ -6,6 +6,7 @@ The counters of one run are one `Counter`: those of the tick grid by their plain
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
@@ -19,8 +20,9 @@ ZERO, REPEATED, UNNAMED, REFUSED, MALFORMED, UNREADABLE = (
     "malformed",
     "unreadable",
 )
-"""Messages that were not: without a stamp; the same stamp again; none of the stream's names; contradictory, or of
-another type than the card's; bytes that are not of their type; pictures that can't be converted."""
+"""Messages that were not: without a stamp, or with one that ROS can't write; the same stamp again; none of the stream's
+names; contradictory, or of another type than the card's; bytes that are not of their type; pictures that can't be
+converted."""
 LATE, OVERFLOWED = "late", "overflowed"
 """Messages that came after a due tick that is not older than they are; that had to be set aside unmerged."""
 MISSING, STALE, PARTIAL = "missing", "stale", "partial"
@@ -60,9 +62,14 @@ def of_stream(counters: Mapping[str, int], stream: str) -> Counter[str]:
 def by_stream(counters: Mapping[str, int]) -> Iterator[tuple[str, str, int]]:
     """Yield stream, cause and count of all that is counted by stream and is not zero."""
     for name, count in counters.items():
-        stream, slash, cause = name.partition("/")
-        if slash and count:
+        stream, _, cause = name.partition("/")
+        if is_of_stream(name) and count:
             yield stream, cause, count
+
+
+def is_of_stream(name: str) -> bool:
+    """Whether a counter is of a stream; others may tell of topics, which have slashes too."""
+    return re.fullmatch(r"\w+/\w+", name) is not None
 
 
 def stream_fault(stream: str, cause: str, count: int) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.streams import counts
 from hal_ros.core.streams.spec import StateSpec
-from hal_ros.core.ticks import BACKWARD_JUMP_NS
+from hal_ros.core.ticks import BACKWARD_JUMP_NS, is_stamp
 
 MOST_WAITING = 4096
 """Messages that wait for the clock: four seconds at 1 kHz. Of more the oldest go, so that memory stays bounded."""
@@ -111,7 +111,7 @@ class StateMerger:
         """Take one message; False where it is refused, and counted."""
         del self._spent[-2:]
         kind = self._kind(sample)
-        cause = counts.ZERO if sample.stamp_ns <= 0 else counts.REPEATED if kind.holds(sample.stamp_ns) else ""
+        cause = counts.ZERO if not is_stamp(sample.stamp_ns) else counts.REPEATED if kind.holds(sample.stamp_ns) else ""
         self._counters[self._keys[cause or counts.RECEIVED]] += 1
         if cause:
             return False

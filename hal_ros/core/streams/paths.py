@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from keyword import iskeyword
 from operator import attrgetter
 from typing import Any
 
@@ -68,7 +69,7 @@ def compile_path(path: str, type_name: str, describe: Describe) -> Read:
         name, index = found[1], None if found[2] is None else int(found[2])
         owner = current
         current = _follow(path, name, index, current, describe)
-        steps.append((name, index))
+        steps.append((attribute(name), index))
     if current not in NUMBERS:
         raise ConfigError(f"{path} of {type_name} is a {current}; expected a number or a boolean")
     if owner == QUATERNION:
@@ -78,6 +79,11 @@ def compile_path(path: str, type_name: str, describe: Describe) -> Read:
         return lambda message: number(_walk(message, steps))
     get = attrgetter(".".join(name for name, _ in steps))
     return lambda message: number(get(message))
+
+
+def attribute(field: str) -> str:
+    """Return how messages hold a field: words of Python, as `class` and `from`, have an underscore behind."""
+    return f"{field}_" if iskeyword(field) else field
 
 
 def _follow(path: str, name: str, index: int | None, type_name: str, describe: Describe) -> str:

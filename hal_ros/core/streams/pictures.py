@@ -9,7 +9,7 @@ from typing import Any
 
 from hal_ros.core.streams import counts
 from hal_ros.core.streams.spec import CameraSpec
-from hal_ros.core.ticks import BACKWARD_JUMP_NS
+from hal_ros.core.ticks import BACKWARD_JUMP_NS, is_stamp
 
 MOST_WAITING = 64
 """Pictures of one camera that wait for the clock: two seconds at 30 Hz."""
@@ -38,7 +38,7 @@ class PictureQueue:
         stamps = [one.stamp_ns for one in self._pictures]
         at = bisect_left(stamps, picture.stamp_ns)
         cause = counts.RECEIVED
-        if picture.stamp_ns <= 0:
+        if not is_stamp(picture.stamp_ns):
             cause = counts.ZERO
         elif at < len(stamps) and stamps[at] == picture.stamp_ns:
             cause = counts.REPEATED

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.streams import counts
-from hal_ros.core.streams.paths import Describe, compile_path, read_all
+from hal_ros.core.streams.paths import NUMBERS, Describe, compile_path, read_all
 from hal_ros.core.streams.spec import JOINT_STATE, StateSpec
 
 MOST_LAYOUTS = 64
@@ -47,7 +47,26 @@ def make_reader(spec: StateSpec, type_name: str, describe: Describe) -> StateRea
     expected = JOINT_STATE if spec.names else spec.type
     if expected and type_name != expected:
         raise ConfigError(f"carries {type_name}; expected {expected}")
-    return JointReader(spec) if spec.names else PathReader(spec, type_name, describe)
+    if not spec.names:
+        return PathReader(spec, type_name, describe)
+    if fault := joints_fault(type_name, spec.fields, describe):
+        raise ConfigError(fault)
+    return JointReader(spec)
+
+
+def joints_fault(type_name: str, fields: Sequence[str], describe: Describe) -> str:
+    """Say why joints can't be read off messages of a type, which a bag may define in its own way; "" where they can.
+
+    Raises what `describe` raises.
+    """
+    held = describe(type_name)
+    for field in ("name", *fields):
+        kind = held.get(field)
+        words = ("string",) if field == "name" else NUMBERS
+        if kind is None or kind.length is None or kind.base not in words:
+            wanted = f"a list of {'names' if field == 'name' else 'numbers'}"
+            return f"{field} is {'of another kind' if kind else 'not there'}; expected {wanted}"
+    return ""
 
 
 class PathReader:

@@ -37,7 +37,7 @@ def _telling_parts(topic: str) -> list[str]:
 
 
 def _as_name(text: str, usual: str) -> str:
-    name = re.sub(r"_+", "_", re.sub(r"[^A-Za-z0-9]", "_", text)).strip("_")
+    name = re.sub(r"_+", "_", re.sub(r"[^A-Za-z0-9]", "_", text))[:100].strip("_")
     if not name:
         return usual
     return name if name[0].isalpha() else f"{usual}_{name}"

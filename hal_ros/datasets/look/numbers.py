@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hal_ros.core.errors import HalError
-from hal_ros.core.streams.paths import NUMBERS, Describe
+from hal_ros.core.streams.paths import NUMBERS, Describe, attribute
 
 MOST_VALUES = 64
 """More numbers than that are no state of a robot but data of another kind: a covariance, a grid, a cloud."""
@@ -48,7 +48,7 @@ def _walk(type_name: str, describe: Describe, message: Any, deep: int) -> Iterat
     for name, kind in describe(type_name).items():
         if kind.base in PASSED_OVER or "covariance" in name or name == "structure_needs_at_least_one_member":
             continue
-        content = getattr(message, name, None)
+        content = getattr(message, attribute(name), None)
         if kind.base in NUMBERS:
             if kind.length is None:
                 yield name

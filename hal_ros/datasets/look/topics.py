@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 
 from hal_ros.bags.definitions import BagTypes
-from hal_ros.bags.inputs import IMAGES
+from hal_ros.bags.inputs import IMAGES, PIXELS
 from hal_ros.bags.messages import header_stamp_ns
 from hal_ros.bags.reader import BagMessage, read_messages, topic_types
 from hal_ros.bags.sensors import pixels
 from hal_ros.core.errors import BagError, ImageError
+from hal_ros.core.streams.readers import joints_fault
 from hal_ros.core.streams.spec import JOINT_FIELDS, JOINT_STATE
+from hal_ros.core.ticks import LAST_STAMP_NS, is_stamp
 from hal_ros.datasets.look.numbers import number_paths
 
 LOOK_NS = 20_000_000_000
@@ -93,8 +95,9 @@ class _Topic:
         self._stamp_ns: list[int] = []
         self._headed = types.has_header(declared)
         self._zero = 0
-        self._fault, self._size_px = "", (0, 0)
-        self._joints = _Joints()
+        self._unlike = self._fault = _unlike(declared, types)
+        self._size_px = (0, 0)
+        self._joints = _Joints([f for f in JOINT_FIELDS if not joints_fault(JOINT_STATE, (f,), types.describe)])
         self._unstamped: set[str] = set()
         self._paths: tuple[str, ...] | None = None
 
@@ -112,26 +115,26 @@ class _Topic:
         self._seen[message.type_name] += 1
         if message.type_name != self._declared:
             return
-        stamp_ns = message.publish_ns
+        stamp_ns = message.receive_ns if message.publish_ns is None else message.publish_ns
         if self._headed:
             stamp_ns = header_stamp_ns(message.data) or 0
-            if stamp_ns <= 0:
-                self._zero += 1
-                self._note_unstamped(message)
-                return
-        self._receive_ns.append(message.receive_ns)
-        self._stamp_ns.append(message.receive_ns if stamp_ns is None else stamp_ns)
+        if not is_stamp(stamp_ns):
+            self._zero += 1
+            self._note_unstamped(message)
+            return
+        self._receive_ns.append(min(message.receive_ns, LAST_STAMP_NS))
+        self._stamp_ns.append(stamp_ns)
         self._look_inside(message)
 
     def _note_unstamped(self, message: BagMessage) -> None:
-        if self._declared == JOINT_STATE:
+        if self._declared == JOINT_STATE and not self._unlike:
             with suppress(BagError):
                 self._unstamped |= set(self._types.deserialise(message.type_name, message.data).name)
 
     def _look_inside(self, message: BagMessage) -> None:
         count = len(self._receive_ns)
         joints = self._declared == JOINT_STATE
-        if not joints and (count > FEW or self._size_px[0]):
+        if self._unlike or (not joints and (count > FEW or self._size_px[0])):
             return
         try:
             content = self._types.deserialise(message.type_name, message.data)
@@ -175,6 +178,13 @@ class _Topic:
         )
 
 
+def _unlike(declared: str, types: BagTypes) -> str:
+    """Return why nothing can be read off messages of a known type, which the bag has a form of its own of; else ""."""
+    if declared in IMAGES:
+        return types.lacking(declared, PIXELS[declared])
+    return joints_fault(declared, (), types.describe) if declared == JOINT_STATE else ""
+
+
 class _AnyLength:
     """Stands for a message whose sequences have one entry each."""
 
@@ -188,7 +198,9 @@ class _AnyLength:
 class _Joints:
     """What the joint states of one topic name; several drivers may take turns on it, each with its own names."""
 
-    def __init__(self) -> None:
+    def __init__(self, fields: Collection[str]) -> None:
+        """Take the fields that the bag's form of the type has."""
+        self._fields = fields
         self.ranges: dict[str, tuple[float, float]] = {}
         self._filled: set[str] = set()
         self._stamps: dict[tuple[str, ...], list[int]] = {}
@@ -196,8 +208,9 @@ class _Joints:
     def add(self, content: Any, stamp_ns: int) -> None:
         names = tuple(content.name)
         self._stamps.setdefault(names, []).append(stamp_ns)
-        self._filled |= {name for name in JOINT_FIELDS if np.isfinite(np.asarray(getattr(content, name))).any()}
-        for name, position in zip(names, [*content.position, *[np.nan] * len(names)], strict=False):
+        self._filled |= {name for name in self._fields if np.isfinite(np.asarray(getattr(content, name))).any()}
+        positions = content.position if JOINT_FIELDS[0] in self._fields else ()
+        for name, position in zip(names, [*positions, *[np.nan] * len(names)], strict=False):
             if not name.strip():
                 continue
             low, high = self.ranges.get(name, (np.nan, np.nan))

@@ -54,6 +54,7 @@ def test_streams_that_can_be_have_no_fault(spec: StreamSpec) -> None:
         (robot(cameras={"my camera": CameraSpec()}), "stream 'my camera' is no name; expected a letter"),
         (robot(cameras={"front/left": CameraSpec()}), "stream 'front/left' is no name"),
         (robot(cameras={"": CameraSpec()}), "stream '' is no name"),
+        (robot(cameras={"x" * 129: CameraSpec()}), "is no name; expected a letter, then letters, digits and '_', 128"),
         (robot(cameras={"front": CameraSpec(), "arm": CameraSpec()}), "stream 'arm' is both a camera and a state"),
         (robot({"size_px": 64}), "cameras have size_px [64, 128]; expected one size"),
         (robot({"size_px": 0}), "cameras wrist size_px is 0; expected 1 to 4096"),

@@ -18,6 +18,7 @@ def test_counters_are_found_again_by_stream() -> None:
     counters = Counter(
         {"due": 3, counts.key("arm", counts.LATE): 2, counts.key("arm_2", counts.ZERO): 1, "arm/zero": 0}
     )
+    counters += Counter({"/odd/topic is not CDR of a named type": 4, "the rest (/odd)": 1})  # of a bag's reader
     assert list(counts.by_stream(counters)) == [("arm", "late", 2), ("arm_2", "zero", 1)]
     assert counts.of_stream(counters, "arm") == Counter(late=2)
 

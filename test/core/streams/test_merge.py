@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hal_ros.core.streams.merge import MOST_KINDS, MOST_WAITING, Source, StateAtTick, StateMerger, StateSample
 from hal_ros.core.streams.spec import StateSpec
-from hal_ros.core.ticks import BACKWARD_JUMP_NS
+from hal_ros.core.ticks import BACKWARD_JUMP_NS, LAST_STAMP_NS
 
 S, MS = 1_000_000_000, 1_000_000
 START = 10_000 * S
@@ -217,6 +217,13 @@ def test_repeats_are_refused_and_counted() -> None:
     for one in (sample(START, (1, 1, 1)), sample(START, (2, 2, 2)), only(START, 2, 5.0)):
         state.add(one)
     assert state.at(START).values.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("stamp_ns", [0, -1, LAST_STAMP_NS + 1, 2**64 - 1])
+def test_what_no_message_can_bear_is_no_stamp(stamp_ns: int) -> None:
+    state, counters = merger()
+    assert not state.add(sample(stamp_ns, (1, 1, 1)))
+    assert counters == {"arm/zero": 1}
 
 
 def test_the_newest_word_counts_though_it_is_that_the_value_is_unknown() -> None:

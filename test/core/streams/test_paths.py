@@ -147,3 +147,10 @@ def test_all_numbers_are_float32_and_one_that_is_too_large_is_infinite() -> None
     readers = [compile_path(path, "x/msg/Top", describe) for path in ("data[0]", "data[1]", "on")]
     found = read_all(readers, message(data=[1e300, 0.1], on=False))
     assert found.dtype == np.float32 and found.tolist() == [float("inf"), float(np.float32(0.1)), 0.0]
+
+
+@pytest.mark.parametrize("field", ["class", "from", "None", "lambda"])
+def test_a_field_that_is_a_word_of_python_is_read_as_libraries_hold_it(field: str) -> None:
+    described = {"x/msg/T": {"part": FieldType("x/msg/Part")}, "x/msg/Part": {field: FieldType("float64")}}
+    message = SimpleNamespace(part=SimpleNamespace(**{f"{field}_": 2.5}))
+    assert compile_path(f"part.{field}", "x/msg/T", described.__getitem__)(message) == 2.5

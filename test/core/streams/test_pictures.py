@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from hal_ros.core.streams.pictures import MOST_WAITING, PictureQueue, TimedPicture
 from hal_ros.core.streams.spec import CameraSpec
+from hal_ros.core.ticks import LAST_STAMP_NS
 
 S, MS = 1_000_000_000, 1_000_000
 START = 100 * S
@@ -61,6 +62,7 @@ def test_what_is_wrong_with_pictures_is_counted() -> None:
     assert pictures.at(START) is None
     assert counters == {"wrist/missing": 1}
     assert pictures.add(shot(START + MS)) and not pictures.add(shot(START + MS)) and not pictures.add(shot(0))
+    assert not pictures.add(shot(LAST_STAMP_NS + 1))
     assert pictures.at(START + S) is None
     assert pictures.add(shot(START + S - MS))
     assert {name: count for name, count in counters.items() if count} == {
@@ -68,7 +70,7 @@ def test_what_is_wrong_with_pictures_is_counted() -> None:
         "wrist/stale": 1,
         "wrist/received": 2,
         "wrist/repeated": 1,
-        "wrist/zero": 1,
+        "wrist/zero": 2,
         "wrist/late": 1,
     }
 

@@ -84,3 +84,11 @@ def test_the_beginning_is_enough_unless_a_likely_topic_comes_later(
 def test_types_of_the_bags_own_are_read(tmp_path: Path) -> None:
     look = look_at(robot_bags.write(tmp_path / "bag", custom("/gripper", When(10))))
     assert look["/gripper"].fields[:2] == ("fingers.left", "fingers.right")
+
+
+def test_times_that_no_clock_gives_are_no_stamps(tmp_path: Path) -> None:
+    sent = two_arms_world(1.0)
+    first = next(one for one in sent if one.topic == "/joint_states")
+    odd = [first._replace(data=first.data[:4] + b"\xff\xff\xff\x7f" + b"\xff" * 4 + first.data[12:])]
+    look = look_at(robot_bags.write(tmp_path / "bag", [*sent, *odd]))
+    assert look["/joint_states"].zero == 1 and round(look["/joint_states"].rate_hz) == 100

@@ -79,6 +79,17 @@ def test_a_bad_stamp_gives_no_label_and_a_warning(rig: Rig, offset_ns: int, caus
     assert node.counters["restarts"] == 1
 
 
+def test_a_stamp_that_no_label_can_bear_is_a_zero_one(rig: Rig) -> None:
+    node = rig.active()
+    rig.show("red", 0)
+    odd = image_message("red", START_NS)
+    odd.header.stamp.sec, odd.header.stamp.nanosec = 2**31 - 1, 2**32 - 1
+    rig.show_message(odd, wait=False)
+    rig.count(node, "zero", 1)
+    rig.show("red", 1)
+    assert [label.tick for label in rig.labels] == [0, 1] and node.counters["restarts"] == 1
+
+
 def test_a_burst_of_100_hz_gives_one_label_a_tick(rig: Rig) -> None:
     node = rig.active()
     for i in range(50):
