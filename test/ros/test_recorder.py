@@ -290,13 +290,16 @@ def test_killed_at_any_moment_it_keeps_all_but_the_last_second(
 def test_a_full_disk_ends_it_with_a_clear_error(robot: Robot, start: Callable[..., Recorder]) -> None:
     advertise_all(robot)
     errors: list[str] = []
+    reports: list[Any] = []
 
     def listen(report: Any) -> None:
+        reports.append(report)
         errors.extend(s.message for s in report.status if s.name == "recorder: file" and s.level == b"\2")
 
     robot.node.create_subscription(message_class("diagnostic_msgs/msg/DiagnosticArray"), "/diagnostics", listen, 10)
     recorder = start(limit_bytes=60_000)
     until(robot.listened_to)
+    until(lambda: robot.executor.spin_once(timeout_sec=0.02) or reports)  # or its last report may reach nobody
     random = np.random.default_rng(0)
     number = 0
     while recorder.process.poll() is None and number < 1000:
