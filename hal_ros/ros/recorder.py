@@ -15,6 +15,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # Humble defines it there
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
@@ -31,6 +32,8 @@ from hal_ros.ros.stream_topics import TOPICS, input_topics
 from hal_ros.runtime.bundle import bundle_metadata, load_bundle
 
 DISCOVERY_PERIOD_S = 0.1
+LAST_REPORT_S = 1.0
+"""How long the last report may take to reach those who listen."""
 DEPTHS = {"sensor_msgs/msg/Image": 30, "sensor_msgs/msg/PointCloud2": 30}
 DEPTH = 1000
 """Messages of a topic that the middleware keeps while the node is busy; large ones are kept for two seconds only."""
@@ -104,6 +107,8 @@ class Recorder(Node):
         """Subscribe to the topics that have got a publisher. Raises BagError once the disk has refused."""
         if self.recording.failure is not None:
             self._report()
+            # The process ends now; what is still on its way would be lost with it.
+            self._diagnostics.wait_for_all_acked(Duration(seconds=LAST_REPORT_S))
             raise self.recording.failure
         wanted = self._topics
         if self.parameters.all_topics:
