@@ -11,8 +11,8 @@ from fakes import make_card
 from hal_ros.baselines import gripper_rule
 from hal_ros.baselines.episode_fit import EncodedEpisode, fit_logistic, fit_rule
 from hal_ros.core.card import EncoderSpec
-from hal_ros.core.streams.columns import joints_named
 from hal_ros.datasets.episodes import Episode
+from joint_names import joints_named
 
 ACTIONS = 3
 

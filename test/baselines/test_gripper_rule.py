@@ -10,8 +10,9 @@ import pytest
 from hal_ros.baselines import gripper_rule
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.streams.columns import joints_named, joints_of
+from hal_ros.core.streams.columns import joints_of
 from hal_ros.core.streams.spec import StateSpec, StreamSpec
+from joint_names import joints_named
 
 JOINTS = 3  # two of the arm, then the gripper
 NAMED = joints_named(["a", "b", "gripper"])

@@ -13,10 +13,11 @@ pytest.importorskip("torch")
 from hal_ros.baselines.simple_fit import fit_logistic, fit_rule
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.streams.columns import ValueGroups, joints_named
+from hal_ros.core.streams.columns import ValueGroups
 from hal_ros.datasets.clips import Clip
 from hal_ros.train.answers import confirmed_actions
 from hal_ros.train.clips import Columns, Supervised
+from joint_names import joints_named
 
 K, LAG = 3, 2
 COLUMNS = Columns(attended=1, values=6, groups=ValueGroups((0, 1) * 3, (0,) * 6))  # an eye's number, two joints

@@ -5,14 +5,14 @@ Columns are those of `StreamSpec.values`: state by state, in each field by field
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hal_ros.core.streams.spec import JOINT_FIELDS, StateSpec, StreamSpec, single
+from hal_ros.core.streams.spec import JOINT_FIELDS, StreamSpec
 
 POSITION, VELOCITY, _ = JOINT_FIELDS
 GRIPPER_WORDS = ("grip", "finger")
@@ -120,8 +120,3 @@ def joints_of(streams: StreamSpec) -> JointColumns:
         states=tuple(state for state, _ in joints),
         columns={each: tuple(columns.get((*joint, each), -1) for joint in joints) for each in JOINT_FIELDS},
     )
-
-
-def joints_named(names: Sequence[str]) -> JointColumns:
-    """Return the joints of a robot with one topic of joints: V = 3J, position | velocity | effort."""
-    return joints_of(single(None, StateSpec(names=tuple(names))))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hal_ros.core.streams.columns import JointColumns, groups_of, joints_named, joints_of
+from hal_ros.core.streams.columns import JointColumns, groups_of, joints_of
 from hal_ros.core.streams.spec import StateSpec, StreamSpec
+from joint_names import joints_named
 
 ARM = StateSpec(names=("shoulder", "elbow"), fields=("position", "velocity"))
 HAND = StateSpec(names=("finger",), fields=("position",))

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hal_ros.core.errors import DatasetError
-from hal_ros.core.streams.columns import joints_named, joints_of
+from hal_ros.core.streams.columns import joints_of
 from hal_ros.core.streams.spec import StateSpec, StreamSpec
 from hal_ros.labels.transcripts.robot_candidates import gripper_events, robot_candidates, speed_minima
+from joint_names import joints_named
 
 NAMED = joints_named(["a", "b", "gripper"])
 
