@@ -13,14 +13,13 @@ from pathlib import Path
 
 from hal_ros.bags.definitions import BagTypes
 from hal_ros.bags.reader import topic_types
-from hal_ros.bags.sensors import COMPRESSED, IMAGE
+from hal_ros.bags.sensors import COMPRESSED, IMAGE, SUFFIX
 from hal_ros.core.errors import BagError, HalError
 from hal_ros.core.streams.readers import StateReader, make_reader
 from hal_ros.core.streams.spec import CAMERA, JOINT_STATE, JOINTS, CameraSpec, StateSpec, StreamSpec
 
 CAMERA_TOPIC = "/camera/color/image_raw"
 JOINT_TOPIC = "/joint_states"
-SUFFIX = "/compressed"
 IMAGES = (IMAGE, COMPRESSED)
 PIXELS = {IMAGE: ("height", "width", "encoding", "is_bigendian", "step", "data"), COMPRESSED: ("format", "data")}
 """What pictures are made of."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
+SUFFIX = "/compressed"
+"""What image_transport appends to a camera topic's name for compressed pictures."""
 MOST_LATE_NS = 1_000_000_000
 
 

@@ -46,8 +46,8 @@ def selection(whole: StreamSpec, part: StreamSpec) -> Selection:
         if getattr(whole, key) != getattr(part, key):
             raise ConfigError(f"{key} is {getattr(part, key)!r}; expected {getattr(whole, key)!r}, as of all streams")
     for name in part.names:
-        known = {**whole.cameras, **whole.states}.get(name)
-        if known is None or known != {**part.cameras, **part.states}[name]:
+        known = whole.streams.get(name)
+        if known is None or known != part.streams[name]:
             raise ConfigError(f"stream {name!r} is not as it is among {', '.join(whole.names)}")
     cameras, columns = list(whole.cameras), list(whole.values)
     return Selection(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from hal_ros.bags.sensors import SUFFIX
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.streams.spec import StreamSpec
-from hal_ros.ros.stream_topics import SUFFIX
 from hal_ros.sim.benchmark import JOINT_NAMES
 from hal_ros.sim.messages import (
     GRIPPER,

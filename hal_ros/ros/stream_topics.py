@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from hal_ros.bags.sensors import SUFFIX
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.streams.spec import StreamSpec
 
@@ -27,7 +28,6 @@ TOPICS = (
     "/tf_static",
 )
 """Of any robot; relative names are below the robot's namespace."""
-SUFFIX = "/compressed"
 
 
 def input_topics(spec: StreamSpec) -> tuple[str, ...]:

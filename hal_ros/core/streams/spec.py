@@ -90,6 +90,11 @@ class StreamSpec:
         """All streams: cameras, then states."""
         return (*self.cameras, *self.states)
 
+    @property
+    def streams(self) -> dict[str, CameraSpec | StateSpec]:
+        """Cameras and states by name."""
+        return {**self.cameras, **self.states}
+
     @cached_property
     def values(self) -> tuple[ValueName, ...]:
         """The V columns of the step graph's state values: state by state, in each field by field, name by name."""

@@ -8,7 +8,8 @@ from statistics import median
 
 import numpy as np
 
-from hal_ros.bags.inputs import IMAGES, SUFFIX, transport_base
+from hal_ros.bags.inputs import IMAGES, transport_base
+from hal_ros.bags.sensors import SUFFIX
 from hal_ros.core.image import ENCODINGS
 from hal_ros.core.streams.spec import JOINT_FIELDS, JOINT_STATE
 from hal_ros.datasets.look.topics import BagLook, TopicLook

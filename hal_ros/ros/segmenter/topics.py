@@ -8,14 +8,13 @@ from typing import NamedTuple
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 
-from hal_ros.bags.sensors import COMPRESSED, IMAGE
+from hal_ros.bags.sensors import COMPRESSED, IMAGE, SUFFIX
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.streams.spec import CAMERA, JOINT_STATE, JOINTS, CameraSpec, StateSpec, StreamSpec
 from hal_ros.ros.params import TOPICS_PREFIX, SegmenterParameters
 
 CAMERA_TOPIC, JOINT_TOPIC = "camera/color/image_raw", "joint_states"
 """Where cards of format 1, which name no topics, find their two streams; relative, so that namespaces hold."""
-SUFFIX = "/compressed"
 DESCRIPTION = "Topic or topics of this stream, in place of those in the card. Empty: those in the card."
 
 
@@ -41,11 +40,6 @@ class OpenTopic(NamedTuple):
     forms: tuple[Form, ...]  # the most wanted first
 
 
-def all_streams(spec: StreamSpec) -> dict[str, CameraSpec | StateSpec]:
-    """Return cameras and states by name."""
-    return {**spec.cameras, **spec.states}
-
-
 def declare_topics(node: Node, spec: StreamSpec) -> None:
     """Declare topics.<stream> for each stream; raises ConfigError for one that is given and not a stream."""
     # rclpy keeps what YAML and command line gave for this node in one place, which has no public name.
@@ -67,7 +61,7 @@ def chosen_topics(node: Node, spec: StreamSpec, parameters: SegmenterParameters)
     """Return the topics of each stream as they were named; raises ConfigError where a parameter can't be followed."""
     chosen: dict[str, tuple[str, ...]] = {}
     aliases = _aliases(spec, parameters)
-    for stream, one in all_streams(spec).items():
+    for stream, one in spec.streams.items():
         given = _given(node, stream)
         if given and stream in aliases:
             raise ConfigError(f"topics.{stream} and its older name are both set; expected one of them")
