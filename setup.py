@@ -8,16 +8,18 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 PACKAGE = "hal_ros"
-SHARED_FOLDERS = ("launch", "config", "models")
+SHARED_FOLDERS = ("launch", "config", "models", "hal_msgs/msg")
+NODES = Path("scripts/nodes")  # for `ros2 run`, which looks in lib/; on the path `view` would hide other programs
 
 
 def shared_files() -> list[tuple[str, list[str]]]:
-    """List what is installed below share/: the package marker and manifest, launch files, configuration, models."""
+    """List what is installed below share/ and lib/: manifest, launch files, settings, models, definitions, nodes."""
     share = Path("share")
     files = {
         share / "ament_index" / "resource_index" / "packages": [f"resource/{PACKAGE}"],
         share / PACKAGE: ["package.xml"],
     }
+    files[Path("lib") / PACKAGE] = sorted(path.as_posix() for path in NODES.iterdir() if path.is_file())
     for folder in SHARED_FOLDERS:
         for path in sorted(Path(folder).rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
@@ -38,7 +40,7 @@ setup(
     license="Apache-2.0",
     maintainer="hal_ros maintainers",
     maintainer_email="hal-ros@example.com",
-    python_requires=">=3.10,<3.14",
+    python_requires=">=3.10,<3.15",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
     package_data={PACKAGE: ["py.typed"], f"{PACKAGE}.sim": simulation_assets(), f"{PACKAGE}.report": ["*.j2"]},
     data_files=shared_files(),
@@ -48,7 +50,8 @@ setup(
         "opencv-python-headless>=4.5",
         "onnxruntime>=1.17",
         "mcap>=1.1",
-        "rosbags>=0.10",
+        "rosbags>=0.11",  # 0.10 has no store of Kilted
+        "apsw>=3.40",
         "zstandard>=0.21",
         "PyYAML>=5.4",
         "psutil>=5.9",
@@ -77,11 +80,6 @@ setup(
     entry_points={
         "console_scripts": [
             "hal = hal_ros.cli:main",
-            "segmenter = hal_ros.ros.segmenter.main:main",
-            "recorder = hal_ros.ros.recorder:main",
-            "simulated_robot = hal_ros.ros.robot.main:main",
-            "player = hal_ros.ros.player:main",
-            "view = hal_ros.ros.view.main:main",
         ]
     },
 )

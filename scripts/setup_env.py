@@ -29,7 +29,7 @@ STATE = VENV / "hal_ros_environment.json"
 INTERFACES = ROOT / "build" / "interfaces"  # hal_msgs built for a sourced distribution
 TENSORRT_LINK = "hal_ros_tensorrt.pth"
 
-DISTROS = ("humble", "jazzy", "kilted")
+DISTROS = ("humble", "jazzy", "kilted", "lyrical")
 TORCH = "torch==2.13.0"
 ROS_WHEELS = ("ros-rclpy[fastrtps]", "ros-common-interfaces", "ros-rosgraph-msgs", "ros-lifecycle-msgs")
 # What colcon needs to build hal_msgs on the ROS wheels; the wheels do not require all of it themselves.
@@ -123,8 +123,8 @@ def set_up(purposes: set[str]) -> None:
 
 def check_machine(distro: str, with_ros: bool) -> None:
     """Refuse what can't work, before anything is installed."""
-    if not (3, 10) <= sys.version_info[:2] < (3, 14):
-        raise SetupError(f"Python {platform.python_version()}: expected 3.10 to 3.13; call `make PYTHON=...`")
+    if not (3, 10) <= sys.version_info[:2] < (3, 15):
+        raise SetupError(f"Python {platform.python_version()}: expected 3.10 to 3.14; call `make PYTHON=...`")
     try:
         import ensurepip  # noqa: F401  # Debian splits it from the interpreter
     except ImportError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import json
 import re
@@ -16,6 +17,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
+PROGRAMS = importlib.import_module("hal_ros.cli").PROGRAMS  # only its own tests import the command line
 MESSAGES = sorted((ROOT / "hal_msgs" / "msg").glob("*.msg"))
 PACKAGES = (ROOT, ROOT / "hal_msgs")
 
@@ -44,6 +46,8 @@ def test_every_shared_file_is_installed_where_its_folder_says(metadata: dict[str
         assert installed[file] == f"share/hal_ros/{Path(file).parent}"
     assert installed["resource/hal_ros"] == "share/ament_index/resource_index/packages"
     assert installed["package.xml"] == "share/hal_ros"
+    for definition in MESSAGES:  # so that bags can be written where hal_msgs is not built
+        assert installed[definition.relative_to(ROOT).as_posix()] == "share/hal_ros/hal_msgs/msg"
     assert all((ROOT / file).is_file() for file in installed)
 
 
@@ -59,13 +63,27 @@ def test_every_asset_of_the_simulator_is_installed(metadata: dict[str, Any]) -> 
 
 
 def test_every_program_exists(metadata: dict[str, Any]) -> None:
-    for entry in metadata["entry_points"]["console_scripts"]:
+    nodes = [f"{name} = {module}:main" for name, (module, _) in PROGRAMS.items()]
+    for entry in [*metadata["entry_points"]["console_scripts"], *nodes]:
         module, function = entry.split(" = ")[1].split(":")
         found = importlib.util.find_spec(module)
         assert found is not None, entry
         assert found.origin is not None
         tree = ast.parse(Path(found.origin).read_text())
         assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, entry
+
+
+def test_nodes_are_where_ros_looks_and_hide_nothing_on_the_path(metadata: dict[str, Any]) -> None:
+    """`view` is an editor's name: on the path there is `hal` alone, which has them all as commands."""
+    assert [entry.split(" = ")[0] for entry in metadata["entry_points"]["console_scripts"]] == ["hal"]
+    nodes = {Path(file) for folder, files in metadata["data_files"] if folder == "lib/hal_ros" for file in files}
+    launched = {
+        name for file in (ROOT / "launch").glob("*.py") for name in re.findall(r'executable="(\w+)"', file.read_text())
+    }
+    assert {node.name for node in nodes} == set(PROGRAMS) > launched
+    for node in nodes:
+        assert (ROOT / node).stat().st_mode & 0o111, node
+        assert f"from {PROGRAMS[node.name][0]} import main\n" in (ROOT / node).read_text()
 
 
 def test_every_requirement_is_pinned(metadata: dict[str, Any]) -> None:

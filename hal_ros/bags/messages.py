@@ -6,9 +6,7 @@ messages whose bytes are promised (labels, boundaries) are serialised here, by t
 
 from __future__ import annotations
 
-import os
 import struct
-import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -19,9 +17,9 @@ from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typest
 from rosbags.typesys.store import Typestore
 
 from hal_ros.core.errors import BagError
+from hal_ros.outside.shared_files import share_folders, shared_file
 
 OWN_PACKAGE = "hal_msgs"
-REPOSITORY = Path(__file__).parents[2]
 SEPARATOR = "=" * 80
 STAMP_END = 12  # bytes of CDR: 4 of encapsulation, then the header's stamp
 
@@ -85,7 +83,7 @@ def header_stamp_ns(data: bytes) -> int | None:
 def typestore() -> Typestore:
     """Return ROS 2's own messages and hal_msgs. Raises BagError when the definitions of hal_msgs are nowhere."""
     store = get_typestore(Stores.ROS2_KILTED)
-    definitions = definition_folder(OWN_PACKAGE) or REPOSITORY / OWN_PACKAGE / "msg"
+    definitions = _own_definitions()
     types = {}
     for path in sorted(definitions.glob("*.msg")):
         types.update(get_types_from_msg(path.read_text(encoding="utf-8"), f"{OWN_PACKAGE}/msg/{path.stem}"))
@@ -97,9 +95,12 @@ def typestore() -> Typestore:
 
 def definition_folder(package: str) -> Path | None:
     """Return the installed folder of a package's .msg files: of the sourced ROS, else of this Python environment."""
-    prefixes = [*filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)), sys.prefix]
-    folders = (Path(prefix) / "share" / package / "msg" for prefix in prefixes)
-    return next((folder for folder in folders if folder.is_dir()), None)
+    return next((folder / "msg" for folder in share_folders(package) if (folder / "msg").is_dir()), None)
+
+
+def _own_definitions() -> Path:
+    """Return the definitions of hal_msgs: installed, in the checkout, or those that this package brings."""
+    return definition_folder(OWN_PACKAGE) or shared_file(f"{OWN_PACKAGE}/msg")
 
 
 @cache
@@ -140,7 +141,7 @@ def _installed_text(type_name: str) -> str | None:
     package, _, name = type_name.partition("/msg/")
     folder = definition_folder(package)
     if folder is None and package == OWN_PACKAGE:
-        folder = REPOSITORY / OWN_PACKAGE / "msg"
+        folder = _own_definitions()
     path = (folder or Path()) / f"{name}.msg"
     return path.read_text(encoding="utf-8") if folder is not None and path.is_file() else None
 

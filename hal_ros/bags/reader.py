@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import apsw
-import yaml
 import zstandard
 from mcap.records import Channel, Schema
 from rosbags.rosbag2 import Reader, ReaderError
@@ -22,6 +21,10 @@ from hal_ros.bags.mcap_files import McapFile
 from hal_ros.bags.messages import schema_text
 from hal_ros.bags.writer import METADATA, BagWriter, TopicForm, qos_profile, qos_text
 from hal_ros.core.errors import BagError
+from hal_ros.outside.reading import MIB, Expected, reading
+from hal_ros.outside.yaml_text import read_yaml
+
+METADATA_FILE = Expected(BagError, "metadata of a rosbag2 folder", 4 * MIB)
 
 __all__ = [
     "METADATA",
@@ -218,13 +221,12 @@ def _named_storages(folder: Path) -> list[Path]:
 def _named_files(folder: Path) -> tuple[list[Path], bool]:
     """Return the files that metadata.yaml names, and whether they are plain MCAP."""
     path = folder / METADATA
-    try:
-        information = yaml.safe_load(path.read_text(encoding="utf-8"))["rosbag2_bagfile_information"]
+    content = read_yaml(path, METADATA_FILE, by_people=False)
+    with reading(path, METADATA_FILE):
+        information = content["rosbag2_bagfile_information"]
         files = [folder / Path(name).name for name in information["relative_file_paths"]]
         plain = information["storage_identifier"] == "mcap" and not information.get("compression_mode")
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise BagError(f"{path}: is no metadata of a rosbag2 folder ({_one_line(error)})") from error
-    return files, plain
+        return files, bool(plain)
 
 
 def _read_mcap(path: Path, notes: BagNotes) -> Iterator[BagMessage]:

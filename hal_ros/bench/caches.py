@@ -21,7 +21,7 @@ from hal_ros.core.card import EncoderSpec, ModelCard
 from hal_ros.core.errors import BackendError
 from hal_ros.core.step import StepInput, StepOutput, Stepping
 from hal_ros.core.streams.spec import StreamSpec
-from hal_ros.live.system import shared_file
+from hal_ros.outside.shared_files import shared_file
 from hal_ros.runtime.bundle import STEP, load_bundle
 from hal_ros.runtime.card_json import CACHES
 from hal_ros.runtime.onnx_backend import OnnxStepper

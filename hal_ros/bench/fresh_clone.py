@@ -10,7 +10,7 @@ from pathlib import Path
 from hal_ros.bench.rows import BenchRow, at_most
 from hal_ros.core.errors import HalError
 from hal_ros.live.processes import Child, Interrupts, Processes
-from hal_ros.live.system import REPOSITORY
+from hal_ros.outside.shared_files import REPOSITORY
 
 NAME, LIMIT_S = "fresh clone to first label", 240.0
 EXPECTED = [(NAME, "s", f"<= {LIMIT_S:g}")]

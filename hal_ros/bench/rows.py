@@ -15,6 +15,10 @@ import psutil
 from rich.text import Text
 
 from hal_ros.core.errors import DatasetError
+from hal_ros.outside import outputs
+from hal_ros.outside.reading import Expected, read_json, reading
+
+ROWS = Expected(DatasetError, "benchmark rows, as `hal bench` writes them")
 
 PACKAGES = ("numpy", "opencv-python-headless", "onnxruntime", "rclpy", "ros-fastdds", "mujoco", "mcap", "rosbags")
 FIELDS = ("name", "value", "unit", "target", "holds")
@@ -81,21 +85,22 @@ def merged(old: Iterable[BenchRow], new: Iterable[BenchRow]) -> list[BenchRow]:
 
 def save(rows: Iterable[BenchRow], path: Path) -> None:
     """Write the rows as a JSON list of objects."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    outputs.replace_text(path, text + "\n", is_ours, "benchmark rows")
+
+
+def is_ours(path: Path) -> bool:
+    """Tell whether `hal bench` wrote a file."""
+    return bool(load(path))
 
 
 def load(path: Path) -> list[BenchRow]:
     """Read rows back; an absent file holds none. Raises DatasetError for anything but such a list."""
     if not path.exists():
         return []
-    try:
-        return [BenchRow(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
-    except (ValueError, TypeError) as error:
-        raise DatasetError(
-            f"{path}: is no list of benchmark rows ({error}); expected what `hal bench` wrote"
-        ) from error
+    stored = read_json(path, ROWS)
+    with reading(path, ROWS):
+        return [BenchRow(**entry) for entry in stored]
 
 
 def report(rows: Sequence[BenchRow]) -> Text:

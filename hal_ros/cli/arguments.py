@@ -29,9 +29,10 @@ def bundle_choice(args: argparse.Namespace) -> BundleChoice:
     """Return what the arguments say. Raises ConfigError for a number of threads below 1."""
     from hal_ros.core.errors import ConfigError
     from hal_ros.offline.bundle import BundleChoice
+    from hal_ros.outside.shared_files import given_or_shared
     from hal_ros.runtime.backend import BackendOptions, provider_names
 
     if args.threads < 1:
         raise ConfigError(f"--threads is {args.threads}; expected 1 or more")
     options = BackendOptions(args.threads, provider_names(args.providers), args.precision)
-    return BundleChoice(args.model, args.backend, options)
+    return BundleChoice(given_or_shared(args.model), args.backend, options)

@@ -21,20 +21,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, print and write; 0 also when targets were missed: the verdicts stand in the rows."""
     load = os.getloadavg()  # before anything of ours runs
-    from rich.console import Console
-
     from hal_ros.bench import rows as bench
     from hal_ros.bench.run import measure
-    from hal_ros.live.system import shared_file
+    from hal_ros.outside.console import PrintableConsole
+    from hal_ros.outside.outputs import check_file
+    from hal_ros.outside.shared_files import shared_file
 
     if args.keep is not None and args.keep.exists():
         raise ConfigError(f"--keep {args.keep} exists; expected the name of a new folder")
+    check_file(args.out, bench.is_ours, "benchmark rows")
     with tempfile.TemporaryDirectory(prefix="hal-bench-") as temporary:
         folder = args.keep or Path(temporary)
         rows = [*bench.facts(load), *measure(args.model or shared_file("models/tabletop"), folder, args.full)]
     if args.full:
         rows = bench.merged(bench.load(args.out), rows)
     bench.save(rows, args.out)
-    Console(soft_wrap=True).print(bench.report(rows), end="")
+    PrintableConsole(soft_wrap=True).print(bench.report(rows), end="")
     print(f"written to {args.out}")
     return 0

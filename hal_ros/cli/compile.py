@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Build, judge, report."""
     from hal_ros.core.errors import ConfigError
+    from hal_ros.outside.shared_files import given_or_shared
     from hal_ros.runtime.bundle import load_bundle
     from hal_ros.tensorrt.compile import BuildOptions, compile_bundle
     from hal_ros.tensorrt.engine_cache import EngineCache
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     if args.workspace_mib is not None and args.workspace_mib < 1:
         raise ConfigError(f"--workspace-mib is {args.workspace_mib}; expected 1 or more")
     options = BuildOptions(args.workspace_mib, args.again)
-    engines = compile_bundle(load_bundle(args.model), args.precision, EngineCache(), _say, options)
+    engines = compile_bundle(load_bundle(given_or_shared(args.model)), args.precision, EngineCache(), _say, options)
     _say(_summary(engines.precision, engines.report))
     return 0
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from hal_ros.core.errors import ConfigError
 from hal_ros.live.demo import conclude, fallback, run_live
-from hal_ros.live.system import Live, check, prepare_environment, shared_file
+from hal_ros.live.system import Live, check, prepare_environment
+from hal_ros.outside.shared_files import shared_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

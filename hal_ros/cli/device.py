@@ -47,19 +47,19 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, out: Path, stand_in: bool) -> int:
     from hal_ros.bench.verify import to_text, without_home
+    from hal_ros.outside.outputs import check_file, replace_text
+    from hal_ros.outside.shared_files import given_or_shared
     from hal_ros.tensorrt import device_run
     from hal_ros.tensorrt.engine_cache import EngineCache
 
     # The stand-in's engines would push those of the GPU out of the user's cache.
     cache = EngineCache(out.parent / "stand_in_engines") if stand_in else EngineCache()
     options = device_run.DeviceOptions(args.budget_s, args.ticks, args.fresh, stand_in, cache)
-    folders = device_run.bundle_folders(args.models)
+    folders = device_run.bundle_folders(given_or_shared(args.models))
+    check_file(out, device_run.is_ours, "a device's results")
 
     def keep(block: dict[str, Any]) -> None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        part = out.with_name(out.name + ".part")
-        part.write_text(to_text(block) + "\n", encoding="utf-8")
-        part.replace(out)
+        replace_text(out, to_text(block) + "\n", device_run.is_ours, "a device's results")
 
     block = device_run.run_device(folders, options, lambda line: print(line, flush=True), keep)
     print(without_home(f"{device_run.summary(block)}; written to {out}"))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from hal_ros.cli import topic_arguments
 from hal_ros.core.errors import ConfigError
 from hal_ros.experiments.evaluate import BASELINES, Evaluation, EvaluationConfig
+from hal_ros.outside.console import PrintableConsole
 from hal_ros.report.table import results_table
 
 FILE_WIDTH = 120
@@ -45,9 +44,9 @@ def run(args: argparse.Namespace) -> int:
     """Print one table a split, and write all rows and the timeline picture."""
     if args.limit is not None and args.limit < 1:
         raise ConfigError(f"--limit is {args.limit}; expected 1 or more")
-    console = Console()
+    console = PrintableConsole()
     if not console.is_terminal:
-        console = Console(width=FILE_WIDTH)
+        console = PrintableConsole(width=FILE_WIDTH)
     config = EvaluationConfig(
         model=args.model,
         data=args.data,

@@ -54,12 +54,11 @@ def _train_on_episodes(config: TrainConfig, folder: Path | None) -> Path:
 
 def _train_on_features(config: TrainConfig, folder: Path | None) -> None:
     """Train, and print the scores of the test clips where there are some."""
-    from rich.console import Console
-
+    from hal_ros.outside.console import PrintableConsole
     from hal_ros.report.table import results_table
     from hal_ros.train.on_features import TEST, train_on_features
 
     predictions = train_on_features(config, folder)
     if predictions is not None:
-        Console(width=TABLE_WIDTH).print(results_table(TEST, predictions.rows))
+        PrintableConsole(width=TABLE_WIDTH).print(results_table(TEST, predictions.rows))
         predictions.write_labels()

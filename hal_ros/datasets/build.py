@@ -41,6 +41,8 @@ def build(plan: Plan, report: Report = PRINT) -> Built | Problems:
     The settings are written where there are none. Raises DatasetError when the folder can't be written.
     """
     card = draft_card(plan.data, vocabulary_of(plan))
+    for name, bag in plan.bags.items():
+        dataset_folder.check_place(bag, plan.out / plan.splits[name] / name, plan.out)
     with dataset_folder.staging(plan.out) as place:
         made = {
             name: dataset_folder.place_episode(bag, plan.transcripts[name], place / plan.splits[name], plan.copy)

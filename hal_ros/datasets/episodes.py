@@ -31,11 +31,17 @@ from hal_ros.core.segments import sample_segments
 from hal_ros.core.streams import counts
 from hal_ros.core.streams.intake import Due
 from hal_ros.core.streams.spec import StreamSpec
+from hal_ros.outside.arrays import read_arrays
+from hal_ros.outside.reading import MIB, Expected, read_json, read_text, reading
 
 FORMAT = 2
 ANNOTATION, TRANSCRIPT = "annotation.json", "transcript.txt"
 ROWS, ABOUT = "rows.npz", "about.json"
 ROW_KEYS = ("stamp_ns", "fresh", "held", "image_valid", "joints", "joints_valid")
+ACTIONS = Expected(DatasetError, "UTF-8 text of one action a line", MIB)
+SEGMENTS = Expected(DatasetError, "an annotation: segments of action, start_ns, end_ns")
+CACHED_ACCOUNT = Expected(DatasetError, "the account of a cached episode; delete its folder, it is made anew")
+CACHED = Expected(DatasetError, "an episode of the cache; delete its folder, it is made anew", 4096 * MIB)
 HARMLESS = {"due", "not_due", "restarts", "repeated"}
 """Counters of the tick grid in a healthy bag."""
 FAULTS = {"backwards": "stamps that go back", "zero": "zero stamps"}
@@ -172,10 +178,7 @@ def read_transcript(bag: Path) -> tuple[str, ...]:
 
 def read_actions(path: Path) -> tuple[str, ...]:
     """Return the actions in a text file, one a line; empty lines are skipped. DatasetError when it is no text."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: can't be read as UTF-8 text ({error}); expected one action a line") from error
+    lines = read_text(path, ACTIONS).splitlines()
     return tuple(line.strip() for line in lines if line.strip())
 
 
@@ -184,11 +187,10 @@ def read_annotation(bag: Path) -> tuple[Segment, ...] | None:
     path = bag / ANNOTATION
     if not path.exists():
         return None
-    try:
-        entries = json.loads(path.read_text())["segments"]
+    annotation = read_json(path, SEGMENTS)
+    with reading(path, SEGMENTS):
+        entries = annotation["segments"]
         return tuple(Segment(str(e["action"]), int(e["start_ns"]), int(e["end_ns"])) for e in entries)
-    except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{path}: {error!r}; expected segments of action, start_ns, end_ns") from error
 
 
 def _actions(bag: Path, stamps: NDArray[np.int64], vocabulary: Sequence[str]) -> NDArray[np.int64] | None:
@@ -228,12 +230,20 @@ def cached(bag: Path, card: ModelCard, asked: AskedTopics, cache: Path) -> Path:
 def _settle(unfinished: Path, folder: Path) -> None:
     """Move a complete episode to its place, unless another call was quicker: then the two are the same."""
     if not (folder / ABOUT).exists():
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove_unfinished(folder)
     try:
         unfinished.rename(folder)
     except OSError:
         if not (folder / ABOUT).exists():
             raise
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove what an older version left half done; DatasetError where something else lies there."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if not (path.is_file() and (path.name == ROWS or path.suffix in (".npy", ".unfinished"))):
+            raise DatasetError(f"{path}: is in the way of a cached episode; expected it to be moved away")
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def episode_key(bag: Path, card: ModelCard, asked: AskedTopics) -> str:
@@ -288,15 +298,17 @@ def images_file(camera: str) -> str:
 
 def load(folder: Path) -> Episode:
     """Read what `save` wrote; the images stay on disk and are read as they are used."""
-    about = json.loads((folder / ABOUT).read_text())
-    with np.load(folder / ROWS) as rows:
-        arrays = dict(rows)
-    actions = arrays.pop("actions").astype(np.int64)
-    return Episode(
-        name=about["name"],
-        images={camera: np.load(folder / images_file(camera), mmap_mode="r") for camera in about["cameras"]},
-        actions=actions if about["annotated"] else None,
-        transcript=tuple(about["transcript"]),
-        counters=about["counters"],
-        **arrays,
+    about, arrays = (
+        read_json(folder / ABOUT, CACHED_ACCOUNT),
+        read_arrays(folder / ROWS, CACHED, (*ROW_KEYS, "actions")),
     )
+    with reading(folder, CACHED):
+        actions = arrays.pop("actions").astype(np.int64)
+        return Episode(
+            name=about["name"],
+            images={camera: np.load(folder / images_file(camera), mmap_mode="r") for camera in about["cameras"]},
+            actions=actions if about["annotated"] else None,
+            transcript=tuple(about["transcript"]),
+            counters=about["counters"],
+            **arrays,
+        )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import filecmp
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +16,11 @@ from pathlib import Path
 from hal_ros.bags.reader import METADATA
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.episodes import ANNOTATION, TRANSCRIPT, read_transcript
-from hal_ros.datasets.user_bags import UserBag
+from hal_ros.datasets.user_bags import STORAGES, UserBag
+from hal_ros.outside import outputs
 
 BENCHMARK = "tabletop-v1"
 """The folder's name of the project's own benchmark, which is simulated and not made of anybody's bags."""
-"""The splits that every dataset needs."""
 UNFINISHED, REPLACED = ".unfinished-", ".replaced-"
 BESIDE = (METADATA, ANNOTATION, TRANSCRIPT)
 
@@ -42,19 +41,35 @@ def staging(folder: Path) -> Iterator[Path]:
 
     Each call has its own, so that two of them at a time do not take each other's work away.
     """
-    place: Path | None = None
     existed = folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        place = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder))
-        yield place
+        _restore(folder)
+        with outputs.staging(folder, UNFINISHED) as place:
+            yield place
     except OSError as error:
         raise DatasetError(f"{folder}: can't be written ({error}); expected a folder for episodes") from error
     finally:
-        if place is not None:
-            shutil.rmtree(place, ignore_errors=True)
         if not existed and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
+
+
+def _restore(folder: Path) -> None:
+    """Put back the episodes that a killed call had moved aside and not replaced yet."""
+    for left in outputs.left_places(folder, REPLACED):
+        for old in left.glob("*/*"):
+            target = folder / old.parent.name / old.name
+            if not os.path.lexists(target):
+                old.rename(target)
+
+
+def check_place(bag: UserBag, episode: Path, root: Path) -> None:
+    """Refuse to replace an episode where a user's file lies in it, or one was changed there; ConfigError naming it."""
+    own = [METADATA, TRANSCRIPT]
+    if (episode / ANNOTATION).is_file() and (bag.path / ANNOTATION).is_file():
+        own += [ANNOTATION] * _equal(episode / ANNOTATION, bag.path / ANNOTATION)
+    stored = [path.name for path in (episode.iterdir() if episode.is_dir() else ()) if path.suffix in STORAGES]
+    outputs.check_folder(root, episode, lambda folder: (folder / TRANSCRIPT).is_file(), (*own, *stored))
 
 
 def place_episode(bag: UserBag, transcript: tuple[str, ...], place: Path, copy: bool) -> Path:
@@ -102,17 +117,16 @@ def put_in_place(made: Mapping[str, Path], folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if not os.path.lexists(target):
             episode.rename(target)
+            outputs.note_folder(folder, target)
             continue
-        aside = Path(tempfile.mkdtemp(prefix=REPLACED, dir=folder))
-        old = aside / target.parent.name / name  # so deep that nobody takes it for an episode of the dataset
-        old.parent.mkdir()
-        try:
-            target.rename(old)
-            episode.rename(target)
-        except BaseException:
-            if os.path.lexists(old) and not os.path.lexists(target):
-                old.rename(target)
-            raise
-        finally:
-            if os.path.lexists(target):
-                shutil.rmtree(aside, ignore_errors=True)
+        with outputs.staging(folder, REPLACED) as aside:
+            old = aside / target.parent.name / name  # so deep that nobody takes it for an episode of the dataset
+            old.parent.mkdir()
+            try:
+                target.rename(old)
+                episode.rename(target)
+            except BaseException:
+                if os.path.lexists(old) and not os.path.lexists(target):
+                    old.rename(target)
+                raise
+        outputs.note_folder(folder, target)

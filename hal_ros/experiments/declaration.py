@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from hal_ros.baselines.sequence_fit import PRESETS
 from hal_ros.core.errors import ConfigError
 from hal_ros.experiments.plan import DATASETS, Builder, TablePlan, merged, quickened
+from hal_ros.outside.reading import Expected
+from hal_ros.outside.yaml_text import SETTINGS_BYTES, read_yaml
 from hal_ros.train.config import load_config
+
+DECLARATION = Expected(ConfigError, "a YAML file that declares tables", SETTINGS_BYTES)
 
 QUICK = "quick"
 
@@ -27,11 +29,8 @@ Declaration = Mapping[str, Any]
 
 def load_declaration(path: Path) -> Declaration:
     """Read config/tables.yaml. Raises ConfigError for a file that can't be read or lacks a part."""
-    try:
-        declared = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: {' '.join(str(error).split())}; expected a readable YAML file") from error
-    missing = {*DATASETS, QUICK} - set(declared or {})
+    declared = read_yaml(path, DECLARATION)
+    missing = {*DATASETS, QUICK} - set(declared if isinstance(declared, dict) else {})
     if missing:
         raise ConfigError(f"{path}: has no {', '.join(sorted(missing))}; expected the tables' declaration")
     return dict(declared)

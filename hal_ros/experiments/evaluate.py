@@ -25,6 +25,7 @@ from hal_ros.metrics import scores
 from hal_ros.metrics.predictions import CONFIRMED, Prediction, from_labels, from_log_probs
 from hal_ros.metrics.scores import Row, Truth
 from hal_ros.offline.episodes import CachedEncoder, features_by_picture, run_segmenter
+from hal_ros.outside.console import PrintableConsole
 from hal_ros.report import pictures
 from hal_ros.report.timeline import Timeline, standalone_svg
 from hal_ros.runtime.backend import open_backend
@@ -99,7 +100,7 @@ class Evaluation:
         card, config = self.bundle.card, self.config
         cameras = tuple(card.streams.cameras)
         bags = episodes.find_bags(config.data, split)[:limit]
-        for bag in track(bags, description=f"{split:<12}", transient=True):
+        for bag in track(bags, description=f"{split:<12}", console=PrintableConsole(), transient=True):
             folder = episodes.cached(bag, card, config.topics, config.cache)
             episode = episodes.load(folder)
             if episode.actions is None:

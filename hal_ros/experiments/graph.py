@@ -23,9 +23,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hal_ros.core.errors import ConfigError
+from hal_ros.core.errors import ConfigError, DatasetError
+from hal_ros.outside.reading import Expected, read_json
 
 KEY_LETTERS = 12
+JOB = Expected(DatasetError, "the account of a finished job; delete its folder, it is done anew")
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,10 @@ class Store:
 
     def about(self, graph: Graph, name: str) -> dict[str, Any]:
         """Return what is written of a finished job: name, kind, settings, inputs, seconds."""
-        found: dict[str, Any] = json.loads((self.path(graph, name) / "job.json").read_text())
+        path = self.path(graph, name) / "job.json"
+        found: Any = read_json(path, JOB)
+        if not isinstance(found, dict) or not isinstance(found.get("seconds"), int | float):
+            raise DatasetError(f"{path}: says no seconds; expected {JOB.what}")
         return found
 
     def error(self, graph: Graph, name: str) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +15,7 @@ import onnx
 
 from hal_ros.core.arrays import ByteArray, FloatArray
 from hal_ros.core.card import ModelCard
-from hal_ros.core.errors import BackendError
+from hal_ros.core.errors import BackendError, CardError, ConfigError
 from hal_ros.core.step import StepOutput
 from hal_ros.export.half_precision import halved
 from hal_ros.export.operators import check_graph
@@ -31,14 +33,18 @@ from hal_ros.runtime.bundle import (
     STEP_FP16,
     WEIGHTS,
     Bundle,
+    file_sha256,
     graph_files,
     load_bundle,
+    read_card,
     save_card,
 )
 from hal_ros.runtime.golden import LIMITS, check_golden, gate, stream
 from hal_ros.runtime.step_state import input_names
 
 WEIGHTS_FORMAT = 1
+MARK = ".hal_ros-export"
+"""What tells an export's unfinished folder from anybody else's."""
 
 
 class Golden(NamedTuple):
@@ -94,8 +100,10 @@ def write_bundle(made_of: Ingredients, folder: Path, reference: bool = False) ->
     `<folder>.unfinished`.
     """
     folder = folder.absolute()
-    unfinished = folder.with_name(f"{folder.name}.unfinished")
+    check_place(folder)
+    unfinished = _unfinished(folder)
     unfinished.mkdir(parents=True, exist_ok=True)
+    (unfinished / MARK).touch()
     _clear(unfinished)
     graph, golden, proof = made_of.graph, made_of.golden, Proof({}, {}, own_fault=_own_fault(made_of, folder))
     card = _as_the_graph_says(made_of.card, graph)
@@ -140,13 +148,51 @@ def _as_the_graph_says(card: ModelCard, graph: StepGraph) -> ModelCard:
     return replace(card, encoder=encoder, window_ticks=config.window_ticks, caches=graph.caches)
 
 
+def check_place(folder: Path) -> None:
+    """Refuse a bundle's folder where files of a bundle's names lie that no export wrote; ConfigError naming one.
+
+    An older bundle's card says which files are its own. What has other names is neither touched nor minded.
+    """
+    folder = folder.absolute()
+    unfinished = _unfinished(folder)
+    if os.path.lexists(unfinished) and not (unfinished / MARK).is_file():
+        raise ConfigError(f"{unfinished}: is there already, and no export left it; expected it to be moved away")
+    known = _hashes(folder) | (_hashes(unfinished) if unfinished.is_dir() else set())  # a killed export moved some
+    for name in FILES:
+        path = folder / name
+        if os.path.lexists(path) and not (path.is_file() and file_sha256(path) in known):
+            raise ConfigError(f"{path}: is no file of the bundle there, or was changed; expected another --out")
+    if os.path.lexists(folder / CARD):
+        with suppress(CardError):
+            read_card(folder)
+            return
+        raise ConfigError(f"{folder / CARD}: is no card of a bundle; expected another --out")
+
+
+def _unfinished(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.unfinished")
+
+
+def _hashes(folder: Path) -> set[str]:
+    """Return the hashes of the files that a folder's card names; none where there is no card."""
+    with suppress(CardError):
+        return set(read_card(folder).files.values())
+    return set()
+
+
 def _put_in_place(unfinished: Path, folder: Path) -> Bundle:
-    """Move the files over; a card whose files are only half there is refused by whoever loads it meanwhile."""
+    """Move the files over, the card last; until then the files are refused by whoever loads them with the old one."""
+    check_place(folder)  # it took minutes
     folder.mkdir(parents=True, exist_ok=True)
-    _clear(folder)  # also an older export's optional files, which would be taken for this one's
-    for path in unfinished.iterdir():
-        path.replace(folder / path.name)
-    unfinished.rmdir()
+    for name in FILES:
+        if (unfinished / name).exists():
+            (unfinished / name).replace(folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)  # an older export's, which would be taken for this one's
+    (unfinished / CARD).replace(folder / CARD)
+    (unfinished / MARK).unlink(missing_ok=True)
+    with suppress(OSError):
+        unfinished.rmdir()
     return load_bundle(folder)
 
 

@@ -13,7 +13,7 @@ from hal_ros.core.errors import DatasetError
 from hal_ros.core.streams.columns import groups_of
 from hal_ros.datasets.config import TRAINING, VALIDATION, DataConfig, draft_card
 from hal_ros.datasets.episodes import load
-from hal_ros.export.bundle import EncoderPair, Golden, Ingredients, Proof, write_bundle
+from hal_ros.export.bundle import EncoderPair, Golden, Ingredients, Proof, check_place, write_bundle
 from hal_ros.export.to_onnx import StepGraph
 from hal_ros.labels import targets as targets_file
 from hal_ros.runtime.bundle import Bundle
@@ -45,6 +45,8 @@ def export_run(folder: Path, options: ExportOptions = ExportOptions()) -> Bundle
     """
     run = stages.load_run(folder)
     graph = StepGraph(run.eyes, run.model, options.caches)  # refuses at once what could not be exported in the end
+    out = options.out or Path("models") / run.config.name
+    check_place(out)  # before the work
     card, trained_on, (training, validation) = stages.ingest(run.config, (TRAINING, VALIDATION))
     decoder = _choose(run, folder, training, validation)
     origin = stages.trained_from(run, folder, training, validation)
@@ -54,7 +56,6 @@ def export_run(folder: Path, options: ExportOptions = ExportOptions()) -> Bundle
         dtype = "float32" if options.target == "8.6" else "uint8"
         card = replace(card, encoder=replace(card.encoder, dtype=dtype))
         encoders = _encoders(run.config.data, dtype)
-    out = options.out or Path("models") / run.config.name
     golden = _golden(validation.folders, card)
     bundle, proof = write_bundle(Ingredients(graph, card, encoders, golden, trained_on), out, options.reference)
     size_mb = sum(path.stat().st_size for path in out.iterdir()) / 1e6

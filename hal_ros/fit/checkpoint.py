@@ -6,16 +6,18 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hal_ros.core.errors import DatasetError
+from hal_ros.outside.arrays import read_arrays
+from hal_ros.outside.reading import MIB, Expected, parse_json, reading
 
 FILE = "checkpoint.npz"
 FORMAT = 2
+CHECKPOINT = Expected(DatasetError, "a checkpoint", 8192 * MIB)
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,11 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
 def load(folder: Path) -> Checkpoint:
     """Read what `save` wrote. Raises DatasetError when the file is missing, damaged or of another format."""
     path = folder / FILE
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            about = json.loads(str(stored["about"]))
-            tensors = {name: torch.from_numpy(stored[name]) for name in stored.files if name != "about"}
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise DatasetError(f"{path}: can't be read as a checkpoint ({error})") from error
-    if about.pop("format", None) != FORMAT:
+    stored = read_arrays(path, CHECKPOINT)
+    with reading(path, CHECKPOINT):
+        about = parse_json(str(stored.pop("about")))
+        tensors = {name: torch.from_numpy(array) for name, array in stored.items()}
+    if not isinstance(about, dict) or about.pop("format", None) != FORMAT:
         raise DatasetError(f"{path}: is not a checkpoint of format {FORMAT}")
     return Checkpoint(tensors, about)
 

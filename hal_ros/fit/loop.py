@@ -21,6 +21,7 @@ from hal_ros.core.work import Report
 from hal_ros.fit import checkpoint
 from hal_ros.fit.checkpoint import Checkpoint
 from hal_ros.fit.progress import rounds
+from hal_ros.outside.reading import reading
 
 Batch = TypeVar("Batch")
 Terms = dict[str, float]
@@ -191,14 +192,15 @@ class Loop:
         for name, value in self.settings.items():
             if (stored := saved.about.get(name)) != value:
                 raise ConfigError(f"checkpoint {folder}: its {name} is {stored!r}; expected {value!r}")
-        first = int(saved.about["next_epoch"])
-        training.resume(first, saved.about)
-        for part, module in self.parts.items():
-            module.load_state_dict(saved.part(part))
-        checkpoint.restore_optimiser(self.optimiser, saved.part("optimiser"))
-        if "best_epoch" not in saved.about:
-            return first, NO_BEST
-        return first, Best(saved.about["best_epoch"], saved.about["best_accuracy"], saved.part("best"))
+        with reading(folder / checkpoint.FILE, checkpoint.CHECKPOINT):
+            first = int(saved.about["next_epoch"])
+            training.resume(first, saved.about)
+            for part, module in self.parts.items():
+                module.load_state_dict(saved.part(part))
+            checkpoint.restore_optimiser(self.optimiser, saved.part("optimiser"))
+            if "best_epoch" not in saved.about:
+                return first, NO_BEST
+            return first, Best(saved.about["best_epoch"], saved.about["best_accuracy"], saved.part("best"))
 
 
 def mean_terms(history: Sequence[Terms]) -> Terms:

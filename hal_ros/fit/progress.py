@@ -57,7 +57,9 @@ def rounds(first: int, last: int, label: str = "") -> Iterator[int]:
         return
     from rich.progress import Progress
 
-    with Progress(transient=True) as bar:
+    from hal_ros.outside.console import PrintableConsole
+
+    with Progress(console=PrintableConsole(), transient=True) as bar:
         task = bar.add_task(label, total=last, completed=first)
         for number in range(first, last):
             yield number

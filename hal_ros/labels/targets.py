@@ -11,10 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.encoded_clips import EncodedClip
+from hal_ros.outside.arrays import read_arrays
+from hal_ros.outside.reading import MIB, Expected
 
 LABELS = "labels.npz"
+LABELS_OF_A_RUN = Expected(DatasetError, "labels of a run", 2048 * MIB)
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,12 @@ def save_targets(folder: Path, labels: Targets) -> None:
 
 
 def load_targets(folder: Path) -> Targets:
-    """Read what save_targets wrote."""
+    """Read what save_targets wrote; DatasetError for a file that holds anything else."""
     parts: dict[str, dict[str, NDArray[Any]]] = {part.name: {} for part in dataclasses.fields(Targets)}
-    with np.load(folder / LABELS) as file:
-        for key in file.files:
-            part, _, name = key.partition("/")
-            parts[part][name] = file[key]
+    for key, values in read_arrays(folder / LABELS, LABELS_OF_A_RUN).items():
+        part, _, name = key.partition("/")
+        dims, kind = (2, "f") if part == "soft" else (1, "i")
+        if part not in parts or values.ndim != dims or values.dtype.kind != kind:
+            raise DatasetError(f"{folder / LABELS}: {key} is {values.dtype} of shape {values.shape}; expected labels")
+        parts[part][name] = values
     return Targets(**parts)

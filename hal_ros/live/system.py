@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hal_ros.bags.inputs import find_inputs
-from hal_ros.core.errors import ConfigError
 from hal_ros.core.work import ONE_THREAD
 from hal_ros.live.processes import Child, Processes, choose_domain
 from hal_ros.live.robot_streams import robot_parameters
+from hal_ros.outside.shared_files import shared_file
 from hal_ros.ros.stream_topics import TOPICS
 from hal_ros.runtime.bundle import load_bundle
 
-REPOSITORY = Path(__file__).parents[2]
 RECORDING = "recording"
 SUBSCRIBERS_WAIT_S = 20.0
 LAST_REPORT_S = 1.5  # from the robot's end until everybody's counters on /diagnostics are final
@@ -39,21 +38,6 @@ class Live(NamedTuple):
     def logs(self) -> Path:
         """Where each process' output is kept."""
         return self.folder / "logs"
-
-
-def shared_file(name: str) -> Path:
-    """Return a file or folder that is installed below share/hal_ros, or lies in the source tree.
-
-    Raises ConfigError when it is in neither.
-    """
-    prefixes = [*filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)), sys.prefix]
-    candidates = [REPOSITORY / name, *(Path(prefix) / "share" / "hal_ros" / name for prefix in prefixes)]
-    for candidate in candidates:
-        if candidate.exists():
-            return candidate
-    raise ConfigError(
-        f"{name} is neither in {REPOSITORY} nor installed below share/hal_ros; expected it in one of them"
-    )
 
 
 def prepare_environment(log_folder: Path) -> None:

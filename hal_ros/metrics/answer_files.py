@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
+from hal_ros.outside.arrays import read_arrays
+from hal_ros.outside.reading import MIB, Expected, reading
+
+ANSWERS = Expected(DatasetError, "stored answers", 4096 * MIB)
 
 
 @dataclass(frozen=True)
@@ -50,13 +54,11 @@ def save(path: Path, clips: Sequence[ClipAnswers]) -> None:
 
 def load(path: Path) -> list[ClipAnswers]:
     """Read what save wrote. Raises DatasetError naming the file."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            clips = []
-            for index, name in enumerate(file["names"].tolist()):
-                columns = {field: file[f"{index}/{field}"] for field in ARRAYS}
-                columns["transcript"] = tuple(columns["transcript"].tolist())
-                clips.append(ClipAnswers(name, **columns))
-            return clips
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise DatasetError(f"{path}: can't be read as stored answers ({error})") from error
+    file = read_arrays(path, ANSWERS)
+    with reading(path, ANSWERS):
+        clips = []
+        for index, name in enumerate(file["names"].tolist()):
+            columns: dict[str, Any] = {field: file[f"{index}/{field}"] for field in ARRAYS}
+            columns["transcript"] = tuple(columns["transcript"].tolist())
+            clips.append(ClipAnswers(name, **columns))
+        return clips

@@ -11,14 +11,14 @@ from hal_ros.core.card import ModelCard
 from hal_ros.core.decoding.known_plan import PlanTracker, plan_ids
 from hal_ros.core.errors import ConfigError
 from hal_ros.offline.replay import LABEL_TOPIC, PLAN_TOPIC
+from hal_ros.outside.reading import MIB, Expected, read_text
+
+PLAN = Expected(ConfigError, "a plan of one action a line", MIB)
 
 
 def read_plan(path: Path, card: ModelCard) -> PlanTracker:
     """Read a plan: one action a line; empty lines and comments after # are skipped. Raises ConfigError."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: can't be read ({error}); expected one action a line") from error
+    lines = read_text(path, PLAN).splitlines()
     names = [name for line in lines if (name := line.partition("#")[0].strip())]
     try:
         return PlanTracker(plan_ids(names, card.vocabulary), card)

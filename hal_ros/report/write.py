@@ -6,37 +6,38 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
-from hal_ros.core.errors import BagError, ConfigError
+from hal_ros.core.errors import ConfigError
 from hal_ros.offline.recording import Recording, read_recording
+from hal_ros.outside import outputs
+from hal_ros.outside.console import PrintableConsole
 from hal_ros.report.page import Summary, metric_table, render, shown_events, summarise
 from hal_ros.report.streams import read_all_pictures
+
+IS_REPORT = outputs.has_mark("· action segmentation report</title>")
 
 
 def write_and_print(recording: Path, page: Path) -> Summary:
     """Write the report of a recording and print its numbers.
 
-    Raises BagError when the recording can't be read or the page can't be written, ConfigError without jinja2.
+    Raises BagError when the recording can't be read; ConfigError without jinja2, when the page can't be written, or
+    when something else than an earlier report has its name.
     """
     if importlib.util.find_spec("jinja2") is None:
         raise ConfigError("the report needs jinja2, which is not installed; expected `pip install hal_ros[report]`")
+    outputs.check_file(page, IS_REPORT, "a report")  # before the work
     read = read_recording(recording)
     summary = summarise(read)
     pictures = read_all_pictures(recording, read, shown_events(read))
-    try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(render(read, summary, pictures), encoding="utf-8")
-    except OSError as error:
-        raise BagError(f"{page}: can't be written ({error.strerror})") from error
+    outputs.replace_text(page, render(read, summary, pictures), IS_REPORT, "a report")
     _print(read, summary, page)
     return summary
 
 
 def _print(recording: Recording, summary: Summary, page: Path) -> None:
     labels, boundaries = len(recording.labels), len(recording.events)
-    console = Console()
+    console = PrintableConsole()
     console.print(f"{recording.name}: {summary.duration_s:.1f} s, {labels} labels, {boundaries} boundaries")
     console.print(_table(summary) if summary.metrics else "no truth recorded: nothing to score against")
     if summary.latency_ms is not None:

@@ -11,6 +11,7 @@ import yaml
 from hal_ros.bags.sensors import SUFFIX
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.streams.spec import StreamSpec
+from hal_ros.outside.yaml_text import parse_yaml
 
 TOPICS = (
     "camera/color/image_raw",
@@ -46,8 +47,8 @@ def camera_topics(topic: str) -> tuple[str, str, str]:
 def read_stream_topics(text: str) -> dict[str, list[str]]:
     """Read the launch argument `topics`, as {gripper: /g/joint_states, arm: [/a, /b]}; raises ConfigError."""
     read: Any = None
-    with contextlib.suppress(yaml.YAMLError):
-        read = yaml.safe_load(text) or {}
+    with contextlib.suppress(yaml.YAMLError, ValueError):
+        read = parse_yaml(text) or {}
     named: dict[Any, Any] = (
         {k: [v] if isinstance(v, str) else v for k, v in read.items()} if isinstance(read, dict) else {"": None}
     )

@@ -11,10 +11,10 @@ import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import CardError
+from hal_ros.outside.reading import MIB, Expected, opened, parse_json, read_bytes, reading
 from hal_ros.runtime.card_json import FORMAT, parse_card
 
 CARD = "card.json"
@@ -29,6 +29,9 @@ _HALF = "a bundle that `hal export` of today wrote, or else precision fp32"
 OPTIONAL = {ENCODER_FP16: _HALF, STEP_FP16: _HALF, WEIGHTS: "a bundle of `hal export --reference`"}
 """Where files come from that not every bundle has."""
 PRECISIONS = ("fp32", "fp16")
+CARD_FILE = Expected(CardError, "the card of a bundle", 4 * MIB)
+BUNDLE_FILE = Expected(CardError, "a file of a bundle", 2048 * MIB)
+"""No graph is larger: protobuf's own limit."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,12 @@ def graph_files(precision: str) -> tuple[str, str]:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """Return the SHA-256 of a file in hexadecimal; CardError for what is no regular file, or too large for a bundle."""
+    digest = hashlib.sha256()
+    with opened(path, BUNDLE_FILE) as file:
+        while piece := file.read(MIB):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def save_card(card: ModelCard, folder: Path, files: tuple[str, ...] = FILES) -> Bundle:
@@ -76,30 +83,21 @@ def _compact(text: str) -> str:
 
 def load_bundle(folder: Path) -> Bundle:
     """Read a bundle and verify every file it names. Raises CardError naming the file and what is wrong."""
-    path = folder / CARD
-    try:
-        raw = path.read_bytes()
-        fields = json.loads(raw, object_pairs_hook=_once)
-    except OSError as error:
-        raise CardError(f"{path}: can't be read ({error.strerror}); expected a bundle folder") from error
-    except (ValueError, RecursionError) as error:
-        raise CardError(f"{path}: is not JSON ({error})") from error
-    except KeyError as error:
-        raise CardError(f"{path}: has key {error} twice; expected each key once") from error
-    card = parse_card(fields, path)
+    raw = read_bytes(folder / CARD, CARD_FILE)
+    card = _parsed(raw, folder / CARD)
     for name, expected in card.files.items():
         _verify(folder / name, expected)
     return Bundle(card, folder, hashlib.sha256(raw).hexdigest())
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object of its keys; KeyError for one that comes twice, of which JSON would keep the last."""
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise KeyError(key)
-        found[key] = value
-    return found
+def read_card(folder: Path) -> ModelCard:
+    """Read a bundle's card, and none of the files it names. Raises CardError."""
+    return _parsed(read_bytes(folder / CARD, CARD_FILE), folder / CARD)
+
+
+def _parsed(raw: bytes, path: Path) -> ModelCard:
+    with reading(path, CARD_FILE):
+        return parse_card(parse_json(raw), path)
 
 
 def bundle_metadata(bundle: Bundle) -> dict[str, dict[str, str]]:
@@ -109,10 +107,6 @@ def bundle_metadata(bundle: Bundle) -> dict[str, dict[str, str]]:
 
 
 def _verify(path: Path, expected: str) -> None:
-    try:
-        actual = file_sha256(path)
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise CardError(f"{path}: can't be read ({reason}), but the card names it") from error
+    actual = file_sha256(path)
     if actual != expected:
         raise CardError(f"{path}: SHA-256 is {actual[:12]}…, the card says {expected[:12]}…; the file was changed")

@@ -28,6 +28,8 @@ CACHES = ("shift", "delta")
 TARGETS = ("8.6", "10", "11")
 FORMAT = 2
 """What is written."""
+MOST_FILES = 64
+FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
 LARGEST = sys.float_info.max
 KIND_NAMES = {int: "a whole number", str: "text in quotes"}
 NO_TEXT = re.compile("[\0\ud800-\udfff]")
@@ -173,6 +175,7 @@ def _check(card: ModelCard, path: Path) -> None:
         if part is not None:
             value = getattr(part, key)
             _expect(least <= value <= most, path, name, value, f"{least:g} to {most:g}")
+    _check_files(card.files, path)
     _check_choice("caches", card.caches, CACHES, path)
     _check_choice("target", card.target, TARGETS, path)
     _check_names("vocabulary", card.vocabulary, 2, path)
@@ -186,6 +189,14 @@ def _check(card: ModelCard, path: Path) -> None:
     if bool(card.streams.cameras) != (card.encoder is not None):
         raise CardError(f"{path}: has {'an encoder' if card.encoder else 'cameras'} alone; expected both or neither")
     _check_decoder(card, path)
+
+
+def _check_files(files: Mapping[str, str], path: Path) -> None:
+    """Refuse names that lead out of the bundle, and more of them than any bundle has."""
+    _expect(len(files) <= MOST_FILES, path, "files", sorted(files), f"at most {MOST_FILES}")
+    for name in files:
+        plain = bool(FILE_NAME.fullmatch(name)) and name != path.name
+        _expect(plain, path, "files", name, "plain names of files in the bundle, as encoder.onnx")
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...], path: Path) -> None:

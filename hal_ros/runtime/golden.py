@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -19,6 +17,8 @@ from hal_ros.core.arrays import ByteArray, FloatArray
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BackendError, CardError
 from hal_ros.core.step import Backend, StepInput, StepOutput
+from hal_ros.outside.arrays import read_arrays
+from hal_ros.outside.reading import MIB, Expected, reading
 from hal_ros.runtime.bundle import GOLDEN, Bundle
 
 TOLERANCE = {"fp32": 1e-3, "fp16": 3e-2}
@@ -27,6 +27,7 @@ TOLERANCE = {"fp32": 1e-3, "fp16": 3e-2}
 A gate of log-probabilities within d keeps probabilities within tanh(d / 2): 0.025 for fp16's 0.05. To that comes what
 ONNX Runtime itself may be away, fp32's tolerance, so that what passes the one check passes the other.
 """
+GOLDEN_FILE = Expected(CardError, "golden arrays", 256 * MIB)
 OLD_DIMENSIONS = 4
 """Of the images in files of 0.1.0, which knew one camera."""
 WINDOWS = 2.5  # so that everything that attention saw has left the caches at least twice
@@ -90,16 +91,13 @@ def read_golden(bundle: Bundle) -> list[GoldenTick]:
     boundary (N,). Files of 0.1.0, whose images are (N, S, S, 3) and image_valid (N,), are of one camera.
     """
     path = bundle.path(GOLDEN)
-    try:
-        with path.open("rb") as file, np.load(file) as stored:  # numpy leaves a damaged file open
-            inputs = _inputs(bundle.card, stored, path)
-            outputs = [stored[name] for name in StepOutput._fields]
+    stored = read_arrays(path, GOLDEN_FILE)
+    with reading(path, GOLDEN_FILE):
+        inputs, outputs = _inputs(bundle.card, stored, path), _outputs(bundle.card, stored, path)
         ticks = [
             GoldenTick(images, image_valid, joints, valid, StepOutput(log_probs, lagged, float(boundary)))
             for images, image_valid, joints, valid, log_probs, lagged, boundary in zip(*inputs, *outputs, strict=True)
         ]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise CardError(f"{path}: can't be read as golden arrays ({error})") from error
     if not ticks:
         raise CardError(f"{path}: holds no ticks; expected at least one")
     return ticks
@@ -121,9 +119,25 @@ def _inputs(card: ModelCard, stored: Mapping[str, NDArray[Any]], path: Path) -> 
     cameras, side, values = len(card.streams.cameras), card.streams.size_px, card.streams.value_count
     shapes = [(cameras, side, side, 3), (cameras,), (values,), (values,)]
     for name, array, shape in zip(GoldenTick._fields, arrays, shapes, strict=False):
-        if array.shape[1:] != shape:
-            raise CardError(f"{path}: {name} of a tick are {list(array.shape[1:])}; the card says {list(shape)}")
+        _check_array(name, array, shape, path)
+        if name == "images" and array.dtype != np.uint8:
+            raise CardError(f"{path}: images are {array.dtype}; expected uint8")
     return arrays
+
+
+def _outputs(card: ModelCard, stored: Mapping[str, NDArray[Any]], path: Path) -> list[NDArray[Any]]:
+    """Return log_probs, lagged_log_probs and boundary of N ticks."""
+    actions = (len(card.vocabulary),)
+    for name, shape in zip(StepOutput._fields, (actions, actions, ()), strict=True):
+        _check_array(name, stored[name], shape, path)
+    return [stored[name] for name in StepOutput._fields]
+
+
+def _check_array(name: str, array: NDArray[Any], shape: tuple[int, ...], path: Path) -> None:
+    if not array.ndim or array.shape[1:] != shape:
+        raise CardError(f"{path}: {name} of a tick are {list(array.shape[1:])}; the card says {list(shape)}")
+    if array.dtype.kind not in "fiu":
+        raise CardError(f"{path}: {name} are {array.dtype}; expected numbers")
 
 
 def check_golden(bundle: Bundle, backend: Backend) -> None:

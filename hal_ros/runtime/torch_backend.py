@@ -6,15 +6,12 @@ torch is heavy, and no other back end brings it into the robot's process.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from torch import nn
 
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BackendError, CardError
@@ -22,11 +19,15 @@ from hal_ros.core.step import StepInput, StepOutput
 from hal_ros.nn.cameras import numbered
 from hal_ros.nn.hal import CausalHal, HalConfig, Inputs, State
 from hal_ros.nn.joint_guided_attention import Eye, EyeConfig, attend
+from hal_ros.nn.restoring import restored
+from hal_ros.outside.arrays import read_arrays
+from hal_ros.outside.reading import MIB, Expected, parse_json, reading
 from hal_ros.runtime.bundle import WEIGHTS, Bundle
 from hal_ros.runtime.encode import BundleEncoder
 from hal_ros.runtime.step_state import Turn
 
 FORMAT = 1
+WEIGHTS_OF_A_BUNDLE = Expected(CardError, "weights", 2048 * MIB)
 
 
 class TorchBackend:
@@ -43,13 +44,15 @@ class TorchBackend:
         self.encode = BundleEncoder(bundle, threads).encode
         path = bundle.path(WEIGHTS)
         about, tensors = _read(path)
-        try:
-            self._model = _restored(CausalHal(HalConfig.from_json(about["hal"])), "model", tensors)
-            names = [numbered("eye", camera) for camera in range(self._model.config.eyes)]
-            self._eyes = [_restored(Eye(EyeConfig.from_json(about["eye"])), name, tensors) for name in names]
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:  # the last by load_state_dict
-            raise CardError(f"{path}: does not hold a model of this version ({_one_line(error)})") from error
-        _check(bundle.card, [eye.config for eye in self._eyes], self._model.config, path)
+        with reading(path, WEIGHTS_OF_A_BUNDLE):
+            config = HalConfig.from_json(about["hal"])
+            eyes = [EyeConfig.from_json(about["eye"])] if config.eyes else []
+        _check(bundle.card, eyes, config, path)
+        with reading(path, WEIGHTS_OF_A_BUNDLE):
+            self._model = restored(CausalHal, config, _part("model", tensors))
+            self._eyes = [
+                restored(Eye, eyes[0], _part(numbered("eye", camera), tensors)) for camera in range(config.eyes)
+            ]
 
     def about(self) -> dict[str, str]:
         """Say what runs: torch's version."""
@@ -71,23 +74,18 @@ class TorchBackend:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    try:
-        # Opened here: NumPy leaves a file open that it can't read.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            about = json.loads(str(stored["about"]))
-            tensors = {name: torch.from_numpy(stored[name]) for name in stored.files if name != "about"}
-    except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile) as error:
-        raise CardError(f"{path}: can't be read as weights ({error})") from error
+    stored = read_arrays(path, WEIGHTS_OF_A_BUNDLE)
+    with reading(path, WEIGHTS_OF_A_BUNDLE):
+        about = parse_json(str(stored.pop("about")))
+        tensors = {name: torch.from_numpy(array) for name, array in stored.items()}
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise CardError(f"{path}: is not a file of weights of format {FORMAT}")
     return about, tensors
 
 
-def _restored(module: Any, part: str, tensors: dict[str, torch.Tensor]) -> Any:
-    start = f"{part}/"
-    module.load_state_dict({name[len(start) :]: x for name, x in tensors.items() if name.startswith(start)})
-    assert isinstance(module, nn.Module)
-    return module.eval()
+def _part(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    start = f"{prefix}/"
+    return {name[len(start) :]: tensor for name, tensor in tensors.items() if name.startswith(start)}
 
 
 def _check(card: ModelCard, eyes: Sequence[EyeConfig], model: HalConfig, path: Path) -> None:
@@ -111,7 +109,3 @@ def _check(card: ModelCard, eyes: Sequence[EyeConfig], model: HalConfig, path: P
 
 def _row(values: Any) -> torch.Tensor:
     return torch.from_numpy(np.array(values, np.float32)[None])  # a copy: torch wants to own what it may write
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -17,7 +17,7 @@ from hal_ros.datasets.episodes import ANNOTATION
 from hal_ros.datasets.pool import as_done
 from hal_ros.sim.benchmark import LEVELS, EpisodeSpec, episodes
 from hal_ros.sim.extras import Extras
-from hal_ros.sim.write import TRAINING_PICTURES, Pictures, Written, clean_up, is_written, write_episode
+from hal_ros.sim.write import TRAINING_PICTURES, Pictures, Written, check_place, is_written, write_episode
 
 MAX_JOBS = 2
 KILLED = "a simulating process was killed; what is finished stays, start again to go on"
@@ -88,8 +88,6 @@ def simulate(wanted: Wanted) -> Done:
     tasks, present, replaced = _tasks(wanted)
     started_s = time.perf_counter()
     written = list(_with_progress(as_done(_write, tasks, wanted.jobs, KILLED), len(tasks)))
-    for split in wanted.splits:
-        clean_up(wanted.out / split)
     return Done(wanted.out, written, present, time.perf_counter() - started_s, replaced)
 
 
@@ -127,6 +125,7 @@ def _tasks(wanted: Wanted) -> tuple[list[_Task], int, int]:
             if not wanted.overwrite and is_written(spec, wanted.out / split, wanted.extras):
                 present += 1
             else:
+                check_place(spec, wanted.out / split)  # of all, before the first is written
                 tasks.append(_Task(spec, wanted.out / split, pictures, wanted.extras))
                 replaced += not wanted.overwrite and (wanted.out / split / spec.name / ANNOTATION).exists()
     return tasks, present, replaced
@@ -148,11 +147,12 @@ def _write(task: _Task) -> Written:
 
 def _with_progress(written: Iterator[Written], count: int) -> Iterator[Written]:
     """Show a bar on a terminal, a line for each episode elsewhere."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
+    from hal_ros.outside.console import PrintableConsole
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = PrintableConsole(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("episodes", total=count)
         for number, episode in enumerate(written, 1):

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from contextlib import ExitStack, closing, suppress
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hal_ros.bags.messages import header_message, known_class, serialise, time_message
 from hal_ros.bags.reader import BagWriter
-from hal_ros.core.errors import BagError
+from hal_ros.core.errors import BagError, HalError
+from hal_ros.outside import outputs
+from hal_ros.outside.reading import Expected, read_json, reading
 from hal_ros.sim import messages
 from hal_ros.sim.benchmark import VERSION, EpisodeSpec
 from hal_ros.sim.extras import Extras, ExtraTopics, is_marked
 from hal_ros.sim.messages import IMAGE_DELAY_NS, START_NS
 
-UNFINISHED = ".unfinished"
+UNFINISHED = ".unfinished-"
+BESIDE = ("metadata.yaml", "annotation.json", "transcript.txt")
+ANNOTATION_OF_OURS = Expected(BagError, "an annotation of the benchmark")
 
 
 class Pictures(NamedTuple):
@@ -47,11 +51,10 @@ class Written(NamedTuple):
 def is_written(spec: EpisodeSpec, folder: Path, extras: Extras | None = None) -> bool:
     """Say whether the split's folder holds this episode, finished, of the same level, and with these extra topics."""
     path = folder / spec.name / "annotation.json"
-    try:
-        annotation = json.loads(path.read_text(encoding="utf-8"))
+    with suppress(HalError), reading(path, ANNOTATION_OF_OURS):
+        annotation = read_json(path, ANNOTATION_OF_OURS)
         return bool(annotation["level"] == spec.level and is_marked(annotation, extras))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    return False
 
 
 def write_episode(
@@ -62,13 +65,17 @@ def write_episode(
     With extras come the extra topics, which change nothing in the others but for a split gripper. The folder gets its
     name only when it is complete. Raises BagError when it can't be written, HalError without a renderer.
     """
-    started_s = time.process_time()
-    unfinished, finished = folder / UNFINISHED / spec.name, folder / spec.name
-    shutil.rmtree(unfinished, ignore_errors=True)
-    simulation = _write_bag(spec, unfinished, pictures, extras)
-    shutil.rmtree(finished, ignore_errors=True)
+    started_s, finished = time.process_time(), folder / spec.name
+    check_place(spec, folder)
     try:
-        unfinished.rename(finished)
+        folder.mkdir(parents=True, exist_ok=True)
+        with outputs.staging(folder, UNFINISHED) as place:
+            simulation = _write_bag(spec, place / spec.name, pictures, extras)
+            check_place(spec, folder)  # it took minutes
+            if finished.exists():
+                finished.rename(place / "before")
+            (place / spec.name).rename(finished)
+            outputs.note_folder(folder.parent, finished)
     except OSError as error:
         raise BagError(
             f"{finished}: can't be made ({error.strerror}); expected a folder to write episodes to"
@@ -77,10 +84,17 @@ def write_episode(
     return Written(spec.name, simulation.time_ns / 1e9, time.process_time() - started_s, unheld)
 
 
-def clean_up(folder: Path) -> None:
-    """Remove the place of unfinished episodes from a split's folder, unless an interrupted one lies there."""
-    with suppress(OSError):
-        (folder / UNFINISHED).rmdir()
+def check_place(spec: EpisodeSpec, folder: Path) -> None:
+    """Refuse an episode's place in the split's folder where a user's file lies in the way; ConfigError naming it."""
+    usual = (*BESIDE, f"{spec.name}_0.mcap")
+    outputs.check_folder(folder.parent, folder / spec.name, partial(_is_simulated, spec), usual)
+
+
+def _is_simulated(spec: EpisodeSpec, episode: Path) -> bool:
+    """Tell an episode of the benchmark, also of earlier versions, which kept no listing."""
+    annotation = read_json(episode / "annotation.json", ANNOTATION_OF_OURS)
+    told = ("recipe", "seed", "level")
+    return isinstance(annotation, dict) and all(key in annotation for key in told) and annotation["seed"] == spec.seed
 
 
 def _write_bag(spec: EpisodeSpec, path: Path, pictures: Pictures, extras: Extras | None) -> Any:

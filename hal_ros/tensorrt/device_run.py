@@ -16,6 +16,7 @@ from typing import Any
 
 from hal_ros.core.errors import BackendError, CardError, HalError
 from hal_ros.core.work import Report
+from hal_ros.outside.reading import Expected, read_json
 from hal_ros.runtime.bundle import CARD, Bundle, graph_files, load_bundle
 from hal_ros.tensorrt import api as tensorrt_api
 from hal_ros.tensorrt.child_process import run_child
@@ -55,6 +56,12 @@ def bundle_folders(models: Path) -> list[Path]:
     if not found:
         raise CardError(f"{models}: holds no bundle; expected folders with a {CARD}")
     return found
+
+
+def is_ours(path: Path) -> bool:
+    """Tell whether `hal device` wrote a file."""
+    block = read_json(path, Expected(BackendError, "a device's results"))
+    return isinstance(block, dict) and {"engines", "budget_s", "versions"} <= block.keys()
 
 
 def run_device(folders: Sequence[Path], options: DeviceOptions, say: Report, keep: Callable[[Block], None]) -> Block:

@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hal_ros.core.errors import BackendError
+from hal_ros.core.errors import BackendError, CardError
 from hal_ros.core.work import Report
+from hal_ros.outside.reading import Expected, read_json, reading, reason
 from hal_ros.runtime.bundle import Bundle, file_sha256, graph_files
 from hal_ros.tensorrt.api import KEPT_WIDE, OPTIMIZATION_LEVEL
 
@@ -35,6 +36,7 @@ KEPT = 3  # engines of one bundle
 REJECTED, STAGING, LOCK = "rejected", ".new-", ".lock"
 DIGITS = 16  # of the key in a folder's name
 AGAIN = "run hal compile to build it again"
+ACCOUNT = Expected(BackendError, f"the account of engines; {AGAIN}")
 FLAGS = (
     f"optimization level {OPTIMIZATION_LEVEL}",
     "no TF32",
@@ -148,11 +150,9 @@ class EngineCache:
         folder = self.root / key.folder_name
         if not _is_folder(folder):
             return None
-        try:
-            sidecar = json.loads((folder / SIDECAR).read_bytes())
+        sidecar = read_json(folder / SIDECAR, ACCOUNT)
+        with reading(folder / SIDECAR, ACCOUNT):
             stored, sums = dict(sidecar["key"]), dict(sidecar["sha256"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BackendError(f"{folder / SIDECAR}: can't be read ({error!r}); {AGAIN}") from error
         if differing := _differences(stored, key):
             raise BackendError(f"{folder}: was built for {differing}; {AGAIN}")
         wanted = {STEP_PLAN, REPORT} | ({ENCODER_PLAN} if key.encoder_sha256 else set())
@@ -166,10 +166,9 @@ class EngineCache:
         """Say in words why there are no engines of this key: what those of the same bundle were built for instead."""
         prefix = key.folder_name[:-DIGITS]
         newest = next((folder for folder in _complete(self.root) if folder.name[:-DIGITS] == prefix), None)
-        try:
-            stored = json.loads((newest / SIDECAR).read_bytes())["key"] if newest else {}
-        except (OSError, ValueError, KeyError, TypeError):
-            stored = {}
+        stored: dict[str, Any] = {}
+        with contextlib.suppress(BackendError), reading(self.root, ACCOUNT):
+            stored = dict(read_json(newest / SIDECAR, ACCOUNT)["key"]) if newest else {}
         if not stored:
             return f"no engine of {key.bundle!r} in {self.root}"
         return f"the newest engine of {key.bundle!r} in {self.root} was built for {_differences(stored, key)}"
@@ -256,7 +255,7 @@ class EngineCache:
 
 def _engines(folder: Path, key: EngineKey) -> Engines:
     encoder = folder / ENCODER_PLAN if key.encoder_sha256 else None
-    return Engines(encoder, folder / STEP_PLAN, folder, key.precision, json.loads((folder / REPORT).read_bytes()))
+    return Engines(encoder, folder / STEP_PLAN, folder, key.precision, read_json(folder / REPORT, ACCOUNT))
 
 
 def _is_folder(path: Path) -> bool:
@@ -304,8 +303,10 @@ def _short(value: Any) -> str:
 def _verify(path: Path, expected: str | None) -> None:
     try:
         actual = file_sha256(path)
-    except OSError as error:
-        raise BackendError(f"{path}: can't be read ({error.strerror}), but was built; {AGAIN}") from error
+    except CardError as error:
+        raise BackendError(
+            f"{path}: can't be read ({reason(error.__cause__ or error)}), but was built; {AGAIN}"
+        ) from error
     if actual != expected:
         raise BackendError(f"{path}: SHA-256 is {actual[:12]}…, stored was {str(expected)[:12]}…; {AGAIN}")
 

@@ -22,6 +22,7 @@ from hal_ros.core.work import Report
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.config import streams_of
 from hal_ros.datasets.encoded_clips import EncodedClip, measure
+from hal_ros.fit import checkpoint
 from hal_ros.fit.loop import RunSession
 from hal_ros.labels import targets as targets_file
 from hal_ros.labels.targets import Targets
@@ -29,6 +30,7 @@ from hal_ros.labels.teacher.fit import Transcribed, align_clips, train_teacher
 from hal_ros.labels.transcripts import first_labels as first
 from hal_ros.labels.transcripts.first_inputs import first_input_clips
 from hal_ros.nn.joint_guided_attention import Eye
+from hal_ros.outside.reading import Expected, read_text
 from hal_ros.train.clips import DIGEST_TICKS, Data, attended_clips, columns_of
 from hal_ros.train.config import TRANSCRIPTS, TrainConfig
 from hal_ros.train.encoders import grid_of
@@ -38,6 +40,7 @@ from hal_ros.train.student import Trained, fit, new_model
 
 TEACHER = "teacher"  # folder of the teacher's checkpoint in a run's
 ORIGIN = "origin.txt"
+ORIGIN_OF_RUN = Expected(DatasetError, "what a run was made from")
 
 
 @dataclass(frozen=True)
@@ -157,12 +160,21 @@ def _claim(run: RunSettings, actions: int, transcribed: Sequence[EncodedClip] | 
             rows = part.features[0]
         digest.update(np.ascontiguousarray(rows[::DIGEST_TICKS]).tobytes())
     path = run.folder / ORIGIN
-    if path.exists() and path.read_text() != digest.hexdigest():
+    if not path.exists() and run.folder.is_dir() and (others := _others(run.folder)):
+        raise DatasetError(f"{run.folder}: holds {others[0]}, but no run; expected another --checkpoint folder")
+    if path.exists() and read_text(path, ORIGIN_OF_RUN) != digest.hexdigest():
         raise DatasetError(
             f"{run.folder}: holds a run with other settings or data; expected another --checkpoint folder"
         )
     run.folder.mkdir(parents=True, exist_ok=True)
     path.write_text(digest.hexdigest())
+
+
+def _others(folder: Path) -> list[str]:
+    """Return what a folder holds that no run can have left there before it said whose it is."""
+    if any(folder.rglob(checkpoint.FILE)):  # of a version that did not say; reading it tells more
+        return []
+    return sorted(path.name for path in folder.iterdir())
 
 
 # --- labels -----------------------------------------------------------------------------------------------------------

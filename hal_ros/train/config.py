@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from hal_ros.core.decoding.decode import KINDS
 from hal_ros.core.errors import ConfigError
 from hal_ros.datasets.config import DataConfig, check_encoder, check_streams
 from hal_ros.labels.teacher.config import TeacherConfig
+from hal_ros.outside.reading import Expected
+from hal_ros.outside.yaml_text import SETTINGS_BYTES, read_yaml
+
+SETTINGS = Expected(ConfigError, "a YAML file of settings", SETTINGS_BYTES)
 
 NO_TEXT = re.compile("[\0\ud800-\udfff]")
 """What no file's name and no message may hold: NUL, and halves of characters."""
@@ -178,24 +180,8 @@ def load_config(path: Path) -> TrainConfig:
     return config_from_mapping(mapping)
 
 
-class _EachKeyOnce(yaml.SafeLoader):
-    """Reads YAML; of a key that comes twice it would keep the last and say nothing."""
-
-    def compose_mapping_node(self, anchor: Any) -> Any:
-        """Return a mapping; ComposerError for a key that it has twice."""
-        node = super().compose_mapping_node(anchor)
-        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for place, key in enumerate(keys):
-            if any(key.value == other.value for other in keys[:place]):
-                raise yaml.composer.ComposerError(None, None, f"key {key.value!r} comes twice", key.start_mark)
-        return node
-
-
 def _read(path: Path) -> Any:
-    try:
-        return yaml.load(path.read_text(), _EachKeyOnce) or {}
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ConfigError(f"config {path}: {' '.join(str(error).split())}; expected a readable YAML file") from error
+    return read_yaml(path, SETTINGS) or {}
 
 
 def _merged(base: Any, own: Any) -> Any:

@@ -30,6 +30,8 @@ from hal_ros.fit.loop import Epoch, Finished, Loop, RunSession, Seeds, Terms, Tr
 from hal_ros.fit.schedule import cosine
 from hal_ros.nn.joint_guided_attention import Eye
 from hal_ros.nn.joint_guided_attention import EyeConfig as EyeShape
+from hal_ros.nn.restoring import restored
+from hal_ros.outside.reading import reading
 from hal_ros.train.clips import probabilities
 from hal_ros.train.config import EyeSettings, TrainConfig, to_mapping
 
@@ -162,6 +164,7 @@ def _with_losses(
 def load_eye(folder: Path) -> Eye:
     """Return the eye that `fit_eye` left in a folder, in evaluation mode."""
     saved = checkpoint.load(folder)
-    eye = Eye(EyeShape.from_json(saved.about["eye"]))
-    eye.load_state_dict(saved.part("eye"))
-    return eye.eval()
+    with reading(folder / checkpoint.FILE, checkpoint.CHECKPOINT):
+        eye = restored(Eye, EyeShape.from_json(saved.about["eye"]), saved.part("eye"))
+    assert isinstance(eye, Eye)
+    return eye

@@ -26,6 +26,8 @@ from hal_ros.fit import checkpoint
 from hal_ros.labels.targets import LABELS
 from hal_ros.nn.hal import CausalHal, HalConfig
 from hal_ros.nn.joint_guided_attention import Eye
+from hal_ros.nn.restoring import restored
+from hal_ros.outside.reading import reading
 from hal_ros.train.config import TrainConfig, config_from_mapping, to_mapping
 from hal_ros.train.encoders import encoder_spec, ensure_encoder, try_own
 from hal_ros.train.eye import load_eye
@@ -177,9 +179,9 @@ def eye_folders(folder: Path, data: DataConfig) -> list[Path]:
 def load_run(folder: Path) -> FinishedRun:
     """Read a run's folder: the model's checkpoint in it, the eyes' in folders of their own."""
     saved = checkpoint.load(folder)
-    model = CausalHal(HalConfig.from_json(saved.about["hal"]))
-    model.load_state_dict(saved.part("best"))
-    config = config_from_mapping(saved.about["config"])
+    with reading(folder / checkpoint.FILE, checkpoint.CHECKPOINT):
+        model = restored(CausalHal, HalConfig.from_json(saved.about["hal"]), saved.part("best"))
+        config = config_from_mapping(saved.about["config"])
     _check_encoder(config.data, saved.about, folder)
     eyes = tuple(load_eye(part) for part in eye_folders(folder, config.data))
     return FinishedRun(config, eyes, model.eval(), saved.about)

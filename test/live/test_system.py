@@ -12,23 +12,10 @@ import pytest
 
 from fakes import make_card, make_streams
 from hal_ros.bags.writer import BagWriter
-from hal_ros.core.errors import BagError, ConfigError
+from hal_ros.core.errors import BagError
 from hal_ros.core.streams.spec import StreamSpec
 from hal_ros.live import system as live
 from hal_ros.runtime.bundle import save_card
-
-
-def test_files_are_found_in_the_source_tree_before_the_installed_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    installed = tmp_path / "share" / "hal_ros" / "config" / "only_installed.yaml"
-    installed.parent.mkdir(parents=True)
-    installed.touch()
-    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
-    assert live.shared_file("config/only_installed.yaml") == installed
-    assert live.shared_file("config/fastdds.xml") == live.REPOSITORY / "config" / "fastdds.xml"
-    with pytest.raises(ConfigError, match=r"config/nowhere.yaml"):
-        live.shared_file("config/nowhere.yaml")
 
 
 def test_the_users_own_environment_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,26 +12,28 @@ SOURCES = sorted((ROOT / PACKAGE).rglob("*.py"))
 # there is no way round; cli comes last, and nobody imports it.
 ROOMS = {
     "core": "",
-    "bags": "core",
-    "nn": "core",
-    "metrics": "core",
-    "fit": "core nn",
-    "runtime": "core",
-    "tensorrt": "core runtime",
-    "datasets": "core bags runtime",
-    "sim": "core bags datasets",
-    "labels": "core datasets nn fit",
-    "train": "core bags datasets runtime nn metrics fit labels",
-    "baselines": "core datasets nn fit train",
-    "export": "core nn runtime datasets labels train",
-    "offline": "core bags metrics runtime datasets",
-    "report": "core bags metrics offline",
-    "experiments": "core bags nn metrics runtime sim datasets labels fit train baselines offline report",
-    "ros": "core bags runtime sim",
-    "live": "core bags runtime sim offline report ros",
-    "bench": "core bags nn metrics runtime tensorrt sim datasets labels fit train export offline report ros live",
-    "cli": "core bags nn metrics fit runtime tensorrt sim datasets labels train baselines export offline report "
-    "experiments ros live bench",
+    "outside": "core",
+    "bags": "core outside",
+    "nn": "core outside",
+    "metrics": "core outside",
+    "fit": "core outside nn",
+    "runtime": "core outside",
+    "tensorrt": "core outside runtime",
+    "datasets": "core outside bags runtime",
+    "sim": "core outside bags datasets",
+    "labels": "core outside datasets nn fit",
+    "train": "core outside bags datasets runtime nn metrics fit labels",
+    "baselines": "core outside datasets nn fit train",
+    "export": "core outside nn runtime datasets labels train",
+    "offline": "core outside bags metrics runtime datasets",
+    "report": "core outside bags metrics offline",
+    "experiments": "core outside bags nn metrics runtime sim datasets labels fit train baselines offline report",
+    "ros": "core outside bags runtime sim",
+    "live": "core outside bags runtime sim offline report ros",
+    "bench": "core outside bags nn metrics runtime tensorrt sim datasets labels fit train export offline report ros "
+    "live",
+    "cli": "core outside bags nn metrics fit runtime tensorrt sim datasets labels train baselines export offline "
+    "report experiments ros live bench",
 }
 MAY_IMPORT = {room: set(others.split()) for room, others in ROOMS.items()}
 # What is imported late, where it was chosen: the robot's process holds neither unless it was told to.

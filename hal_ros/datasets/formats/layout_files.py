@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal_ros.core.errors import DatasetError
+from hal_ros.outside.reading import MIB, Expected, read_text
 
+TEXT = Expected(DatasetError, "UTF-8 text of one entry a line", 64 * MIB)
 MAPPING = "mapping.txt"
 GROUND_TRUTH, TRANSCRIPTS, FEATURES, SPLITS = "groundTruth", "transcripts", "features", "splits"
 SPLIT_PATTERNS = ("splits/{subset}.split{split}.bundle", "split{split}.{subset}", "splits/split{split}.{subset}")
@@ -26,12 +28,7 @@ SHOWN = 3  # of many things that are wrong, an error names so many
 
 def read_lines(path: Path) -> list[str]:
     """Return the entries of a text file; DatasetError if it can't be read, is no text or has an empty line inside."""
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").split("\n")]
-    except OSError as error:
-        raise DatasetError(f"{path}: can't be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: byte {error.start} is no UTF-8 text; expected a text file") from error
+    lines = [line.strip() for line in read_text(path, TEXT).split("\n")]
     while lines and not lines[-1]:
         lines.pop()
     if "" in lines:
@@ -88,11 +85,13 @@ class LabelReader:
         """Return (N,) action ids, one for each line; -1 for a label of which `check` will complain."""
         lines = read_lines(path)
         ids = np.fromiter((self._ids.get(line, -1) for line in lines), np.int64, len(lines))
-        unknown = Counter(lines[index] for index in np.flatnonzero(ids < 0))
-        for label, count in unknown.items():
-            self._lines[label] += count
+        unknown: dict[str, int] = {}  # the first line of each
+        for index in np.flatnonzero(ids < 0):
+            self._lines[lines[index]] += 1
+            unknown.setdefault(lines[index], int(index) + 1)
+        for label, line in unknown.items():
             self._files[label] += 1
-            self._first.setdefault(label, f"{path}:{lines.index(label) + 1}")
+            self._first.setdefault(label, f"{path}:{line}")
         return ids
 
     def check(self) -> None:

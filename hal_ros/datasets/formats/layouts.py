@@ -31,6 +31,9 @@ from hal_ros.datasets.formats.layout_files import (
     read_split,
     shown,
 )
+from hal_ros.outside.reading import Expected, reading
+
+DATASET = Expected(DatasetError, "a dataset")
 
 SUBSETS = ("train", "val", "test")
 
@@ -85,6 +88,13 @@ def read_dataset(
     without features, clips with neither ground truth nor transcript, test clips without ground truth, clips that are
     in train and in another subset, and lengths that differ by more than the layout's `max_clip`.
     """
+    with reading(folder, DATASET):
+        return _read_dataset(folder, split, layout, orientation, derive_transcripts)
+
+
+def _read_dataset(
+    folder: Path, split: str, layout: str | Layout, orientation: str, derive_transcripts: bool
+) -> Dataset:
     rules, why = find_layout(folder, layout)
     vocabulary = read_mapping(folder / MAPPING)
     names, notes = _read_subsets(folder, split)

@@ -24,11 +24,11 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
-from rich.console import Console
 from rich.live import Live
 from sensor_msgs.msg import CameraInfo
 
 from hal_ros.bags.messages import to_ns
+from hal_ros.outside.console import PrintableConsole
 from hal_ros.ros.view.render import plain_line, render
 from hal_ros.ros.view.state import LabelSeen, ViewState, ViewTracker
 
@@ -129,8 +129,8 @@ def dropped(values: Mapping[str, str]) -> dict[str, int]:
 class Screen:
     """Shows states: full-screen in a terminal, one plain line a second elsewhere. A context manager."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console()
+    def __init__(self, console: PrintableConsole | None = None) -> None:
+        self._console = console or PrintableConsole()
         self._live: Live | None = None
         self._next_line_s = 0.0
 
@@ -161,7 +161,7 @@ class Screen:
 def save_picture(state: ViewState, path: Path) -> None:
     """Write what the view shows as an SVG that needs nothing from the network."""
     width, height = PICTURE_SIZE
-    console = Console(
+    console = PrintableConsole(
         width=width, height=height, record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor"
     )
     console.print(render(state, width, height), end="")
