@@ -43,6 +43,8 @@ def export_run(folder: Path, options: ExportOptions = ExportOptions()) -> Bundle
 
     Temperatures and decoder are chosen by the labels that lie in the run's folder, or else by the annotations.
     """
+    if options.out is not None:
+        check_place(options.out)
     run = stages.load_run(folder)
     graph = StepGraph(run.eyes, run.model, options.caches)  # refuses at once what could not be exported in the end
     out = options.out or Path("models") / run.config.name

@@ -54,7 +54,7 @@ def _version(name: str) -> str:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return "of the system" if name == NEEDED[1] and importlib.util.find_spec("cv2") else ""
+        return "of the system" if name == "opencv-python-headless" and importlib.util.find_spec("cv2") else ""
 
 
 def _ros() -> Iterator[Fact]:

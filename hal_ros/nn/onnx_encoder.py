@@ -21,6 +21,7 @@ from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from hal_ros.core.errors import ConfigError
 from hal_ros.nn.encoder import IMAGE_TYPES, IR_VERSION, OPSET
+from hal_ros.outside.reading import Expected, read_bytes, reason
 
 LARGEST_BYTES = 2**31 - 1
 """What one ONNX file can hold; a bundle's encoder is one file."""
@@ -104,9 +105,10 @@ def read_own(path: Path, size_px: int) -> OwnEncoder:
 def _read(path: Path) -> tuple[onnx.ModelProto, str]:
     """Return the graph with all its weights inside, and the hash of what was read."""
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"data.encoder: {path} can't be read ({error.strerror}); expected an ONNX file") from error
+        content = read_bytes(path, Expected(ConfigError, "an ONNX file", LARGEST_BYTES))
+    except ConfigError as error:
+        why = reason(error.__cause__ or error)
+        raise ConfigError(f"data.encoder: {path} can't be read ({why}); expected an ONNX file") from error
     _check_size(len(content), path)
     try:
         model = onnx.load_model_from_string(content)

@@ -18,7 +18,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from hal_ros.core.errors import ConfigError, HalError
 from hal_ros.outside.reading import MIB, Expected, read_json
@@ -105,7 +105,8 @@ def foreign(root: Path, folder: Path, is_mine: Mine, usual: Collection[str] = ()
     noted = read_json(listing, LISTING)
     if not isinstance(noted, dict):
         raise ConfigError(f"{listing}: is no {LISTING.what}; remove it, and what it was made of")
-    return [name for name in names if noted.get(name) != _print_of(folder / name)]
+    inner = {parent.as_posix() for name in noted for parent in PurePosixPath(name).parents}  # emptied since, perhaps
+    return [name for name in names if name not in inner and noted.get(name) != _print_of(folder / name)]
 
 
 def check_folder(root: Path, folder: Path, is_mine: Mine, usual: Collection[str] = ()) -> None:

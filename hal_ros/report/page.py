@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.arrays import ByteArray
+from hal_ros.core.printable import printable
 from hal_ros.core.segments import Labels
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, OutputStream
 from hal_ros.metrics.scores import Truth, score
@@ -170,7 +171,9 @@ def render(recording: Recording, summary: Summary, pictures: Pictures) -> str:
     from jinja2 import Environment, StrictUndefined  # late: only a report needs it
     from markupsafe import Markup
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
+    )
     source = importlib.resources.files("hal_ros.report").joinpath(TEMPLATE).read_text(encoding="utf-8")
     thumbnails = _thumbnails(recording, summary, pictures)
     latency = summary.latency_ms
@@ -189,6 +192,11 @@ def render(recording: Recording, summary: Summary, pictures: Pictures) -> str:
         metric_rows=metric_table(summary),
         held_ticks=sum(answer.held_ticks for answer in recording.labels),
     )
+
+
+def _shown(value: object) -> object:
+    """Return what the page shows of a value: names of others must not reorder the text beside them."""
+    return printable(value) if type(value) is str else value
 
 
 def _timeline(recording: Recording, summary: Summary) -> Timeline:

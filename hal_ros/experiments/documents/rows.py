@@ -9,7 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hal_ros.core.errors import DatasetError
 from hal_ros.metrics.scores import Row
+from hal_ros.outside import outputs
+from hal_ros.outside.reading import MIB, Expected, read_json
+
+ROWS = Expected(DatasetError, "result rows", 64 * MIB)
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
@@ -19,9 +24,16 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
 
 def write_records(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     """Write rows that have further keys, or others."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps({**record, **{key: _rounded(record[key]) for key in ("mean", "std")}}) for record in records]
-    path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+    outputs.replace_text(path, "[\n" + ",\n".join(lines) + "\n]\n", is_ours, "result rows")
+
+
+def is_ours(path: Path) -> bool:
+    """Tell result rows of an earlier call."""
+    stored = read_json(path, ROWS)
+    return isinstance(stored, list) and all(
+        isinstance(row, dict) and {"metric", "mean"} <= row.keys() for row in stored
+    )
 
 
 def _rounded(value: float | None) -> float | None:
