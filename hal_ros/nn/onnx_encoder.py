@@ -21,10 +21,11 @@ from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from hal_ros.core.errors import ConfigError
 from hal_ros.nn.encoder import IMAGE_TYPES, IR_VERSION, OPSET
-from hal_ros.outside.reading import Expected, read_bytes, reason
+from hal_ros.outside.reading import Expected, read_bytes, reading, reason
 
 LARGEST_BYTES = 2**31 - 1
 """What one ONNX file can hold; a bundle's encoder is one file."""
+OWN_FILE = Expected(ConfigError, "an ONNX file", 2 * LARGEST_BYTES)
 OLDEST_OPSET = 13
 UINT8, FLOAT, HALF = int(TensorProto.UINT8), int(TensorProto.FLOAT), int(TensorProto.FLOAT16)
 PICTURE_TYPES = {UINT8: "uint8", FLOAT: "float32", HALF: "float16"}
@@ -83,6 +84,11 @@ class OwnMap:
 
 def read_own(path: Path, size_px: int) -> OwnEncoder:
     """Read a user's graph for pictures of S px; ConfigError naming the file, what is wrong and what was expected."""
+    with reading(path, OWN_FILE):
+        return _read_own(path, size_px)
+
+
+def _read_own(path: Path, size_px: int) -> OwnEncoder:
     model, sha256 = _read(path)
     graph = model.graph
     constants = {entry.name for entry in graph.initializer}
@@ -105,7 +111,7 @@ def read_own(path: Path, size_px: int) -> OwnEncoder:
 def _read(path: Path) -> tuple[onnx.ModelProto, str]:
     """Return the graph with all its weights inside, and the hash of what was read."""
     try:
-        content = read_bytes(path, Expected(ConfigError, "an ONNX file", LARGEST_BYTES))
+        content = read_bytes(path, OWN_FILE)
     except ConfigError as error:
         why = reason(error.__cause__ or error)
         raise ConfigError(f"data.encoder: {path} can't be read ({why}); expected an ONNX file") from error

@@ -38,11 +38,14 @@ def check_file(path: Path, is_mine: Mine, what: str) -> None:
     """Refuse to write where something lies that is not `what` hal writes there; ConfigError."""
     if not os.path.lexists(path):
         return
-    mine = False
-    with suppress(HalError):
-        mine = path.is_file() and is_mine(path)
-    if not mine:
+    if not (path.is_file() and _tells(is_mine, path)):
         raise ConfigError(f"{path}: is there already and is not {what} that hal wrote; expected a new name")
+
+
+def _tells(is_mine: Mine, path: Path) -> bool:
+    with suppress(HalError):  # what can't be read is not ours
+        return is_mine(path)
+    return False
 
 
 def replace_text(path: Path, text: str, is_mine: Mine, what: str) -> None:
@@ -100,7 +103,7 @@ def foreign(root: Path, folder: Path, is_mine: Mine, usual: Collection[str] = ()
     listing = _listing(root, folder)
     names = _names(folder)
     if not listing.is_file():
-        known = is_mine(folder)
+        known = _tells(is_mine, folder)
         return [name for name in names if not (known and ((folder / name).is_symlink() or name in usual))]
     noted = read_json(listing, LISTING)
     if not isinstance(noted, dict):

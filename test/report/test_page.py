@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from hal_ros.core.answers import NO_ACTION
-from hal_ros.core.errors import BagError
+from hal_ros.core.errors import ConfigError
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL
 from hal_ros.offline.recording import read_recording
 from hal_ros.report.page import RECEIPT, STAMP, render, summarise
@@ -214,7 +214,7 @@ def test_a_recording_that_was_cut_off_is_reported_up_to_the_cut(tmp_path: Path) 
 def test_a_page_that_can_not_be_written_is_one_line(tmp_path: Path) -> None:
     path = write_story(tmp_path / "run", STORY)
     (tmp_path / "taken").write_text("a file")
-    with pytest.raises(BagError, match="can't be written"):
+    with pytest.raises(ConfigError, match="can't be written"):
         write_and_print(path, tmp_path / "taken" / "report.html")
 
 

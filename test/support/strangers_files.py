@@ -111,6 +111,19 @@ def _read_weights(path: Path) -> object:
     return TorchBackend(Bundle(card, path.parent, ""))
 
 
+def _own_encoder(folder: Path) -> Path:
+    import own_encoders
+
+    return own_encoders.conv_planes(folder / "mine.onnx")
+
+
+def _read_own_encoder(path: Path) -> object:
+    import own_encoders
+    from hal_ros.nn.onnx_encoder import read_own
+
+    return read_own(path, own_encoders.SIZE_PX)
+
+
 # --- runs and their settings ------------------------------------------------------------------------------------------
 
 SETTINGS = """name: mine
@@ -290,7 +303,10 @@ READERS = {
             "split": (_layout("splits/train.split1.bundle"), _read_layout),
             "ground truth": (_layout("groundTruth/one.txt"), _read_layout),
         },
-        mutations.damaged_bytes: {"features": (_layout("features/one.npy"), _read_layout)},
+        mutations.damaged_bytes: {
+            "features": (_layout("features/one.npy"), _read_layout),
+            "own encoder": (_own_encoder, _read_own_encoder),
+        },
     }.items()
     for name, (make, read) in readers.items()
 }
@@ -355,8 +371,8 @@ def main(seed: int, count: int, names: list[str]) -> None:
         signal.signal(number, _stop)
     told = {}
     for name in names:
-        started_s = time.perf_counter()
-        told[name] = {"faults": faults(READERS[name], seed, count), "s": round(time.perf_counter() - started_s, 2)}
+        started_s = time.process_time()
+        told[name] = {"faults": faults(READERS[name], seed, count), "s": round(time.process_time() - started_s, 2)}
     json.dump(told, sys.stdout)
 
 
