@@ -99,7 +99,7 @@ def parse_json(text: str | bytes) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_once)
     except RecursionError as error:
-        raise ValueError("nested too deep") from error
+        raise ValueError("is not JSON: nested too deep") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"is not JSON: {error}") from error
 
@@ -108,6 +108,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f"key {key!r} comes twice, expected each key once")
+            raise ValueError(f"has key {key!r} twice; expected each key once")
         found[key] = value
     return found

@@ -28,7 +28,7 @@ def test_what_is_as_expected_is_read(tmp_path: Path) -> None:
     [
         (b"x" * 101, "has 101 bytes, expected at most 100"),
         (b"a\xff", "byte 0xff at 1 is not UTF-8"),
-        (b'{"a": 1, "a": 2}', "key 'a' comes twice"),
+        (b'{"a": 1, "a": 2}', "has key 'a' twice"),
         (b"{", "is not JSON: "),
         (b"[" * 100, "is not JSON: |nested too deep"),
     ],
@@ -54,7 +54,7 @@ def test_an_error_of_our_own_passes_and_any_other_becomes_one(tmp_path: Path) ->
     with pytest.raises(BagError, match="as it was"), reading(tmp_path, NOTES):
         raise BagError("as it was")
     with pytest.raises(DatasetError, match=r"\(no 'key'\)"), reading(tmp_path, NOTES):
-        {}["key"]
+        dict[str, int]()["key"]
     with pytest.raises(DatasetError) as refused, reading(tmp_path, NOTES):
         raise RuntimeError("first\nsecond \x1b[31m" + "x" * 1000)
     assert "first second \\x1b[31mxxx" in str(refused.value)
