@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import importlib.util
 import json
 import re
@@ -16,8 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
+from hal_ros.live.nodes import NODES
+
 ROOT = Path(__file__).parent.parent
-PROGRAMS = importlib.import_module("hal_ros.cli").PROGRAMS  # only its own tests import the command line
 MESSAGES = sorted((ROOT / "hal_msgs" / "msg").glob("*.msg"))
 PACKAGES = (ROOT, ROOT / "hal_msgs")
 
@@ -63,7 +63,7 @@ def test_every_asset_of_the_simulator_is_installed(metadata: dict[str, Any]) -> 
 
 
 def test_every_program_exists(metadata: dict[str, Any]) -> None:
-    nodes = [f"{name} = {module}:main" for name, (module, _) in PROGRAMS.items()]
+    nodes = [f"{name} = {module}:main" for name, (module, _) in NODES.items()]
     for entry in [*metadata["entry_points"]["console_scripts"], *nodes]:
         module, function = entry.split(" = ")[1].split(":")
         found = importlib.util.find_spec(module)
@@ -80,10 +80,10 @@ def test_nodes_are_where_ros_looks_and_hide_nothing_on_the_path(metadata: dict[s
     launched = {
         name for file in (ROOT / "launch").glob("*.py") for name in re.findall(r'executable="(\w+)"', file.read_text())
     }
-    assert {node.name for node in nodes} == set(PROGRAMS) > launched
+    assert {node.name for node in nodes} == set(NODES) > launched
     for node in nodes:
         assert (ROOT / node).stat().st_mode & 0o111, node
-        assert f"from {PROGRAMS[node.name][0]} import main\n" in (ROOT / node).read_text()
+        assert f"from {NODES[node.name][0]} import main\n" in (ROOT / node).read_text()
 
 
 def test_every_requirement_is_pinned(metadata: dict[str, Any]) -> None:

@@ -54,7 +54,7 @@ PUBLIC = {
     "runtime.backend": "BackendOptions CHOICES DEFAULTS about open_backend provider_names",
     "runtime.bundle": (
         "Bundle CARD ENCODER FILES FORMAT GOLDEN STEP WEIGHTS bundle_metadata file_sha256 graph_files "
-        "load_bundle save_card"
+        "load_bundle read_card save_card"
     ),
     "runtime.golden": (
         "GateLimits GateVerdict GoldenTick LIMITS TOLERANCE check_golden encode_all gate golden_fault margin_of "

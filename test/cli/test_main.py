@@ -14,8 +14,10 @@ import pytest
 
 from fakes import make_card
 from hal_ros import __version__
-from hal_ros.cli import EXTRAS, PROGRAMS, ROS, SUBCOMMANDS, main
+from hal_ros.cli import SUBCOMMANDS, main
+from hal_ros.cli.missing import EXTRAS, ROS
 from hal_ros.core.errors import BagError
+from hal_ros.live.nodes import NODES
 from hal_ros.runtime.bundle import save_card
 
 
@@ -30,7 +32,7 @@ def test_it_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_alone_it_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     listed = capsys.readouterr().out
-    assert [name for name in (*SUBCOMMANDS, *PROGRAMS) if not re.search(rf"^ +{name}( |$)", listed, re.MULTILINE)] == []
+    assert [name for name in (*SUBCOMMANDS, *NODES) if not re.search(rf"^ +{name}( |$)", listed, re.MULTILINE)] == []
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,7 @@ def test_ctrl_c_while_a_command_is_loaded_is_no_traceback(monkeypatch: pytest.Mo
 
 def test_a_node_gets_the_arguments_of_ros(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[list[str]] = []
-    monkeypatch.setitem(sys.modules, PROGRAMS["view"][0], SimpleNamespace(main=lambda args: given.append(args) or 3))
+    monkeypatch.setitem(sys.modules, NODES["view"][0], SimpleNamespace(main=lambda args: given.append(args) or 3))
     assert main(["view", "--ros-args", "-p", "a:=1"]) == 3
     assert given == [["--ros-args", "-p", "a:=1"]]
 

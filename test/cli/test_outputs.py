@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ import pytest
 
 from fakes import make_card
 from hal_ros.bags.background_writer import BackgroundWriter
-from hal_ros.cli import PROGRAMS, SUBCOMMANDS, main
+from hal_ros.cli import SUBCOMMANDS, main
 from hal_ros.core.errors import BagError, ConfigError, HalError
 from hal_ros.datasets import build as building
 from hal_ros.experiments.documents.rows import write_records
+from hal_ros.live.nodes import NODES
 from hal_ros.runtime.bundle import ENCODER, save_card
 from user_folder import Workplace, write
 
@@ -81,6 +83,11 @@ def _file(*command: str, name: str = "mine.json") -> Callable[[Path], list[str]]
     return arguments
 
 
+def _picture(folder: Path) -> list[str]:
+    (folder / "mine.svg").write_text(f"<svg><!-- {NOTE} --></svg>")
+    return ["demo", "--out", str(folder / "new"), "--screenshot", str(folder / "mine.svg")]
+
+
 CASES: dict[str, Callable[[Path], list[str]]] = {
     "sim": _sim,
     "ingest": _ingest,
@@ -91,9 +98,15 @@ CASES: dict[str, Callable[[Path], list[str]]] = {
     "replay": _file("replay", "bag", name="mine.mcap"),
     "report": _file("report", "bag", name="report.html"),
     "demo": _file("demo"),
+    "demo's picture": _picture,
     "bench": _file("bench"),
 }
-MARKS = {"sim": pytest.mark.sim, "train": pytest.mark.torch, "export": pytest.mark.torch}
+MARKS = {
+    "demo's picture": pytest.mark.ros,
+    "sim": pytest.mark.sim,
+    "train": pytest.mark.torch,
+    "export": pytest.mark.torch,
+}
 ELSEWHERE = {
     "evaluate": "test_result_rows_spare_a_users_file",
     "tables": "test_result_rows_spare_a_users_file",
@@ -105,7 +118,7 @@ ELSEWHERE = {
 
 
 def test_every_command_is_thought_of() -> None:
-    assert {*CASES, *ELSEWHERE} == {*SUBCOMMANDS, *PROGRAMS}
+    assert {*(name.partition("'")[0] for name in CASES), *ELSEWHERE} == {*SUBCOMMANDS, *NODES}
     assert all(not name or name in globals() for name in ELSEWHERE.values())
 
 
@@ -114,13 +127,14 @@ def test_a_users_file_in_the_way_stays(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(building, "in_order", lambda job, made, _: map(job, made))
+    monkeypatch.setattr(os, "environ", dict(os.environ))  # the demo sets its own
     monkeypatch.chdir(tmp_path)
     arguments = CASES[command](tmp_path)
     before = contents(tmp_path)
     capsys.readouterr()
     assert main(arguments) == 1
     said = capsys.readouterr().err.splitlines()
-    assert [line for line in said if line.startswith(f"hal {command}: ")] == said[-1:], said
+    assert [line for line in said if line.startswith(f"hal {arguments[0]}: ")] == said[-1:], said
     assert {path: content for path, content in contents(tmp_path).items() if path in before} == before
 
 

@@ -28,12 +28,14 @@ from rich.live import Live
 from sensor_msgs.msg import CameraInfo
 
 from hal_ros.bags.messages import to_ns
+from hal_ros.outside import outputs
 from hal_ros.outside.console import PrintableConsole
 from hal_ros.ros.view.render import plain_line, render
 from hal_ros.ros.view.state import LabelSeen, ViewState, ViewTracker
 
 REFRESH_S = 0.125
 PLAIN_PERIOD_S = 1.0
+IS_PICTURE = outputs.has_mark("hal&#160;demo")  # its title, as rich writes it
 PICTURE_SIZE = (110, 27)  # of the exported picture, in characters
 KEPT = ("not_due", "late")
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -166,8 +168,8 @@ def save_picture(state: ViewState, path: Path) -> None:
     )
     console.print(render(state, width, height), end="")
     svg = console.export_svg(title="hal demo")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL), encoding="utf-8")
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+    outputs.replace_text(path, svg, IS_PICTURE, "a picture of the view")
 
 
 def main(args: list[str] | None = None) -> int:
