@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -94,6 +95,25 @@ def test_every_requirement_is_pinned(metadata: dict[str, Any]) -> None:
         name = re.match(r"[A-Za-z0-9._-]+", requirement)
         assert name is not None
         assert re.sub(r"[-_.]+", "-", name.group()).lower() in pins, requirement
+
+
+def test_the_plugins_of_a_sourced_distribution_do_not_stop_the_tests(tmp_path: Path) -> None:
+    """ROS installs plugins for every pytest that is called, and they do not know this one."""
+    (tmp_path / "other_pytest.py").write_text("raise TypeError('made for another pytest')\n")
+    names = ("launch_testing", "launch_pytest", "launch_ros")
+    for name in names:
+        folder = tmp_path / f"{name}-1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (folder / "entry_points.txt").write_text(f"[pytest11]\n{name} = other_pytest\n")
+    file = ROOT / "test" / "core" / "test_palette.py"
+    call = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", str(file)]
+    for settings, code in ((ROOT / "pyproject.toml", 0), (Path("/dev/null"), 3)):
+        arguments = [*call, "-c", str(settings), "--rootdir", str(ROOT)]
+        done = subprocess.run(
+            arguments, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, check=False
+        )
+        assert done.returncode == code, done.stdout
 
 
 def test_versions_agree(metadata: dict[str, Any]) -> None:
