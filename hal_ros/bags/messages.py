@@ -16,7 +16,7 @@ from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from hal_ros.core.errors import BagError
+from hal_ros.core.errors import BagError, ConfigError
 from hal_ros.outside.shared_files import share_folders, shared_file
 
 OWN_PACKAGE = "hal_msgs"
@@ -99,8 +99,11 @@ def definition_folder(package: str) -> Path | None:
 
 
 def _own_definitions() -> Path:
-    """Return the definitions of hal_msgs: installed, in the checkout, or those that this package brings."""
-    return definition_folder(OWN_PACKAGE) or shared_file(f"{OWN_PACKAGE}/msg")
+    """Return the definitions of hal_msgs: installed, in the checkout, or those that this package brings. BagError."""
+    try:
+        return definition_folder(OWN_PACKAGE) or shared_file(f"{OWN_PACKAGE}/msg")
+    except ConfigError as error:
+        raise BagError(f"no .msg files of {OWN_PACKAGE} ({error}); install it: pip install ./{OWN_PACKAGE}") from error
 
 
 @cache

@@ -106,7 +106,7 @@ class BagWriter:
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             if self.folder is not None and os.path.lexists(self.folder / METADATA):  # another recording's
-                raise BagError(f"{self.folder / METADATA}: is there already; expected a new folder to write")
+                raise BagError(f"{self.folder / METADATA}: is there already; expected a new file to write")
             self._stream = self.file.open("xb")
         except OSError as error:
             raise BagError(f"{self.file}: can't be made ({error.strerror}); expected a new file to write") from error

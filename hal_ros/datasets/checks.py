@@ -129,7 +129,12 @@ def check_places(given: Given, present: Present, replace: bool) -> list[str]:
         if any(dataset_folder.lies_in(bag, folder) for folder in (present.folder, target.parent)):
             problems.append(f"{bag.path}: lies in {present.folder}, the dataset itself; expected bags from elsewhere")
         elif name not in present.episodes and not replace and os.path.lexists(target):
-            problems.append(f"{target}: is there and no episode; expected nothing of that name, or --replace")
+            problems.append(f"{target}: is there and no episode; expected nothing of that name")
+        else:
+            try:
+                dataset_folder.check_place(bag, target, present.folder)
+            except ConfigError as error:
+                problems.append(str(error))
     return problems
 
 

@@ -37,7 +37,9 @@ def transcripts_in(folder: Path, split: str) -> dict[str, tuple[str, ...]]:
 
 @contextmanager
 def staging(folder: Path) -> Iterator[Path]:
-    """Give an empty place inside a dataset's folder for episodes that are not complete yet; it is gone afterwards.
+    """Give a place inside a dataset's folder for episodes that are not complete yet; it is gone afterwards.
+
+    But for its lock it is empty.
 
     Each call has its own, so that two of them at a time do not take each other's work away.
     """
@@ -65,6 +67,8 @@ def _restore(folder: Path) -> None:
 
 def check_place(bag: UserBag, episode: Path, root: Path) -> None:
     """Refuse to replace an episode where a user's file lies in it, or one was changed there; ConfigError naming it."""
+    if episode.is_symlink():  # it alone goes, and what it leads to stays
+        return
     own = [METADATA, TRANSCRIPT]
     if (episode / ANNOTATION).is_file() and (bag.path / ANNOTATION).is_file():
         own += [ANNOTATION] * _equal(episode / ANNOTATION, bag.path / ANNOTATION)

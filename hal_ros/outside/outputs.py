@@ -162,7 +162,7 @@ def _print_of(path: Path) -> str:
 
 @contextmanager
 def staging(folder: Path, prefix: str) -> Iterator[Path]:
-    """Give an empty place of this call alone inside `folder`; it is gone afterwards. May raise OSError.
+    """Give a place of this call alone inside `folder`, empty but for its lock; it is gone afterwards. OSError.
 
     Places that killed calls left there are removed first: each call holds a lock on its own as long as it lives.
     """

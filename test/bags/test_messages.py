@@ -17,6 +17,7 @@ from mcap_ros2.decoder import DecoderFactory
 from hal_ros.bags import messages
 from hal_ros.bags.messages import deserialise, header_message, known_class, schema_text, serialise, time_message
 from hal_ros.core.errors import BagError
+from hal_ros.outside import shared_files
 
 RECORDED_TYPES = (
     "sensor_msgs/msg/Image",
@@ -154,7 +155,8 @@ def test_another_implementation_decodes_the_bytes_with_the_schema() -> None:
 
 def test_a_missing_interface_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(messages, "definition_folder", lambda _: None)
-    monkeypatch.setattr(messages, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(shared_files, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(shared_files, "share_folders", lambda *_: iter(()))
     messages.typestore.cache_clear()
     try:
         with pytest.raises(BagError, match="install it") as caught:

@@ -13,6 +13,7 @@ from hal_ros.datasets import episodes
 from hal_ros.datasets import folder as dataset_folder
 from hal_ros.datasets.build import build
 from hal_ros.datasets.plan import Plan, plan
+from hal_ros.outside.outputs import LOCK
 from user_folder import Workplace, snapshot, write, write_config
 
 # --- what lies in the dataset already ---------------------------------------------------------------------------------
@@ -49,16 +50,16 @@ def test_a_split_that_leads_to_the_bags_is_seen(work: Workplace, with_transcript
     assert snapshot(bag) == before
 
 
-def test_what_is_no_episode_is_replaced_only_when_asked(work: Workplace) -> None:
+def test_what_is_no_episode_stays_even_when_replacing_is_asked_for(work: Workplace) -> None:
     work.add("demo", "reach")
     precious = work.out / "train" / "demo" / "notes.txt"
     precious.parent.mkdir(parents=True)
     precious.write_text("by hand")
     (problem,) = work.refused(split="train")
-    assert problem == f"{precious.parent}: is there and no episode; expected nothing of that name, or --replace"
-    work.ingest(split="train", replace=True)
-    assert work.placed() == {"train": ["demo"]}
-    assert not precious.exists()
+    assert problem == f"{precious.parent}: is there and no episode; expected nothing of that name"
+    (problem,) = work.refused(split="train", replace=True)
+    assert problem.startswith(f"{precious.parent}: notes.txt: hal did not write it so")
+    assert precious.read_text() == "by hand"
 
 
 def test_the_old_episode_comes_back_when_the_new_one_can_not_take_its_place(
@@ -82,7 +83,7 @@ def test_the_old_episode_comes_back_when_the_new_one_can_not_take_its_place(
     assert snapshot(work.out) == before
     work.ingest(split="train")
     assert episodes.read_transcript(work.out / "train" / "demo") == ("reach", "grasp")
-    assert sorted(path.name for path in work.out.iterdir()) == ["cache", "train", "train.yaml"]
+    assert sorted(path.name for path in work.out.iterdir()) == [".made-by-hal", "cache", "train", "train.yaml"]
 
 
 def test_a_link_in_an_episodes_place_is_replaced_and_not_what_it_leads_to(work: Workplace) -> None:
@@ -116,7 +117,7 @@ def test_two_calls_at_a_time_do_not_meet(tmp_path: Path) -> None:
     with dataset_folder.staging(tmp_path / "mine") as first:
         (first / "work").touch()
         with dataset_folder.staging(tmp_path / "mine") as second:
-            assert not list(second.iterdir())
+            assert [path.name for path in second.iterdir()] == [LOCK]
         assert (first / "work").exists()
     assert not (tmp_path / "mine").exists()
 
