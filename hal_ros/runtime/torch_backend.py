@@ -27,6 +27,7 @@ from hal_ros.runtime.encode import BundleEncoder
 from hal_ros.runtime.step_state import Turn
 
 FORMAT = 1
+MODEL = Expected(CardError, "a model of this version")
 WEIGHTS_OF_A_BUNDLE = Expected(CardError, "weights", 2048 * MIB)
 
 
@@ -44,11 +45,11 @@ class TorchBackend:
         self.encode = BundleEncoder(bundle, threads).encode
         path = bundle.path(WEIGHTS)
         about, tensors = _read(path)
-        with reading(path, WEIGHTS_OF_A_BUNDLE):
+        with reading(path, MODEL):
             config = HalConfig.from_json(about["hal"])
             eyes = [EyeConfig.from_json(about["eye"])] if config.eyes else []
         _check(bundle.card, eyes, config, path)
-        with reading(path, WEIGHTS_OF_A_BUNDLE):
+        with reading(path, MODEL):
             self._model = restored(CausalHal, config, _part("model", tensors))
             self._eyes = [
                 restored(Eye, eyes[0], _part(numbered("eye", camera), tensors)) for camera in range(config.eyes)

@@ -150,9 +150,9 @@ def test_weights_never_run_code(bundle: Bundle) -> None:
     ("changes", "says"),
     [
         ({"format": 2}, "is not a file of weights of format 1"),
-        ({"hal": None}, "does not hold a model of this version"),
-        ({"hal": {**HAL.to_json(), "unheard": 1}}, "does not hold a model of this version .*unheard"),
-        ({"hal": replace(HAL, width=32).to_json()}, "does not hold a model of this version .*size mismatch"),
+        ({"hal": None}, "can't be read as a model of this version"),
+        ({"hal": {**HAL.to_json(), "unheard": 1}}, "can't be read as a model of this version .*unheard"),
+        ({"hal": replace(HAL, width=32).to_json()}, "can't be read as a model of this version .*another shape"),
     ],
 )
 def test_weights_of_another_kind_are_refused(
