@@ -3,8 +3,9 @@
 For each data set and number of annotated episodes (--annotated 0 1 3 10, drawn at random, --draws times) it lays the
 transcripts over all training episodes, the annotated ones pinned, and compares the others with their annotations, which
 the alignment has not seen: right ticks, boundary errors (median, 90th percentile, share within 0.25 s), those without
-the constant bias of each pair of actions, and with --pairs those biases. --doubt adds what the alignment itself thinks
-of its boundaries. --teacher trains a teacher on these labels (torch, minutes) and scores what it aligns.
+the constant bias of each pair of actions, and with --pairs those biases. With --marks 5 20 percent of all boundaries
+are pinned instead, and all of them count. --doubt adds what the alignment itself thinks of its boundaries. --teacher
+trains a teacher on these labels (torch, minutes) and scores what it aligns.
 
 Bags are ingested where the cache (--cache) lacks them; pictures are not looked at. gesture_phase is in HAL_ROS_DATA.
 """
@@ -17,18 +18,22 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import HalError
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.formats.layouts import read_dataset
 from hal_ros.labels.teacher.config import TeacherConfig
 from hal_ros.labels.teacher.fit import Transcribed, align_clips, train_teacher
+from hal_ros.labels.transcripts.conventions import boundaries_of
 from hal_ros.labels.transcripts.doubt import doubts, is_guessing, restarts, spread_share
 from hal_ros.labels.transcripts.first_inputs import first_input_clips
 from hal_ros.labels.transcripts.first_labels import first_labels
+from hal_ros.labels.transcripts.pins import Pins
 from hal_ros.labels.transcripts.quality import AlignmentQuality, alignment_quality
 from hal_ros.labels.transcripts.separability import ambiguous_junctions, inseparable_groups
 from hal_ros.train.config import load_config
@@ -75,6 +80,7 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("datasets", nargs="+", choices=[*CONFIGS, GESTURE_PHASE])
     parser.add_argument("--annotated", type=int, nargs="+", default=[0], help="how many episodes are pinned throughout")
+    parser.add_argument("--marks", type=float, nargs="+", default=[], help="percent of boundaries that are pinned")
     parser.add_argument("--draws", type=int, default=1, help="random choices of the annotated episodes")
     parser.add_argument("--cache", type=Path, help="ingested episodes; default: the settings' own")
     for flag, text in (("pairs", "biases"), ("doubt", "the alignment's own doubt"), ("teacher", "a teacher's labels")):
@@ -108,13 +114,15 @@ def report(episodes: Episodes, arguments: argparse.Namespace) -> None:
     for junction in ambiguous_junctions(transcripts):
         sides = (" or ".join(names[list(side)]) for side in (junction.before, junction.after))
         print(f"transcripts do not place: {' | '.join(sides)} ({junction.boundaries} boundaries)")
-    for count in arguments.annotated:
+    sources = [(f"{count} annotated", partial(annotated, clips, count), count) for count in arguments.annotated]
+    sources += [(f"{share:g} % marked", partial(marked, clips, share), 1) for share in arguments.marks]
+    for title, pins_of, known in sources:
         started = time.process_time()
-        found = [aligned(episodes, count, draw, arguments.teacher) for draw in range(arguments.draws if count else 1)]
-        rows = [one.row() for qualities in found for one in qualities[:1]]
-        print(line(f"{count} annotated", rows, time.process_time() - started))
+        draws = range(arguments.draws if known else 1)
+        found = [aligned(episodes, pins_of(draw), arguments.teacher) for draw in draws]
+        print(line(title, [qualities[0].row() for qualities in found], time.process_time() - started))
         if arguments.teacher:
-            print(line(f"{count} annotated, teacher", [qualities[1].row() for qualities in found], 0.0))
+            print(line(f"{title}, teacher", [qualities[1].row() for qualities in found], 0.0))
         if arguments.pairs:
             for bias in found[0][0].biases()[:10]:
                 pair = " -> ".join(names[list(bias.pair)])
@@ -124,16 +132,31 @@ def report(episodes: Episodes, arguments: argparse.Namespace) -> None:
     sys.stdout.flush()
 
 
-def aligned(episodes: Episodes, count: int, draw: int, with_teacher: bool) -> list[AlignmentQuality]:
-    """Return the quality of the first labels of clips that are not annotated, and of a teacher's."""
-    clips, actions = episodes.clips, len(episodes.vocabulary)
+def annotated(clips: Sequence[Clip], count: int, draw: int) -> Pins:
+    """Return the annotations of `count` clips drawn at random."""
     chosen = np.random.default_rng(draw).permutation(len(clips))[:count]
-    pins = {clips[index].name: clips[index].actions for index in chosen}
-    others = [clip for clip in clips if clip.name not in pins]
+    return {clips[index].name: clips[index].actions for index in chosen}
+
+
+def marked(clips: Sequence[Clip], percent: float, draw: int) -> Pins:
+    """Return both ticks of boundaries drawn at random from all of them."""
+    random, pins = np.random.default_rng(draw), {}
+    for clip in clips:
+        at = boundaries_of(clip.actions)
+        at = at[100 * random.random(len(at)) < percent]
+        pins[clip.name] = np.full(clip.ticks, NO_ACTION)
+        pins[clip.name][at], pins[clip.name][at - 1] = clip.actions[at], clip.actions[at - 1]
+    return pins
+
+
+def aligned(episodes: Episodes, pins: Pins, with_teacher: bool) -> list[AlignmentQuality]:
+    """Return the quality of the first labels of clips that are not known throughout, and of a teacher's."""
+    clips, actions = episodes.clips, len(episodes.vocabulary)
+    others = [clip for clip in clips if clip.name not in pins or (pins[clip.name] == NO_ACTION).any()]
     found = first_labels(clips, actions, pins)
     qualities = [alignment_quality(found.hard, others, episodes.period_s)]
     if with_teacher:
-        teacher = train_teacher(TeacherConfig(), Transcribed(actions, clips, start=found), seed=draw)
+        teacher = train_teacher(TeacherConfig(), Transcribed(actions, clips, start=found), seed=0)
         qualities.append(alignment_quality(align_clips(teacher, others).hard, others, episodes.period_s))
     return qualities
 

@@ -24,6 +24,8 @@ Pins = Mapping[str, NDArray[np.int64]]
 """By clip name: (T,) action ids, NO_ACTION where nothing is known."""
 Allowed = NDArray[np.bool_]
 """(T, K): which actions a tick may have."""
+UNKNOWN_ENDS = 0.05
+"""A clip without a transcript is known throughout if at most this share of its ticks, all at its ends, is not."""
 WIDENINGS = 4
 """How often what a step may be is widened by its neighbours', where a coarse grid can't hold the order."""
 
@@ -89,8 +91,21 @@ def on_steps(allowed: Allowed, segments: ArrayLike, step: int) -> Allowed:
 
 
 def order_of(known: NDArray[np.int64]) -> tuple[int, ...]:
-    """Return the transcript of a clip that is known throughout, () of one that isn't."""
-    return () if (known == NO_ACTION).any() else tuple(int(action) for action, _ in groupby(known.tolist()))
+    """Return the transcript of a clip that is known throughout, but for a few ticks at its ends; () of another one."""
+    whole = filled_ends(known)
+    if (whole == NO_ACTION).any() or np.mean(known == NO_ACTION) > UNKNOWN_ENDS:
+        return ()
+    return tuple(int(action) for action, _ in groupby(whole.tolist()))
+
+
+def filled_ends(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return labels (T,) in which the first and the last one reach to the clip's ends."""
+    there = np.flatnonzero(labels != NO_ACTION)
+    if not len(there):
+        return labels
+    filled = labels.copy()
+    filled[: there[0]], filled[there[-1] :] = labels[there[0]], labels[there[-1]]
+    return filled
 
 
 def checked_pins(clip: Clip, known: NDArray[np.int64], actions: int) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.datasets.clips import Clip
 from hal_ros.labels.transcripts.conventions import Pair, boundaries_of
+from hal_ros.labels.transcripts.pins import filled_ends
 
 NEAR_S = 0.25
 
@@ -66,12 +67,13 @@ class AlignmentQuality:
 def alignment_quality(
     labels: Mapping[str, NDArray[np.int64]], clips: Sequence[Clip], period_s: float
 ) -> AlignmentQuality:
-    """Compare labels (T,) with the clips' annotations; ticks without an annotation count nowhere."""
+    """Compare labels (T,) with the clips' annotations; ticks without an annotation are neither right nor wrong."""
     right, pairs, other_order = [], list[Pair](), 0
     errors: list[NDArray[np.float64]] = [np.empty(0)]
     for clip in clips:
-        truth, found = clip.actions, labels[clip.name]
-        right.append((truth == found)[truth != NO_ACTION])
+        found = labels[clip.name]
+        right.append((clip.actions == found)[clip.actions != NO_ACTION])
+        truth = filled_ends(clip.actions)
         true_at, found_at = boundaries_of(truth), boundaries_of(found)
         order = [labels[np.append(0, at)].tolist() for labels, at in ((truth, true_at), (found, found_at))]
         if order[0] != order[1]:

@@ -33,8 +33,10 @@ def test_a_constant_bias_of_a_pair_is_told_from_what_is_left() -> None:
 def test_what_is_not_annotated_and_another_order_count_no_boundary() -> None:
     clip = clip_of("a", [5, 5, 5, 5])
     actions = clip.actions.copy()
-    actions[:5] = NO_ACTION
+    actions[7:12] = NO_ACTION
     gap = Clip("gap", clip.inputs, actions, clip.transcript)
-    found = alignment_quality({"a": clip.actions, "gap": clip.actions}, [clip, gap], 1.0)
-    assert found.right == 1.0 and found.other_order == 1 and len(found.errors_s) == 3
+    late = Clip("late", clip.inputs, np.where(np.arange(20) < 4, NO_ACTION, clip.actions), clip.transcript)
+    labels = {"a": clip.actions, "gap": clip.actions, "late": clip.actions}
+    found = alignment_quality(labels, [clip, gap, late], 1.0)
+    assert found.right == 1.0 and found.other_order == 1 and len(found.errors_s) == 6
     assert np.isnan(alignment_quality({"gap": clip.actions}, [gap], 1.0).row()["median"])
