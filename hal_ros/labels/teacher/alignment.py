@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal_ros.labels.teacher.config import TeacherConfig
-from hal_ros.labels.transcripts.align import AlignConfig, align, most_correct, posterior
+from hal_ros.labels.transcripts.align import AlignConfig, align, fit_into, most_correct, posterior
 from hal_ros.labels.transcripts.durations import Durations, Placed, place
+from hal_ros.labels.transcripts.pins import Allowed, constrained, on_steps
 
 PUBLISHED = AlignConfig()
 MOST_STEPS = 2000
@@ -43,17 +44,22 @@ def align_clip(
     transcript: Sequence[int],
     statistics: ActionStatistics,
     published: AlignConfig = PUBLISHED,
+    allowed: Allowed | None = None,
 ) -> ClipAlignment:
-    """Lay a transcript over log-probabilities (N, K). Raises DatasetError as `align` does."""
+    """Lay a transcript over log-probabilities (N, K), through what is `allowed` (N, K) by known ticks.
+
+    Raises DatasetError as `align` does.
+    """
     likelihood = log_probs - config.prior_share * np.log(statistics.frequency + LEAST_SHARE)
     if config.aligner == "durations":
-        placed = place_coarsely(config.temper * likelihood, transcript, statistics.durations)
-        return ClipAlignment(placed.soft.astype(np.float32), most_correct(placed.soft, transcript).labels, placed)
+        placed = place_coarsely(config.temper * likelihood, transcript, statistics.durations, allowed)
+        hard = most_correct(placed.soft, transcript, allowed).labels
+        return ClipAlignment(placed.soft.astype(np.float32), hard, placed)
     normal = likelihood - np.log(np.exp(likelihood).sum(1, keepdims=True))
     if config.aligner == "posterior":
-        soft = posterior(normal, transcript, temper=config.temper)
-        return _alignment(soft, most_correct(soft, transcript).labels)
-    hard = align(log_probs, transcript, published).labels
+        soft = posterior(normal, transcript, temper=config.temper, allowed=allowed)
+        return _alignment(soft, most_correct(soft, transcript, allowed).labels)
+    hard = align(log_probs, transcript, published, allowed=allowed).labels
     return _alignment(np.eye(log_probs.shape[1])[hard], hard)
 
 
@@ -63,12 +69,22 @@ def _alignment(soft: NDArray[np.float64], hard: NDArray[np.int64]) -> ClipAlignm
     return ClipAlignment(soft.astype(np.float32), hard, Placed(soft, hard[starts], lengths))
 
 
-def place_coarsely(scores: NDArray[np.floating], transcript: Sequence[int], durations: Durations) -> Placed:
-    """Do what `place` does, with scores (N, K) and lengths in steps, on a coarser grid where N is large."""
+def place_coarsely(
+    scores: NDArray[np.floating], transcript: Sequence[int], durations: Durations, allowed: Allowed | None = None
+) -> Placed:
+    """Do what `place` does, with scores (N, K) and lengths in steps, on a coarser grid where N is large.
+
+    There too what is `allowed` (N, K) is kept at each of the N steps.
+    """
     steps = len(scores)
     merged = max(1, min(-(-steps // MOST_STEPS), steps // (LEAST_STEPS * len(transcript))))
     if merged == 1:
-        return place(np.asarray(scores, np.float64), transcript, durations)
+        return place(np.asarray(scores, np.float64), transcript, durations, allowed)
     starts = np.arange(0, steps, merged)
-    placed = place(np.add.reduceat(scores, starts, 0, np.float64), transcript, durations.scaled(1 / merged))
-    return Placed(np.repeat(placed.soft, merged, 0)[:steps], placed.actions, placed.lengths * merged)
+    coarse = None if allowed is None else on_steps(allowed, fit_into(transcript, steps)[0], merged)
+    summed = np.add.reduceat(scores, starts, 0, np.float64)
+    placed = place(summed, transcript, durations.scaled(1 / merged), coarse)
+    soft = np.repeat(placed.soft, merged, 0)[:steps]
+    if allowed is not None:
+        soft = constrained(soft, allowed, placed.actions)
+    return Placed(soft, placed.actions, placed.lengths * merged)
