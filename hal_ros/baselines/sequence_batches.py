@@ -125,7 +125,8 @@ def assemble(pieces: Sequence[Piece], supervised: Supervised, actions: int, lag_
         clip, ticks = supervised.clips[index], stop - start
         inputs[row, :ticks] = clip.inputs[start:stop]
         mask[row, :ticks] = 1
-        chances, known = probabilities(supervised.targets[clip.name][start:stop], actions)
+        weight = supervised.weights[clip.name][start:stop] if clip.name in supervised.weights else None
+        chances, known = probabilities(supervised.targets[clip.name][start:stop], actions, weight)
         for head, lag in enumerate((0, lag_ticks)):
             told = max(ticks - lag, 0)  # a piece shorter than the lag says nothing of the past
             targets[row, ticks - told : ticks, head] = chances[:told]

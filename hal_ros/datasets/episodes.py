@@ -31,6 +31,7 @@ from hal_ros.core.segments import sample_segments
 from hal_ros.core.streams import counts
 from hal_ros.core.streams.intake import Due
 from hal_ros.core.streams.spec import StreamSpec
+from hal_ros.datasets.marks import MARKS
 
 FORMAT = 2
 ANNOTATION, TRANSCRIPT = "annotation.json", "transcript.txt"
@@ -247,7 +248,8 @@ def episode_key(bag: Path, card: ModelCard, asked: AskedTopics) -> str:
         settings["vocabulary"] = card.vocabulary
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for path in sorted(bag.iterdir()):
-        digest.update(path.name.encode() + _file_digest(path))
+        if path.name != MARKS:  # read anew each time, so that a new mark does not cost a new episode
+            digest.update(path.name.encode() + _file_digest(path))
     return digest.hexdigest()
 
 
