@@ -14,7 +14,7 @@ from hal_ros.core import segments
 from hal_ros.core.answers import NO_ACTION
 
 FULL = 0.9
-"""Known ticks without a gap that are so large a share of a clip are a whole annotation: at its ends ticks may be over."""
+"""Known ticks without a gap that are so large a share of a clip are a whole annotation; its ends may be over."""
 
 
 def is_full(actions: NDArray[np.int64]) -> bool:

@@ -1,4 +1,4 @@
-"""All that is told of an episode beside its transcript, on its ticks: the annotation, and marks of persons and tools."""
+"""All that is told of an episode beside its transcript, tick by tick: annotation, and marks of persons and tools."""
 
 from __future__ import annotations
 

@@ -36,9 +36,8 @@ class Reliability:
 
     def line(self) -> str:
         """Say it."""
-        told = (
-            f"right in {100 * self.right / self.stretches:.0f}% of " if self.stretches else "not compared with any of "
-        )
+        compared = f"right in {100 * self.right / max(self.stretches, 1):.0f}% of {self.stretches} stretches"
+        told = compared if self.stretches else "nothing to compare them with"
         return f"labels of {self.source}: {told}{self.stretches} stretches; each tick weighs {self.accuracy:.2f}"
 
 
@@ -76,7 +75,7 @@ def log_evidence(claims: Claims, known: Mapping[str, Reliability], actions: int)
 
 
 def likeliest(evidence: NDArray[np.float64]) -> tuple[NDArray[np.int64], FloatArray]:
-    """Return the action that evidence (T, K) speaks for most and its probability, (T,) each; NO_ACTION and 0 without."""
+    """Return what evidence (T, K) speaks for most, and its probability, (T,) each; NO_ACTION and 0 without any."""
     chances = np.exp(evidence - evidence.max(1, keepdims=True))
     chances /= chances.sum(1, keepdims=True)
     told = evidence.any(1)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hal_ros.core.answers import NO_ACTION
+from hal_ros.datasets.clips import Clip
 from hal_ros.labels.teacher.config import TeacherConfig
-from hal_ros.labels.transcripts.align import AlignConfig, align, most_correct, posterior
+from hal_ros.labels.transcripts.align import AlignConfig, align, fit_into, most_correct, posterior
 from hal_ros.labels.transcripts.durations import Durations, Placed, place
+from hal_ros.labels.transcripts.pins import Allowed, Pins, allowed_actions, constrained, on_steps
 
 PUBLISHED = AlignConfig()
 MOST_STEPS = 2000
@@ -20,8 +20,6 @@ MOST_STEPS = 2000
 LEAST_STEPS = 4
 """Steps that a segment of mean length keeps on it."""
 LEAST_SHARE = 1e-3
-PINNED_LOG = -30.0
-"""Log-probability of any other action than the one that somebody has told of a tick."""
 
 
 @dataclass(frozen=True)
@@ -29,37 +27,33 @@ class Told:
     """What is known of a clip, or of its steps, before anything is aligned."""
 
     transcript: Sequence[int]
-    pins: NDArray[np.int64] | None = None  # (N,) what a person said, NO_ACTION where nobody did; None: nowhere
-    claims: NDArray[np.float64] | None = None  # (N, K) log-evidence of what tools said; None: they are silent
+    allowed: Allowed | None = None  # (N, K): what a person left open; None: all of it
+    claims: NDArray[np.float64] | None = None  # (N, K): log-evidence of what tools said; None: they are silent
 
-    @property
-    def pinned(self) -> NDArray[np.int64]:
-        """The steps that are pinned, (P,)."""
-        return np.empty(0, np.int64) if self.pins is None else np.flatnonzero(self.pins != NO_ACTION)
-
-    def at_steps(self, ticks: int, width: int) -> Told:
-        """Return what is known of steps of `width` ticks: what all told ticks of a step agree on, and mean claims."""
-        starts = np.arange(0, ticks, width)
-        pins, claims = self.pins, self.claims
-        if pins is not None:
-            least = np.minimum.reduceat(pins, starts)  # NO_ACTION is above every id
-            most = np.maximum.reduceat(np.where(pins == NO_ACTION, -1, pins), starts)
-            pins = np.where(least == most, least, NO_ACTION)
+    def at_steps(self, width: int) -> Told:
+        """Return what is known of steps of `width` ticks: what their ticks may be, and mean claims."""
+        allowed, claims = self.allowed, self.claims
+        if allowed is not None:
+            steps, segments = -(-len(allowed) // width), fit_into(self.transcript, len(allowed))[0]
+            allowed = on_steps(allowed, segments, width) if len(segments) <= steps else None
         if claims is not None:
-            claims = np.add.reduceat(claims, starts, 0) / np.diff(starts, append=ticks)[:, None]
-        return Told(self.transcript, pins, claims)
+            starts = np.arange(0, len(claims), width)
+            claims = np.add.reduceat(claims, starts, 0) / np.diff(starts, append=len(claims))[:, None]
+        return Told(self.transcript, allowed, claims)
 
 
 @dataclass(frozen=True)
 class Known:
     """What is known of clips beside their transcripts, tick by tick, by clip name; nothing of clips that are not in."""
 
-    pins: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)  # (T,)
-    claims: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)  # (T, K)
+    pins: Pins = field(default_factory=dict)
+    claims: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)  # (T, K): log-evidence of tools
 
-    def told(self, name: str, transcript: Sequence[int]) -> Told:
-        """Return what is known of one clip."""
-        return Told(transcript, self.pins.get(name), self.claims.get(name))
+    def told(self, clip: Clip, actions: int) -> Told:
+        """Return what is known of one clip over K actions."""
+        pins = self.pins.get(clip.name)
+        allowed = None if pins is None else allowed_actions(pins, actions)
+        return Told(clip.transcript, allowed, self.claims.get(clip.name))
 
 
 NOTHING_KNOWN = Known()
@@ -92,15 +86,15 @@ def align_clip(
     """Lay a transcript over log-probabilities (N, K), through what is pinned. Raises DatasetError as `align` does."""
     log_probs = log_probs if told.claims is None else _normal(log_probs + told.claims).astype(np.float32)
     likelihood = log_probs - config.prior_share * np.log(statistics.frequency + LEAST_SHARE)
+    allowed, transcript = told.allowed, told.transcript
     if config.aligner == "durations":
-        placed = place_coarsely(config.temper * likelihood, told, statistics.durations)
-        return ClipAlignment(placed.soft.astype(np.float32), _most_correct(placed.soft, told), placed)
+        placed = place_coarsely(config.temper * likelihood, transcript, statistics.durations, allowed)
+        hard = most_correct(placed.soft, transcript, allowed).labels
+        return ClipAlignment(placed.soft.astype(np.float32), hard, placed)
     if config.aligner == "posterior":
-        normal = pinned_log_probs(_normal(likelihood), told)
-        soft = with_pins(posterior(normal, told.transcript, temper=config.temper), told)
-        return _alignment(soft, _most_correct(soft, told))
-    hard = align(pinned_log_probs(log_probs, told), told.transcript, published).labels
-    hard = _hard_with_pins(hard, told)
+        soft = posterior(_normal(likelihood), transcript, temper=config.temper, allowed=allowed)
+        return _alignment(soft, most_correct(soft, transcript, allowed).labels)
+    hard = align(log_probs, transcript, published, allowed=allowed).labels
     return _alignment(np.eye(log_probs.shape[1])[hard], hard)
 
 
@@ -114,49 +108,21 @@ def _alignment(soft: NDArray[np.float64], hard: NDArray[np.int64]) -> ClipAlignm
     return ClipAlignment(soft.astype(np.float32), hard, Placed(soft, hard[starts], lengths))
 
 
-def place_coarsely(scores: NDArray[np.floating], told: Told, durations: Durations) -> Placed:
-    """Do what `place` does, with scores (N, K) and lengths in steps, on a coarser grid where N is large."""
+def place_coarsely(
+    scores: NDArray[np.floating], transcript: Sequence[int], durations: Durations, allowed: Allowed | None = None
+) -> Placed:
+    """Do what `place` does, with scores (N, K) and lengths in steps, on a coarser grid where N is large.
+
+    There too what is `allowed` (N, K) is kept at each of the N steps.
+    """
     steps = len(scores)
-    merged = max(1, min(-(-steps // MOST_STEPS), steps // (LEAST_STEPS * len(told.transcript))))
-    scores = pinned_log_probs(scores, told)
+    merged = max(1, min(-(-steps // MOST_STEPS), steps // (LEAST_STEPS * len(transcript))))
     if merged == 1:
-        placed = place(np.asarray(scores, np.float64), told.transcript, durations)
-    else:
-        starts = np.arange(0, steps, merged)
-        coarse = place(np.add.reduceat(scores, starts, 0, np.float64), told.transcript, durations.scaled(1 / merged))
-        placed = Placed(np.repeat(coarse.soft, merged, 0)[:steps], coarse.actions, coarse.lengths * merged)
-    return replace(placed, soft=with_pins(placed.soft, told))
-
-
-# --- pins -------------------------------------------------------------------------------------------------------------
-
-
-def pinned_log_probs(log_probs: NDArray[np.floating], told: Told) -> NDArray[np.floating]:
-    """Return log-probabilities (N, K) that are all but sure of what is pinned; the same where nothing is."""
-    if not len(at := told.pinned):
-        return log_probs
-    assert told.pins is not None
-    rows = np.array(log_probs)
-    rows[at] = PINNED_LOG
-    rows[at, told.pins[at]] = 0.0
-    return rows
-
-
-def with_pins(soft: NDArray[Any], told: Told) -> NDArray[Any]:
-    """Return probabilities (N, K) that are sure of what is pinned; the same where nothing is."""
-    if not len(at := told.pinned):
-        return soft
-    assert told.pins is not None
-    rows = np.array(soft)
-    rows[at] = 0
-    rows[at, told.pins[at]] = 1
-    return rows
-
-
-def _most_correct(soft: NDArray[np.floating], told: Told) -> NDArray[np.int64]:
-    return _hard_with_pins(most_correct(soft, told.transcript).labels, told)
-
-
-def _hard_with_pins(hard: NDArray[np.int64], told: Told) -> NDArray[np.int64]:
-    """Return labels (N,) that are what is pinned."""
-    return hard if told.pins is None else np.where(told.pins == NO_ACTION, hard, told.pins)
+        return place(np.asarray(scores, np.float64), transcript, durations, allowed)
+    coarse = None if allowed is None else on_steps(allowed, fit_into(transcript, steps)[0], merged)
+    summed = np.add.reduceat(scores, np.arange(0, steps, merged), 0, np.float64)
+    placed = place(summed, transcript, durations.scaled(1 / merged), coarse)
+    soft = np.repeat(placed.soft, merged, 0)[:steps]
+    if allowed is not None:
+        soft = constrained(soft, allowed, placed.actions)
+    return Placed(soft, placed.actions, placed.lengths * merged)

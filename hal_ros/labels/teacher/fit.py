@@ -33,7 +33,6 @@ from hal_ros.labels.teacher.alignment import (
     Told,
     align_clip,
     place_coarsely,
-    with_pins,
 )
 from hal_ros.labels.teacher.batches import TeacherBatch, assemble, middle_ticks, plan, random_ticks, steps_of, stride_of
 from hal_ros.labels.teacher.config import TeacherConfig
@@ -85,9 +84,7 @@ def align_clips(
     durations = teacher.statistics.durations.scaled(stride)
     statistics = ActionStatistics(teacher.statistics.frequency, durations)
     alignments = [
-        align_clip(
-            teacher.config, teacher.log_probs(clip), known.told(clip.name, clip.transcript), statistics, published
-        )
+        align_clip(teacher.config, teacher.log_probs(clip), known.told(clip, actions), statistics, published)
         for clip in clips
     ]
     names = [clip.name for clip in clips]
@@ -142,7 +139,10 @@ class _TeacherTraining(Training[tuple[TeacherBatch, float]]):
     def __init__(self, config: TeacherConfig, transcribed: Transcribed, seed: int, scalars: Scalars) -> None:
         self.config, self.transcribed, self.scalars = config, transcribed, scalars
         self.actions, self.clips = transcribed.actions, transcribed.training
-        self.told = [_told(transcribed.known, clip, config.stride_ticks) for clip in self.clips]
+        self.told = [
+            transcribed.known.told(clip, self.actions).at_steps(stride_of(clip, config.stride_ticks))
+            for clip in self.clips
+        ]
         torch.manual_seed(seed)
         self.model = PyramidTeacher(config.pyramid(self.actions, self.clips[0].inputs.shape[1]))
         _standardise(self.model, self.clips)
@@ -170,14 +170,15 @@ class _TeacherTraining(Training[tuple[TeacherBatch, float]]):
         if start is None and config.start == "durations":
             start = first_labels(self.clips, self.actions)
         if start is not None:
-            soft = [start.soft[clip.name][middle_ticks(clip, stride)] for clip in self.clips]
-            found: list[Any] = [with_pins(rows, told) for rows, told in zip(soft, self.told, strict=True)]
+            found: list[Any] = [start.soft[clip.name][middle_ticks(clip, stride)] for clip in self.clips]
             self.statistics = ActionStatistics(_frequency(found), start.durations.scaled(1 / stride))
         else:
             flat = [np.zeros((steps_of(clip, stride), self.actions)) for clip in self.clips]
             durations = self.statistics.durations
             pairs = zip(flat, self.told, strict=True)
-            found = [place_coarsely(x, told, durations).soft.astype(np.float32) for x, told in pairs]
+            found = [
+                place_coarsely(x, told.transcript, durations, told.allowed).soft.astype(np.float32) for x, told in pairs
+            ]
             self.statistics = ActionStatistics(_frequency(found), durations)
         if config.start != "video":
             self.targets = self._discounted(found)
@@ -270,12 +271,6 @@ class _TeacherTraining(Training[tuple[TeacherBatch, float]]):
 def confidence(soft: NDArray[np.floating], power: float) -> FloatArray:
     """Return how much aligned ticks weigh, (T,) of (T, K): the probability of their likeliest action to a power."""
     return np.asarray(soft.max(1) ** power, np.float32)
-
-
-def _told(known: Known, clip: Clip, stride: int) -> Told:
-    """Return what is known of the steps of a clip."""
-    told = known.told(clip.name, clip.transcript)
-    return told.at_steps(clip.ticks, stride_of(clip, stride))
 
 
 def _rows(clip: Clip, ticks: NDArray[np.int64]) -> Tensor:

@@ -13,15 +13,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.standardising import measure_columns
-from hal_ros.labels.transcripts.align import most_correct
+from hal_ros.labels.transcripts.align import fit_into, most_correct
 from hal_ros.labels.transcripts.durations import Durations, Placed, estimate, place, uninformed
+from hal_ros.labels.transcripts.pins import (
+    Allowed,
+    Pins,
+    allowed_actions,
+    checked_pins,
+    constrained,
+    on_steps,
+    order_of,
+)
 
 Array = NDArray[np.float64]
 STEPS = 7
@@ -41,37 +52,92 @@ FIT_ROWS = 20_000
 LEAST_VARIANCE = 1e-3
 STILL = 0.05
 """A change this small, in standard deviations, counts as no change."""
+NO_PINS: Pins = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class FirstLabels:
-    """Clips laid under their transcripts, by clip name."""
+    """Clips laid under their transcripts, by clip name.
+
+    Where nothing tells a clip's order (pinned in part, no transcript), unpinned ticks are NO_ACTION and rows of zeros.
+    """
 
     hard: dict[str, NDArray[np.int64]]  # (T,)
     soft: dict[str, NDArray[np.float32]]  # (T, K); rows sum to 1
     durations: Durations  # in ticks
 
 
-def first_labels(clips: Sequence[Clip], actions: int) -> FirstLabels:
-    """Return labels of clips with transcripts over K actions.
+def first_labels(clips: Sequence[Clip], actions: int, pins: Pins = NO_PINS) -> FirstLabels:
+    """Return labels of clips with transcripts over K actions, which pass through the `pins`, known ticks by clip name.
 
-    Raises DatasetError for an empty transcript, or an action outside the vocabulary.
+    A clip that is pinned throughout needs no transcript. One that is pinned in part and has none keeps its pins, and
+    nothing is said of its other ticks. Raises DatasetError for an empty transcript without pins, an action outside the
+    vocabulary, and pins that contradict the transcript.
     """
-    check_transcripts(clips, actions)
-    mean_segment = sum(clip.ticks for clip in clips) / sum(len(clip.transcript) for clip in clips)
+    known = _known(clips, actions, pins)
+    ordered = [_ordered(clip, known) for clip in clips]
+    laid = [clip for clip in ordered if clip.transcript or clip.name not in known]
+    check_transcripts(laid, actions)
+    mean_segment = sum(clip.ticks for clip in laid) / sum(len(clip.transcript) for clip in laid)
     common = max(1, round(mean_segment / STEPS))
-    steps = [_own_step(clip, common) for clip in clips]
-    features = _features(clips, steps, max(1, round(CONTEXT * mean_segment)))
+    steps = [_own_step(clip, common) for clip in laid]
+    features = _features(laid, steps, max(1, round(CONTEXT * mean_segment)))
     durations = uninformed(actions, mean_segment / common)
     shares = [step / common for step in steps]
-    grids = list(zip(features, clips, shares, strict=True))
-    placed = [_place(np.zeros((len(x), actions)), clip, durations, share) for x, clip, share in grids]
+    grids = [
+        _Grid(x, clip, share, _allowed_steps(clip, known, actions, step))
+        for x, clip, step, share in zip(features, laid, steps, shares, strict=True)
+    ]
+    placed = [_place(np.zeros((len(grid.features), actions)), grid, durations) for grid in grids]
     for number in range(ROUNDS):
         temper = min(TEMPER, FIRST_TEMPER + (TEMPER - FIRST_TEMPER) * number / (0.6 * ROUNDS))
         gaussians = _fit(features, placed, shares)
-        placed = [_place(temper * _log_likelihoods(x, gaussians), clip, durations, share) for x, clip, share in grids]
+        placed = [_place(temper * _log_likelihoods(grid.features, gaussians), grid, durations) for grid in grids]
         durations = estimate(actions, placed)
-    return _labels_of(clips, [result.soft for result in placed], durations.scaled(common), steps)
+    found = _labels_of(laid, [result.soft for result in placed], durations.scaled(common), steps)
+    return _through_pins(found, ordered, known, actions)
+
+
+def _known(clips: Sequence[Clip], actions: int, pins: Pins) -> dict[str, NDArray[np.int64]]:
+    """Return the pins of these clips, checked; DatasetError for one of another name."""
+    named = {clip.name: clip for clip in clips}
+    if strangers := sorted(pins.keys() - named.keys()):
+        raise DatasetError(f"known ticks of {strangers[0]}, which is none of {len(named)} clips; expected clips' names")
+    checked = {name: checked_pins(named[name], known, actions) for name, known in pins.items()}
+    return {name: known for name, known in checked.items() if not named[name].transcript or (known != NO_ACTION).any()}
+
+
+def _ordered(clip: Clip, known: Pins) -> Clip:
+    """Return the clip with a transcript, if it has one or is known throughout."""
+    if clip.transcript or clip.name not in known:
+        return clip
+    return replace(clip, transcript=order_of(known[clip.name]))
+
+
+def _allowed_steps(clip: Clip, known: Pins, actions: int, step: int) -> Allowed | None:
+    """Return what the steps of a clip with pins may be, (ceil(T / step), K); None for one without."""
+    if clip.name not in known:
+        return None
+    segments = [action for action, _ in groupby(clip.transcript)]
+    return on_steps(allowed_actions(known[clip.name], actions), segments, step)
+
+
+def _through_pins(found: FirstLabels, clips: Sequence[Clip], known: Pins, actions: int) -> FirstLabels:
+    """Return labels that hold at every pinned tick, where those of the steps may have cut corners."""
+    hard, soft = dict(found.hard), dict(found.soft)
+    for clip in clips:
+        if clip.name not in known:
+            continue
+        pinned, allowed = known[clip.name], allowed_actions(known[clip.name], actions)
+        if clip.transcript:
+            segments = fit_into(clip.transcript, clip.ticks)[0]
+            kept = constrained(soft[clip.name], allowed, segments)
+            soft[clip.name] = kept.astype(np.float32)
+            hard[clip.name] = most_correct(kept, clip.transcript, allowed).labels
+        else:
+            hard[clip.name] = pinned.copy()
+            soft[clip.name] = np.where((pinned == NO_ACTION)[:, None], 0.0, allowed).astype(np.float32)
+    return FirstLabels(hard, soft, found.durations)
 
 
 def check_transcripts(clips: Sequence[Clip], actions: int) -> None:
@@ -93,10 +159,20 @@ def _own_step(clip: Clip, common: int) -> int:
     return max(1, min(common, clip.ticks // (LEAST_STEPS * segments)))
 
 
-def _place(scores: Array, clip: Clip, durations: Durations, share: float) -> Placed:
-    """Lay a transcript over steps that are `share` of a common one; durations and lengths are in common steps."""
-    placed = place(share * scores, clip.transcript, durations.scaled(1 / share))
-    return replace(placed, lengths=placed.lengths * share)
+@dataclass(frozen=True)
+class _Grid:
+    """A clip in steps of its own."""
+
+    features: Array  # (N, d)
+    clip: Clip
+    share: float  # of a common step
+    allowed: Allowed | None  # (N, K)
+
+
+def _place(scores: Array, grid: _Grid, durations: Durations) -> Placed:
+    """Lay a transcript over steps; durations and lengths are in common steps."""
+    placed = place(grid.share * scores, grid.clip.transcript, durations.scaled(1 / grid.share), grid.allowed)
+    return replace(placed, lengths=placed.lengths * grid.share)
 
 
 def _labels_of(
