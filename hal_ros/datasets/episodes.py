@@ -288,6 +288,11 @@ def images_file(camera: str) -> str:
     return f"images-{camera}.npy"
 
 
+def name_of(folder: Path) -> str:
+    """Return the name of a saved episode."""
+    return str(json.loads((folder / ABOUT).read_text())["name"])
+
+
 def load(folder: Path) -> Episode:
     """Read what `save` wrote; the images stay on disk and are read as they are used."""
     about = json.loads((folder / ABOUT).read_text())

@@ -38,7 +38,7 @@ class Reliability:
         """Say it."""
         compared = f"right in {100 * self.right / max(self.stretches, 1):.0f}% of {self.stretches} stretches"
         told = compared if self.stretches else "nothing to compare them with"
-        return f"labels of {self.source}: {told}{self.stretches} stretches; each tick weighs {self.accuracy:.2f}"
+        return f"labels of {self.source}: {told}; each tick weighs {self.accuracy:.2f}"
 
 
 def reliabilities(

@@ -28,6 +28,7 @@ from hal_ros.train.chain import RunSettings, train_on_clips
 from hal_ros.train.clips import AttendedClips, Columns, Data
 from hal_ros.train.config import TRANSCRIPTS, TrainConfig
 from hal_ros.train.decoding import best_of_each_kind, calibrated, fit_both_temperatures
+from hal_ros.train.doubt_files import closing_lines, write_doubts
 from hal_ros.train.priors import fit_priors
 from hal_ros.train.stages import settings_sha256
 from hal_ros.train.student import answer
@@ -69,6 +70,9 @@ def train_on_features(config: TrainConfig, folder: Path | None = None) -> Featur
     trained = train_on_clips(RunSettings(config, run.folder), data)
     print(f"best epoch {trained.epoch + 1}: {trained.accuracy:.4f} of held-out ticks right (lagged head)")
     labels = load_targets(run.folder)
+    write_doubts(run.folder, run.dataset.vocabulary, 1 / config.data.rate_hz)
+    for line in closing_lines(run.folder):
+        print(line)
     _write_labels(run, ALIGNED, TRAIN, {**labels.training, **labels.validation})
     test = [_at_rate(clip, config) for clip in run.dataset.subsets.get(TEST, ())]
     if not test:
