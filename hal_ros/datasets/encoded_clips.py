@@ -79,10 +79,10 @@ def load_encoded_clips(
     actions = np.full(ticks, NO_ACTION, np.int64) if episode.actions is None else episode.actions
     transcript = _ids(episode.transcript, vocabulary, episode.name) if vocabulary else ()
     sensors = (tuple(map(features.load, paths)), episode.image_valid, episode.joints, episode.joints_valid)
-    whole = EncodedClip(episode.name, *sensors, actions, transcript, episode.actions is not None)
+    whole = EncodedClip(episode.name, *sensors, actions, transcript)
     if told_in is not None:
-        marked = read_told(told_in, episode, vocabulary)
-        whole = replace(whole, actions=marked.actions, claims=marked.claims)
+        told = read_told(told_in, episode, vocabulary)
+        whole = replace(whole, actions=told.actions, claims=told.claims, annotated=told.whole)
     starts = [*np.flatnonzero(episode.fresh).tolist(), ticks]
     if len(starts) == 2:
         return [whole]

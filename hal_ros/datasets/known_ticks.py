@@ -23,6 +23,12 @@ def is_full(actions: NDArray[np.int64]) -> bool:
     return bool(len(known) and len(known) == known[-1] - known[0] + 1 and len(known) >= FULL * len(actions))
 
 
+def boundaries(actions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the ticks (N,) at which another action begins than that of the tick before, both known."""
+    change = (actions[1:] != actions[:-1]) & (actions[1:] != NO_ACTION) & (actions[:-1] != NO_ACTION)
+    return np.flatnonzero(change) + 1
+
+
 def first_misfit(transcript: Sequence[int], actions: NDArray[np.int64]) -> int | None:
     """Return the tick from which on known ticks (T,) can't be in the transcript's order; None where they fit.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -16,38 +17,47 @@ from hal_ros.datasets.known_ticks import first_misfit
 from hal_ros.datasets.marks import MARKS, MarkedTicks, Marks, on_ticks, read_marks
 
 
-def read_told(bag: Path, episode: Episode, vocabulary: Sequence[str]) -> MarkedTicks:
+@dataclass(frozen=True)
+class ToldTicks(MarkedTicks):
+    """What is told of an episode's ticks."""
+
+    whole: bool  # the annotation has all that the transcript has: where it says nothing, there is no action
+
+
+def read_told(bag: Path, episode: Episode, vocabulary: Sequence[str]) -> ToldTicks:
     """Return what persons tell of an episode's ticks, and what tools claim.
 
     Raises DatasetError for broken marks, and where annotation, marks and transcript contradict each other.
     """
-    check_annotation(bag, episode.transcript)
-    marks = read_marks(bag / MARKS)
+    whole = annotates_all(bag, episode.transcript)
     nothing = np.full(len(episode.stamp_ns), NO_ACTION, np.int64)
     annotated = nothing if episode.actions is None else episode.actions
+    marks = read_marks(bag / MARKS)
     if marks is None:
-        return MarkedTicks(annotated, {})
+        return ToldTicks(annotated, {}, whole)
     marked = on_ticks(marks, episode.stamp_ns, vocabulary)
     _check_annotated(marks, marked.actions, annotated, vocabulary)
     actions = np.where(annotated == NO_ACTION, marked.actions, annotated)
-    if episode.actions is None and int(episode.fresh.sum()) == 1:
+    if not whole and int(episode.fresh.sum()) == 1:
         order = [vocabulary.index(action) for action in episode.transcript]
         _check_order(marks, (order, actions), episode.stamp_ns, vocabulary)
-    return MarkedTicks(actions, marked.claims)
+    return ToldTicks(actions, marked.claims, whole)
 
 
-def check_annotation(bag: Path, transcript: Sequence[str]) -> None:
-    """Raise DatasetError where an annotation beside a bag has other actions than its transcript, or another order."""
+def annotates_all(bag: Path, transcript: Sequence[str]) -> bool:
+    """Whether an annotation beside a bag has every action of its transcript; of one without, whether there is one.
+
+    Raises DatasetError for one that has others, or another order.
+    """
     segments = read_annotation(bag)
-    if segments is None or not transcript:
-        return
+    if not segments or not transcript:
+        return bool(segments)
     found, wanted = ([action for action, _ in groupby(names)] for names in ((s.action for s in segments), transcript))
-    if found == wanted:
-        return
-    at = next((i for i, pair in enumerate(zip(found, wanted, strict=False)) if pair[0] != pair[1]), None)
-    at = min(len(found), len(wanted)) if at is None else at
-    ours, theirs = (repr(names[at]) if at < len(names) else "its end" for names in (found, wanted))
-    raise DatasetError(f"{bag / ANNOTATION}: segment {at + 1} is {ours}; expected {theirs}, as {TRANSCRIPT} has it")
+    rest = iter(wanted)
+    for number, action in enumerate(found, 1):
+        if action not in rest:
+            raise DatasetError(f"{bag / ANNOTATION}: {action!r}, action {number}, is not in the order of {TRANSCRIPT}")
+    return found == wanted
 
 
 def _check_annotated(

@@ -42,13 +42,24 @@ AnyClip = Clip | EncodedClip
 def kind_of(clip: AnyClip) -> str:
     """Return what is told of a clip."""
     known = clip.actions != NO_ACTION
-    if known.any() and (is_full(clip.actions) or (isinstance(clip, EncodedClip) and clip.annotated)):
+    if known.any() and _is_annotated(clip):
         return ANNOTATED
     if clip.transcript:
         return MARKED if known.any() else TRANSCRIBED
     if known.any():
         return MARKED_ALONE
     return CLAIMED if isinstance(clip, EncodedClip) and clip.claims else BARE
+
+
+def _is_annotated(clip: AnyClip) -> bool:
+    """Whether a person has told all of a clip, as far as its transcript goes."""
+    if (clip.actions != NO_ACTION).all() or (isinstance(clip, EncodedClip) and clip.annotated):
+        return True
+    return is_full(clip.actions) and (not clip.transcript or _order(clip.actions) == _order(clip.transcript))
+
+
+def _order(actions: Sequence[int] | NDArray[np.int64]) -> list[int]:
+    return segments.transcript(np.asarray(actions, np.int64))
 
 
 @dataclass(frozen=True)
@@ -126,8 +137,8 @@ def _mixed(clips: Sequence[AnyClip], config: TrainConfig, report: Report) -> lis
 def _ordered(clip: AnyClip, kind: str, report: Report) -> AnyClip:
     """Return a clip with the order that its annotation has, or refuse marks that do not fit the transcript's."""
     if kind == ANNOTATED:
-        found = tuple(segments.transcript(clip.actions))
-        if clip.transcript and found != tuple(segments.transcript(np.asarray(clip.transcript, np.int64))):
+        found = tuple(_order(clip.actions))
+        if clip.transcript and list(found) != _order(clip.transcript):
             report(f"{clip.name}: annotated in another order than its transcript's; the annotation counts")
         return replace(clip, transcript=found)
     if kind == MARKED and (tick := first_misfit(clip.transcript, clip.actions)) is not None:

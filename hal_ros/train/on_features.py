@@ -63,7 +63,12 @@ class FeaturePredictions:
 
 def train_on_features(config: TrainConfig, folder: Path | None = None) -> FeaturePredictions | None:
     """Train on the split's training clips, choose on held-out ones; returns what is said of test clips, if any."""
-    run = _read(config, folder)
+    return train_on(read_features(config, folder, config.supervision == TRANSCRIPTS))
+
+
+def train_on(run: FeatureRun) -> FeaturePredictions | None:
+    """Do what `train_on_features` does with what has been read."""
+    config = run.config
     width, actions = run.training[0].inputs.shape[1], len(run.dataset.vocabulary)
     print(f"run {run.folder}: {len(run.training)} training, {len(run.validation)} held-out clips, {width} values")
     data = Data(actions, Columns(0, width), AttendedClips(run.training, {}), AttendedClips(run.validation, {}))
@@ -84,10 +89,11 @@ def train_on_features(config: TrainConfig, folder: Path | None = None) -> Featur
 # --- what is read -----------------------------------------------------------------------------------------------------
 
 
-def _read(config: TrainConfig, folder: Path | None) -> FeatureRun:
+def read_features(config: TrainConfig, folder: Path | None, derive_transcripts: bool) -> FeatureRun:
+    """Read a split; what has no transcript gets that of its ground truth, if asked for."""
     data = config.data
     weak = config.supervision == TRANSCRIPTS
-    dataset = read_dataset(Path(data.folder), data.split, data.layout, data.orientation, derive_transcripts=weak)
+    dataset = read_dataset(Path(data.folder), data.split, data.layout, data.orientation, derive_transcripts)
     for note in dataset.notes:
         print(note)
     if weak and (bare := sum(not clip.transcript for clip in dataset.subsets[TRAIN])):

@@ -105,7 +105,21 @@ def test_marks_and_transcript_that_contradict_an_annotation_are_refused(tmp_path
     annotated = replace(EPISODE, actions=np.array([2] * 4 + [0] * 3 + [1] * 3))
     with pytest.raises(DatasetError, match=r"says grasp of tick 2; expected reach, as annotation\.json has it"):
         told(tmp_path, HEAD, "0.2,,grasp", episode=annotated)
-    segments = [{"action": action, "start_ns": k, "end_ns": k + 1} for k, action in enumerate(("reach", "lift"))]
-    (tmp_path / ANNOTATION).write_text(json.dumps({"segments": segments}))
-    with pytest.raises(DatasetError, match=r"segment 2 is 'lift'; expected 'grasp', as transcript\.txt has it"):
-        told(tmp_path, HEAD, "0.2,,reach", episode=annotated)
+    for actions in (("reach", "lift", "grasp"), ("push",)):
+        _annotate(tmp_path, actions)
+        with pytest.raises(DatasetError, match=f"'{actions[-1]}', action {len(actions)}, is not in the order of"):
+            told(tmp_path, HEAD, "0.2,,reach", episode=annotated)
+
+
+@pytest.mark.parametrize(("actions", "whole"), [(("reach", "grasp", "lift"), True), (("reach", "lift"), False)])
+def test_an_annotation_of_some_of_the_actions_is_no_more_than_marks(
+    tmp_path: Path, actions: tuple[str, ...], whole: bool
+) -> None:
+    _annotate(tmp_path, actions)
+    assert read_told(tmp_path, EPISODE, WORDS).whole is whole
+    assert read_told(tmp_path, replace(EPISODE, transcript=()), WORDS).whole
+
+
+def _annotate(folder: Path, actions: tuple[str, ...]) -> None:
+    segments = [{"action": action, "start_ns": k, "end_ns": k + 1} for k, action in enumerate(actions)]
+    (folder / ANNOTATION).write_text(json.dumps({"segments": segments}))

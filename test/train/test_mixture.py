@@ -31,6 +31,9 @@ TEACHER = {
 TRAINING, VALIDATION = make_clips(4), make_clips(2, seed=1)
 
 
+def quiet(_: str) -> None: ...
+
+
 def hidden(clip: Clip, shown: slice = slice(0)) -> Clip:
     actions = np.full(clip.ticks, NO_ACTION)
     actions[shown] = clip.actions[shown]
@@ -65,8 +68,8 @@ def test_full_annotations_of_all_give_the_targets_of_annotations(tmp_path: Path)
 
 def test_transcripts_of_all_give_the_targets_of_transcripts_which_read_no_annotation(tmp_path: Path) -> None:
     bare = [[hidden(clip) for clip in part] for part in (TRAINING, VALIDATION)]
-    mixed = targets("mixed", *bare, tmp_path / "a")
-    assert same(mixed, targets("transcripts", *bare, tmp_path / "b"))
+    mixed = targets("mixed", bare[0], bare[1], tmp_path / "a")
+    assert same(mixed, targets("transcripts", bare[0], bare[1], tmp_path / "b"))
     assert same(mixed, targets("transcripts", TRAINING, VALIDATION, tmp_path / "c"))
     assert not mixed.weights
 
@@ -100,7 +103,8 @@ def test_a_mark_moves_the_labels_around_it(tmp_path: Path) -> None:
     moved[first + 7], moved[first + 8] = clip.transcript[:2]
     run = RunSettings(config, tmp_path, lambda _: None)
     for actions, boundary in ((clip.actions, first), (moved, first + 8)):
-        mixture = mixture_of(config, [replace(clip, actions=actions), *map(hidden, TRAINING[1:])], [VALIDATION[0]], str)
+        training = [replace(clip, actions=actions), *map(hidden, TRAINING[1:])]
+        mixture = mixture_of(config, training, [VALIDATION[0]], quiet)
         source = _source(run, mixture, ACTIONS, (mixture.training, mixture.validation))
         labels = targets_of(mixture, source.first, config).training[clip.name]
         assert abs(int(np.flatnonzero(np.diff(labels))[0]) + 1 - boundary) <= (2 if boundary == first else 0)
@@ -132,7 +136,7 @@ def test_tools_count_as_much_as_they_are_right_and_persons_come_first(tmp_path: 
     np.testing.assert_array_equal(found.training["track-1"], encoded[1].actions)
     assert len(np.unique(found.weight("track-1"))) == 1 and 0.7 < found.weight("track-1")[0] < 1
     assert any("labels of rules: right in 0%" in line for line in lines)
-    hides = mixture_of(replace(config, supervision="transcripts"), claimed, [encoded[2]], str)
+    hides = mixture_of(replace(config, supervision="transcripts"), claimed, [encoded[2]], quiet)
     assert not hides.claims and all((clip.actions == NO_ACTION).all() for clip in hides.training)
 
 
@@ -158,9 +162,9 @@ def test_settings_of_older_runs_keep_their_hashes() -> None:
 
 
 def test_weights_reach_the_losses() -> None:
-    weight = np.float32([1, 0.25, 1])
+    weight = np.array([1, 0.25, 1], np.float32)
     rows, counts = probabilities(np.array([0, 1, NO_ACTION]), 2, weight)
     assert rows.tolist() == [[1, 0], [0, 1], [0, 0]] and counts.tolist() == [1, 0.25, 0]
     clip = Clip("a", np.zeros((3, 1)), np.zeros(3, np.int64), ())
-    soft = Supervised([clip], {"a": np.full((3, 2), 0.5)}, weights={"a": np.float32([1, 0, 1])})
+    soft = Supervised([clip], {"a": np.full((3, 2), 0.5)}, weights={"a": np.array([1, 0, 1], np.float32)})
     assert soft.labels(clip).tolist() == [0, NO_ACTION, 0]
