@@ -8,12 +8,14 @@ transcripts no annotation, of validation clips neither.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.streams.columns import groups_of
 from hal_ros.core.work import Report
@@ -31,12 +33,14 @@ from hal_ros.train.clips import DIGEST_TICKS, NO_WEIGHTS, Data, attended_clips, 
 from hal_ros.train.config import TrainConfig
 from hal_ros.train.encoders import grid_of
 from hal_ros.train.eye import fit_eye, gather, new_eye
-from hal_ros.train.mixture import Learnt, Mixture, compare_sources, known_of, mixture_of, targets_of
+from hal_ros.train.mixture import ANNOTATED, Learnt, Mixture, compare_sources, known_of, mixture_of, targets_of
 from hal_ros.train.stages import eye_folders, settings_sha256
 from hal_ros.train.student import Trained, fit, new_model
 
 TEACHER = "teacher"  # folder of the teacher's checkpoint in a run's
 ORIGIN = "origin.txt"
+PROOF = "alignment.json"
+"""How right first labels are of annotated clips whose annotation they are not told."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,23 @@ def _source(run: RunSettings, mixture: Mixture, actions: int, looks: Sequence[Se
         laid = [mixture.laid(part) for part in looks]
         learnt = Learnt(actions, first.first_labels([*laid[0], *laid[1]], actions, mixture.pins))
         run.report(f"first labels: {len(laid[0])} training and {len(laid[1])} validation clips laid out")
+        _prove(run, mixture, actions, [*laid[0], *laid[1]])
     return Aligned(run, mixture, compare_sources(mixture, learnt, run.report))
+
+
+def _prove(run: RunSettings, mixture: Mixture, actions: int, laid: Sequence[Clip]) -> None:
+    """Lay annotated clips out as if they were not, and leave in the run's folder how much of them is right then."""
+    annotated = [clip for clip in laid if mixture.kinds[clip.name] == ANNOTATED]
+    path = run.folder / PROOF
+    if not annotated or path.exists():
+        return
+    others = {name: pins for name, pins in mixture.pins.items() if mixture.kinds[name] != ANNOTATED}
+    found = first.first_labels(laid, actions, others).hard
+    known = np.concatenate([clip.actions for clip in annotated])
+    right = (np.concatenate([found[clip.name] for clip in annotated]) == known)[known != NO_ACTION]
+    share = float(right.mean())
+    run.report(f"first labels: from transcripts alone {100 * share:.0f}% of {len(right)} annotated ticks are right")
+    path.write_text(json.dumps({"ticks": len(right), "right_share": round(share, 4)}))
 
 
 def fit_eyes(

@@ -15,10 +15,11 @@ import numpy as np
 from hal_ros.datasets import episodes
 from hal_ros.labels.doubtful import MARK_S, EpisodeDoubt, Place, doubtful_share, doubts
 from hal_ros.labels.targets import LABELS, load_targets
+from hal_ros.train.chain import PROOF
 
 DOUBTS, PAGE = "doubts.json", "doubts.html"
-GUESSING = 0.2
-"""An alignment that expects so large a share of its ticks to be wrong is guessing (docs/log.md)."""
+GUESSING, WRONG = 0.2, 0.3
+"""An alignment that expects so large a share of its ticks to be wrong, or has it wrong where it shows, is guessing."""
 SHOWN_PLACES = 20
 FRAMES, FRAME_PX = (-10, -5, 0, 5, 10), 112
 """Ticks around a doubtful boundary whose pictures are shown, and their side."""
@@ -46,12 +47,7 @@ def closing_lines(folder: Path) -> list[str]:
     if not (listed := about["episodes"]):
         return []
     best, pages = listed[0], [folder / name for name in (DOUBTS, PAGE) if (folder / name).exists()]
-    lines = []
-    if (share := about["expected_wrong_share"]) > GUESSING:
-        lines.append(
-            f"warning: the alignment guesses: it expects {100 * share:.0f}% of its own labels to be wrong;"
-            " annotate an episode or two, or mark some boundaries (docs/training.md)"
-        )
+    lines = _warnings(folder, about["expected_wrong_share"])
     lines.append(
         f"annotate this episode next: {best['name']}, {best['expected_wrong_s']:.1f} s of {best['length_s']:.1f} s in"
         f" doubt, about {best['gain_s_per_minute']:.1f} s of right labels for a minute of your time"
@@ -64,6 +60,18 @@ def closing_lines(folder: Path) -> list[str]:
             " marks.csv, with the right time"
         )
     return [*lines, f"all doubtful places: {', '.join(map(str, pages))}"]
+
+
+def _warnings(folder: Path, expected_wrong: float) -> list[str]:
+    """Return a line where the alignment is known to guess: by annotated clips that it was not told, or by its doubt."""
+    proof = json.loads((folder / PROOF).read_text(encoding="utf-8")) if (folder / PROOF).exists() else None
+    if proof is not None and 1 - proof["right_share"] > WRONG:
+        what = f"from transcripts alone {100 * proof['right_share']:.0f}% of the annotated ticks are right"
+    elif expected_wrong > GUESSING:
+        what = f"it expects {100 * expected_wrong:.0f}% of its own labels to be wrong"
+    else:
+        return []
+    return [f"warning: the alignment guesses: {what}; annotate more episodes, or mark boundaries (docs/training.md)"]
 
 
 def _to_json(one: EpisodeDoubt, vocabulary: Sequence[str], period_s: float) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
 from hal_ros.labels.targets import Targets, of_annotations
-from hal_ros.train.chain import RunSettings, _source
+from hal_ros.train.chain import PROOF, RunSettings, _source
 from hal_ros.train.clips import AttendedClips, Columns, Data, Supervised, probabilities
 from hal_ros.train.config import config_from_mapping, to_mapping
 from hal_ros.train.mixture import kind_of, mixture_of, targets_of
@@ -44,6 +45,7 @@ def targets(supervision: str, training: Any, validation: Any, folder: Path, **te
     """Return what a student learns, the teacher's targets where there is one."""
     config = config_from_mapping({"supervision": supervision, "teacher": {**TEACHER, **teacher}})
     run = RunSettings(config, folder, lambda _: None)
+    folder.mkdir(exist_ok=True)
     mixture = mixture_of(config, training, validation, run.report)
     sides = (mixture.training, mixture.validation)
     data = Data(ACTIONS, Columns(0, FEATURES), *(AttendedClips(clips, {}) for clips in sides))
@@ -81,6 +83,7 @@ def test_known_ticks_keep_their_labels_in_targets_of_every_kind(tmp_path: Path) 
     training = [hidden(ordered), hidden(marked, shown), annotated, replace(hidden(untold, slice(5, 9)), transcript=())]
     validation = [hidden(VALIDATION[0], slice(0, 30)), VALIDATION[1]]
     found = targets("mixed", training, validation, tmp_path, doubt_discount=1.0)
+    assert json.loads((tmp_path / PROOF).read_text())["ticks"] == annotated.ticks + VALIDATION[1].ticks
     for clip in (*training, *validation):
         known = np.flatnonzero(clip.actions != NO_ACTION)
         labels = found.training.get(clip.name, found.validation.get(clip.name))
