@@ -1,8 +1,8 @@
 """From episodes or feature vectors to a student, stage by stage: labels, eyes, clips, teacher, student (docs/adr/0004).
 
 Every stage keeps its checkpoint in a folder of its own below the run's and is taken up again there; the labels that
-the student learns lie in the run's folder. `train.mixture` sorts out what a supervision reads of the clips: under
-transcripts no annotation, of validation clips neither.
+the student learns lie in the run's folder. What a supervision reads of the clips, `train.supervision.mixture` sorts
+out: under transcripts no annotation, of validation clips neither.
 """
 
 from __future__ import annotations
@@ -33,9 +33,17 @@ from hal_ros.train.clips import DIGEST_TICKS, NO_WEIGHTS, Data, attended_clips, 
 from hal_ros.train.config import TrainConfig
 from hal_ros.train.encoders import grid_of
 from hal_ros.train.eye import fit_eye, gather, new_eye
-from hal_ros.train.mixture import ANNOTATED, Learnt, Mixture, compare_sources, known_of, mixture_of, targets_of
 from hal_ros.train.stages import eye_folders, settings_sha256
 from hal_ros.train.student import Trained, fit, new_model
+from hal_ros.train.supervision.mixture import (
+    ANNOTATED,
+    Learnt,
+    Mixture,
+    compare_sources,
+    known_of,
+    mixture_of,
+    targets_of,
+)
 
 TEACHER = "teacher"  # folder of the teacher's checkpoint in a run's
 ORIGIN = "origin.txt"
@@ -104,7 +112,7 @@ def train_on_encoded_clips(
 ) -> Trained:
     """Train each camera's eye, teacher (where transcripts are laid out) and student over K actions.
 
-    Raises DatasetError when there is nothing of a split that the supervision reads: see `train.mixture`.
+    Raises DatasetError when there is nothing of a split that the supervision reads: see `train.supervision.mixture`.
     """
     config, grid = run.config, grid_of(run.config.data)
     mixture = mixture_of(config, training, validation, run.report)

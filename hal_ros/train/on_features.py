@@ -28,10 +28,10 @@ from hal_ros.train.chain import RunSettings, train_on_clips
 from hal_ros.train.clips import AttendedClips, Columns, Data
 from hal_ros.train.config import TRANSCRIPTS, TrainConfig
 from hal_ros.train.decoding import best_of_each_kind, calibrated, fit_both_temperatures
-from hal_ros.train.doubt_files import closing_lines, write_doubts
 from hal_ros.train.priors import fit_priors
 from hal_ros.train.stages import settings_sha256
 from hal_ros.train.student import answer
+from hal_ros.train.supervision.doubt_files import closing_lines, write_doubts
 
 TRAIN, VALIDATION, TEST = "train", "val", "test"
 ALIGNED, PREDICTIONS = "aligned", "predictions"
