@@ -33,7 +33,7 @@ EXPECTED = f"a first line {','.join(SECONDS)} or {','.join(STAMPS)}, with or wit
 
 
 @dataclass(frozen=True)
-class Mark:
+class MarkLine:
     """One line."""
 
     line: int
@@ -49,7 +49,7 @@ class Marks:
 
     path: Path
     stamped: bool  # times are stamps
-    marks: tuple[Mark, ...]
+    marks: tuple[MarkLine, ...]
 
 
 def read_marks(path: Path) -> Marks | None:
@@ -73,7 +73,7 @@ def read_marks(path: Path) -> Marks | None:
     return Marks(path, stamped, tuple(_mark(path, line, row, (stamped, len(head))) for line, row in lines))
 
 
-def _mark(path: Path, line: int, row: Sequence[str], form: tuple[bool, int]) -> Mark:
+def _mark(path: Path, line: int, row: Sequence[str], form: tuple[bool, int]) -> MarkLine:
     stamped, width = form
     if not 3 <= len(row) <= width:
         raise DatasetError(f"{path}:{line}: has {len(row)} columns; expected {width}")
@@ -86,7 +86,7 @@ def _mark(path: Path, line: int, row: Sequence[str], form: tuple[bool, int]) -> 
         raise DatasetError(f"{path}:{line}: {','.join(row)!r}; expected {wanted}")
     if len(actions) == 2 and actions[0] == actions[1]:
         raise DatasetError(f"{path}:{line}: {row[2]!r} changes nothing; expected two actions")
-    return Mark(line, start, end, actions, row[3] if len(row) > 3 else "")
+    return MarkLine(line, start, end, actions, row[3] if len(row) > 3 else "")
 
 
 def _time(path: Path, line: int, cell: str, stamped: bool) -> int:
@@ -150,7 +150,7 @@ def on_ticks(marks: Marks, stamp_ns: NDArray[np.int64], vocabulary: Sequence[str
     return MarkedTicks(found.pop("", nothing), found)
 
 
-def _ticks(marks: Marks, mark: Mark, stamp_ns: NDArray[np.int64]) -> list[tuple[str, slice]]:
+def _ticks(marks: Marks, mark: MarkLine, stamp_ns: NDArray[np.int64]) -> list[tuple[str, slice]]:
     """Return the ticks that a mark speaks of, with the action of each."""
     period = int(np.median(np.diff(stamp_ns))) if len(stamp_ns) > 1 else 0
     first, last = int(stamp_ns[0]), int(stamp_ns[-1])
