@@ -125,7 +125,9 @@ def assemble(pieces: Sequence[Piece], supervised: Supervised, actions: int, lag_
         clip, ticks = supervised.clips[index], stop - start
         inputs[row, :ticks] = clip.inputs[start:stop]
         mask[row, :ticks] = 1
-        chances, known = probabilities(supervised.targets[clip.name][start:stop], actions)
+        target, part = supervised.targets[clip.name], slice(start, stop)
+        less = supervised.weights[clip.name][part] if clip.name in supervised.weights else None
+        chances, known = probabilities(target[part], actions, less)
         for head, lag in enumerate((0, lag_ticks)):
             told = max(ticks - lag, 0)  # a piece shorter than the lag says nothing of the past
             targets[row, ticks - told : ticks, head] = chances[:told]

@@ -196,5 +196,5 @@ def frames(clip: Clip, standard: tuple[FloatArray, FloatArray]) -> FloatArray:
 
 def weighted(training: Supervised, clip: Clip, actions: int) -> tuple[FloatArray, FloatArray]:
     """Return a clip's target as probabilities (T, K), and how much each tick counts (T,)."""
-    chances, known = probabilities(training.targets[clip.name], actions)
+    chances, known = probabilities(training.targets[clip.name], actions, training.weights.get(clip.name))
     return chances, known

@@ -133,6 +133,12 @@ def check_places(given: Given, present: Present, replace: bool) -> list[str]:
     return problems
 
 
+def named_actions(given: Given, present: Present, actions: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the actions that marks may name: those of the settings, or of all transcripts."""
+    parts = (*present.transcripts.values(), given.transcripts)
+    return actions or tuple(sorted({action for part in parts for told in part.values() for action in told}))
+
+
 def check_vocabulary(given: Given, present: Present, actions: tuple[str, ...]) -> list[str]:
     """Check all actions against the settings; without any there, those of the training transcripts count."""
     if actions:

@@ -17,13 +17,14 @@ from pathlib import Path
 from hal_ros.bags.reader import METADATA
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.episodes import ANNOTATION, TRANSCRIPT, read_transcript
+from hal_ros.datasets.told.marks import MARKS
 from hal_ros.datasets.user_bags import UserBag
 
 BENCHMARK = "tabletop-v1"
 """The folder's name of the project's own benchmark, which is simulated and not made of anybody's bags."""
 """The splits that every dataset needs."""
 UNFINISHED, REPLACED = ".unfinished-", ".replaced-"
-BESIDE = (METADATA, ANNOTATION, TRANSCRIPT)
+BESIDE = (METADATA, ANNOTATION, TRANSCRIPT, MARKS)
 
 
 def episodes_in(folder: Path) -> dict[str, Path]:
@@ -57,7 +58,9 @@ def staging(folder: Path) -> Iterator[Path]:
             folder.rmdir()
 
 
-def place_episode(bag: UserBag, transcript: tuple[str, ...], place: Path, copy: bool) -> Path:
+def place_episode(
+    bag: UserBag, transcript: tuple[str, ...], place: Path, copy: bool, marks: Path | None = None
+) -> Path:
     """Make the episode of a bag in an empty place; returns its folder, named as the bag is. May raise OSError."""
     episode = place / bag.name
     episode.mkdir(parents=True)
@@ -69,6 +72,8 @@ def place_episode(bag: UserBag, transcript: tuple[str, ...], place: Path, copy: 
     for name in (METADATA, ANNOTATION):
         if bag.path.is_dir() and (bag.path / name).exists():
             shutil.copyfile(bag.path / name, episode / name)
+    if marks is not None:
+        shutil.copyfile(marks, episode / MARKS)
     (episode / TRANSCRIPT).write_text("\n".join(transcript) + "\n", encoding="utf-8")
     return episode
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hal_ros.core.streams.spec import StreamSpec
@@ -35,8 +35,10 @@ class Request:
     split: str | None = None  # where all bags go; None: every fifth to validation, the others to training
     asked: AskedStreams = NOTHING_ASKED
     copy: bool = False  # the bags' files are copied, not linked to
-    partial: bool = False  # transcripts that belong to no bag are left out
+    partial: bool = False  # transcripts and marks that belong to no bag are left out
     replace: bool = False  # a bag may take the place of another one of its name
+    marks: Path | None = None  # folder with <bag name>.csv, of some of the bags
+    unlabelled: bool = False  # a bag needs no transcript
 
     @property
     def config_path(self) -> Path:
@@ -63,6 +65,7 @@ class Plan:
     splits: Mapping[str, str]  # of each bag
     found: FoundStreams
     copy: bool
+    marks: Mapping[str, Path] = field(default_factory=dict)  # of the bags that have some
 
     @property
     def data(self) -> DataConfig:
@@ -87,9 +90,19 @@ def plan(request: Request) -> Plan | Problems:
     checks.check_folder(out, Path(data.cache), request.split)
     bags, problems = user_bags.find_user_bags(request.sources)
     present = Present.look(out, bags)
-    transcripts, wrong = user_bags.read_transcripts(bags, request.transcripts, present.episodes, request.partial)
+    orders, broken = user_bags.annotated_orders(bags)
+    otherwise = {**(dict.fromkeys(bags, ()) if request.unlabelled else {}), **orders}
+    transcripts, wrong = user_bags.read_transcripts(
+        bags, request.transcripts, present.episodes, request.partial, otherwise
+    )
     given = Given(bags, transcripts, _splits(request.split, bags, transcripts, present))
-    problems += wrong
+    marks, stray = user_bags.find_marks(bags, request.marks, present.episodes, request.partial)
+    problems += [
+        *broken,
+        *wrong,
+        *stray,
+        *user_bags.check_marks(marks, checks.named_actions(given, present, data.actions)),
+    ]
     problems += checks.check_splits(given, present, request.replace)
     problems += checks.check_places(given, present, request.replace)
     problems += checks.check_vocabulary(given, present, data.actions)
@@ -99,7 +112,7 @@ def plan(request: Request) -> Plan | Problems:
     problems += found.problems
     if problems or not bags:
         return Problems(out, tuple(dict.fromkeys(problems)))
-    return Plan(out, request.config_path, bags, transcripts, given.splits, found, request.copy)
+    return Plan(out, request.config_path, bags, transcripts, given.splits, found, request.copy, marks)
 
 
 def vocabulary_of(plan: Plan) -> tuple[str, ...]:
@@ -129,7 +142,7 @@ def _splits(
 ) -> dict[str, str]:
     """Return where each bag goes: where its episode is already, where it is asked for, or held out for validation."""
     kept = {name: path.parent.name for name, path in present.episodes.items()}
-    new = {name: actions for name, actions in transcripts.items() if name not in kept}
+    new = {name: actions for name, actions in transcripts.items() if name not in kept and actions}
     training = {name: actions for name, actions in transcripts.items() if kept.get(name) == TRAINING}
     training = {**present.transcripts.get(TRAINING, {}), **training}
     held_out = hold_out_episodes(new, training, VALIDATION in kept.values())

@@ -47,6 +47,7 @@ class TrainingClip:
     masked: Masked
     target: NDArray[Any]  # (T,) ids or (T, K) probabilities
     change: FloatArray  # (T,) how surely an action begins at this tick
+    weight: NDArray[Any] | None = None  # (T,) within [0, 1]; None: every known tick counts 1
 
     @property
     def ticks(self) -> int:
@@ -80,6 +81,7 @@ def training_clips(supervised: Supervised) -> list[TrainingClip]:
             Masked(supervised.joints_masked.get(clip.name), supervised.states_masked.get(clip.name)),
             supervised.targets[clip.name],
             changes(supervised.targets[clip.name]),
+            supervised.weights.get(clip.name),
         )
         for clip in supervised.clips
         if clip.name in supervised.targets and clip.ticks
@@ -169,7 +171,8 @@ def _target(
     clip: TrainingClip, ticks: np.ndarray, counts: np.ndarray, stream: BatchSpec
 ) -> tuple[FloatArray, FloatArray]:
     """Return probabilities (C, K) and weights (C,)."""
-    target, known = probabilities(clip.target[ticks], stream.actions)
+    weight = None if clip.weight is None else clip.weight[ticks]
+    target, known = probabilities(clip.target[ticks], stream.actions, weight)
     return target, known * counts
 
 

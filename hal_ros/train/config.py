@@ -22,8 +22,8 @@ from hal_ros.labels.teacher.config import TeacherConfig
 
 NO_TEXT = re.compile("[\0\ud800-\udfff]")
 """What no file's name and no message may hold: NUL, and halves of characters."""
-ANNOTATIONS, TRANSCRIPTS = "annotations", "transcripts"
-"""What a run learns from: frame labels, or the ordered actions alone."""
+ANNOTATIONS, TRANSCRIPTS, MIXED = "annotations", "transcripts", "mixed"
+"""What a run learns from: frame labels, the ordered actions alone, or all that there is of either, and marks."""
 RETIRED = {"realign": False}
 """Settings that there are no longer, with the values under which older checkpoints stay readable."""
 RENAMED = {
@@ -33,7 +33,14 @@ RENAMED = {
     "model.seen_dropout": "attended_dropout",
 }
 """What settings were called in 0.1.0: files may say so, and checkpoints do."""
-ADDED = ("data.streams", "data.encoder", "eye.stream_masked", "batches.stream_masked")
+ADDED = (
+    "data.streams",
+    "data.encoder",
+    "eye.stream_masked",
+    "batches.stream_masked",
+    "teacher.doubt_discount",
+    "teacher.pseudo_labels",
+)
 """Settings that 0.1.0 did not have: stored where they are not the default, so that its runs keep their hashes."""
 
 
@@ -132,7 +139,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Raise ConfigError for values that no run could use."""
-        known = (ANNOTATIONS, TRANSCRIPTS)
+        known = (ANNOTATIONS, TRANSCRIPTS, MIXED)
         _expect(self.supervision in known, "supervision", self.supervision, " or ".join(map(repr, known)))
         _expect(self.decoder in KINDS, "decoder", self.decoder, " or ".join(map(repr, KINDS)))
         _expect(self.data.stride >= 1, "data.stride", self.data.stride, ">= 1")

@@ -31,6 +31,7 @@ from hal_ros.train.decoding import best_of_each_kind, calibrated, fit_both_tempe
 from hal_ros.train.priors import fit_priors
 from hal_ros.train.stages import settings_sha256
 from hal_ros.train.student import answer
+from hal_ros.train.supervision.doubt_files import closing_lines, write_doubts
 
 TRAIN, VALIDATION, TEST = "train", "val", "test"
 ALIGNED, PREDICTIONS = "aligned", "predictions"
@@ -62,13 +63,21 @@ class FeaturePredictions:
 
 def train_on_features(config: TrainConfig, folder: Path | None = None) -> FeaturePredictions | None:
     """Train on the split's training clips, choose on held-out ones; returns what is said of test clips, if any."""
-    run = _read(config, folder)
+    return train_on(read_features(config, folder, config.supervision == TRANSCRIPTS))
+
+
+def train_on(run: FeatureRun) -> FeaturePredictions | None:
+    """Do what `train_on_features` does with what has been read."""
+    config = run.config
     width, actions = run.training[0].inputs.shape[1], len(run.dataset.vocabulary)
     print(f"run {run.folder}: {len(run.training)} training, {len(run.validation)} held-out clips, {width} values")
     data = Data(actions, Columns(0, width), AttendedClips(run.training, {}), AttendedClips(run.validation, {}))
     trained = train_on_clips(RunSettings(config, run.folder), data)
     print(f"best epoch {trained.epoch + 1}: {trained.accuracy:.4f} of held-out ticks right (lagged head)")
     labels = load_targets(run.folder)
+    write_doubts(run.folder, run.dataset.vocabulary, 1 / config.data.rate_hz)
+    for line in closing_lines(run.folder):
+        print(line)
     _write_labels(run, ALIGNED, TRAIN, {**labels.training, **labels.validation})
     test = [_at_rate(clip, config) for clip in run.dataset.subsets.get(TEST, ())]
     if not test:
@@ -80,10 +89,11 @@ def train_on_features(config: TrainConfig, folder: Path | None = None) -> Featur
 # --- what is read -----------------------------------------------------------------------------------------------------
 
 
-def _read(config: TrainConfig, folder: Path | None) -> FeatureRun:
+def read_features(config: TrainConfig, folder: Path | None, derive_transcripts: bool) -> FeatureRun:
+    """Read a split; what has no transcript gets that of its ground truth, if asked for."""
     data = config.data
     weak = config.supervision == TRANSCRIPTS
-    dataset = read_dataset(Path(data.folder), data.split, data.layout, data.orientation, derive_transcripts=weak)
+    dataset = read_dataset(Path(data.folder), data.split, data.layout, data.orientation, derive_transcripts)
     for note in dataset.notes:
         print(note)
     if weak and (bare := sum(not clip.transcript for clip in dataset.subsets[TRAIN])):

@@ -30,7 +30,7 @@ ABOUT_STREAMS = """\
 
 def settings_text(name: str, data: DataConfig, candidates: Mapping[str, Candidate]) -> str:
     """Return the YAML of a dataset's settings, with a comment on each key of the streams."""
-    top = yaml.safe_dump({"name": name, "supervision": "transcripts"}, sort_keys=False, allow_unicode=True)
+    top = yaml.safe_dump({"name": name, "supervision": "mixed"}, sort_keys=False, allow_unicode=True)
     lines = [
         "data:",
         f"  folder: {_flow(data.folder)}",

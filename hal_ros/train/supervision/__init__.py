@@ -1,0 +1,1 @@
+"""What a run learns from, and where what it was told leaves doubt."""
