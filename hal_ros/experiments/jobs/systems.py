@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from hal_ros.baselines.sequence_answers import processor_ms
-from hal_ros.baselines.sequence_fit import Question, SequenceConfig, fit_sequence
+from hal_ros.baselines.sequence_config import SequenceConfig
+from hal_ros.baselines.sequence_fit import Question, fit_sequence
 from hal_ros.baselines.simple_fit import FittedBaseline, fit_logistic, fit_rule
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.streams.columns import JointColumns, joints_of
