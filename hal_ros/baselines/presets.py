@@ -7,11 +7,20 @@ the schedule, weight decay and choice of epoch of all; their epochs are fewer, a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from hal_ros.baselines.sequence_config import SequenceConfig
 
-PUBLISHED_TCN = {"width": 64, "layers": 10, "dropout": 0.5, "learning_rate": 5e-4, "piece_ticks": 2048}
+PUBLISHED_TCN: Mapping[str, Any] = {
+    "width": 64,
+    "layers": 10,
+    "dropout": 0.5,
+    "learning_rate": 5e-4,
+    "piece_ticks": 2048,
+}
 """What the papers that build on MS-TCN share; whole clips, but for very long ones."""
-LAST_TICK = {"transition": 0.0, "window_ticks": 128, "loss_ticks": 1}
+LAST_TICK: Mapping[str, Any] = {"transition": 0.0, "window_ticks": 128, "loss_ticks": 1}
 """MiniROAD's windows, with the loss on their last tick alone."""
 
 PRESETS = {
@@ -37,9 +46,11 @@ PRESETS = {
     "mini_road_small": SequenceConfig(
         "mini_road", width=128, epochs=10, batch=64, learning_rate=4e-3, window_stride_ticks=24, **LAST_TICK
     ),
-    "online_tas": SequenceConfig("online_tas", stages=1, batch=4, validate_every=8, **PUBLISHED_TCN),
+    "online_tas": SequenceConfig("online_tas", stages=1, batch=1, validate_every=8, **PUBLISHED_TCN),
     "pro_tas": SequenceConfig("pro_tas", stages=4, batch=1, **PUBLISHED_TCN),
     "ms_tcn": SequenceConfig("ms_tcn", width=64),
     "asformer": SequenceConfig("asformer", stages=4, batch=1, input_dropout=0.3, **PUBLISHED_TCN),
-    "diffact": SequenceConfig("diffact", stages=1, batch=4, input_dropout=0.5, transition=0.2, **PUBLISHED_TCN),
+    "diffact": SequenceConfig(
+        "diffact", stages=1, batch=4, least_batches=100, input_dropout=0.5, transition=0.2, **PUBLISHED_TCN
+    ),
 }

@@ -118,7 +118,7 @@ def progress_of(labels: NDArray[np.int64]) -> FloatArray:
 def order_of(labels: NDArray[np.int64]) -> list[int]:
     """Return the actions of labels (T,) in their order, ticks without one left out."""
     known = labels[labels != NO_ACTION]
-    return known[np.flatnonzero(np.diff(known, prepend=NO_ACTION))].tolist()  # type: ignore[no-any-return]
+    return known[np.flatnonzero(np.diff(known, prepend=NO_ACTION))].tolist()
 
 
 def assemble(

@@ -48,7 +48,7 @@ class MemoryDecoder(nn.Module):
         first, second, third = self.norms
         memory = first(memory + self.drop(self.itself(memory, memory, kept)))
         memory = second(memory + self.drop(self.clip(memory, clip, shown)))
-        return torch.as_tensor(third(memory + self.drop(self.feed(memory))))
+        return third(memory + self.drop(self.feed(memory)))
 
 
 class Attention(nn.Module):

@@ -99,7 +99,7 @@ class DiffAct(WholeClipModel):
     def _decode(self, x: Tensor, condition: Tensor, steps: Tensor, shown: Tensor) -> Tensor:
         """Return logits (B, T, K) from noisy answers (B, T, K)."""
         within = (x.clamp(-SCALE, SCALE) / SCALE + 1) / 2
-        return torch.as_tensor(self.decoder(within * shown, condition, steps, shown))
+        return self.decoder(within * shown, condition, steps, shown)
 
     def _masking(self, labels: Tensor, boundary: Tensor) -> Tensor:
         """Return which ticks' features the decoder may see (B, T), in one way for the whole batch."""
@@ -138,7 +138,7 @@ class NoiseDecoder(nn.Module):
         hidden = (self.first(x) + at_step[:, None]) * shown
         for layer in self.layers:
             hidden = layer(hidden, condition, shown)
-        return torch.as_tensor(self.last(hidden))
+        return self.last(hidden)
 
 
 class MixedLayer(nn.Module):

@@ -79,8 +79,8 @@ def baseline(task: Task, _: Places) -> None:
     settings, inputs = task.job.settings, task.inputs
     data = load_training_data(inputs["clips"], inputs.get("labels"))
     fitted = _fit_baseline(settings, data, task.folder / CHECKPOINTS)
-    lag_ticks, offline = settings["lag_ticks"], settings["system"] == "ms_tcn"
-    system = System(fitted.answer, fitted.parameter_count, fitted.ms_per_tick(), lag_ticks, offline)
+    lag_ticks = settings["lag_ticks"]
+    system = System(fitted.answer, fitted.parameter_count, fitted.ms_per_tick(), lag_ticks, fitted.offline)
     keep_answers(system, data, task.folder, started)
 
 
