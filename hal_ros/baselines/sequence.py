@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hal_ros.baselines.sequence_loss import LossWeights, WindowBatch, sequence_loss
+from hal_ros.baselines.sequence_loss import TermWeights, WindowBatch, sequence_loss
 from hal_ros.core.arrays import FloatArray
 
 NOW, LAGGED = 0, 1
@@ -64,7 +64,7 @@ class SequenceModel(nn.Module, ABC):
     def forward(self, inputs: Tensor, mask: Tensor) -> Tensor:
         """Return logits (S, B, T, 2, K); mask (B, T) is 1 at a clip's ticks and 0 in the padding behind its end."""
 
-    def loss(self, batch: WindowBatch, weights: LossWeights) -> Tensor:
+    def loss(self, batch: WindowBatch, weights: TermWeights) -> Tensor:
         """Return what training minimises, of the answers to a batch; systems with further terms add them."""
         return sequence_loss(self(batch.inputs, batch.mask), batch, weights)
 

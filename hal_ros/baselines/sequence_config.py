@@ -21,7 +21,7 @@ from hal_ros.baselines.networks.online_tas import OnlineTas
 from hal_ros.baselines.networks.pro_tas import ProTas
 from hal_ros.baselines.sequence import SequenceModel, Size
 from hal_ros.baselines.sequence_batches import Sampling, plan
-from hal_ros.baselines.sequence_loss import LossWeights
+from hal_ros.baselines.sequence_loss import TermWeights
 from hal_ros.core.errors import ConfigError
 
 NETWORKS: Mapping[str, Callable[[int, int, int, Size], SequenceModel]] = {
@@ -94,9 +94,9 @@ class SequenceConfig:
             )
 
     @property
-    def loss_weights(self) -> LossWeights:
+    def loss_weights(self) -> TermWeights:
         """How the terms of the loss count."""
-        return LossWeights(self.label_smoothing, self.transition)
+        return TermWeights(self.label_smoothing, self.transition)
 
     @property
     def sampling(self) -> Sampling:

@@ -25,14 +25,14 @@ class WindowBatch:
 
 
 @dataclass(frozen=True)
-class LossWeights:
+class TermWeights:
     """How the terms of `sequence_loss` count."""
 
     label_smoothing: float = 0.0
     transition: float = 0.15  # of T-MSE
 
 
-def sequence_loss(logits: Tensor, batch: WindowBatch, weights: LossWeights) -> Tensor:
+def sequence_loss(logits: Tensor, batch: WindowBatch, weights: TermWeights) -> Tensor:
     """Return cross-entropy plus T-MSE of (S, B, T, 2, K), each a mean over the ticks that count, summed over stages.
 
     T-MSE: squared change of log-probabilities from tick to tick, truncated, the earlier tick held fixed (MS-TCN).

@@ -59,8 +59,8 @@ def test_the_declaration_makes_a_graph_in_which_every_line_has_its_seeds() -> No
 
 def test_the_main_table_has_all_systems_under_all_supervisions() -> None:
     lines = {(line.system, line.supervision) for line in tabletop().lines if line.section == MAIN}
-    systems = ("student", "gripper rule", "logistic", "GRU", "causal TCN", "causal ASFormer")
-    systems += ("MiniROAD, small", "OnlineTAS", "ProTAS")
+    systems = ["student", "gripper rule", "logistic", "GRU", "causal TCN", "causal ASFormer"]
+    systems += ["MiniROAD, small", "OnlineTAS", "ProTAS"]
     supervisions = ("transcripts", "transcripts (HAL teacher)", "annotations")
     assert lines == {(system, supervision) for system in systems for supervision in supervisions}
 

@@ -27,9 +27,9 @@ class AsFormer(WholeClipModel):
 
     def __init__(self, inputs: int, actions: int, lag_ticks: int, size: Size) -> None:
         super().__init__(inputs, actions, lag_ticks, size.input_dropout)
-        self.encoder = AttentiveStage(inputs, actions, size, 1.0, crosses=False)
+        self.encoder = CentredStack(inputs, actions, size, 1.0, crosses=False)
         self.decoders = nn.ModuleList(
-            AttentiveStage(actions, actions, size, math.exp(-3.0 * index), crosses=True)
+            CentredStack(actions, actions, size, math.exp(-3.0 * index), crosses=True)
             for index in range(size.stages - 1)
         )
         self.reach_ticks = size.stages * sum(2**index + 2**index // 2 for index in range(size.layers))
@@ -50,14 +50,14 @@ class AsFormer(WholeClipModel):
         return torch.stack(logits)
 
 
-class AttentiveStage(nn.Module):
+class CentredStack(nn.Module):
     """Reads (B, T, R), and in a decoder what the stage before had inside (B, T, width) -> logits (B, T, K)."""
 
     def __init__(self, reads: int, actions: int, size: Size, trust: float, crosses: bool) -> None:
         super().__init__()
         self.first = nn.Linear(reads, size.width)
         self.layers = nn.ModuleList(
-            AttentiveLayer(size.width, 2**index, size.dropout, trust, crosses) for index in range(size.layers)
+            CentredAttentiveLayer(size.width, 2**index, size.dropout, trust, crosses) for index in range(size.layers)
         )
         self.last = nn.Linear(size.width, actions)
 
@@ -69,7 +69,7 @@ class AttentiveStage(nn.Module):
         return self.last(hidden), hidden
 
 
-class AttentiveLayer(nn.Module):
+class CentredAttentiveLayer(nn.Module):
     """x + W (h + trust * attention(norm(h))) with h = relu(dilated convolution of x)."""
 
     def __init__(self, width: int, dilation: int, dropout: float, trust: float, crosses: bool) -> None:
@@ -92,36 +92,36 @@ class AttentiveLayer(nn.Module):
 
 
 class CentredAttention(nn.Module):
-    """Each tick attends to itself and to `half` ticks on either side; one head of half the width.
+    """Each tick attends to itself and to `side_ticks` ticks on either side; one head of half the width.
 
     Ticks are worked on in blocks, as `causal_asformer.WindowAttention` does: cost grows with T, not with T * T.
     """
 
-    def __init__(self, asks: int, reads: int, half: int) -> None:
+    def __init__(self, asks: int, reads: int, side_ticks: int) -> None:
         super().__init__()
-        self.half, self.width = half, reads // 2
+        self.side_ticks, self.width = side_ticks, reads // 2
         self.query, self.key = nn.Linear(asks, self.width), nn.Linear(asks, self.width)
         self.value, self.out = nn.Linear(reads, self.width), nn.Linear(self.width, reads)
 
     def forward(self, asks: Tensor, reads: Tensor, shown: Tensor) -> Tensor:
         """Return (B, T, width) from asks (B, T, A), reads (B, T, width) and shown (B, T, 1)."""
         batch, ticks = asks.shape[0], asks.shape[1]
-        block = min(max(2 * self.half + 1, LEAST_BLOCK), ticks)
+        block = min(max(2 * self.side_ticks + 1, LEAST_BLOCK), ticks)
         missing = -ticks % block
         queries = nn.functional.pad(self.query(asks), (0, 0, 0, missing)).reshape(batch, -1, block, self.width)
         keys, values = self._blocks(self.key(asks), block, missing), self._blocks(self.value(reads), block, missing)
         hidden = self._outside(block) | (self._blocks(shown, block, missing) == 0)
-        scores = torch.matmul(queries, keys) * self.width**-0.5  # (B, n, L, L + 2 half)
+        scores = torch.matmul(queries, keys) * self.width**-0.5  # (B, n, L, L + 2 side)
         shares = torch.softmax(scores.masked_fill(hidden, MASKED), -1)
         seen = torch.matmul(shares, values.transpose(2, 3)).reshape(batch, -1, self.width)[:, :ticks]
         return self.out(torch.relu(seen))
 
     def _blocks(self, x: Tensor, block: int, missing: int) -> Tensor:
-        """Return (B, n, C, L + 2 half), overlapping, from (B, T, C); beyond either end stand zeros."""
-        whole = nn.functional.pad(x, (0, 0, self.half, self.half + missing))
-        return whole.unfold(1, block + 2 * self.half, block)
+        """Return (B, n, C, L + 2 side), overlapping, from (B, T, C); beyond either end stand zeros."""
+        whole = nn.functional.pad(x, (0, 0, self.side_ticks, self.side_ticks + missing))
+        return whole.unfold(1, block + 2 * self.side_ticks, block)
 
     def _outside(self, block: int) -> Tensor:
-        """Return (L, L + 2 half), true where a key lies outside its query's window."""
-        ahead = torch.arange(block + 2 * self.half) - torch.arange(block)[:, None]
-        return (ahead < 0) | (ahead > 2 * self.half)
+        """Return (L, L + 2 side), true where a key lies outside its query's window."""
+        ahead = torch.arange(block + 2 * self.side_ticks) - torch.arange(block)[:, None]
+        return (ahead < 0) | (ahead > 2 * self.side_ticks)

@@ -17,8 +17,8 @@ class ContextBlock(nn.Module):
 
     def __init__(self, width: int, clip_ticks: int, dropout: float) -> None:
         super().__init__()
-        self.half = -(-clip_ticks // 2)
-        self.near = Attention(width, WINDOW_HEADS, self.half)
+        self.half_ticks = -(-clip_ticks // 2)
+        self.near = Attention(width, WINDOW_HEADS, self.half_ticks)
         self.near_norm = nn.LayerNorm(width)
         self.decode = MemoryDecoder(width, dropout)
         self.far = Attention(width, WINDOW_HEADS, clip_ticks)
@@ -26,7 +26,7 @@ class ContextBlock(nn.Module):
 
     def forward(self, clip: Tensor, shown: Tensor, memory: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
         """Return the augmented clip and the memory as it was read, (N, w, D) each; masks (N, w)."""
-        halves = zip(clip.split(self.half, 1), shown.split(self.half, 1), strict=True)
+        halves = zip(clip.split(self.half_ticks, 1), shown.split(self.half_ticks, 1), strict=True)
         near = torch.cat([self.near(half, half, there) for half, there in halves], 1)
         near = self.near_norm(clip + self.drop(near))
         memory = self.decode(memory, kept, clip, shown)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from hal_ros.baselines.networks.diffusion import STEPS, denoised, disturbed, jumps, signal_shares, step_embedding
 from hal_ros.baselines.networks.norms import norm_over_time
 from hal_ros.baselines.sequence import NOW, Size, WholeClipModel
-from hal_ros.baselines.sequence_loss import LossWeights, WindowBatch
+from hal_ros.baselines.sequence_loss import TermWeights, WindowBatch
 from hal_ros.nn.losses import JUMP_CAP
 
 TAPS = 5
@@ -74,7 +74,7 @@ class DiffAct(WholeClipModel):
                 x = denoised(x, answer, fresh, (self.shares[step], self.shares[target]))
         return said[None]
 
-    def loss(self, batch: WindowBatch, weights: LossWeights) -> Tensor:
+    def loss(self, batch: WindowBatch, weights: TermWeights) -> Tensor:
         """Return the losses of the encoder's answers and of the decoder's, made of answers with noise."""
         shown, known = batch.mask[..., None], batch.weight[:, :, NOW]
         wanted = torch.where(known[..., None] > 0, batch.targets[:, :, NOW], 1 / self.actions)
@@ -185,7 +185,7 @@ def boundaries(labels: Tensor, known: Tensor) -> Tensor:
     return torch.stack(near).amax(0)
 
 
-def answer_loss(logits: Tensor, wanted: Tensor, known: Tensor, weights: LossWeights) -> Tensor:
+def answer_loss(logits: Tensor, wanted: Tensor, known: Tensor, weights: TermWeights) -> Tensor:
     """Return cross-entropy and truncated jumps of logits (B, T, K), as means over the ticks that count (B, T)."""
     log_probs = torch.log_softmax(logits, -1)
     wanted = (1 - weights.label_smoothing) * wanted + weights.label_smoothing / logits.shape[-1]

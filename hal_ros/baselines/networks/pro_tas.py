@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from hal_ros.baselines.networks.causal_tcn import CausalStage
 from hal_ros.baselines.sequence import NOW, CausalModel, Size, State
-from hal_ros.baselines.sequence_loss import LossWeights, WindowBatch, sequence_loss
+from hal_ros.baselines.sequence_loss import TermWeights, WindowBatch, sequence_loss
 
 PROGRESS_WEIGHT, GRAPH_WEIGHT = 1.0, 0.1
 """How the mean squared error of the progress and the graph's penalty count beside the answers' loss."""
@@ -64,7 +64,7 @@ class ProTas(CausalModel):
         final = logits[-1] - GRAPH_STEP * penalty
         return torch.cat([logits[:-1], final[None]]), (*after, completed[:, completed.shape[1] - self.lag_ticks - 1 :])
 
-    def loss(self, batch: WindowBatch, weights: LossWeights) -> Tensor:
+    def loss(self, batch: WindowBatch, weights: TermWeights) -> Tensor:
         """Return the answers' loss, that of the progress in every stage, and the graph's penalty in the last."""
         state, layers = self.initial_state(len(batch.mask)), len(self.dilations)
         logits, progress, _ = self._run(batch.inputs, iter(state[:layers]), iter(state[layers:-1]))

@@ -8,7 +8,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from hal_ros.baselines.networks.asformer import AsFormer, AttentiveLayer, CentredAttention
+from hal_ros.baselines.networks.asformer import AsFormer, CentredAttention, CentredAttentiveLayer
 from hal_ros.baselines.sequence import Size
 
 
@@ -32,5 +32,5 @@ def test_what_is_not_shown_is_not_attended_to() -> None:
 
 def test_later_decoders_trust_their_attention_less() -> None:
     model = AsFormer(3, 2, 0, Size(width=4, layers=2, stages=4))
-    trusts = [layer.trust for layer in model.decoders.modules() if isinstance(layer, AttentiveLayer)]
+    trusts = [layer.trust for layer in model.decoders.modules() if isinstance(layer, CentredAttentiveLayer)]
     assert trusts == sorted(trusts, reverse=True) and trusts[0] == 1.0 and trusts[-1] < 0.01

@@ -35,8 +35,12 @@ def test_each_way_of_masking_hides_what_it_says(way: str, monkeypatch: pytest.Mo
     labels = torch.tensor([[0] * 10 + [1] * 10 + [0] * 10])
     seen = model()._masking(labels, boundaries(labels, torch.ones(1, 30)))[0]
     hidden = torch.nonzero(seen == 0)[:, 0].tolist()
-    expected = {"none": [[]], "all": [list(range(30))], "boundaries": [[*range(8, 12), *range(18, 22)]]}
-    expected["action"] = [list(range(10, 20)), [*range(10), *range(20, 30)]]
+    expected: dict[str, list[list[int]]] = {
+        "none": [[]],
+        "all": [list(range(30))],
+        "boundaries": [[*range(8, 12), *range(18, 22)]],
+        "action": [list(range(10, 20)), [*range(10), *range(20, 30)]],
+    }
     assert hidden in expected[way]
 
 

@@ -37,7 +37,7 @@ def test_the_memory_grows_by_a_token_a_clip_up_to_two_thirds_and_forgets_the_old
             state = one.advance(clip(W, number), state)[1]
         longs.append(int(state[4][0, 1]))
         assert state[3].shape == before.shape and state[4][0, 0] == 0
-        if longs[-1] == longs[-2:-1]:
+        if longs[-2:-1] == longs[-1:]:
             assert torch.equal(state[3][:, : longs[-1] - 1], before[:, 1 : longs[-1]])
     assert longs == [1, 2, 3, 4, 5, 5, 5, 5]
 
