@@ -208,8 +208,9 @@ class Builder:
     def _line(self, section: str, variant: SystemVariant) -> None:
         scores = []
         lag_ticks = merged(self.run, variant.run)["data"]["lag_ticks"]
-        kind, settings = self._training(variant, self.declared["seeds"][0])
-        self.measured[variant.name] = {"kind": kind, **settings}
+        if variant.name not in self.measured:  # under whichever supervision, it has the same shape
+            kind, settings = self._training(variant, self.declared["seeds"][0])
+            self.measured[variant.name] = {"kind": kind, **settings}
         for seed in self.declared["seeds"]:
             answers = []
             for fold in self.folds:
