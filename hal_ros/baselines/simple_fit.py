@@ -38,6 +38,10 @@ class FittedBaseline(Protocol):
     def parameter_count(self) -> int:
         """How many numbers training set."""
 
+    @property
+    def offline(self) -> bool:
+        """Whether it sees what comes later."""
+
     def answer(self, clip: Clip) -> Answers:
         """Say what happens in a clip."""
 
@@ -75,6 +79,8 @@ class VoteTable:
 
 class FittedRule:
     """The rule, answering with all the votes of a context instead of its winner's name."""
+
+    offline = False
 
     def __init__(self, rule: GripperRule, columns: Columns, lag_ticks: int, actions: int) -> None:
         self.rule, self.columns, self.lag_ticks = rule, columns, lag_ticks
@@ -139,6 +145,8 @@ def fit_rule(training: Supervised, actions: int, lag_ticks: int, columns: Column
 
 class FittedLogistic:
     """Two regressions: of the present frame, and of the frame `lag` ticks back beside the present one."""
+
+    offline = False
 
     def __init__(
         self, now: LogisticRegression, lagged: LogisticRegression, standard: tuple[FloatArray, FloatArray], lag: int

@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from hal_ros.baselines.sequence_fit import PRESETS
+from hal_ros.baselines.presets import PRESETS
+from hal_ros.baselines.sequence_config import settings_of
 from hal_ros.core.errors import ConfigError
 from hal_ros.experiments.plan import DATASETS, Builder, TablePlan, merged, quickened
 from hal_ros.train.config import load_config
@@ -51,5 +52,5 @@ def make_plan(
     quick: Declaration | None,
 ) -> TablePlan:
     """Return the jobs and lines of one data set; see `plan.Builder`."""
-    presets = {kind: dataclasses.asdict(preset) for kind, preset in PRESETS.items()}
+    presets = {kind: settings_of(preset) for kind, preset in PRESETS.items()}
     return Builder(dataset, quickened(declared, quick) if quick else declared, settings, folds, presets).build()

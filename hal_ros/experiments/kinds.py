@@ -10,7 +10,7 @@ from typing import Any
 
 from hal_ros.core.errors import ConfigError
 from hal_ros.datasets.config import TRAINING, VALIDATION
-from hal_ros.experiments.files import ABOUT, ALIGNED_TARGETS, DECODERS, DURATIONS, SCORES, split_file
+from hal_ros.experiments.files import ABOUT, ALIGNED_TARGETS, COSTS, DECODERS, DURATIONS, SCORES, split_file
 from hal_ros.experiments.graph import Job, Task
 from hal_ros.labels.targets import LABELS
 
@@ -55,6 +55,8 @@ KINDS: Mapping[str, Kind] = {
     # systems: their answers to the clips of all splits
     "student": Kind("systems.student", needs=("clips",), may_read=("labels",), writes=ANSWERS),
     "baseline": Kind("systems.baseline", needs=("clips",), may_read=("labels",), writes=ANSWERS),
+    # what a tick of each of all systems costs, in one process
+    "cost": Kind("costs.cost", needs=("clips",), writes=(COSTS,)),
     # scores of the answers of one system, or of one on each fold
     "score": Kind("scoring.score", needs=("answers0",), may_read=("answers*",), writes=(SCORES, DECODERS)),
 }

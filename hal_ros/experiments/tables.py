@@ -24,7 +24,11 @@ class Tables:
     def __init__(self, experiments: Sequence[Experiment], sections: Sequence[str], store: Store) -> None:
         self.experiments, self.store = experiments, store
         lines = [line for one in experiments for line in one.plan.lines if line.section in sections]
-        self.graph = Graph(job for one in experiments for job in one.plan.jobs).needed_for(scores_by_seed(lines))
+        costs = [
+            one.plan.cost for one in experiments if one.plan.cost
+        ]  # last: what they measure may be trained by then
+        jobs = [*scores_by_seed(lines), *costs]
+        self.graph = Graph(job for one in experiments for job in one.plan.jobs).needed_for(jobs)
 
     def list_jobs(self, processes: int) -> None:
         """Print the state of every job."""

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from hal_ros.baselines.sequence_answers import processor_ms
-from hal_ros.baselines.sequence_fit import Question, SequenceConfig, fit_sequence
+from hal_ros.baselines.sequence_config import SequenceConfig
+from hal_ros.baselines.sequence_fit import Question, fit_sequence
 from hal_ros.baselines.simple_fit import FittedBaseline, fit_logistic, fit_rule
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.streams.columns import JointColumns, joints_of
@@ -78,8 +79,8 @@ def baseline(task: Task, _: Places) -> None:
     settings, inputs = task.job.settings, task.inputs
     data = load_training_data(inputs["clips"], inputs.get("labels"))
     fitted = _fit_baseline(settings, data, task.folder / CHECKPOINTS)
-    lag_ticks, offline = settings["lag_ticks"], settings["system"] == "ms_tcn"
-    system = System(fitted.answer, fitted.parameter_count, fitted.ms_per_tick(), lag_ticks, offline)
+    lag_ticks = settings["lag_ticks"]
+    system = System(fitted.answer, fitted.parameter_count, fitted.ms_per_tick(), lag_ticks, fitted.offline)
     keep_answers(system, data, task.folder, started)
 
 
