@@ -18,7 +18,7 @@ from rosbags.typesys.store import Typestore
 
 from hal_ros.bags.messages import typestore
 from hal_ros.bags.reader import topic_forms
-from hal_ros.bags.writer import TopicForm
+from hal_ros.bags.storage.stored import TopicForm
 from hal_ros.core.errors import BagError
 from hal_ros.core.streams.paths import FieldType
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hal_ros.bags.answer_messages import LABEL_TYPE
+from hal_ros.bags.copying import whole
 from hal_ros.bags.definitions import BagTypes
 from hal_ros.bags.frames import Frame, due_frames
 from hal_ros.bags.inputs import AskedTopics, find_inputs
@@ -18,7 +19,7 @@ from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BagError
 from hal_ros.core.work import Report
 from hal_ros.offline.bundle import BundleChoice, open_segmenter
-from hal_ros.offline.labelling import whole, write_vocabulary
+from hal_ros.offline.labelling import write_vocabulary
 from hal_ros.offline.named_ticks import named_frames, named_ticks
 from hal_ros.offline.plan import read_plan, step_lines
 from hal_ros.offline.replay import (
@@ -28,7 +29,7 @@ from hal_ros.offline.replay import (
     compare,
     replay,
 )
-from hal_ros.offline.summary import inputs_lines, summary_lines
+from hal_ros.offline.summary import AnswerTally, inputs_lines, summary_lines
 from hal_ros.runtime.bundle import Bundle, bundle_metadata
 
 
@@ -63,11 +64,12 @@ def run_replay(job: ReplayJob, choice: BundleChoice, report: Report = print) -> 
     found = _Found(BagNotes(), Counter())
     started = time.perf_counter()
     frames, segments = _frames(job, segmenter.card, found, report)
-    answers = list(replay(frames, segmenter, segments, tracker))
+    tally = AnswerTally()
+    answers = list(tally.of(replay(frames, segmenter, segments, tracker)))
     wall_s = time.perf_counter() - started
     if job.out is not None:
         report(f"{_write(job.out, bundle, answers)}: written")
-    for line in summary_lines(answers, wall_s, found.counters):
+    for line in summary_lines(tally, wall_s, found.counters):
         report(line)
     for line in step_lines(answers):
         report(line)
