@@ -14,7 +14,6 @@ from typing import Any, BinaryIO
 import yaml
 from mcap.records import Attachment
 from mcap.writer import CompressionType, Writer
-from rosbags.rosbag2 import ReaderError
 from rosbags.rosbag2.metadata import dump_qos_v8, parse_qos
 
 from hal_ros.bags.messages import schema_hash, schema_text
@@ -26,6 +25,8 @@ METADATA_VERSION = 8
 """rosbag2's format with quality of service as text: the newest one that Humble's reader understands as well."""
 CHUNK_BYTES = 1 << 20
 LIBRARY = "hal_ros"
+_MOST_QOS = 1 << 16
+"""Characters of a topic's qualities of service: each publisher has some 500 of them."""
 ATTACHED = ("create_time", "log_time", "name", "media_type", "data")
 
 INFINITE_NS = 2**63 - 1
@@ -282,9 +283,11 @@ def _topic_information(topic: _Topic) -> dict[str, Any]:
 
 def _numbered(qos: str) -> str:
     """Return qualities of service as METADATA_VERSION has them, in numbers; newer recorders write their names."""
+    if len(qos) > _MOST_QOS:
+        return ""
     try:
         return qos if "reliability: " not in qos or re.search(r"reliability: \d", qos) else dump_qos_v8(parse_qos(qos))
-    except (ReaderError, KeyError, TypeError, AttributeError):
+    except Exception:  # noqa: BLE001  # it is others' text, and rosbags says in many ways that it is none
         return ""  # rosbag2 then takes its usual ones
 
 

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from hal_ros.bags.answer_messages import VOCABULARY_TYPE, vocabulary_message
-from hal_ros.bags.copying import Changes, Copied, beside, copy_bag, whole
+from hal_ros.bags.copying import Changes, beside, copy_bag, whole
 from hal_ros.bags.frames import due_frames
 from hal_ros.bags.inputs import AskedTopics, BagInputs, evidence, expected_topics, find_inputs
 from hal_ros.bags.messages import serialise
@@ -53,7 +53,8 @@ class Labelled:
     answers: AnswerTally
     counters: Counter[str]  # of `frames.due_frames`
     notes: BagNotes  # what of the bag could not be read, and so is not in the new one
-    copied: Copied  # what was in the bag before
+    copied: int  # messages that were in the bag before
+    attachments: int = 0  # likewise
 
 
 def answer_topics(bag: Path) -> list[str]:
@@ -84,8 +85,8 @@ def run_label(job: LabelJob, choice: BundleChoice, report: Report = print) -> No
         report(f"{bag}: {done.notes}")
     for line in summary_lines(done.answers, time.perf_counter() - started, done.counters):
         report(line)
-    attached = f", {done.copied.attachments} attachments" if done.copied.attachments else ""
-    report(f"{out}: written, {done.copied.messages} messages of the bag{attached} and the answers")
+    attached = f", {done.attachments} attachments" if done.attachments else ""
+    report(f"{out}: written, {done.copied} messages of the bag{attached} and the answers")
 
 
 def _beside(bag: Path) -> Path:
@@ -124,7 +125,7 @@ def label(bag: Path, out: Path, bundle: Bundle, segmenter: Segmenter, asked: Ask
         copied = copy_bag(bag, unfinished, notes, changes)
         check_is_known(bag, inputs, counters, asked)
     notes.skipped |= read.skipped  # what is copied as it is may still be none that the model could take
-    return Labelled(inputs, tally, counters, notes, copied)
+    return Labelled(inputs, tally, counters, notes, *copied)
 
 
 def check_is_known(bag: Path, inputs: BagInputs, counters: Counter[str], asked: AskedTopics) -> None:

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from mcap.records import Attachment
 from mcap.writer import Writer
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
 from rosbags.rosbag2 import Writer as RosbagsWriter
 
 from fakes import JOINTS as JOINT_SPEC
 from fakes import SIZE_PX, FakeBackend, make_card, make_streams, picture
+from hal_ros.bags import copying
 from hal_ros.bags.answer_messages import LABEL_TYPE, PLAN_TYPE
 from hal_ros.bags.mcap_files import McapFile
 from hal_ros.bags.messages import deserialise, header_message, known_class, schema_text, serialise, typestore
@@ -23,7 +25,7 @@ from hal_ros.bags.reader import METADATA, BagMessage, BagNotes, BagWriter, raw_m
 from hal_ros.bags.sensors import IMAGE
 from hal_ros.core.errors import BagError
 from hal_ros.core.streams.spec import JOINT_STATE
-from hal_ros.offline import bundle, labelling
+from hal_ros.offline import bundle
 from hal_ros.offline.bundle import BundleChoice
 from hal_ros.offline.labelling import ANSWER_TOPICS, LabelJob, run_label
 from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC, PLAN_TOPIC, VOCABULARY_TOPIC
@@ -189,10 +191,12 @@ def test_messages_of_no_ros_type_are_copied_too(
         writer.add_message(note, START_NS + 5, b'{"said": "careful"}', 7, 8)
         for message in sensors():
             writer.add_message(channels[message.topic], message.receive_ns, message.data, message.receive_ns)
-        writer.add_attachment(1, 1, "notes.txt", "text/plain", b"lost")
+        writer.add_attachment(1, 2, "notes.txt", "text/plain", b"kept")
         writer.finish()
     run(model, path, tmp_path / "out", camera=CAMERA)
-    assert "1 skipped: attachment" in capsys.readouterr().out
+    assert "messages of the bag, 1 attachments and the answers" in capsys.readouterr().out
+    with McapFile(tmp_path / "out" / "out_0.mcap") as file:
+        assert list(file.attachments()) == [Attachment(1, 2, "notes.txt", "text/plain", b"kept")]
     before = list(raw_messages(path, BagNotes()))
     after = [m for m in raw_messages(tmp_path / "out", BagNotes()) if m.topic not in ANSWER_TOPICS]
     assert after == before
@@ -369,14 +373,14 @@ def test_what_was_interrupted_never_looks_complete(
 ) -> None:
     bag, out, seen = write(tmp_path / "run", sensors()), tmp_path / "out", []
 
-    def stop(path: Path, notes: BagNotes) -> Iterator[Any]:
+    def stop(path: Path, notes: BagNotes, **_: Any) -> Iterator[Any]:
         yield from list(raw_messages(path, notes))[:20]
         (file,) = tmp_path.glob("out.unfinished-*/out/*")  # as a killed process would leave it
         seen.append((file.name, out.exists()))
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(labelling, "raw_messages", stop)
+        patch.setattr(copying, "raw_messages", stop)
         with pytest.raises(KeyboardInterrupt):
             run(model, bag, out)
     assert seen == [("out_0.mcap", False)]

@@ -26,6 +26,7 @@ METADATA = "metadata.yaml"
 SUFFIXES = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd", ".zstd")
 ROS1_MAGIC = b"#ROSBAG V"
 CONVERT = "convert it first: rosbags-convert --src {} --dst NEW"
+_MOST_NESTED = 32
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -176,10 +177,19 @@ def _read_metadata(folder: Path) -> _Told:
     try:
         if not path.is_file() or path.stat().st_size > MOST_DEFINITION_BYTES:
             return _Told(fault=f"is no file of less than {in_mebibytes(MOST_DEFINITION_BYTES)}")
-        content = yaml.load(path.read_text(encoding="utf-8"), _LOADER)  # a safe one, in C where it is there
-        return _told(content["rosbag2_bagfile_information"])
+        return _told(_load(path.read_text(encoding="utf-8"))["rosbag2_bagfile_information"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:
         return _Told(fault=f"is no metadata of a rosbag2 folder ({_one_line(error)})")
+
+
+def _load(text: str) -> Any:
+    """Return the content of YAML; ValueError where it nests deeper than any metadata, which takes a parser minutes."""
+    depth = 0
+    for event in yaml.parse(text, _LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MOST_NESTED:
+            raise ValueError(f"nests deeper than {_MOST_NESTED} levels")
+    return yaml.load(text, _LOADER)  # a safe one, in C where it is there
 
 
 def _told(information: Any) -> _Told:
