@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
 from hal_ros.bags.answer_messages import VOCABULARY_TYPE, vocabulary_message
 from hal_ros.bags.copying import Changes, beside, copy_bag, whole
-from hal_ros.bags.frames import due_frames
+from hal_ros.bags.frames import Reasons, due_frames
 from hal_ros.bags.inputs import AskedTopics, BagInputs, evidence, expected_topics, find_inputs
 from hal_ros.bags.messages import serialise
 from hal_ros.bags.reader import (
@@ -29,7 +30,7 @@ from hal_ros.core.work import Report
 from hal_ros.datasets.episodes import faults
 from hal_ros.offline.bundle import BundleChoice, open_segmenter
 from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC, PLAN_TOPIC, VOCABULARY_TOPIC, replay
-from hal_ros.offline.summary import AnswerTally, inputs_lines, summary_lines
+from hal_ros.offline.summary import AnswerTally, inputs_lines, reason_lines, summary_lines
 from hal_ros.runtime.bundle import Bundle, bundle_metadata
 
 ANSWER_TOPICS = (LABEL_TOPIC, BOUNDARY_TOPIC, VOCABULARY_TOPIC, PLAN_TOPIC)
@@ -55,6 +56,7 @@ class Labelled:
     notes: BagNotes  # what of the bag could not be read, and so is not in the new one
     copied: int  # messages that were in the bag before
     attachments: int = 0  # likewise
+    reasons: Mapping[str, str] = field(default_factory=dict)  # of `frames.due_frames`
 
 
 def answer_topics(bag: Path) -> list[str]:
@@ -83,7 +85,7 @@ def run_label(job: LabelJob, choice: BundleChoice, report: Report = print) -> No
         report(f"{bag}: {', '.join(held)} left out")
     if str(done.notes):
         report(f"{bag}: {done.notes}")
-    for line in summary_lines(done.answers, time.perf_counter() - started, done.counters):
+    for line in summary_lines(done.answers, time.perf_counter() - started, done.counters, done.reasons):
         report(line)
     attached = f", {done.attachments} attachments" if done.attachments else ""
     report(f"{out}: written, {done.copied} messages of the bag{attached} and the answers")
@@ -102,15 +104,14 @@ def label(bag: Path, out: Path, bundle: Bundle, segmenter: Segmenter, asked: Ask
     else a rosbag2 folder. Memory does not grow with the bag: it is read twice at once, here for its answers and there
     for its messages. Raises BagError when the bag gives no tick or can't be read, or `out` not be written.
     """
-    counters, notes, read, tally = Counter[str](), BagNotes(), BagNotes(), AnswerTally()
+    counters, reasons, notes, read, tally = Counter[str](), Reasons(), BagNotes(), BagNotes(), AnswerTally()
     inputs = find_inputs(bag, segmenter.card.streams, segmenter.card.name, asked)
-    frames = due_frames(read_messages(bag, inputs.all_topics, read), inputs, counters)
+    frames = due_frames(read_messages(bag, inputs.all_topics, read), inputs, counters, reasons=reasons)
     answers = tally.of(replay(frames, segmenter))
     first = next(answers, None)
     if first is None:
-        counted = faults(counters + read.skipped)
         drivers = " or ".join(sorted(inputs.clock_topics))
-        why = "; ".join(filter(None, [counted, *inputs.problems]))
+        why = "; ".join(filter(None, [faults(counters + read.skipped), *reason_lines(reasons), *inputs.problems]))
         raise BagError(f"{bag}: gives no tick to label; expected messages on {drivers}{why and f' ({why})'}")
     changes = Changes(
         without=ANSWER_TOPICS,
@@ -125,7 +126,7 @@ def label(bag: Path, out: Path, bundle: Bundle, segmenter: Segmenter, asked: Ask
         copied = copy_bag(bag, unfinished, notes, changes)
         check_is_known(bag, inputs, counters, asked)
     notes.skipped |= read.skipped  # what is copied as it is may still be none that the model could take
-    return Labelled(inputs, tally, counters, notes, *copied)
+    return Labelled(inputs, tally, counters, notes, *copied, reasons)
 
 
 def check_is_known(bag: Path, inputs: BagInputs, counters: Counter[str], asked: AskedTopics) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from hal_ros.bags.answer_messages import LABEL_TYPE
 from hal_ros.bags.copying import whole
 from hal_ros.bags.definitions import BagTypes
-from hal_ros.bags.frames import Frame, due_frames
+from hal_ros.bags.frames import Frame, Reasons, due_frames
 from hal_ros.bags.inputs import AskedTopics, find_inputs
 from hal_ros.bags.reader import BagMessage, BagNotes, BagWriter, read_messages, topic_types
 from hal_ros.core.card import ModelCard
@@ -50,6 +50,7 @@ class _Found(NamedTuple):
 
     notes: BagNotes
     counters: Counter[str]
+    reasons: Reasons
 
 
 def run_replay(job: ReplayJob, choice: BundleChoice, report: Report = print) -> bool:
@@ -61,7 +62,7 @@ def run_replay(job: ReplayJob, choice: BundleChoice, report: Report = print) -> 
         raise BagError(f"{job.out}: exists; expected a new file or folder to write")
     bundle, segmenter = open_segmenter(choice, report)
     tracker = None if job.plan is None else read_plan(job.plan, segmenter.card)
-    found = _Found(BagNotes(), Counter())
+    found = _Found(BagNotes(), Counter(), {})
     started = time.perf_counter()
     frames, segments = _frames(job, segmenter.card, found, report)
     tally = AnswerTally()
@@ -69,7 +70,7 @@ def run_replay(job: ReplayJob, choice: BundleChoice, report: Report = print) -> 
     wall_s = time.perf_counter() - started
     if job.out is not None:
         report(f"{_write(job.out, bundle, answers)}: written")
-    for line in summary_lines(tally, wall_s, found.counters):
+    for line in summary_lines(tally, wall_s, found.counters, found.reasons):
         report(line)
     for line in step_lines(answers):
         report(line)
@@ -93,14 +94,14 @@ def _frames(job: ReplayJob, card: ModelCard, found: _Found, report: Report) -> t
         report(line)
     messages = read_messages(job.bag, inputs.all_topics, found.notes)
     if job.ticks_from is None and (job.from_start or LABEL_TYPE not in inputs.type_names.values()):
-        return due_frames(messages, inputs, found.counters), 0
+        return due_frames(messages, inputs, found.counters, reasons=found.reasons), 0
     source = job.ticks_from or job.bag
     labels = (m for m in read_messages(source) if m.type_name == LABEL_TYPE)
     ticks, segments = named_ticks(labels, card, BagTypes.of(source))
     if job.ticks_from is not None:
-        return named_frames(messages, ticks, inputs, found.counters), segments
+        return named_frames(messages, ticks, inputs, found.counters, found.reasons), segments
     start_ns = ticks[0].origin_ns if ticks else None
-    return due_frames(messages, inputs, found.counters, start_ns), segments
+    return due_frames(messages, inputs, found.counters, start_ns, found.reasons), segments
 
 
 def _write(path: Path, bundle: Bundle, answers: Sequence[BagMessage]) -> Path:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hal_ros.bags.inputs import BagInputs
 from hal_ros.bags.messages import header_stamp_ns
 from hal_ros.bags.reader import BagMessage
-from hal_ros.core.streams.counts import HARMLESS, by_stream, stream_fault
+from hal_ros.core.streams.counts import CAUSES, HARMLESS, by_stream, stream_fault
 from hal_ros.datasets.episodes import restarts
 from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC
 
@@ -43,10 +43,12 @@ class AnswerTally:
             yield answer
 
 
-def summary_lines(tally: AnswerTally, wall_s: float, counters: Counter[str]) -> Iterator[str]:
+def summary_lines(
+    tally: AnswerTally, wall_s: float, counters: Counter[str], reasons: Mapping[str, str] | None = None
+) -> Iterator[str]:
     """Yield counts, and the speed: seconds of the robot's time, by its stamps, per second of this machine's.
 
-    `counters` are those of `frames.due_frames` and `replay.named_frames`.
+    `counters` and `reasons` are those of `frames.due_frames` and `named_ticks.named_frames`.
     """
     yield f"{tally.counts[LABEL_TOPIC]} labels, {tally.counts[BOUNDARY_TOPIC]} boundaries"
     robot_s = (tally.last_ns - tally.first_ns) / 1e9
@@ -60,3 +62,11 @@ def summary_lines(tally: AnswerTally, wall_s: float, counters: Counter[str]) -> 
     faults += [f"{again} restart{'' if again == 1 else 's'} of the tick grid"] * bool(again)
     if faults:
         yield f"counted: {', '.join(faults)}"
+    yield from reason_lines(reasons or {})
+
+
+def reason_lines(reasons: Mapping[str, str]) -> Iterator[str]:
+    """Yield why messages could not be read, one line for each counter: the first of them stands for the others."""
+    for key, reason in sorted(reasons.items()):
+        stream, _, cause = key.partition("/")
+        yield f"{stream}: {CAUSES[cause]}, the first one because: {reason}"
