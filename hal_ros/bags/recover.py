@@ -34,4 +34,7 @@ def recover(path: Path, out: Path | None = None) -> Recovered | None:
     notes = BagNotes()
     with whole(out) as unfinished:
         copied = copy_bag(path, unfinished, notes)
+    if notes.cut_off:
+        notes.cut_off = False
+        notes.remarks.insert(0, "was cut off; what is behind the cut is lost")
     return Recovered(out, *copied, notes)

@@ -29,6 +29,7 @@ from hal_ros.offline.replay import (
     compare,
     replay,
 )
+from hal_ros.offline.robots import choose_robot, of_others
 from hal_ros.offline.summary import AnswerTally, inputs_lines, summary_lines
 from hal_ros.runtime.bundle import Bundle, bundle_metadata
 
@@ -43,6 +44,7 @@ class ReplayJob:
     from_start: bool = False  # begin with the first image
     plan: Path | None = None  # a file with one action a line, to be followed
     topics: AskedTopics = field(default_factory=dict)
+    namespace: str | None = None  # of the robot whose recorded labels are meant, where there are several
 
 
 class _Found(NamedTuple):
@@ -76,9 +78,11 @@ def run_replay(job: ReplayJob, choice: BundleChoice, report: Report = print) -> 
         report(line)
     if str(found.notes):
         report(f"{job.bag}: {found.notes}")
-    comparisons = _compare(job.ticks_from or job.bag, answers)
+    comparisons = _compare(job, answers)
     for result in comparisons:
         report(str(result))
+    if job.ticks_from is not None and not comparisons:
+        report(f"{job.ticks_from}: holds no labels on {LABEL_TOPIC}, in any namespace; expected some to compare with")
     if job.ticks_from is None and not all(result.holds for result in comparisons):
         report(
             "where the node dropped an image, or got a state after its tick, plain replay differs: "
@@ -93,10 +97,12 @@ def _frames(job: ReplayJob, card: ModelCard, found: _Found, report: Report) -> t
     for line in inputs_lines(job.bag, inputs):
         report(line)
     messages = read_messages(job.bag, inputs.all_topics, found.notes)
-    if job.ticks_from is None and (job.from_start or LABEL_TYPE not in inputs.type_names.values()):
-        return due_frames(messages, inputs, found.counters, reasons=found.reasons), 0
     source = job.ticks_from or job.bag
-    labels = (m for m in read_messages(source) if m.type_name == LABEL_TYPE)
+    types = topic_types(source)
+    if job.ticks_from is None and (job.from_start or LABEL_TYPE not in types.values()):
+        return due_frames(messages, inputs, found.counters, reasons=found.reasons), 0
+    ours = {*types} - of_others(types, choose_robot(source, types, job.namespace))
+    labels = (m for m in read_messages(source, ours) if m.type_name == LABEL_TYPE)
     ticks, segments = named_ticks(labels, card, BagTypes.of(source))
     if job.ticks_from is not None:
         return named_frames(messages, ticks, inputs, found.counters, found.reasons), segments
@@ -113,9 +119,17 @@ def _write(path: Path, bundle: Bundle, answers: Sequence[BagMessage]) -> Path:
     return path if bag.folder is None else path / bag.file.name
 
 
-def _compare(path: Path, answers: Sequence[BagMessage]) -> list[Comparison]:
-    """Compare with what the bag holds of labels and boundaries, if it does."""
-    recorded_topics = [topic for topic in (LABEL_TOPIC, BOUNDARY_TOPIC) if topic in topic_types(path)]
-    recorded = list(read_messages(path, recorded_topics)) if recorded_topics else []
+def _compare(job: ReplayJob, answers: Sequence[BagMessage]) -> list[Comparison]:
+    """Compare with what the bag holds of labels and boundaries, if it does, whatever the robot's namespace."""
+    path = job.ticks_from or job.bag
+    kinds = topic_types(path)
+    robots = sum(kind == LABEL_TYPE for kind in kinds.values())
+    if job.ticks_from is None and job.from_start and job.namespace is None and robots > 1:
+        return []  # nobody said whose
+    robot = choose_robot(path, kinds, job.namespace) or ""
+    recorded_topics = {robot + topic: topic for topic in (LABEL_TOPIC, BOUNDARY_TOPIC) if robot + topic in kinds}
+    recorded = [
+        message._replace(topic=recorded_topics[message.topic]) for message in read_messages(path, recorded_topics)
+    ]
     types = BagTypes.of(path)
-    return [compare(recorded, answers, topic, types) for topic in recorded_topics]
+    return [compare(recorded, answers, topic, types) for topic in recorded_topics.values()]
