@@ -56,6 +56,8 @@ MOST_BYTES: dict[int, int] = {
     Opcode.ATTACHMENT: MOST_ATTACHMENT_BYTES,
 }
 """By opcode how long a record may be that is read at all."""
+LEAST_BYTES: dict[int, int] = {Opcode.CHUNK: 40, Opcode.MESSAGE: MESSAGE_HEAD.size, Opcode.MESSAGE_INDEX: 6}
+"""By opcode how long it has to be."""
 
 
 class ChannelMessage(NamedTuple):
@@ -279,6 +281,8 @@ class McapFile:
         """Keep what matters of the record whose content is at the stream's position."""
         if place.length > MOST_BYTES.get(opcode, place.length):
             self.faults[f"{Opcode(opcode).name.lower()} of more than {in_mebibytes(MOST_BYTES[opcode])}"] += 1
+        elif place.length < LEAST_BYTES.get(opcode, 0):
+            raise ValueError("a record is shorter than its head")
         elif opcode == Opcode.CHUNK:
             (log_ns,) = struct.unpack("<Q", self._stream.read(8))
             self._chunks.append(place._replace(log_ns=log_ns))

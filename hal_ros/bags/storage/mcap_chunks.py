@@ -80,6 +80,8 @@ def index_chunk(content: bytes, keep: Keep) -> MessageIndex:
         if end > size:
             raise ValueError("a record is longer than its chunk")
         if opcode == Opcode.MESSAGE:
+            if length < MESSAGE_HEAD.size:
+                raise ValueError("a message is shorter than its head")
             _, _, log_ns, _ = MESSAGE_HEAD.unpack_from(content, at)
             found.add(log_ns, at, end)
         elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
