@@ -29,6 +29,8 @@ Fields = Mapping[str, FieldType]
 HEADER, TIME = "std_msgs/msg/Header", "builtin_interfaces/msg/Time"
 MOST_UNROLLED = 2048
 """Longest fixed array of messages in a bag's own types: code is made for each entry, which takes time and memory."""
+MOST_SCHEMA_BYTES = 1 << 19
+"""Longest definition that is looked into: of what robots send, with all that it needs, none has a tenth of it."""
 
 
 class BagTypes:
@@ -109,7 +111,7 @@ class BagTypes:
 def _store_for(type_name: str, encoding: str, schema: bytes) -> Typestore:
     """Return ours, unless the bag defines the type otherwise or it is of its own."""
     ours = typestore()
-    text = schema.decode("utf-8", "replace")
+    text = schema.decode("utf-8", "replace") if len(schema) <= MOST_SCHEMA_BYTES else ""
     if not text.strip():
         return ours
     try:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hal_ros.bags.storage.bag import CDR, BagNotes, raw_messages, raw_metadata, raw_topics, topic_forms
-from hal_ros.bags.storage.parts import CONVERT, METADATA, bag_files
+from hal_ros.bags.storage.parts import CONVERT, bag_files
 from hal_ros.bags.storage.stored import RawMessage, TopicForm
-from hal_ros.bags.writer import BagWriter, qos_profile, qos_text
+from hal_ros.bags.writer import METADATA, BagWriter, qos_profile, qos_text
 from hal_ros.core.errors import BagError
 
 __all__ = [

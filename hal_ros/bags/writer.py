@@ -20,6 +20,8 @@ from hal_ros.bags.messages import schema_hash, schema_text
 from hal_ros.bags.storage.stored import RawMessage, TopicForm
 from hal_ros.core.errors import BagError
 
+__all__ = ["METADATA", "BagWriter", "TopicForm", "qos_profile", "qos_text"]
+
 METADATA = "metadata.yaml"
 METADATA_VERSION = 8
 """rosbag2's format with quality of service as text: the newest one that Humble's reader understands as well."""

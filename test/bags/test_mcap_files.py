@@ -7,7 +7,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import lz4.frame
+import lz4.frame  # type: ignore[import-untyped]
 import pytest
 import zstandard
 from mcap.opcode import Opcode
@@ -51,7 +51,7 @@ def lz4_of_zeros(size: int) -> bytes:
     return b"".join(parts)
 
 
-def records_of(data: bytes) -> Iterator[tuple[int, int, int]]:
+def records_of(data: bytes | bytearray) -> Iterator[tuple[int, int, int]]:
     """Yield opcode, and start and end of the content."""
     at = len(MAGIC)
     while at + HEAD.size <= len(data) - len(MAGIC):
@@ -60,7 +60,7 @@ def records_of(data: bytes) -> Iterator[tuple[int, int, int]]:
         at += HEAD.size + length
 
 
-def place_of(data: bytes, opcode: int, number: int = 0) -> int:
+def place_of(data: bytes | bytearray, opcode: int, number: int = 0) -> int:
     return [start for found, start, _ in records_of(data) if found == opcode][number]
 
 

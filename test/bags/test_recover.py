@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mcap.reader import make_reader
@@ -115,9 +116,8 @@ def test_a_cut_file_opens_in_other_readers_when_it_is_finished(tmp_path: Path, w
     assert read == [(one.topic, one.data) for one in before]
     if not with_json:
         with AnyReader([tmp_path / "out.mcap"]) as reader:
-            assert [reader.deserialize(data, one.msgtype).data for one, _, data in reader.messages()] == [
-                "said 0"
-            ] * len(before)
+            opened: list[Any] = [reader.deserialize(data, one.msgtype) for one, _, data in reader.messages()]
+        assert [message.data for message in opened] == ["said 0"] * len(before)
 
 
 def test_a_split_bag_is_mended_as_one(tmp_path: Path) -> None:

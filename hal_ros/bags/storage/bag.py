@@ -17,10 +17,11 @@ import zstandard
 from mcap.records import Attachment, Metadata
 
 from hal_ros.bags.mcap_files import McapFile
-from hal_ros.bags.storage.parts import METADATA, BagParts, OpenPart, bag_parts, differences, open_part
+from hal_ros.bags.storage.parts import BagParts, OpenPart, bag_parts, missing, open_part, uncounted
 from hal_ros.bags.storage.sqlite_files import SqliteFile
 from hal_ros.bags.storage.stored import RawMessage, TopicForm
 from hal_ros.bags.storage.unpack import MOST_MESSAGE_BYTES, ZSTD_MAGIC, TooLargeError, unpack
+from hal_ros.bags.writer import METADATA
 from hal_ros.core.errors import BagError
 
 CDR = "cdr"
@@ -79,7 +80,8 @@ def raw_messages(
         notes.skipped.update(storage.faults)
         notes.cut_off |= storage.cut_off
     if parts.counts is not None:
-        notes.remarks += differences(parts.counts, counts)
+        notes.skipped.update(missing(parts.counts, counts))
+        notes.remarks += uncounted(parts.counts, counts)
 
 
 def raw_metadata(path: Path) -> dict[str, dict[str, str]]:

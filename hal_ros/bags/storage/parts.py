@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,9 @@ from hal_ros.bags.mcap_files import McapFile
 from hal_ros.bags.storage import sqlite_files
 from hal_ros.bags.storage.sqlite_files import SqliteFile
 from hal_ros.bags.storage.unpack import MOST_DEFINITION_BYTES, ZSTD_MAGIC, in_mebibytes, unpack_file
+from hal_ros.bags.writer import METADATA
 from hal_ros.core.errors import BagError
 
-METADATA = "metadata.yaml"
 SUFFIXES = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd", ".zstd")
 ROS1_MAGIC = b"#ROSBAG V"
 CONVERT = "convert it first: rosbags-convert --src {} --dst NEW"
@@ -204,12 +204,16 @@ def _told(information: Any) -> _Told:
     return _Told(names, counts, isinstance(mode, str) and mode.lower() == "message")
 
 
-def differences(counted: Mapping[str, int], found: Mapping[str, int]) -> Iterator[str]:
-    """Yield a line for each topic of which metadata.yaml counts other messages than the files hold."""
-    for topic in sorted({*counted, *found}):
-        one, other = counted.get(topic, 0), found.get(topic, 0)
-        if one != other:
-            yield f"{topic}: {METADATA} counts {one} messages, the files hold {other}"
+def missing(counted: Mapping[str, int], found: Mapping[str, int]) -> dict[str, int]:
+    """Return by reason how many messages metadata.yaml counts that the files do not hold."""
+    lacking = {topic: number - found.get(topic, 0) for topic, number in sorted(counted.items())}
+    return {f"message on {topic} that {METADATA} counts and no file holds": n for topic, n in lacking.items() if n > 0}
+
+
+def uncounted(counted: Mapping[str, int], found: Mapping[str, int]) -> list[str]:
+    """Return a line for each topic of which the files hold more messages than metadata.yaml counts."""
+    more = {topic: number - counted.get(topic, 0) for topic, number in sorted(found.items())}
+    return [f"{topic}: {number} messages more than {METADATA} counts" for topic, number in more.items() if number > 0]
 
 
 def _one_line(error: BaseException) -> str:

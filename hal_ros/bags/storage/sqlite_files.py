@@ -26,6 +26,12 @@ NEEDED = {"topics": ("id", "name", "type", "serialization_format"), "messages": 
 """The tables of rosbag2's first version, and what is read of them."""
 _ROOM_BYTES = 4096  # of a row, beside its message
 _MOST_NS = 2**63 - 1
+# A column may hold anything: what is of another kind than it should be comes as None.
+_ROWS = (
+    "SELECT rowid, CASE WHEN typeof(timestamp) = 'integer' THEN timestamp END, "
+    "CASE WHEN typeof(topic_id) = 'integer' THEN topic_id END FROM messages NOT INDEXED"
+)
+_DATA = "SELECT CASE WHEN typeof(data) = 'blob' THEN data END FROM messages WHERE rowid = ?"
 
 
 class SqliteFile:
@@ -50,7 +56,7 @@ class SqliteFile:
             except BaseException:
                 self._connection.close()
                 raise
-        except (apsw.Error, OSError) as error:
+        except (apsw.Error, OSError, ValueError) as error:
             raise BagError(f"{path}: can't be read as a bag ({_one_line(error)})") from error
 
     def __enter__(self) -> SqliteFile:
@@ -114,31 +120,46 @@ class SqliteFile:
         """Yield the topics by number, with the definitions that newer recorders keep."""
         for table in NEEDED:
             self._check_table(table)
-        definitions: dict[str, tuple[str, bytes]] = {}
-        if {"topic_type", "encoding", "encoded_message_definition"} <= self._columns("message_definitions"):
-            text = "SELECT topic_type, encoding, encoded_message_definition FROM message_definitions"
-            for name, encoding, schema in self._connection.execute(text):
-                definitions.setdefault(str(name), (str(encoding), str(schema).encode()))
+        definitions = self._read_definitions()
         qos = "offered_qos_profiles" if "offered_qos_profiles" in self._columns("topics") else "''"
-        for number, topic, kind, encoding, profiles in self._connection.execute(
-            f"SELECT id, name, type, serialization_format, {qos} FROM topics ORDER BY id"  # no text of others
-        ):
-            form = _form(str(kind), str(encoding), str(profiles), definitions.get(str(kind), ("", b"")))
-            yield number, (str(topic), form)
+        columns = ("name", "type", "serialization_format", qos)
+        for number, *texts in self._connection.execute(f"SELECT id, {_as_bytes(*columns)} FROM topics ORDER BY id"):
+            topic, kind, encoding, profiles = map(_text, texts)
+            yield number, (topic, _form(kind, encoding, profiles, definitions.get(kind, ("", b""))))
+
+    def _read_definitions(self) -> dict[str, tuple[str, bytes]]:
+        """Return the definitions of types that newer recorders keep: encoding and text."""
+        columns = ("topic_type", "encoding", "encoded_message_definition")
+        definitions: dict[str, tuple[str, bytes]] = {}
+        if not set(columns) <= set(self._columns("message_definitions")):
+            return definitions
+        try:
+            for name, encoding, schema in self._connection.execute(
+                f"SELECT {_as_bytes(*columns)} FROM message_definitions"  # no text of others
+            ):
+                definitions.setdefault(_text(name), (_text(encoding), bytes(schema or b"")))
+        except apsw.Error as error:
+            self.remarks.append(f"the definitions of its types can't be read ({_one_line(error)})")
+        return definitions
 
     def _check_table(self, table: str) -> None:
         """Refuse what is no table of rosbag2: a view or a computed column may unfold without an end."""
-        found = list(self._connection.execute("SELECT type, sql FROM sqlite_master WHERE name = ?", (table,)))
-        if not found or not set(NEEDED[table]) <= self._columns(table):
+        found = list(
+            self._connection.execute("SELECT type, CAST(sql AS BLOB) FROM sqlite_master WHERE name = ?", (table,))
+        )
+        columns = self._columns(table)
+        if not found or not set(NEEDED[table]) <= set(columns):
             raise BagError(f"{self.path}: can't be read as a bag (missing tables); expected rosbag2's table {table}")
         kind, text = found[0]
-        computed = [row[1] for row in self._connection.execute(f"PRAGMA table_xinfo({table})") if row[6]]
-        if kind != "table" or str(text).upper().lstrip().startswith("CREATE VIRTUAL") or computed:
+        computed = [name for name, hidden in columns.items() if hidden]
+        if kind != "table" or _text(text).upper().lstrip().startswith("CREATE VIRTUAL") or computed:
             what = f"column {computed[0]} is computed" if computed else "is computed"
             raise BagError(f"{self.path}: can't be read as a bag (table {table}: {what}, and not stored)")
 
-    def _columns(self, table: str) -> set[str]:
-        return {row[1] for row in self._connection.execute(f"PRAGMA table_xinfo({table})")}
+    def _columns(self, table: str) -> dict[str, bool]:
+        """Return the columns of a table, and whether each is computed."""
+        asked = "SELECT CAST(name AS BLOB), hidden FROM pragma_table_xinfo(?)"
+        return {_text(name): bool(hidden) for name, hidden in self._connection.execute(asked, (table,))}
 
     # --- rows ---------------------------------------------------------------------------------------------------------
 
@@ -148,9 +169,7 @@ class SqliteFile:
         last = None
         for order in ("ASC", "DESC"):
             try:
-                for row, time, topic in self._connection.execute(
-                    f"SELECT rowid, timestamp, topic_id FROM messages NOT INDEXED ORDER BY rowid {order}"
-                ):
+                for row, time, topic in self._connection.execute(f"{_ROWS} ORDER BY rowid {order}"):
                     if order == "DESC" and last is not None and row <= last:
                         break
                     last = row if order == "ASC" else last
@@ -172,7 +191,7 @@ class SqliteFile:
     def _data(self, row: int) -> bytes | None:
         """Return the bytes of one message; None, and counted, where they can't be read."""
         try:
-            found: Any = self._connection.execute("SELECT data FROM messages WHERE rowid = ?", (row,)).fetchone()
+            found: Any = self._connection.execute(_DATA, (row,)).fetchone()
         except apsw.TooBigError:
             self.faults["message of more than 256 MiB"] += 1
             return None
@@ -192,6 +211,15 @@ def _form(kind: str, encoding: str, profiles: str, definition: tuple[str, bytes]
         with suppress(BagError):
             schema_encoding, schema = "ros2msg", schema_text(kind).encode()
     return TopicForm(kind, encoding, schema_encoding, schema, {"offered_qos_profiles": profiles})
+
+
+def _as_bytes(*columns: str) -> str:
+    """Return columns of text as they are asked for: what is no UTF-8 is found out here, not by the library."""
+    return ", ".join(f"CAST({column} AS BLOB)" for column in columns)
+
+
+def _text(value: Any) -> str:
+    return bytes(value or b"").decode("utf-8", "replace")
 
 
 def _beside(path: Path, suffix: str) -> bool:

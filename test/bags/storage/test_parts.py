@@ -12,7 +12,7 @@ from mcap.writer import Writer
 from bag_layouts import make_messages, write_mcap, write_parts
 from hal_ros.bags.reader import BagNotes, bag_files, raw_messages, read_messages, topic_types
 from hal_ros.bags.storage import unpack
-from hal_ros.bags.storage.parts import bag_parts, differences
+from hal_ros.bags.storage.parts import bag_parts, missing, uncounted
 from hal_ros.core.errors import BagError
 
 
@@ -83,8 +83,7 @@ def test_files_that_metadata_name_in_vain_are_named(tmp_path: Path) -> None:
         bag_parts(bag)
 
 
-def test_differences_are_told_topic_by_topic() -> None:
-    assert list(differences({"/a": 1, "/b": 2}, {"/b": 2, "/c": 3})) == [
-        "/a: metadata.yaml counts 1 messages, the files hold 0",
-        "/c: metadata.yaml counts 0 messages, the files hold 3",
-    ]
+def test_what_metadata_count_otherwise_is_told_topic_by_topic() -> None:
+    counted, found = {"/a": 1, "/b": 2}, {"/b": 2, "/c": 3}
+    assert missing(counted, found) == {"message on /a that metadata.yaml counts and no file holds": 1}
+    assert uncounted(counted, found) == ["/c: 3 messages more than metadata.yaml counts"]
