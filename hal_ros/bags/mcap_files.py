@@ -25,8 +25,8 @@ from hal_ros.bags.storage.mcap_chunks import (
     RECORD_HEAD,
     ChunkCache,
     MessageIndex,
+    MessageRun,
     Place,
-    Run,
     index_chunk,
     read_chunk,
 )
@@ -178,21 +178,23 @@ class McapFile:
     def messages(self, topics: Collection[str] | None = None) -> Iterator[ChannelMessage]:
         """Do as `raw` does, with the channel and the schema of each message."""
         self.counts.clear()
-        heap: list[tuple[tuple[int, int], Place | Run]] = [((p.log_ns, p.offset), p) for p in self._chunks]
+        heap: list[tuple[tuple[int, int], Place | MessageRun]] = [((p.log_ns, p.offset), p) for p in self._chunks]
         if len(self._loose.starts):
-            run = Run(self._loose, None)
+            run = MessageRun(self._loose, None)
             heap.append((run.key, run))
         heapq.heapify(heap)  # no two keys are equal: places differ
         while heap:
             _, item = heapq.heappop(heap)
-            if isinstance(item, Run):
+            if isinstance(item, MessageRun):
                 yield from self._due(item, heap[0][0] if heap else None, topics)
             else:
-                item = Run(self._open_chunk(item), item)
+                item = MessageRun(self._open_chunk(item), item)
             if len(item):
                 heapq.heappush(heap, (item.key, item))
 
-    def _due(self, run: Run, last: tuple[int, int] | None, topics: Collection[str] | None) -> Iterator[ChannelMessage]:
+    def _due(
+        self, run: MessageRun, last: tuple[int, int] | None, topics: Collection[str] | None
+    ) -> Iterator[ChannelMessage]:
         """Yield the messages of a run that come before `last`."""
         try:
             content = b"" if run.place is None else self._cache.get(run.place)

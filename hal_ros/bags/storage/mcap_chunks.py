@@ -112,7 +112,7 @@ class ChunkCache:
         return content
 
 
-class Run:
+class MessageRun:
     """Messages of one chunk, or all that lie outside chunks, on their way out in the order of their times."""
 
     def __init__(self, index: MessageIndex, place: Place | None) -> None:
