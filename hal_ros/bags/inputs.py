@@ -66,7 +66,7 @@ def find_inputs(bag: Path, spec: StreamSpec, name: str, asked: AskedTopics = AS_
     """
     types = topic_types(bag)
     if not types:
-        raise BagError(f"{bag}: holds no topic: nothing was recorded in it yet; expected messages")
+        raise BagError(f"{bag}: holds no topics: nothing was recorded in it yet; expected messages")
     return inputs_among(types, BagTypes.of(bag), spec, name, asked)
 
 

@@ -191,6 +191,8 @@ class McapFile:
                 item = MessageRun(self._open_chunk(item), item)
             if len(item):
                 heapq.heappush(heap, (item.key, item))
+            elif item.place is not None:
+                self._cache.drop(item.place)
 
     def _due(
         self, run: MessageRun, last: tuple[int, int] | None, topics: Collection[str] | None
@@ -203,18 +205,20 @@ class McapFile:
             run.drop()
             return
         for start, end in run.until(last):
-            record = self._read(Place(0, start, end - start)) if run.place is None else content[start:end]
-            if len(record) < end - start:
-                self.faults["message that can't be read"] += 1  # the file became shorter
-                continue
-            channel_id, sequence, log_ns, publish_ns = MESSAGE_HEAD.unpack_from(record)
+            if run.place is None:
+                content, start, end = self._read(Place(0, start, end - start)), 0, end - start
+                if len(content) < end:
+                    self.faults["message that can't be read"] += 1  # the file became shorter
+                    continue
+            channel_id, sequence, log_ns, publish_ns = MESSAGE_HEAD.unpack_from(content, start)
             channel = self.channels.get(channel_id)
             if channel is None:
                 self.faults["message of a channel that is not described"] += 1
                 continue
             self.counts[channel.topic] += 1
             if topics is None or channel.topic in topics:
-                message = Message(channel_id, log_ns, record[MESSAGE_HEAD.size :], publish_ns, sequence)
+                data = content[start + MESSAGE_HEAD.size : end]
+                message = Message(channel_id, log_ns, data, publish_ns, sequence)
                 yield ChannelMessage(self.schemas.get(channel.schema_id), channel, message)
 
     # --- finding records ----------------------------------------------------------------------------------------------

@@ -500,10 +500,33 @@ def test_stamps_that_are_none_are_counted(model: Path, tmp_path: Path, capsys: p
 def test_a_bag_in_which_nothing_was_recorded_yet_says_so(model: Path, tmp_path: Path) -> None:
     bag = small_chunks(tmp_path / "run.mcap")
     bag.write_bytes(bag.read_bytes()[:33])
-    with pytest.raises(BagError, match="holds no topic: nothing was recorded in it yet"):
+    with pytest.raises(BagError, match="holds no topics: nothing was recorded in it yet"):
         run(model, bag)
 
 
 def test_log_times_of_zero_do_not_count(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(model, write(tmp_path / "run", [message._replace(receive_ns=0) for message in sensors()]))
     assert f"{(len(STORY) - 1) * PERIOD_NS / 1e9:.1f} s in " in capsys.readouterr().out
+
+
+def test_a_driver_without_a_clock_does_not_empty_the_others(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two drivers take turns on one topic, each with its joint; a third one stamps 0."""
+    messages = []
+    for message in sensors():
+        if message.topic != JOINTS:
+            messages.append(message)
+            continue
+        for name in ("a", "b", "a"):
+            content = deserialise(message.type_name, message.data)
+            content.name, content.position = [name], content.position[:1]
+            content.velocity, content.effort = content.velocity[:1], content.effort[:1]
+            if name == "a" and messages and messages[-1].topic == JOINTS:
+                content.header = header_message(0, "")
+            messages.append(message._replace(data=serialise(content)))
+    run(model, write(tmp_path / "run", messages))
+    printed = capsys.readouterr().out
+    assert f"joints: {len(STORY)} messages without a stamp" in printed
+    assert "missing" not in printed and "partial" not in printed
+    assert split(tmp_path / "run-labelled")[0] == messages

@@ -111,6 +111,10 @@ class ChunkCache:
             self._bytes -= len(oldest)
         return content
 
+    def drop(self, place: Place) -> None:
+        """Forget a chunk that is done with."""
+        self._bytes -= len(self._kept.pop(place.offset, b""))
+
 
 class MessageRun:
     """Messages of one chunk, or all that lie outside chunks, on their way out in the order of their times."""

@@ -126,7 +126,7 @@ def bag_parts(path: Path) -> BagParts:
     if not files and told.fault:
         raise BagError(f"{path / METADATA}: {told.fault}, and no .mcap or .db3 file lies beside")
     if not files and lost:
-        raise BagError(f"{path}: {', '.join(lost)} is not there, which {METADATA} names")
+        raise BagError(f"{path}: names {', '.join(lost)}, which is not there")
     if not files:
         raise BagError(f"{path}: holds neither {METADATA} nor an .mcap or .db3 file; expected a rosbag2 folder")
     remarks += [f"{METADATA} {told.fault}: read from the files alone"] * bool(told.fault)

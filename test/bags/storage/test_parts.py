@@ -79,7 +79,7 @@ def test_files_that_metadata_name_in_vain_are_named(tmp_path: Path) -> None:
     assert bag_parts(bag).lost == ("run_1.mcap",)
     for file in bag.glob("*.mcap"):
         file.unlink()
-    with pytest.raises(BagError, match=r"run_0\.mcap, run_1\.mcap, run_2\.mcap is not there"):
+    with pytest.raises(BagError, match=r"names run_0\.mcap, run_1\.mcap, run_2\.mcap, which is not there"):
         bag_parts(bag)
 
 
