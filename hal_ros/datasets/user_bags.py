@@ -21,6 +21,7 @@ from hal_ros.datasets.told.marks import MARKS, read_marks, unknown_actions
 
 STORAGES = (".mcap", ".db3")
 NOTHING_ELSE: Mapping[str, tuple[str, ...]] = {}
+PACKED = ".zstd"
 
 
 class UserBag(NamedTuple):
@@ -77,7 +78,8 @@ def _is_one_recording(folder: Path) -> bool:
 
     A folder with bags in folders of their own is none.
     """
-    stems = [file.stem for file in folder.iterdir() if file.suffix in STORAGES]
+    names = (file.name.removesuffix(PACKED) for file in folder.iterdir())
+    stems = [Path(name).stem for name in names if name.endswith(STORAGES)]
     name = re.escape(folder.resolve().name)
     below = (file for suffix in STORAGES for file in folder.glob(f"*/*{suffix}"))
     return bool(stems) and all(re.fullmatch(rf"{name}_\d+", stem) for stem in stems) and not any(below)

@@ -15,14 +15,14 @@ from hal_ros.report.page import Summary, metric_table, render, shown_events, sum
 from hal_ros.report.streams import read_all_pictures
 
 
-def write_and_print(recording: Path, page: Path) -> Summary:
-    """Write the report of a recording and print its numbers.
+def write_and_print(recording: Path, page: Path, namespace: str | None = None) -> Summary:
+    """Write the report of a recording, of the robot in `namespace` where it holds several, and print its numbers.
 
     Raises BagError when the recording can't be read or the page can't be written, ConfigError without jinja2.
     """
     if importlib.util.find_spec("jinja2") is None:
         raise ConfigError("the report needs jinja2, which is not installed; expected `pip install hal_ros[report]`")
-    read = read_recording(recording)
+    read = read_recording(recording, namespace)
     summary = summarise(read)
     pictures = read_all_pictures(recording, read, shown_events(read))
     try:
