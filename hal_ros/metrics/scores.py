@@ -157,9 +157,9 @@ def _latencies(name: str, timed: _TimedStreams, stable_ticks: int) -> Mapping[st
     delays = []
     for truth, stream in zip(timed.truths, timed.streams, strict=True):
         end_ns = int(truth.stamp_ns[-1]) + timed.period_ns
-        first, *others = timing.true_segments(truth.labels, truth.stamp_ns, end_ns) or [None]
+        found = timing.true_segments(truth.labels, truth.stamp_ns, end_ns)
         # The first segment has no onset, be it background or not: an action behind background has one.
-        segments = [first, *(run for run in others if run.action not in timed.background)] if first else []
+        segments = [*found[:1], *(run for run in found[1:] if run.action not in timed.background)]
         answers = timing.TimedAnswers(truth.stamp_ns, stream.emitted_ns, stream.labels)
         delays.append(timing.detection_delays(segments, answers, stable_ticks))
     summary = timing.summarise_delays(delays)
