@@ -13,7 +13,7 @@ from hal_ros.core.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenNumber:
     """A number or a date, and how it was written: the name of an action or of a split may look like one."""
 
     value: object
@@ -39,8 +39,8 @@ class _EachKeyOnce(yaml.SafeLoader):
         return node
 
 
-def _with_text(construct: Callable[[Any, Any], object]) -> Callable[[Any, Any], Written]:
-    return lambda loader, node: Written(construct(loader, node), node.value)
+def _with_text(construct: Callable[[Any, Any], object]) -> Callable[[Any, Any], WrittenNumber]:
+    return lambda loader, node: WrittenNumber(construct(loader, node), node.value)
 
 
 for _kind in ("int", "float", "timestamp"):
@@ -49,7 +49,7 @@ for _kind in ("int", "float", "timestamp"):
 
 
 def read_settings(path: Path) -> Any:
-    """Return what a file says, {} if nothing; numbers and dates are `Written`. Raises ConfigError naming the file."""
+    """Return what a file says, {} if nothing; numbers and dates are `WrittenNumber`. Raises ConfigError."""
     try:
         return yaml.load(path.read_text(), _EachKeyOnce) or {}
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:

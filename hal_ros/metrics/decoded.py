@@ -12,7 +12,7 @@ from hal_ros.core.card import DecoderSpec
 from hal_ros.core.decoding import decode
 from hal_ros.metrics.answer_files import ClipAnswers
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, OutputStream
-from hal_ros.metrics.scores import NO_BACKGROUND, Background, Truth, score
+from hal_ros.metrics.scores import ALL_SCORED, Truth, Unscored, score
 
 OFFLINE = "offline"
 """The output of a system that sees a whole clip before it answers."""
@@ -68,7 +68,7 @@ def score_clips(
     clips: Sequence[ClipAnswers],
     outputs: Sequence[Mapping[str, OutputStream]],
     period_ns: int,
-    background: Background = NO_BACKGROUND,
+    background: Unscored = ALL_SCORED,
 ) -> dict[str, dict[str, float | None]]:
     """Return every metric of every output over the clips of a split; None where there was nothing to measure.
 

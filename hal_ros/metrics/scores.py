@@ -25,14 +25,14 @@ MOF_BG = "MoF-Bg"
 """MoF of the frames whose truth is no background; only where there is some."""
 
 
-class Background(NamedTuple):
-    """Ids of what is no action, and of which scores it is left out: published ones differ in that."""
+class Unscored(NamedTuple):
+    """Ids of background, and of which scores it is left out: published ones differ in that."""
 
     frames: tuple[int, ...] = ()  # of MoF-Bg
     segments: tuple[int, ...] = ()  # of Edit, F1, boundaries, IoU and IoD, segment ratio, latency
 
 
-NO_BACKGROUND = Background()
+ALL_SCORED = Unscored()
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Row:
 
 
 def score(
-    truths: Sequence[Truth], streams: Sequence[OutputStream], period_ns: int, background: Background = NO_BACKGROUND
+    truths: Sequence[Truth], streams: Sequence[OutputStream], period_ns: int, background: Unscored = ALL_SCORED
 ) -> dict[str, float]:
     """Return every metric of one output over the episodes of a split; nan where there is nothing to measure.
 

@@ -16,7 +16,7 @@ from typing import Any
 from hal_ros.core.decoding.decode import KINDS
 from hal_ros.core.errors import ConfigError
 from hal_ros.datasets.config import EPISODES, DataConfig, check_encoder, check_groups, check_streams
-from hal_ros.fit.settings_file import Written, read_settings
+from hal_ros.fit.settings_file import WrittenNumber, read_settings
 from hal_ros.labels.teacher.config import TeacherConfig
 
 NO_TEXT = re.compile("[\0\ud800-\udfff]")
@@ -265,7 +265,7 @@ def _typed(value: Any, wanted: Any, key: str) -> Any:
 
     A number of a file passes as the text that it was written as.
     """
-    if isinstance(value, Written):
+    if isinstance(value, WrittenNumber):
         value = value.text if wanted is str or isinstance(wanted, types.UnionType) else value.value
     if isinstance(wanted, types.UnionType):
         text, several = typing.get_args(wanted)

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from hal_ros.core.errors import ConfigError
-from hal_ros.fit.settings_file import Written, read_settings
+from hal_ros.fit.settings_file import WrittenNumber, read_settings
 
 
 def test_numbers_and_dates_keep_their_text(tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
     path.write_text("{a: 010, b: [1.10, x], c: 2024-11-02, d: true, 7: null}\n")
     found = read_settings(path)
-    assert (found["a"], found["b"][0]) == (Written(8, "010"), Written(1.1, "1.10"))
+    assert (found["a"], found["b"][0]) == (WrittenNumber(8, "010"), WrittenNumber(1.1, "1.10"))
     assert found["c"].text == "2024-11-02" and found["d"] is True
     assert [str(key) for key in found] == ["a", "b", "c", "d", "7"]
     assert f"{found['a']!r}" == "8", "messages show the number"

@@ -12,7 +12,7 @@ from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.card import DecoderSpec
 from hal_ros.core.errors import DatasetError
 from hal_ros.metrics.decoded import streams
-from hal_ros.metrics.folds import MEAN, POOLED, FoldAnswers, FoldRow, fold_rows
+from hal_ros.metrics.folds import MEAN, POOLED, FoldAnswers, FoldRow, ScoredFolds, fold_rows
 from hal_ros.metrics.predictions import CONFIRMED
 from hal_ros.metrics.scores import RowKey
 
@@ -30,13 +30,13 @@ def mof(rows: list[FoldRow]) -> dict[str, float | None]:
 
 
 def test_one_fold_is_its_own_table() -> None:
-    rows = fold_rows(KEY, [fold("1", RIGHT)], PERIOD_NS)
+    rows = fold_rows(ScoredFolds(KEY, [fold("1", RIGHT)], "abc", PERIOD_NS))
     assert mof(rows) == {"1": 100}
     assert {(one.folds, one.seed, one.row.seeds, one.row.std) for one in rows} == {(1, 0, 1, None)}
 
 
 def test_the_mean_is_over_folds_and_pooling_is_over_their_clips() -> None:
-    rows = fold_rows(KEY, [fold("1", RIGHT, RIGHT), fold("2", HALF, seed=0)], PERIOD_NS)
+    rows = fold_rows(ScoredFolds(KEY, [fold("1", RIGHT, RIGHT), fold("2", HALF, seed=0)], "abc", PERIOD_NS))
     found = mof(rows)
     low = found["2"]
     assert low is not None and low < 60
@@ -50,10 +50,10 @@ def test_the_mean_is_over_folds_and_pooling_is_over_their_clips() -> None:
 
 def test_what_one_fold_can_not_measure_is_left_out_of_the_mean() -> None:
     quiet = replace(RIGHT, truth=np.full(len(TRUTH), NO_ACTION))
-    found = mof(fold_rows(KEY, [fold("1", RIGHT), fold("2", quiet)], PERIOD_NS))
+    found = mof(fold_rows(ScoredFolds(KEY, [fold("1", RIGHT), fold("2", quiet)], "abc", PERIOD_NS)))
     assert (found["2"], found[MEAN]) == (None, 100)
 
 
 def test_folds_of_two_seeds_are_refused() -> None:
     with pytest.raises(DatasetError, match=r"folds of seeds \[0, 1\]"):
-        fold_rows(KEY, [fold("1", RIGHT), fold("2", RIGHT, seed=1)], PERIOD_NS)
+        fold_rows(ScoredFolds(KEY, [fold("1", RIGHT), fold("2", RIGHT, seed=1)], "abc", PERIOD_NS))

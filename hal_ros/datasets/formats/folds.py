@@ -22,7 +22,15 @@ from hal_ros.core.segments import runs, without
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.config import ALL_SPLITS, EACH_GROUP, LEAVE_OUT, DataConfig
 from hal_ros.datasets.formats.group_files import check_groups_of, read_groups
-from hal_ros.datasets.formats.layout_files import FEATURES, MAPPING, SPLIT_PATTERNS, read_mapping, shown
+from hal_ros.datasets.formats.layout_files import (
+    FEATURES,
+    GROUND_TRUTH,
+    MAPPING,
+    SPLIT_PATTERNS,
+    find_split,
+    read_mapping,
+    shown,
+)
 from hal_ros.datasets.formats.layouts import Dataset, Layout, Members, find_layout, read_dataset, subsample
 from hal_ros.datasets.hold_out import hold_out_every_nth, hold_out_groups, in_nested_order
 
@@ -71,7 +79,7 @@ def fold_title(split: str) -> str:
 
 
 def read_fold(data: DataConfig, weak: bool, episodes: int | None = None) -> Fold:
-    """Read one fold; `weak`: of transcripts alone, which clips without one can't serve.
+    """Read one fold; `weak`: to learn from transcripts, which clips without one can't serve, else from ground truth.
 
     `episodes`: of the clips to learn from and to choose by the first so many of `in_nested_order`. Raises DatasetError
     for what can't be read, too few clips or groups, and unknown background.
@@ -82,9 +90,10 @@ def read_fold(data: DataConfig, weak: bool, episodes: int | None = None) -> Fold
     usable: dict[str, list[Clip]] = {}
     for subset in (TRAIN, VALIDATION):
         clips = dataset.subsets.get(subset, ())
-        usable[subset] = [clip for clip in clips if clip.transcript or not weak]
+        usable[subset] = [clip for clip in clips if (clip.transcript if weak else (clip.actions != NO_ACTION).any())]
         if left_out := len(clips) - len(usable[subset]):
-            notes.append(f"{subset}: {left_out} of {len(clips)} clips are left out, they have no transcript")
+            lacking = "transcript" if weak else "ground truth"
+            notes.append(f"{subset}: {left_out} of {len(clips)} clips are left out, they have no {lacking}")
     if groups is not None:
         check_groups_of([clip.name for clips in dataset.subsets.values() for clip in clips], groups, _groups_file(data))
         notes += _shared_groups(dataset, groups)
@@ -93,10 +102,36 @@ def read_fold(data: DataConfig, weak: bool, episodes: int | None = None) -> Fold
     training, validation = usable[TRAIN], usable[VALIDATION]
     if not validation:
         training, validation = _hold_out(training, groups, data.validation)
+        notes.append(_held_out(validation, groups))
     notes += _not_learned(dataset, training, validation)
     parts = (training, validation, dataset.subsets.get(TEST, ()))
     training, validation, test = ([subsample(clip, data.stride) for clip in part] for part in parts)
     return Fold(dataset, training, validation, test, tuple(notes))
+
+
+def read_to_score(data: DataConfig, subset: str) -> tuple[Dataset, list[Clip]]:
+    """Return the clips of a subset of the split, at the ticks' rate; where no split is listed, all with a ground truth.
+
+    Raises DatasetError for a subset that there is not, and where no clip has a ground truth.
+    """
+    folder = Path(data.folder)
+    members = _members(data)
+    notes = []
+    if isinstance(members, str) and not find_split(folder, TRAIN, members):
+        names = sorted(path.stem for path in (folder / FEATURES).glob("*.npy"))
+        annotated = tuple(name for name in names if (folder / GROUND_TRUTH / f"{name}.txt").exists())
+        if not annotated:
+            raise DatasetError(f"{folder}: none of {len(names)} clips has a ground truth; expected some to be scored")
+        members = {TRAIN: (), subset: annotated}
+        notes = [f"no split {data.split!r}: all {len(annotated)} clips with a ground truth of {len(names)} are scored"]
+    dataset = read_dataset(folder, members, _layout(data), data.orientation)
+    if subset not in dataset.subsets:
+        raise DatasetError(f"{folder}: has no {subset} of split {data.split!r}; expected {', '.join(dataset.subsets)}")
+    notes = [*notes, *(note for note in dataset.notes if not note.startswith("train:"))]  # nothing is learned here
+    clips = [clip for clip in dataset.subsets[subset] if (clip.actions != NO_ACTION).any()]
+    if left_out := len(dataset.subsets[subset]) - len(clips):
+        notes.append(f"{subset}: {left_out} clips without a ground truth are left out")
+    return dataset._replace(notes=tuple(notes)), [subsample(clip, data.stride) for clip in clips]
 
 
 # --- which clips ------------------------------------------------------------------------------------------------------
@@ -167,19 +202,26 @@ def _first_of(usable: Mapping[str, list[Clip]], groups: Mapping[str, str] | None
 def _hold_out(clips: list[Clip], groups: Mapping[str, str] | None, share: float) -> tuple[list[Clip], list[Clip]]:
     if groups is None or len(clips) < 2:
         return hold_out_every_nth(clips, share)
-    held_out = hold_out_groups({clip.name: _actions(clip) for clip in clips}, groups, share)
+    held_out = hold_out_groups({clip.name: actions_of(clip) for clip in clips}, groups, share)
     return [c for c in clips if c.name not in held_out], [c for c in clips if c.name in held_out]
+
+
+def _held_out(clips: Sequence[Clip], groups: Mapping[str, str] | None) -> str:
+    if groups is None:
+        return f"held out to choose by: {len(clips)} clips ({shown([clip.name for clip in clips])})"
+    return f"held out to choose by: all {len(clips)} clips of {shown(sorted({groups[clip.name] for clip in clips}))}"
 
 
 # --- what can't be learned --------------------------------------------------------------------------------------------
 
 
-def _actions(clip: Clip) -> set[int]:
+def actions_of(clip: Clip) -> set[int]:
+    """Return the actions of a clip's transcript and ground truth."""
     return {*clip.transcript, *np.unique(clip.actions).tolist()} - {NO_ACTION}
 
 
 def _not_learned(dataset: Dataset, training: Sequence[Clip], validation: Sequence[Clip]) -> Iterator[str]:
-    learned = {action for clip in training for action in _actions(clip)}
+    learned = {action for clip in training for action in actions_of(clip)}
     for subset, clips in (("held out", validation), (TEST, dataset.subsets.get(TEST, ()))):
         if line := unlearned(clips, learned, lambda action: dataset.vocabulary[action]):
             yield f"{subset}: {line}"

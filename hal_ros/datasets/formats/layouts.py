@@ -18,7 +18,7 @@ from hal_ros.core import segments
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
-from hal_ros.datasets.formats.layout_features import read_features
+from hal_ros.datasets.formats.layout_features import Orientation, read_features
 from hal_ros.datasets.formats.layout_files import (
     FEATURES,
     GROUND_TRUTH,
@@ -69,6 +69,7 @@ class Dataset(NamedTuple):
     subsets: dict[str, tuple[Clip, ...]]  # "train", and "val" and "test" where the split lists them
     notes: tuple[str, ...]  # a line each: what was detected, clipped, derived, and what is odd
     unscored: tuple[int, ...] = ()  # ids of the background that published Edit and F1 leave out
+    orientation: Orientation = "TD"  # of the files
 
 
 Members = Mapping[str, tuple[str, ...]]
@@ -114,7 +115,7 @@ def read_dataset(
     background, unscored, background_note = _background(vocabulary, rules)
     notes = [f"layout: {rules.name}, {why}", *features.notes, *notes, *clip_notes, *origin, background_note]
     notes += _oddities(subsets["train"], texts, transcripts, vocabulary)
-    return Dataset(vocabulary, background, subsets, tuple(notes), unscored)
+    return Dataset(vocabulary, background, subsets, tuple(notes), unscored, features.orientation)
 
 
 def find_layout(folder: Path, layout: str | Layout) -> tuple[Layout, str]:
