@@ -86,7 +86,9 @@ def score_clips(
     return found
 
 
-def score_targets(clips: Sequence[ClipAnswers], period_ns: int) -> dict[str, dict[str, float | None]]:
+def score_targets(
+    clips: Sequence[ClipAnswers], period_ns: int, background: Unscored = ALL_SCORED
+) -> dict[str, dict[str, float | None]]:
     """Return every metric of the clips' targets, as what was made of their transcripts, against the annotation."""
     outputs = [{ALIGNED: OutputStream(clip.targets, stamps(clip, period_ns), None)} for clip in clips]
-    return score_clips(clips, outputs, period_ns)
+    return score_clips(clips, outputs, period_ns, background)

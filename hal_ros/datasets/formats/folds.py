@@ -60,7 +60,7 @@ def fold_names(data: DataConfig) -> list[str]:
         names = sorted(set(_groups_here(data).values()))
         if len(names) < FEWEST_GROUPS:
             raise DatasetError(
-                f"{_groups_file(data)}: {len(names)} groups ({shown(names)}); expected {FEWEST_GROUPS} or more: one "
+                f"{groups_file(data)}: {len(names)} groups ({shown(names)}); expected {FEWEST_GROUPS} or more: one "
                 "left out, one held out to choose by, one to learn from"
             )
         return [f"{LEAVE_OUT}{name}" for name in names]
@@ -85,7 +85,7 @@ def read_fold(data: DataConfig, weak: bool, episodes: int | None = None) -> Fold
     for what can't be read, too few clips or groups, and unknown background.
     """
     dataset = read_dataset(Path(data.folder), _members(data), _layout(data), data.orientation, derive_transcripts=weak)
-    groups = read_groups(_groups_file(data), data.group_by) if data.groups else None
+    groups = groups_of(data, [clip.name for clips in dataset.subsets.values() for clip in clips])
     notes = list(dataset.notes)
     usable: dict[str, list[Clip]] = {}
     for subset in (TRAIN, VALIDATION):
@@ -95,7 +95,6 @@ def read_fold(data: DataConfig, weak: bool, episodes: int | None = None) -> Fold
             lacking = "transcript" if weak else "ground truth"
             notes.append(f"{subset}: {left_out} of {len(clips)} clips are left out, they have no {lacking}")
     if groups is not None:
-        check_groups_of([clip.name for clips in dataset.subsets.values() for clip in clips], groups, _groups_file(data))
         notes += _shared_groups(dataset, groups)
     if episodes is not None:
         usable = _first_of(usable, groups, episodes)
@@ -134,6 +133,24 @@ def read_to_score(data: DataConfig, subset: str) -> tuple[Dataset, list[Clip]]:
     return dataset._replace(notes=tuple(notes)), [subsample(clip, data.stride) for clip in clips]
 
 
+def groups_file(data: DataConfig) -> Path | None:
+    """Return the file as it is given, or else in the data's folder; None where there is none to be read."""
+    if not data.groups:
+        return None
+    path = Path(data.groups)
+    return path if path.exists() else Path(data.folder) / path
+
+
+def groups_of(data: DataConfig, names: Collection[str]) -> dict[str, str] | None:
+    """Return the group of each clip or episode; None without a file of groups. Raises DatasetError for one without."""
+    path = groups_file(data)
+    if path is None:
+        return None
+    groups = read_groups(path, data.group_by)
+    check_groups_of(names, groups, path)
+    return {name: groups[name] for name in names}
+
+
 # --- which clips ------------------------------------------------------------------------------------------------------
 
 
@@ -163,21 +180,12 @@ def _members(data: DataConfig) -> str | Members:
     return {subset: tuple(sorted(names)) for subset, names in found.items()}
 
 
-def _groups_file(data: DataConfig) -> Path:
-    """Return the file as it is given, or else in the data's folder."""
-    path = Path(data.groups)
-    return path if path.exists() else Path(data.folder) / path
-
-
 def _groups_here(data: DataConfig) -> dict[str, str]:
     """Return the groups of all clips with features. Raises DatasetError for one without."""
-    path = _groups_file(data)
-    groups = read_groups(path, data.group_by)
     names = sorted(file.stem for file in (Path(data.folder) / FEATURES).glob("*.npy"))
     if not names:
         raise DatasetError(f"{Path(data.folder) / FEATURES}: holds no .npy file; expected the features of each clip")
-    check_groups_of(names, groups, path)
-    return {name: groups[name] for name in names}
+    return groups_of(data, names) or {}
 
 
 def _shared_groups(dataset: Dataset, groups: Mapping[str, str]) -> Iterator[str]:
