@@ -114,8 +114,8 @@ def load_own(own: OwnTables) -> list[Experiment]:
     Raises ConfigError or DatasetError for data that can't be learned or scored.
     """
     make = _own_bags if own.config.data.layout == EPISODES else _own_features
-    found = [make(own, episodes) for episodes in (None, *own.episodes)]
-    return list({one.part: one for one in reversed(found)}.values())  # as many as there are: all of them
+    found = (make(own, episodes) for episodes in (*own.episodes, None))
+    return list({one.part: one for one in found}.values())  # as many as there are is all of them
 
 
 def _own_features(own: OwnTables, episodes: int | None) -> Experiment:
