@@ -63,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
     for split in args.splits or SPLITS:
         console.print(results_table(split, evaluation.score(split)))
     results, picture = evaluation.write()
+    console.print(*evaluation.worst_pairs(), sep="\n", soft_wrap=True)
     console.print(f"rows: {results}   timelines: {picture}", soft_wrap=True)
     return 0
 

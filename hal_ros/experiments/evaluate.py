@@ -28,12 +28,15 @@ from hal_ros.datasets import episodes, features
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.config import LEAVE_OUT, TRAINING
 from hal_ros.datasets.formats.folds import fold_title, read_to_score, unlearned
+from hal_ros.experiments.documents import confusion
 from hal_ros.experiments.documents.rows import write_rows
 from hal_ros.experiments.plan import NAMES
 from hal_ros.metrics import scores
+from hal_ros.metrics.confusion import count_confusions
 from hal_ros.metrics.folds import FoldAnswers, ScoredFolds
 from hal_ros.metrics.predictions import CONFIRMED, OutputStream, Prediction, from_labels, from_log_probs
 from hal_ros.metrics.scores import Row, Truth, Unscored
+from hal_ros.metrics.segmentation import Pair
 from hal_ros.offline.episodes import CachedEncoder, features_by_picture, run_segmenter
 from hal_ros.report import pictures
 from hal_ros.report.timeline import Timeline, standalone_svg
@@ -78,6 +81,7 @@ class Evaluation:
         if config.baselines:
             training = list(self._load(TRAINING, None))
             self.systems += _baselines(config.baselines, training, self.bundle.card)
+        self.confusions = count_confusions([], len(self.bundle.card.vocabulary))
         self.rows: list[Row] = []
         self.timelines: list[Timeline] = []
 
@@ -91,6 +95,9 @@ class Evaluation:
             for predict, predictions in zip(self.systems, by_system, strict=True):
                 predictions.append(predict(encoded))
         rows = [row for predictions in by_system for row in scores.rows(split, truths, [predictions], card.period_ns)]
+        said = (prediction.streams[CONFIRMED].labels for prediction in by_system[0])
+        pairs = [Pair(truth.labels, labels) for truth, labels in zip(truths, said, strict=True)]
+        self.confusions += count_confusions(pairs, len(card.vocabulary))
         self.rows += rows
         self.timelines += _timelines(split, truths, by_system, card)
         return rows
@@ -102,7 +109,13 @@ class Evaluation:
         write_rows(results, self.rows)
         picture = results.with_suffix(".svg")
         picture.write_text(standalone_svg(self.timelines, card.vocabulary), encoding="utf-8")
+        place = results.with_name(f"{results.stem}-confusion.svg")
+        confusion.draw(self.confusions, card.vocabulary, f"{card.name}, {CONFIRMED}", place)
         return results, picture
+
+    def worst_pairs(self) -> list[str]:
+        """Return lines on which action the bundle takes for which, over all splits that were scored."""
+        return confusion.worst_lines(self.confusions, self.bundle.card.vocabulary)
 
     def _load(self, split: str, limit: int | None) -> Iterator[EncodedEpisode]:
         """Yield a split's episodes, ingesting and encoding what the cache lacks."""

@@ -31,7 +31,7 @@ def test_every_split_has_its_table_and_the_rows_are_written(tmp_path: Path, caps
     rows = json.loads(results.read_text())
     assert {row["system"] for row in rows} == {"colours", "gripper rule", "logistic"}
     assert {row["split"] for row in rows} == {"test", "unseen"}
-    assert results.with_suffix(".svg").exists()
+    assert results.with_suffix(".svg").exists() and (results.parent / "colours-confusion.svg").exists()
     printed = capsys.readouterr().out
     assert "gripper rule" in printed
     assert printed.count("boundary F1 0.25 s") == 2

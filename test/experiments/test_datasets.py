@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_a_changed_recording_makes_new_jobs(tmp_path: Path, monkeypatch: pytest.
 # --- one's own data ---------------------------------------------------------------------------------------------------
 
 
-def own_experiments(tmp_path: Path, *episodes: int, **data: object) -> list[Experiment]:
+def own_experiments(tmp_path: Path, *episodes: int, **data: Any) -> list[Experiment]:
     own = own_tables(write_settings(tmp_path / "mine.yaml", tmp_path / "data", **data), [0, 1], episodes)
     assert own is not None
     return datasets.load_own(own)

@@ -13,11 +13,7 @@ from hal_ros.metrics.answer_files import ClipAnswers
 from hal_ros.metrics.confusion import count_confusions, worst_pairs
 from hal_ros.metrics.predictions import OutputStream
 from hal_ros.metrics.segmentation import Pair
-from hal_ros.report import plots
-
-INCHES_PER_ACTION, MARGIN_INCHES = 0.42, 2.4
-MOST_NUMBERED = 24
-"""With more actions the cells are too small for numbers."""
+from hal_ros.report.confusion import confusion_svg
 
 
 def confusions(
@@ -40,27 +36,7 @@ def worst_lines(counts: NDArray[np.int64], vocabulary: Sequence[str]) -> list[st
     ]
 
 
-@plots.styled
 def draw(counts: NDArray[np.int64], vocabulary: Sequence[str], title: str, path: Path) -> None:
-    """Write a table whose rows are true actions that happened, each in percent of its ticks; PNG or SVG by the name."""
-    happened = np.flatnonzero(counts.sum(1))
-    said = np.flatnonzero(counts.sum(0))
-    columns = np.union1d(happened, said)
-    shares = 100 * counts[np.ix_(happened, columns)] / np.maximum(counts[happened].sum(1, keepdims=True), 1)
-    width, height = (MARGIN_INCHES + INCHES_PER_ACTION * count for count in (len(columns), len(happened)))
-    figure, axes = plots.figure(width, height)
-    axis = axes[0][0]
-    axis.imshow(shares, cmap="Blues", vmin=0, vmax=100, aspect="equal")
-    names = [*vocabulary, "no answer"]
-    axis.set_xticks(range(len(columns)), [names[index] for index in columns], rotation=60, ha="right")
-    axis.set_yticks(range(len(happened)), [f"{names[index]} ({counts[index].sum()})" for index in happened])
-    axis.grid(visible=False)
-    axis.set_xlabel("answered")
-    axis.set_ylabel("true (ticks)")
-    axis.set_title(f"{title}, % of each row")
-    if len(columns) <= MOST_NUMBERED:
-        for (row, column), share in np.ndenumerate(shares):
-            if share >= 0.5:
-                colour = "white" if share > 55 else "black"
-                axis.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=7, color=colour)
-    plots.write(figure, path)
+    """Write the table as a picture; see `report.confusion`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(confusion_svg(counts, vocabulary, f"{title}, % of each row's ticks"), encoding="utf-8")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from hal_ros.experiments.documents.confusion import draw, worst_lines
 
@@ -22,12 +21,6 @@ def test_the_worst_pairs_are_told_by_name() -> None:
     assert worst_lines(np.diag([1, 2, 3, 0])[:3], ACTIONS) == ["no tick was confused"]
 
 
-@pytest.mark.parametrize("ending", [".svg", ".png"])
-def test_the_picture_has_what_happened_and_what_was_said(tmp_path: Path, ending: str) -> None:
-    path = tmp_path / f"confusion{ending}"
-    draw(COUNTS, ACTIONS, "student", path)
-    assert path.stat().st_size > 1000
-    if ending == ".svg":
-        text = path.read_text()
-        assert all(part in text for part in ("reach (10)", "wipe (10)", "no answer", "pour"))
-        assert "pour (0)" not in text, "an action that never happened has no row"
+def test_the_picture_is_written_where_it_is_asked_for(tmp_path: Path) -> None:
+    draw(COUNTS, ACTIONS, "student", tmp_path / "new" / "confusion.svg")
+    assert "student, % of each row" in (tmp_path / "new" / "confusion.svg").read_text()
