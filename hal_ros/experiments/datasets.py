@@ -113,8 +113,10 @@ def load_own(own: OwnTables) -> list[Experiment]:
 
     Raises ConfigError or DatasetError for data that can't be learned or scored.
     """
-    make = _own_bags if own.config.data.layout == EPISODES else _own_features
-    found = (make(own, episodes) for episodes in (*own.episodes, None))
+    if own.config.data.layout == EPISODES:
+        found = _own_bags(own)
+    else:
+        found = [_own_features(own, episodes) for episodes in (*own.episodes, None)]
     return list({one.part: one for one in found}.values())  # as many as there are is all of them
 
 
@@ -139,18 +141,20 @@ def _own_features(own: OwnTables, episodes: int | None) -> Experiment:
     return _own_experiment(own, episodes or count, Prepared(declared, folds, places, fold.dataset.vocabulary))
 
 
-def _own_bags(own: OwnTables, episodes: int | None) -> Experiment:
+def _own_bags(own: OwnTables) -> list[Experiment]:
     data = own.config.data
     scored = [split for split in ("test", "unseen") if (Path(data.folder) / split).is_dir()]
     if not scored:
         raise ConfigError(f"{data.folder}: has neither test nor unseen; expected annotated episodes to be scored")
     settings = dataclasses.asdict(own.config)
-    found = ingest(settings, scored, {})
-    if episodes is not None:
-        found = first_episodes(found, data, episodes)
-    count = sum(len(found.places["episodes"][split]) for split in (TRAINING, VALIDATION))
-    declared = own.declared(scored, rule=bool(joints_of(found.card.streams).names))
-    return _own_experiment(own, count, Prepared(declared, {"": found.fold}, found.places, found.card.vocabulary))
+    whole = ingest(settings, scored, {})
+    declared = own.declared(scored, rule=bool(joints_of(whole.card.streams).names))
+    experiments = []
+    for found in (*(first_episodes(whole, data, episodes) for episodes in own.episodes), whole):
+        count = sum(len(found.places["episodes"][split]) for split in (TRAINING, VALIDATION))
+        prepared = Prepared(declared, {"": found.fold}, found.places, found.card.vocabulary)
+        experiments.append(_own_experiment(own, count, prepared))
+    return experiments
 
 
 class Prepared(NamedTuple):

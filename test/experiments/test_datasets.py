@@ -11,11 +11,13 @@ import pytest
 pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
+from fakes import make_card  # noqa: E402
 from feature_folder import VOCABULARY, write_folder, write_settings  # noqa: E402
 from hal_ros.core.errors import ConfigError, DatasetError  # noqa: E402
 from hal_ros.experiments import datasets, kinds  # noqa: E402
 from hal_ros.experiments.declaration import own_tables  # noqa: E402
 from hal_ros.experiments.graph import Graph, Task  # noqa: E402
+from hal_ros.experiments.ingested import PreparedEpisodes  # noqa: E402
 from hal_ros.experiments.plan import Experiment  # noqa: E402
 from hal_ros.experiments.training_data import load_about, load_clips  # noqa: E402
 
@@ -107,3 +109,35 @@ def test_data_without_anything_to_score_is_refused(tmp_path: Path) -> None:
     assert own is not None
     with pytest.raises(ConfigError, match="has neither test nor unseen; expected annotated episodes"):
         datasets.load_own(own)
+
+
+def test_ones_own_bags_are_ingested_once_and_cut_to_fewer_episodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abcdef":
+        bag = tmp_path / "bags" / "train" / name
+        bag.mkdir(parents=True)
+        (bag / "transcript.txt").write_text("rest\nmove\n")
+    (tmp_path / "bags" / "test").mkdir()
+    places = {
+        split: [f"/c/{name}-{'0' * 16}" for name in names] for split, names in (("train", "abcde"), ("test", "t"))
+    }
+    there = {**places, "validation": [f"/c/f-{'0' * 16}"]}
+    fold = {"episodes": dict.fromkeys(there, "hash"), "vocabulary": ["rest", "move"]}
+    card = make_card(vocabulary=("rest", "move"))
+    calls: list[list[str]] = []
+
+    def ingest(_: object, scored: list[str], __: object) -> PreparedEpisodes:
+        calls.append(scored)
+        return PreparedEpisodes(card, fold, {"encoder": "", "episodes": there})
+
+    monkeypatch.setattr(datasets, "ingest", ingest)
+    settings = write_settings(tmp_path / "mine.yaml", tmp_path / "bags", layout="episodes", joints=["a"])
+    own = own_tables(settings, [], [3])
+    assert own is not None
+    few, whole = datasets.load_own(own)
+    assert calls == [["test"]]
+    assert (few.part, whole.part) == ("3", "6")
+    assert {line.system for line in whole.plan.lines} == {"student", "GRU", "logistic", "gripper rule"}
+    assert sum(len(few.places["episodes"][split]) for split in ("train", "validation")) == 3
+    assert few.places["episodes"]["test"] == there["test"]
