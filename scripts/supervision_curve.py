@@ -24,13 +24,14 @@ from hal_ros.core.answers import NO_ACTION
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.config import EPISODES, TRAINING, VALIDATION
 from hal_ros.datasets.encoded_clips import EncodedClip
+from hal_ros.datasets.formats.folds import TEST, Fold
 from hal_ros.datasets.formats.layouts import Dataset
 from hal_ros.datasets.told.known_ticks import boundaries
 from hal_ros.labels.doubtful import ANNOTATING, MARK_S, OPENING_S
 from hal_ros.labels.targets import load_targets
 from hal_ros.train import stages
 from hal_ros.train.config import ANNOTATIONS, MIXED, TrainConfig, load_config
-from hal_ros.train.on_features import TEST, FeatureRun, read_features, train_on
+from hal_ros.train.on_features import FeatureRun, read_features, train_on
 
 METRICS = ("MoF", "Edit", "F1@50")
 ALL = "all"
@@ -65,7 +66,7 @@ def main() -> None:
     config = load_config(args.config)
     run = read(config, args.out)
     counts = [int(word) for word in args.annotated if word != ALL]
-    points = [Point(count) for count in counts if count <= len(run.training)]
+    points = [Point(count) for count in counts if count <= len(run.fold.training)]
     points += [Point(marks=percent / 100) for percent in args.marks] + [Point(all=True)] * (ALL in args.annotated)
     rows = []
     for point in points:
@@ -83,7 +84,7 @@ def read(config: TrainConfig, folder: Path) -> FeatureRun:
     card, _, splits = stages.ingest(config, (TRAINING, VALIDATION, TEST))
     parts = [[_states(encoded) for encoded in split.encoded_clips if encoded.transcript] for split in splits]
     dataset = Dataset(card.vocabulary, (), {TRAINING: tuple(parts[0]), TEST: tuple(parts[2])}, ())
-    return FeatureRun(config, dataset, parts[0], parts[1], folder)
+    return FeatureRun(config, Fold(dataset, *parts, ()), folder)
 
 
 def _states(encoded: EncodedClip) -> Clip:
@@ -126,20 +127,21 @@ def measure(run: FeatureRun, point: Point, seed: int, discount: float) -> dict[s
     supervision = ANNOTATIONS if point.all else MIXED
     teacher = replace(run.config.teacher, doubt_discount=discount)
     config = replace(run.config, seed=seed, supervision=supervision, teacher=teacher)
-    told = reveal(run.training, point, seed)
-    held_out = run.validation if point.all else reveal(run.validation, Point(), seed)
+    told = reveal(run.fold.training, point, seed)
+    held_out = run.fold.validation if point.all else reveal(run.fold.validation, Point(), seed)
     folder = run.folder / f"{point.name} {seed} {discount:g}".replace(" ", "-").replace("%", "pc")
-    found = train_on(replace(run, config=config, training=told, validation=held_out, folder=folder))
+    fold = replace(run.fold, training=told, validation=held_out)
+    found = train_on(replace(run, config=config, fold=fold, folder=folder))
     assert found is not None
     scores = {row.metric: row.mean for row in found.rows if row.output == "confirmed" and row.metric in METRICS}
     targets = load_targets(folder).training
     period_s = 1 / config.data.rate_hz
-    right = [targets[clip.name] == clip.actions for clip in run.training]
-    errors = np.concatenate([_errors(targets[clip.name], clip.actions) for clip in run.training]) * period_s
+    right = [targets[clip.name] == clip.actions for clip in run.fold.training]
+    errors = np.concatenate([_errors(targets[clip.name], clip.actions) for clip in run.fold.training]) * period_s
     return {
         "told": point.name,
         "seed": seed,
-        "minutes": minutes(run.training, told, point, period_s),
+        "minutes": minutes(run.fold.training, told, point, period_s),
         **scores,
         "right ticks": 100 * float(np.concatenate(right).mean()),
         "boundary error, median s": float(np.median(errors)),

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from hal_ros.core.errors import ConfigError
 from hal_ros.datasets.look.asked import read_asked
+from hal_ros.train.config import load_config
 
-OWN = ("out", "config", "split", "copy", "partial", "replace", "marks", "unlabelled")
+OWN = ("out", "config", "split", "groups", "copy", "partial", "replace", "marks", "unlabelled")
 ASKED = ("camera", "state", "camera_topic", "joint_topic")
 USAGE = """hal ingest CONFIG [--splits SPLIT ...]
        hal ingest BAG ... --transcripts DIR [--marks DIR] [--unlabelled] [--out FOLDER | --config CONFIG] [--copy]
-           [--split SPLIT] [--camera [NAME=]TOPIC ...] [--state NAME=TOPIC[:FIELD,...] ...] [--partial] [--replace]"""
+           [--split SPLIT | --groups FILE] [--partial] [--replace]
+           [--camera [NAME=]TOPIC ...] [--state NAME=TOPIC[:FIELD,...] ...]"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     own.add_argument("--out", type=Path, metavar="FOLDER", help="dataset to make or add to (default: datasets/mine)")
     own.add_argument("--config", type=Path, help="settings to follow (default: FOLDER/train.yaml, written if absent)")
     own.add_argument("--split", help="where the bags go (default: every fifth to validation, the others to train)")
+    text = "who is seen in which bag: validation takes whole groups (docs/datasets.md)"
+    own.add_argument("--groups", type=Path, metavar="FILE", help=text)
     text = "only the streams that are named are taken, the first camera is the clock (default: those that are likely)"
     for option, form in (("--camera", "[NAME=]TOPIC"), ("--state", "NAME=TOPIC[:FIELD,...]")):
         own.add_argument(option, action="append", default=[], metavar=form, help=text)
@@ -47,7 +51,6 @@ def run(args: argparse.Namespace) -> int:
     if args.splits:
         raise ConfigError(f"--splits {' '.join(args.splits)}: is for settings; expected --split for bags")
     from hal_ros.datasets import build, plan, summary
-    from hal_ros.train.config import load_config
 
     own = {name: getattr(args, name) for name in OWN if getattr(args, name) is not None}
     streams = read_asked(*(vars(args)[n] for n in ASKED))
@@ -70,8 +73,6 @@ def _ingest_config(args: argparse.Namespace) -> int:
     config_file, *more = args.sources
     if more or config_file.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"{config_file}: is no settings file; expected one .yaml, or bags with --transcripts DIR")
-    from hal_ros.train.config import load_config
-
     config, splits = load_config(config_file), args.splits or ["train", "validation"]
     from hal_ros.train import stages  # late: a wrong setting is told without loading torch
 

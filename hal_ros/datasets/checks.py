@@ -88,6 +88,12 @@ def check_asked(data: DataConfig, config: Path, asked: AskedStreams) -> None:
             raise ConfigError(f"{config}: {name} has fields {fields}; expected {', '.join(state.fields)}, as asked")
 
 
+def check_groups_file(data: DataConfig, config: Path, groups: Path | None) -> None:
+    """Refuse a file of groups that is not the settings' one; ConfigError."""
+    if groups is not None and str(groups) != data.groups:
+        raise ConfigError(f"data.groups in {config} is {data.groups!r}; expected {str(groups)!r}, as asked")
+
+
 def _shown(topics: Collection[str]) -> str:
     return repr(next(iter(topics), "")) if len(topics) < 2 else repr(list(topics))
 

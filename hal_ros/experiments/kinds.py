@@ -19,7 +19,7 @@ JOBS = f"{__package__}.jobs"
 
 Places = Mapping[str, Any]
 """Where the data lie: `encoder`, each split's episode folders under `episodes`, and of what they hold the `selection`
-if it is not all; or `dataset`."""
+if it is not all; or `dataset`, and of one's own the file of `groups`."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ ANSWERS = (split_file(VALIDATION), LABELS, ABOUT)
 KINDS: Mapping[str, Kind] = {
     # clips: inputs tick by tick, of all splits
     "columns": Kind("clips.columns", writes=CLIPS),
+    "features": Kind("clips.features", writes=CLIPS),
     "eye": Kind("clips.eye", may_read=("labels",), writes=CLIPS),
     # targets, of the clips that are trained on
     "first": Kind("targets.first", may_read=("clips",), writes=(LABELS, DURATIONS)),

@@ -13,6 +13,8 @@ from hal_ros.experiments.kinds import Places
 from hal_ros.train.config import in_saved_names
 
 TABLETOP, GESTURE_PHASE, STREAMS, OTHER_ROBOTS = "tabletop", "gesture_phase", "streams", "other_robots"
+OWN = "own"
+"""The table of one's own data, which is no declared data set."""
 DATASETS = (TABLETOP, GESTURE_PHASE, STREAMS, OTHER_ROBOTS)
 NAMES = {
     "student": "student",
@@ -252,6 +254,7 @@ class Builder:
             "decoder": self.declared["decoder"],
             "kinds": DECODERS,
             "lag_ticks": lag_ticks,
+            **{name: self.declared[name] for name in ("unscored",) if name in self.declared},
             **self._recall(),
             **more,
         }
@@ -300,7 +303,7 @@ class Builder:
         """Return the job whose clips have the columns that sequence models read."""
         data = self.folds[fold]
         if self.has_columns:
-            return self.plan.add("columns", f"read {fold}", data, {})
+            return self.plan.add(self.declared.get("reader", "columns"), f"read {fold}", data, {})
         config = {"config": stage_config(self.run, "eye", seed), **data}
         inputs = {"labels": self._first(fold)} if supervision == WEAK else {}
         return self.plan.add("eye", f"train eye, {supervision}, {_place(fold, seed)}", config, inputs)

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from hal_ros.core.decoding.decode import KINDS
 from hal_ros.core.errors import ConfigError
-from hal_ros.datasets.config import DataConfig, check_encoder, check_streams
+from hal_ros.datasets.config import EPISODES, DataConfig, check_encoder, check_groups, check_streams
+from hal_ros.fit.settings_file import WrittenNumber, read_settings
 from hal_ros.labels.teacher.config import TeacherConfig
 
 NO_TEXT = re.compile("[\0\ud800-\udfff]")
@@ -34,12 +33,9 @@ RENAMED = {
 }
 """What settings were called in 0.1.0: files may say so, and checkpoints do."""
 ADDED = (
-    "data.streams",
-    "data.encoder",
-    "eye.stream_masked",
-    "batches.stream_masked",
-    "teacher.doubt_discount",
-    "teacher.pseudo_labels",
+    *("data.streams", "data.encoder", "eye.stream_masked", "batches.stream_masked"),
+    *("data.groups", "data.group_by", "data.background"),
+    *("teacher.doubt_discount", "teacher.pseudo_labels"),
 )
 """Settings that 0.1.0 did not have: stored where they are not the default, so that its runs keep their hashes."""
 
@@ -166,6 +162,7 @@ class TrainConfig:
         _expect(named, "data.actions", actions, "names that are not empty, all different")
         check_streams(self.data)
         check_encoder(self.data)
+        check_groups(self.data)
 
 
 def _expect(holds: bool, key: str, value: object, expected: str) -> None:
@@ -176,33 +173,19 @@ def _expect(holds: bool, key: str, value: object, expected: str) -> None:
 def load_config(path: Path) -> TrainConfig:
     """Read a YAML file; keys that are left out keep their defaults, or the values of the file that `base` names.
 
-    Raises ConfigError naming the nearest valid key.
+    Raises ConfigError naming the nearest valid key, and for feature vectors whose rate nobody says.
     """
-    mapping = _read(path)
+    mapping = read_settings(path)
     if isinstance(mapping, dict) and "base" in mapping:
         own = {key: value for key, value in mapping.items() if key != "base"}
-        mapping = _merged(_read(path.parent / str(mapping["base"])), own)
-    return config_from_mapping(mapping)
-
-
-class _EachKeyOnce(yaml.SafeLoader):
-    """Reads YAML; of a key that comes twice it would keep the last and say nothing."""
-
-    def compose_mapping_node(self, anchor: Any) -> Any:
-        """Return a mapping; ComposerError for a key that it has twice."""
-        node = super().compose_mapping_node(anchor)
-        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for place, key in enumerate(keys):
-            if any(key.value == other.value for other in keys[:place]):
-                raise yaml.composer.ComposerError(None, None, f"key {key.value!r} comes twice", key.start_mark)
-        return node
-
-
-def _read(path: Path) -> Any:
-    try:
-        return yaml.load(path.read_text(), _EachKeyOnce) or {}
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ConfigError(f"config {path}: {' '.join(str(error).split())}; expected a readable YAML file") from error
+        mapping = _merged(read_settings(path.parent / str(mapping["base"])), own)
+    config = config_from_mapping(mapping)
+    if config.data.layout != EPISODES and "rate_hz" not in mapping["data"]:
+        raise ConfigError(
+            f"data.rate_hz is missing in {path}; expected the ticks a second of the features, every data.stride-th "
+            "frame of which is one: latencies and seconds depend on it"
+        )
+    return config
 
 
 def _merged(base: Any, own: Any) -> Any:
@@ -279,7 +262,12 @@ def _read_as(wanted: Any, value: Any, key: str) -> Any:
 
 
 def _typed(value: Any, wanted: Any, key: str) -> Any:
-    """Check one value's type; whole numbers pass as float, lists as tuple, a single topic as a list of one."""
+    """Check one value's type; whole numbers pass as float, lists as tuple, a single topic as a list of one.
+
+    A number of a file passes as the text that it was written as.
+    """
+    if isinstance(value, WrittenNumber):
+        value = value.text if wanted is str or isinstance(wanted, types.UnionType) else value.value
     if isinstance(wanted, types.UnionType):
         text, several = typing.get_args(wanted)
         if not isinstance(value, str | list | tuple):

@@ -111,6 +111,54 @@ def test_a_merged_key_may_be_given_again(tmp_path: Path) -> None:
     assert load_config(path).model.width == 64
 
 
+@pytest.mark.parametrize("written", ["1", "01", "1.10", "0x1f", "1:30", "1_2", "2024-11-02", "1e3", ".5"])
+def test_a_name_that_looks_like_a_number_is_read_as_it_is_written(tmp_path: Path, written: str) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(f"name: {written}\ndata: {{split: {written}, actions: [a, {written}], camera_topic: {written}}}\n")
+    config = load_config(path)
+    assert (config.name, config.data.split, config.data.actions) == (written, written, ("a", written))
+    path.write_text("data:\n  streams: {states: {arm: {names: [1, 02], fields: [position]}}}\n")
+    arm = load_config(path).data.streams.states["arm"]
+    assert arm.names == ("1", "02")
+
+
+def test_numbers_of_a_file_are_numbers_where_numbers_are_meant(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("seed: 0x10\nmodel: {lookback: [3, 5]}\ndata: {rate_hz: 5, validation: .25}\n")
+    config = load_config(path)
+    assert (config.seed, config.model.lookback, config.data.rate_hz, config.data.validation) == (16, (3, 5), 5.0, 0.25)
+    for text, said in {
+        "seed: 1.5\n": "seed is 1.5; expected int",
+        "seed: 2024-11-02\n": "expected int",
+        "data: {split: yes}\n": "data.split is True; expected str; on, off, yes and no are words only in quotes",
+        "data: 3\n": "data is 3; expected a mapping",
+        "3: 4\n": "3 is not a setting",
+        "data: {split: [1]}\n": r"data.split is \[1\]; expected str",
+    }.items():
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=said) as caught:
+            load_config(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_the_rate_of_feature_vectors_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("data: {layout: auto, folder: mine}\n")
+    with pytest.raises(ConfigError, match=r"data.rate_hz is missing in .*own.yaml; expected the ticks a second"):
+        load_config(path)
+    path.write_text("data: {layout: auto, folder: mine, rate_hz: 15}\n")
+    assert load_config(path).data.rate_hz == 15
+    path.write_text("data: {folder: mine}\n")
+    assert load_config(path).data.rate_hz == 10, "bags have stamps, and are made into ticks at any rate"
+
+
+@pytest.mark.parametrize("data", [{"group_by": "user"}, {"split": "groups"}, {"split": "leave-out:anna"}])
+def test_groups_need_a_file_of_groups(data: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"data\.groups is empty; expected a file of groups"):
+        config_from_mapping({"data": data})
+    assert config_from_mapping({"data": {**data, "groups": "groups.csv"}}).data.groups == "groups.csv"
+
+
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.yaml"):
         load_config(tmp_path / "absent.yaml")

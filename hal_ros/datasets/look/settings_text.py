@@ -35,6 +35,7 @@ def settings_text(name: str, data: DataConfig, candidates: Mapping[str, Candidat
         "data:",
         f"  folder: {_flow(data.folder)}",
         f"  cache: {_flow(data.cache)}",
+        *([f"  groups: {_flow(data.groups)}  # who is seen in which bag"] if data.groups else []),
         f"  rate_hz: {_flow(data.rate_hz)}  # ticks of the model per second",
         "  streams:",
     ]

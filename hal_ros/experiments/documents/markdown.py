@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from hal_ros.metrics.scores import Row, RowKey, row_over_seeds
+from hal_ros.metrics.scores import MOF_BG, Row, RowKey, row_over_seeds
 
 ALL_SPLITS, MODEL = "all", "model"
 """Split and output of rows that speak of the network itself."""
@@ -45,6 +45,7 @@ class Column(NamedTuple):
 
 COLUMNS = (
     Column("MoF", "MoF"),
+    Column(MOF_BG, "MoF-Bg"),
     Column("Edit", "Edit"),
     Column("F1@10", "F1@10"),
     Column("F1@25", "F1@25"),

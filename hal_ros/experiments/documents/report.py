@@ -32,8 +32,9 @@ from hal_ros.experiments.plan import (
     Line,
 )
 from hal_ros.metrics import answer_files
+from hal_ros.metrics.answer_files import ClipAnswers
 from hal_ros.metrics.decoded import ALIGNED, OFFLINE, streams, truth_of
-from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, Prediction
+from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, OutputStream, Prediction
 from hal_ros.metrics.scores import Row, frame_accuracy
 from hal_ros.report import pictures
 from hal_ros.report.timeline import Timeline, standalone_svg
@@ -241,18 +242,26 @@ def _answers(results: Results, line: Line) -> list[Path]:
     return [results.store.path(results.graph, inputs[role]) for role in sorted(inputs)]
 
 
-def _predictions(results: Results, line: Line, split: str) -> dict[str, Prediction]:
-    """Return what a line's first seed says of every clip of a split, by the clip's name."""
+def answers_of(results: Results, line: Line, split: str) -> tuple[list[ClipAnswers], list[dict[str, OutputStream]]]:
+    """Return what a line's first seed says of a split's clips, of all folds, and the confirmed output of each."""
     score = results.graph.jobs[line.scores[0]]
-    found = {}
     fitted = load_fitted(results.store.path(results.graph, line.scores[0]))
+    clips, outputs = [], []
     for folder, specs in zip(_answers(results, line), fitted, strict=True):
         shown = {name: spec for name, spec in specs.specs.items() if name == CONFIRMED}
         for clip in load_calibrated(folder / split_file(split), specs):
-            outputs = streams(clip, shown, score.settings["lag_ticks"], results.experiment.period_ns)
-            if line.system != STUDENT:
-                outputs.pop(PROVISIONAL, None)
-            found[clip.name] = Prediction(f"{line.system}, {line.supervision}", line.supervision, outputs)
+            clips.append(clip)
+            outputs.append(streams(clip, shown, score.settings["lag_ticks"], results.experiment.period_ns))
+    return clips, outputs
+
+
+def _predictions(results: Results, line: Line, split: str) -> dict[str, Prediction]:
+    """Return what a line's first seed says of every clip of a split, by the clip's name."""
+    found = {}
+    for clip, outputs in zip(*answers_of(results, line, split), strict=True):
+        if line.system != STUDENT:
+            outputs.pop(PROVISIONAL, None)
+        found[clip.name] = Prediction(f"{line.system}, {line.supervision}", line.supervision, outputs)
     return found
 
 
