@@ -42,6 +42,7 @@ class Competitor:
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)  # of a student, nested as in config/train.yaml
     baseline: str = ""  # one of `baselines.sequence_fit.PRESETS`
+    clips: int = 0  # of the fold's training clips, how many it learns from; 0: all. The eye has seen them all
 
     @property
     def digest(self) -> str:
@@ -50,13 +51,14 @@ class Competitor:
             said: Any = dataclasses.asdict(PRESETS[self.baseline])
         else:
             said = to_mapping(config_from_mapping(dict(self.settings)))
+        said = {**said, "clips": self.clips} if self.clips else said
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def run_trial(folder: Path, competitor: Competitor, seed: int) -> dict[str, Any]:
     """Train and score; returns one row, JSON-ready. Scores are in percent, times those of this process' processor."""
     started = time.process_time()
-    data = load_training_data(folder, None)
+    data = _fewer(load_training_data(folder, None), competitor.clips)
     lag_ticks = round(LAG_S * data.about.rate_hz)
     fit = _fit_baseline if competitor.baseline else _fit_student
     answer, parameters = fit(data, competitor, lag_ticks, seed)
@@ -78,6 +80,15 @@ def run_trial(folder: Path, competitor: Competitor, seed: int) -> dict[str, Any]
         "training s": round(trained - started, 1),
         "scoring s": round(time.process_time() - trained, 1),
     }
+
+
+def _fewer(data: TrainingData, clips: int) -> TrainingData:
+    """Return the data with so many training clips, spread evenly over them; 0 leaves them all."""
+    training = data.clips[TRAINING]
+    if not clips or clips >= len(training.clips):
+        return data
+    kept = [training.clips[place * len(training.clips) // clips] for place in range(clips)]
+    return dataclasses.replace(data, clips={**data.clips, TRAINING: dataclasses.replace(training, clips=kept)})
 
 
 def _shown(found: Decoded) -> dict[str, float]:

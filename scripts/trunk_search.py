@@ -1,6 +1,7 @@
 """Search for what shall read sequences, by a fixed protocol on folds of training data; it may be stopped and goes on.
 
     python scripts/trunk_search.py --out DIR [--jobs 2] [--data tabletop panda gesture] [--round 1] [--limit TRIALS]
+                                   [--competitors scripts/settings_search.yaml]
     python scripts/trunk_search.py --out DIR --report
 
 Round 1: every competitor learns every fold once, with seed 0. Round 2: the best three students and the best baseline
@@ -69,11 +70,16 @@ def _annotated(config: TrainConfig) -> TrainConfig:
     return dataclasses.replace(config, supervision="annotations", data=dataclasses.replace(config.data, processes=1))
 
 
-def load_competitors(path: Path = COMPETITORS) -> list[Competitor]:
+def load_competitors(path: Path) -> list[Competitor]:
     """Return the declared students, then the baselines."""
     declared = yaml.safe_load(path.read_text())
-    students = [Competitor(name, settings or {}) for name, settings in declared["students"].items()]
+    students = [_student(name, dict(settings)) for name, settings in declared["students"].items()]
     return [*students, *(Competitor(kind, baseline=kind) for kind in declared["baselines"] if kind in PRESETS)]
+
+
+def _student(name: str, settings: dict[str, Any]) -> Competitor:
+    clips = int(settings.pop("clips", 0))  # no setting of a run
+    return Competitor(name, settings, clips=clips)
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------
@@ -87,6 +93,12 @@ def load_rows(out: Path) -> list[Row]:
 
 def _key(row: Row) -> tuple[str, str, int, str]:
     return row["fold"], row["competitor"], row["seed"], row["settings"]
+
+
+def current(rows: Sequence[Row]) -> list[Row]:
+    """Return of each competitor the rows with the settings of its last one: defaults change while a search rests."""
+    last = {row["competitor"]: row["settings"] for row in rows}
+    return [row for row in rows if row["settings"] == last[row["competitor"]]]
 
 
 def mean_score(rows: Sequence[Row]) -> float:
@@ -153,19 +165,20 @@ def _paired(own: Sequence[Row], rows: Sequence[Row], reference: str) -> str:
 # --- the search -------------------------------------------------------------------------------------------------------
 
 
-def search(out: Path, data: Sequence[str], rounds: Sequence[int], jobs: int, limit: int | None) -> None:
-    """Do what is left of the rounds, at most `limit` trials."""
-    folders = [fold.ready(out / "folds") for name in data for fold in _told(folds_of(name))]
-    competitors = load_competitors()
-    for number in rounds:
-        rows = load_rows(out)
+def search(arguments: argparse.Namespace) -> None:
+    """Do what is left of the rounds, of each at most as many trials as the limit says."""
+    out, limit = arguments.out, arguments.limit
+    folders = [fold.ready(out / "folds") for name in arguments.data for fold in _told(folds_of(name))]
+    competitors = load_competitors(arguments.competitors)
+    for number in arguments.round:
+        rows = current(load_rows(out))
         chosen = competitors if number == 1 else finalists(rows, competitors, [folder.name for folder in folders])
         seeds = SEEDS[:1] if number == 1 else SEEDS
         done = {_key(row) for row in rows}
         trials = [Trial(folder, one, seed) for seed in seeds for folder in folders for one in chosen]
         left = [trial for trial in trials if trial.key not in done][:limit]
         print(f"round {number}: {len(left)} trials to do, {len(trials) - len(left)} done or left for later", flush=True)
-        _run(out / ROWS, left, jobs)
+        _run(out / ROWS, left, arguments.jobs)
 
 
 def _told(folds: Sequence[Fold]) -> Iterator[Fold]:
@@ -176,7 +189,7 @@ def _told(folds: Sequence[Fold]) -> Iterator[Fold]:
 
 def _run(path: Path, trials: Sequence[Trial], jobs: int) -> None:
     started = time.monotonic()
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         running = {pool.submit(run_trial, trial.folder, trial.competitor, trial.seed): trial for trial in trials}
         for count, future in enumerate(as_completed(running), 1):
             fold, name, seed, _ = running[future].key
@@ -199,12 +212,13 @@ def main() -> None:
     parser.add_argument("--round", type=int, nargs="+", choices=(1, 2), default=[1, 2])
     parser.add_argument("--jobs", type=int, default=1, help="processes, one thread each")
     parser.add_argument("--limit", type=int, help="trials at most, for a first look")
+    parser.add_argument("--competitors", type=Path, default=COMPETITORS, help="who takes part")
     parser.add_argument("--report", action="store_true", help="print the table of what is done, and do nothing")
     arguments = parser.parse_args()
     if not arguments.report:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-        search(arguments.out, arguments.data, arguments.round, arguments.jobs, arguments.limit)
-    print("\n".join(report(load_rows(arguments.out))))
+        search(arguments)
+    print("\n".join(report(current(load_rows(arguments.out)))))
 
 
 if __name__ == "__main__":

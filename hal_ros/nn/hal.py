@@ -208,8 +208,8 @@ class CausalHal(nn.Module):
             values.append(layer_values)
             below = x if index + 1 == self.config.visual_after else below
         outputs, following = self._above(x, below, state)
-        caches = {"keys": tuple(keys), "values": tuple(values), "valid": known[:, ticks:]}
-        return outputs, following._replace(past=past, **caches)
+        following = following._replace(keys=tuple(keys), values=tuple(values), valid=known[:, ticks:], past=past)
+        return outputs, following
 
     def step_rings(self, inputs: Inputs, state: State, orders: list[Tensor]) -> tuple[Outputs, State]:
         """Advance by one tick as `step` does, but with the caches of `state` as rings (see `Rings`), one order a layer.
@@ -233,7 +233,7 @@ class CausalHal(nn.Module):
 
     def _above(self, x: Tensor, below: Tensor, state: State) -> tuple[Outputs, State]:
         """Run what lies above attention; in the returned state attention's part and the past are as they were."""
-        hidden = []
+        hidden: list[Tensor] = []
         for index, layer in enumerate(self.recurrent, len(self.layers)):
             x, vector = layer(x, state.hidden[len(hidden)])
             hidden.append(vector)

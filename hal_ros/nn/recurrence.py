@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LONGEST_TICKS = 128.0
 """Memories of fresh cells reach from one tick to about so many."""
 LEAST_FRESH = 1e-6
+GRU_PARTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
 
 def scan(kept: Tensor, added: Tensor, start: Tensor) -> Tensor:
@@ -97,8 +98,9 @@ class Gru(nn.Module):
 
     def _step(self, x: Tensor, hidden: Tensor) -> Tensor:
         cell, d = self.cell, self.width
-        given = nn.functional.linear(x, cell.weight_ih_l0, cell.bias_ih_l0)
-        held = nn.functional.linear(hidden, cell.weight_hh_l0, cell.bias_hh_l0)
+        of_inputs, of_hidden, bias_inputs, bias_hidden = (cell.get_parameter(name) for name in GRU_PARTS)
+        given = nn.functional.linear(x, of_inputs, bias_inputs)
+        held = nn.functional.linear(hidden, of_hidden, bias_hidden)
         reset = torch.sigmoid(given[:, :d] + held[:, :d])
         keep = torch.sigmoid(given[:, d : 2 * d] + held[:, d : 2 * d])
         fresh = torch.tanh(given[:, 2 * d :] + reset * held[:, 2 * d :])

@@ -43,19 +43,21 @@ class State(NamedTuple):
         return self._each(lambda x: x * kept.reshape(-1, *(1 for _ in x.shape[1:])))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> State:
-        parts = (tuple(map(change, part)) if isinstance(part, tuple) else change(part) for part in self)
-        return State(*parts)
+        keys, values, hidden, past, clock = (
+            tuple(map(change, part)) for part in (self.keys, self.values, self.hidden, self.past, self.clock)
+        )
+        return State(keys, values, change(self.valid), change(self.context), hidden, past, clock)
 
 
 def initial_state(shape: StateShape, batch: int = 1) -> State:
     """Return the state of `batch` streams that have seen nothing."""
     d = shape.width
-    caches = [tuple(torch.zeros(batch, ticks - 1, d) for ticks in shape.lookback) for _ in range(2)]
+    keys, values = (tuple(torch.zeros(batch, ticks - 1, d) for ticks in shape.lookback) for _ in range(2))
     valid = torch.zeros(batch, max((2, *shape.lookback)) - 1)
     hidden = tuple(torch.zeros(batch, d) for _ in range(shape.recurrent_layers))
     past = (torch.zeros(batch, shape.past_ticks, 2 * shape.joint_values),) if shape.past_ticks else ()
     clock = (torch.zeros(batch, shape.clock),) if shape.clock else ()
-    return State(*caches, valid, torch.zeros(batch, d), hidden, past, clock)
+    return State(keys, values, valid, torch.zeros(batch, d), hidden, past, clock)
 
 
 def state_names(shape: StateShape) -> list[str]:

@@ -138,7 +138,8 @@ def _cut(clip: TrainingClip, config: BatchConfig, random: Random) -> list[Chunk]
     return [Chunk(clip, entry, start, min(start + config.chunk_ticks, ticks), as_played) for start in starts]
 
 
-class BatchSpec(NamedTuple):
+@dataclass(frozen=True)
+class BatchSpec:
     """What batches are made of, beside `BatchConfig`."""
 
     columns: Columns
@@ -277,7 +278,7 @@ def noisy(joints: FloatArray, how: Played, spread: FloatArray, config: BatchConf
         of_clip = np.random.default_rng(how.seed)
         factor = np.exp(config.scale * of_clip.standard_normal(len(spread)))
         offset = config.offset * spread * of_clip.standard_normal(len(spread))
-        joints = joints * factor + offset
+        joints = (joints * factor + offset).astype(np.float32)
     if config.noise:
-        joints = joints + config.noise * spread * random.standard_normal(joints.shape)
-    return np.asarray(joints, np.float32)
+        joints = (joints + config.noise * spread * random.standard_normal(joints.shape)).astype(np.float32)
+    return joints

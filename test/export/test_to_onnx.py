@@ -165,7 +165,7 @@ def test_presets_are_exported_and_agree(size: str, caches: str, tmp_path: Path) 
     assert parity.prove(graph, tmp_path / "step.onnx").ticks > 2 * graph.model.config.window_ticks
 
 
-TRUNKS = {
+TRUNKS: dict[str, dict[str, Any]] = {
     "mingru": {"trunk": "mingru"},
     "rg_lru": {"trunk": "rg_lru", "short_lookback": (3, 5), "recurrent_layers": 1, "differences": (1, 4)},
     "gru": {"trunk": "gru", "recurrent_layers": 1, "context_gate": "vector", "context_every": 3},

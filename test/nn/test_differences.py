@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -22,7 +24,7 @@ def values(seed: int = 0) -> tuple:
     return torch.randn(2, TICKS, VALUES, generator=random), torch.ones(2, TICKS, VALUES)
 
 
-def nothing() -> torch.Tensor:
+def nothing() -> Any:
     return torch.zeros(2, max(LAGS), 2 * VALUES)
 
 

@@ -33,12 +33,12 @@ EYELESS = replace(CONFIG, attended=0)
 TWO = replace(CONFIG, cameras=2)
 BLIND = replace(CONFIG, cameras=0)
 PICTURES = replace(CONFIG, cameras=2, joint_values=0)
-SHORT = {"short_lookback": (3, 5), "recurrent_layers": 1}
+SHORT = replace(CONFIG, short_lookback=(3, 5), recurrent_layers=1)
 NEWER = {
     "differences": replace(CONFIG, differences=(1, 4)),
     "mingru": replace(CONFIG, trunk="mingru"),
-    "rg_lru-over-band": replace(CONFIG, trunk="rg_lru", **SHORT),
-    "gru-slow": replace(CONFIG, trunk="gru", **SHORT, differences=(2,), context_gate="vector", context_every=3),
+    "rg_lru-over-band": replace(SHORT, trunk="rg_lru"),
+    "gru-slow": replace(SHORT, trunk="gru", differences=(2,), context_gate="vector", context_every=3),
 }
 TOLERANCE = 1e-5
 WINDOW = CONFIG.window_ticks
@@ -69,7 +69,7 @@ def model(request: pytest.FixtureRequest) -> CausalHal:
     return make_model(request.param)
 
 
-@pytest.fixture(params=FIRST.values(), ids=FIRST)
+@pytest.fixture(params=[*FIRST.values()], ids=[*FIRST])
 def windowed(request: pytest.FixtureRequest) -> CausalHal:
     """Models whose past but the context is what attention sees."""
     return make_model(request.param)
@@ -166,8 +166,8 @@ def test_parity_notices_a_cache_that_is_one_tick_late(model: CausalHal) -> None:
     with torch.no_grad():
         for tick in range(TICKS):
             stepped, fresh = model.step(Inputs(*(x[:, tick] for x in inputs)), state)
-            late = {"keys": state.keys} if state.keys else {"hidden": state.hidden}
-            state = fresh._replace(**late)  # keys, or recurrent vectors, stay behind, the rest goes on
+            # keys, or recurrent vectors, stay behind, the rest goes on
+            state = fresh._replace(keys=state.keys) if state.keys else fresh._replace(hidden=state.hidden)
             worst = max(worst, float((stepped.log_probs - outputs.log_probs[:, tick]).abs().max()))
     assert worst > 1e-3
 

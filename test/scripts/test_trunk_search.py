@@ -56,6 +56,7 @@ def row(fold: str, name: str, seed: int, score: float) -> dict[str, Any]:
 
 
 STUDENTS = [Competitor(name) for name in "abcde"]
+FILES = ("trunk", "settings", "hierarchy")
 BASELINES = [Competitor("gru", baseline="gru"), Competitor("causal_tcn", baseline="causal_tcn")]
 
 
@@ -81,6 +82,15 @@ def test_the_report_pairs_what_has_the_same_fold_and_seed() -> None:
 
 
 def test_every_declared_competitor_has_settings_that_a_run_takes() -> None:
-    found = search.load_competitors()
-    assert {one.name for one in found} >= {"band", "minGRU", "gru", "causal_tcn"}
-    assert len({one.digest for one in found}) == len(found)
+    trunks, settings, hierarchy = (
+        search.load_competitors(search.COMPETITORS.with_name(f"{name}_search.yaml")) for name in FILES
+    )
+    assert {one.name for one in trunks} >= {"band", "minGRU", "gru", "causal_tcn"}
+    for found in (trunks, settings, hierarchy):
+        assert len({one.digest for one in found}) == len({one.name for one in found}) == len(found)
+    assert {one.digest for one in trunks if one.name == "band"} < {one.digest for one in settings}
+
+
+def test_rows_of_other_settings_are_left_out() -> None:
+    rows = [row("x-0", "a", 0, 10.0), row("x-0", "b", 0, 10.0), row("x-1", "a", 0, 20.0) | {"settings": "newer"}]
+    assert search.current(rows) == rows[1:]

@@ -154,7 +154,7 @@ def test_single_joints_go_with_all_their_values() -> None:
 # --- several cameras and states ---------------------------------------------------------------------------------------
 
 ROBOT = Columns(attended=3, values=5, groups=ValueGroups((0, 0, 1, 2, 3), (0, 0, 0, 1, 1)), cameras=2)
-WIDE = STREAM._replace(columns=ROBOT)
+WIDE = replace(STREAM, columns=ROBOT)
 
 
 def several(count: int = 8, ticks: int = 60) -> Any:
@@ -217,7 +217,7 @@ def test_what_has_one_kind_of_streams_never_loses_all_of_them() -> None:
     for columns, name in ((seeing, "image_valid"), (feeling, "joints_valid")):
         clip = Clip("clip", np.ones((48, columns.width), np.float32), targets["clip"], ())
         material = Supervised([clip], targets, groups=columns.groups)
-        rows = all_batches(material, ALL_GAPS, stream=STREAM._replace(columns=columns))
+        rows = all_batches(material, ALL_GAPS, stream=replace(STREAM, columns=columns))
         valid = torch.cat([getattr(batch.inputs, name)[0] for batch in rows])
         assert (valid > 0).any(1).all() and (valid == 0).any()
 
@@ -265,7 +265,7 @@ def test_plain_feature_vectors_stand_where_joints_stand_and_are_never_dropped() 
     values = random.normal(size=(20, 5))
     values[3, 1] = np.nan
     clip = Clip("clip", values, np.zeros(20, np.int64), ())
-    stream = STREAM._replace(columns=Columns(0, 5))
+    stream = replace(STREAM, columns=Columns(0, 5))
     rows = all_batches(
         Supervised([clip], {"clip": clip.actions}), replace(PLAIN, camera_masked=1, joints_masked=1), stream=stream
     )
@@ -293,7 +293,7 @@ SPREAD = np.arange(1.0, COLUMNS.values + 1).astype(np.float32)
 
 
 def joints_of(material: Any, config: BatchConfig, seed: int = 0) -> np.ndarray:
-    return joined(batch.inputs.joints for batch in all_batches(material, config, seed, STREAM._replace(spread=SPREAD)))
+    return joined(batch.inputs.joints for batch in all_batches(material, config, seed, replace(STREAM, spread=SPREAD)))
 
 
 def test_an_offset_and_a_factor_last_for_a_whole_clip_and_noise_does_not() -> None:
