@@ -178,10 +178,12 @@ def _row(chunk: Chunk, config: BatchConfig, stream: BatchSpec, random: Random) -
     clip, ticks, place = chunk.clip, config.chunk_ticks, chunk.played.ticks
     now = np.minimum(np.arange(chunk.start, chunk.start + ticks), chunk.stop - 1)
     alive = np.arange(ticks) < chunk.stop - chunk.start
-    source = place[_with_holds(now, config.held, stream.max_held_ticks, random)]
+    held = _with_holds(now, config.held, stream.max_held_ticks, random)
+    source = place[held]
     rows = stream.columns.split(clip.inputs[source])
-    if stream.spread is not None:
-        rows = replace(rows, joints=noisy(rows.joints, chunk.played, stream.spread, config, random))
+    if stream.spread is not None:  # what is held repeats its noise as well
+        fresh = stream.columns.split(clip.inputs[place[now]]).joints
+        rows = replace(rows, joints=noisy(fresh, chunk.played, stream.spread, config, random)[held - now[0]])
     rows = _with_gaps(rows, clip.masked.at(source), stream.columns, config, random)
     lagged = now - stream.lag_ticks
     known = alive & (lagged >= chunk.entry)

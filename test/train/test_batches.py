@@ -307,6 +307,8 @@ def test_an_offset_and_a_factor_last_for_a_whole_clip_and_noise_does_not() -> No
     noise = joints_of(material, replace(PLAIN, noise=0.1))[:45] - plain
     np.testing.assert_allclose(noise.std(0), 0.1 * SPREAD, rtol=0.4)
     assert not np.array_equal(moved, joints_of(material, replace(PLAIN, offset=0.5), seed=1)[:45] - plain)
+    held = joints_of(material, replace(PLAIN, noise=0.1, held=0.3))[:16]
+    assert (held[1:] == held[:-1]).all(1).any() and (held[1:] != held[:-1]).all(1).any()
 
 
 def test_a_clip_at_another_speed_keeps_its_inputs_targets_and_changes_together() -> None:
