@@ -174,11 +174,12 @@ TRUNKS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize(
     ("trunk", "caches", "precision"),
-    [("mingru", "delta", "fp16"), ("rg_lru", "shift", "fp32"), ("rg_lru", "delta", "fp16"), ("gru", "shift", "fp32")],
+    [("mingru", "delta", "fp16"), ("rg_lru", "delta", "fp16"), ("gru", "shift", "fp32")],
 )
 def test_every_trunk_is_exported_and_agrees(trunk: str, caches: str, precision: str, tmp_path: Path) -> None:
     """Also where there is no window at all: the state then is a few vectors, and rings are none."""
-    graph, path = make_graph(replace(CONFIG, **TRUNKS[trunk]), caches), tmp_path / "step.onnx"
+    graph = make_graph(replace(CONFIG, **TRUNKS[trunk]), caches, ROBOTS["states"])  # an eye would only cost time
+    path = tmp_path / "step.onnx"
     to_onnx.export_step(halved(graph) if precision == "fp16" else graph, path, "8.6")
     found = parity.prove(graph, path, precision)
     assert found.ticks > 2 * CONFIG.window_ticks and found.label_agreement == 1.0
