@@ -34,8 +34,8 @@ from hal_ros.metrics.scores import Row, RowKey, Unscored
 from hal_ros.nn.hal import CausalHal, HalConfig
 from hal_ros.train.chain import RunSettings, train_on_clips
 from hal_ros.train.clips import AttendedClips, Columns, Data
-from hal_ros.train.config import TrainConfig, config_from_mapping
-from hal_ros.train.decoding import best_of_each_kind, calibrated, fit_both_temperatures
+from hal_ros.train.config import TrainConfig, config_from_saved
+from hal_ros.train.decoding import best_decoder, calibrated, fit_both_temperatures
 from hal_ros.train.priors import fit_priors
 from hal_ros.train.stages import settings_sha256
 from hal_ros.train.student import answer
@@ -240,7 +240,7 @@ def load_feature_model(folder: Path) -> FeatureModel:
     saved = checkpoint.load(folder)
     model = CausalHal(HalConfig.from_json(saved.about["hal"]))
     model.load_state_dict(saved.part("best"))
-    config, unscored = config_from_mapping(saved.about["config"]), Unscored(frames, segments)
+    config, unscored = config_from_saved(saved.about["config"]), Unscored(frames, segments)
     known = (vocabulary, learned, unscored, width, orientation, decoder, temperatures)
     return FeatureModel(config, *known, model.eval())
 
@@ -263,7 +263,7 @@ def _decoder(run: FeatureRun, model: CausalHal, labels: Targets) -> tuple[Decode
     priors = fit_priors(training_targets, orders, model.config.actions)
     answers = [calibrated(one, temperatures) for one in answers]
     kind, orders = run.config.decoder, [clip.transcript for clip in held_out]
-    chosen = best_of_each_kind(answers, right, orders, lag_ticks, (kind,), priors)[kind]
+    chosen = best_decoder(kind, answers, right, orders, lag_ticks, priors)
     print(f"on the held-out clips: {chosen}")
     return chosen.decoder, temperatures
 

@@ -27,7 +27,7 @@ from hal_ros.fit import checkpoint
 from hal_ros.labels.targets import LABELS
 from hal_ros.nn.hal import CausalHal, HalConfig
 from hal_ros.nn.joint_guided_attention import Eye
-from hal_ros.train.config import MIXED, TrainConfig, config_from_mapping, to_mapping
+from hal_ros.train.config import MIXED, TrainConfig, config_from_saved, to_mapping
 from hal_ros.train.encoders import encoder_spec, ensure_encoder, try_own
 from hal_ros.train.eye import load_eye
 
@@ -189,7 +189,7 @@ def load_run(folder: Path) -> FinishedRun:
     saved = checkpoint.load(folder)
     model = CausalHal(HalConfig.from_json(saved.about["hal"]))
     model.load_state_dict(saved.part("best"))
-    config = config_from_mapping(saved.about["config"])
+    config = config_from_saved(saved.about["config"])
     _check_encoder(config.data, saved.about, folder)
     eyes = tuple(load_eye(part) for part in eye_folders(folder, config.data))
     return FinishedRun(config, eyes, model.eval(), saved.about)

@@ -13,7 +13,7 @@ import yaml
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.streams.spec import CameraSpec, StateSpec
 from hal_ros.datasets.config import NamedStreams
-from hal_ros.train.config import TrainConfig, config_from_mapping, load_config, to_mapping
+from hal_ros.train.config import ADDED, TrainConfig, config_from_mapping, config_from_saved, load_config, to_mapping
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,6 +71,14 @@ def test_lists_become_tuples_and_whole_numbers_floats() -> None:
         ({"data": {"rate_hz": 0.0}}, "within"),
         ({"model": {"heads": 5}}, "divisor"),
         ({"losses": {"prior": "guess"}}, "'standard'"),
+        ({"model": {"trunk": "lstm"}}, "model.trunk is 'lstm'; expected 'band' or 'mingru'"),
+        ({"model": {"differences": [0]}}, "model.differences is .*; expected 1 to 1000 ticks each"),
+        ({"model": {"short_lookback": [1]}}, "model.short_lookback is .*; expected two ticks or more each"),
+        ({"model": {"context_every": 0}}, "model.context_every is 0; expected 1 to 64 ticks"),
+        ({"optimiser": {"average": 1}}, r"optimiser.average is 1.0; expected within \[0, 1\)"),
+        ({"optimiser": {"least_steps": -1}}, "optimiser.least_steps is -1; expected 0 to 1000000"),
+        ({"batches": {"warp": 3}}, r"batches.warp is 3.0; expected within \[0, 2\]"),
+        ({"decoder": "viterbi"}, "decoder is 'viterbi'; expected 'auto' or 'argmax'"),
         ({"supervision": "guesses"}, "'annotations'"),
         ({"data": {"rate_hz": 10**400}}, "data.rate_hz is 1000.*; expected a finite number"),
         ({"data": {"joints_max_age_s": float("nan")}}, "data.joints_max_age_s is nan; expected a finite number"),
@@ -244,10 +252,27 @@ def test_newer_settings_are_stored_only_where_they_say_something() -> None:
 
 
 def test_runs_of_the_first_version_keep_their_hash() -> None:
+    """Their checkpoints lack what is newer, and are read as what they did; a new run of today's defaults is another."""
     from hal_ros.train.stages import settings_sha256
 
-    assert settings_sha256(TrainConfig()).startswith("e6eb3b500ca5fa01")
+    first = config_from_saved({"decoder": "hysteresis", "optimiser": {"epochs": 12}})
+    assert settings_sha256(first).startswith("e6eb3b500ca5fa01")
+    assert config_from_saved(json.loads(json.dumps(to_mapping(first)))) == first
     assert settings_sha256(load_config(ROOT / "config" / "train.yaml")).startswith("b6917331ab137e67")
+    assert settings_sha256(TrainConfig()) != settings_sha256(first)
+
+
+def test_newer_settings_are_what_a_checkpoint_says_and_not_what_is_usual_now() -> None:
+    for key, before in ADDED.items():
+        section, name = key.split(".")
+        if section == "data":
+            continue
+        usual = getattr(getattr(TrainConfig(), section), name)
+        said = to_mapping(TrainConfig())[section]
+        assert (name in said) == (usual != before), key
+        assert getattr(getattr(config_from_saved({}), section), name) == before
+    other = config_from_mapping({"optimiser": {"least_steps": 7}, "model": {"differences": [2], "trunk": "mingru"}})
+    assert config_from_saved(json.loads(json.dumps(to_mapping(other)))) == other
 
 
 YAML_STREAMS = """

@@ -18,7 +18,7 @@ from hal_ros.experiments.training_data import AboutClips, save_clips
 from hal_ros.labels.targets import load_targets
 from hal_ros.train import chain
 from hal_ros.train.clips import AttendedClips, Columns, attended_clips, columns_of
-from hal_ros.train.config import ANNOTATIONS, TRANSCRIPTS, config_from_mapping
+from hal_ros.train.config import ANNOTATIONS, TRANSCRIPTS, config_from_mapping, config_from_saved
 
 
 def columns(task: Task, places: Places) -> None:
@@ -50,7 +50,7 @@ def features(task: Task, places: Places) -> None:
 
 def eye(task: Task, places: Places) -> None:
     """Train each camera's eye on single ticks, freeze it, and let it look at every tick of every split."""
-    config = config_from_mapping(dict(task.job.settings["config"]))
+    config = config_from_saved(dict(task.job.settings["config"]))
     vocabulary = tuple(task.job.settings["vocabulary"])
     encoded_clips = load_splits(places, vocabulary)
     if "labels" in task.inputs:

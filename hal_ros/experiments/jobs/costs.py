@@ -23,7 +23,7 @@ from hal_ros.labels.teacher.config import TeacherConfig
 from hal_ros.labels.teacher.network import PyramidTeacher
 from hal_ros.nn.hal import CausalHal, State
 from hal_ros.train import student as loop
-from hal_ros.train.config import config_from_mapping
+from hal_ros.train.config import config_from_saved
 
 
 def cost(task: Task, _: Places) -> None:
@@ -39,10 +39,10 @@ def _tick(settings: Mapping[str, Any], about: AboutClips, clip: Clip) -> Tick:
     """Return the step of a system that has a training job's settings, and the job's kind beside them."""
     match settings["kind"]:
         case "student":
-            config = config_from_mapping(dict(settings["config"]))
+            config = config_from_saved(dict(settings["config"]))
             return _student_tick(loop.new_model(config, about.actions, about.columns, [clip]).eval(), clip)
         case "teacher":
-            return _teacher_tick(config_from_mapping(dict(settings["config"])).teacher, about)
+            return _teacher_tick(config_from_saved(dict(settings["config"])).teacher, about)
         case "baseline":
             return _baseline_tick(settings, about)
         case kind:

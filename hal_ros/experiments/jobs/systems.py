@@ -37,7 +37,7 @@ from hal_ros.train import chain
 from hal_ros.train import student as loop
 from hal_ros.train.answers import Answers
 from hal_ros.train.clips import Data
-from hal_ros.train.config import config_from_mapping
+from hal_ros.train.config import config_from_saved
 
 LATENT_CLIPS = 8
 
@@ -57,7 +57,7 @@ def student(task: Task, _: Places) -> None:
     started = time.monotonic()
     settings, inputs, folder = task.job.settings, task.inputs, task.folder
     data = load_training_data(inputs["clips"], inputs.get("labels"), settings.get("modalities", "both"))
-    config = config_from_mapping(dict(settings["config"]))
+    config = config_from_saved(dict(settings["config"]))
     about, clips = data.about, data.clips
     run_data = Data(about.actions, about.columns, clips[TRAINING], clips[VALIDATION])
     run = chain.RunSettings(config, folder / CHECKPOINTS, say)
@@ -100,7 +100,7 @@ def _fit_baseline(settings: Mapping[str, Any], data: TrainingData, run: Path) ->
 def joints_in(settings: Mapping[str, Any]) -> JointColumns:
     """Return the joints of the robot whose `joints`, or `streams`, stand in a job's settings."""
     data = {name: settings[name] for name in ("joints", "streams") if name in settings}
-    return joints_of(streams_of(config_from_mapping({"data": data}).data))
+    return joints_of(streams_of(config_from_saved({"data": data}).data))
 
 
 # --- what is kept -----------------------------------------------------------------------------------------------------
