@@ -66,7 +66,7 @@ def own_tables(path: Path, seeds: Sequence[int], episodes: Sequence[int]) -> Own
     config = load_config(path)
     if config.supervision == MIXED:
         raise ConfigError(
-            f"{path}: supervision is {MIXED!r}; expected {TRANSCRIPTS!r} or {ANNOTATIONS!r}, of which all systems learn"
+            f"{path}: supervision is {MIXED!r}; expected {TRANSCRIPTS!r} or {ANNOTATIONS!r} to compare systems on"
         )
     return OwnTables(config, tuple(seeds) or (0,), tuple(sorted(episodes)))
 

@@ -1,4 +1,4 @@
-"""Settings: what a file says, read into frozen dataclasses; an unknown, mistyped or repeated key is an error with a hint."""
+"""Settings: what a file says, read into frozen dataclasses; an unknown or mistyped key is an error with a hint."""
 
 from __future__ import annotations
 
