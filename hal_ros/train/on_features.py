@@ -18,6 +18,7 @@ from hal_ros.core.card import DecoderSpec
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.formats.layouts import Dataset, read_dataset, subsample, to_full_length
 from hal_ros.datasets.hold_out import hold_out_every_nth
+from hal_ros.labels.doubt_files import closing_lines, write_doubts
 from hal_ros.labels.targets import Targets, load_targets
 from hal_ros.metrics.answer_files import ClipAnswers
 from hal_ros.metrics.decoded import score_clips, streams
@@ -31,7 +32,6 @@ from hal_ros.train.decoding import best_of_each_kind, calibrated, fit_both_tempe
 from hal_ros.train.priors import fit_priors
 from hal_ros.train.stages import settings_sha256
 from hal_ros.train.student import answer
-from hal_ros.train.supervision.doubt_files import closing_lines, write_doubts
 
 TRAIN, VALIDATION, TEST = "train", "val", "test"
 ALIGNED, PREDICTIONS = "aligned", "predictions"
