@@ -26,7 +26,7 @@ from hal_ros.datasets.config import EPISODES, TRAINING, VALIDATION
 from hal_ros.datasets.encoded_clips import EncodedClip
 from hal_ros.datasets.formats.folds import TEST, Fold
 from hal_ros.datasets.formats.layouts import Dataset
-from hal_ros.datasets.told.known_ticks import boundaries
+from hal_ros.datasets.look.known_ticks import boundaries
 from hal_ros.labels.doubtful import ANNOTATING, MARK_S, OPENING_S
 from hal_ros.labels.targets import load_targets
 from hal_ros.train import stages

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         from hal_ros.export.run import ExportOptions, export_run
 
         export_run(folder, ExportOptions(args.out))
-    from hal_ros.train.supervision.doubt_files import closing_lines
+    from hal_ros.labels.doubt_files import closing_lines
 
     for line in closing_lines(folder):
         print(line)

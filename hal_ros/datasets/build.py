@@ -15,9 +15,9 @@ from hal_ros.datasets import episodes
 from hal_ros.datasets import folder as dataset_folder
 from hal_ros.datasets.config import asked_topics, draft_card
 from hal_ros.datasets.look.settings_text import settings_text
+from hal_ros.datasets.look.told import read_told
 from hal_ros.datasets.plan import CONFIG_NAME, Plan, Problems, vocabulary_of
 from hal_ros.datasets.pool import in_order
-from hal_ros.datasets.told.episode import read_told
 
 PRINT: Report = partial(print, flush=True)
 

@@ -17,8 +17,8 @@ from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets import episodes, features
+from hal_ros.datasets.look.told import read_told
 from hal_ros.datasets.standardising import measure_columns
-from hal_ros.datasets.told.episode import read_told
 
 STD_FLOOR = 1e-3
 """Joints and channels that hardly vary in training are not blown up by standardising."""
@@ -71,7 +71,7 @@ def load_encoded_clips(
 
     Without an annotation all actions are NO_ACTION. The transcript, by ids of `vocabulary`, stays with an episode that
     is one clip; DatasetError where it names an action outside the vocabulary. With `told_in`, the bag's folder, what
-    its marks.csv tells is read too, and checked against transcript and annotation: see `datasets.told.episode`.
+    its marks.csv tells is read too, and checked against transcript and annotation: see `datasets.look.told`.
     """
     episode = episodes.load(episode_folder)
     paths = features.cached(episode_folder, encoder, tuple(episode.images)) if encoder is not None else ()

@@ -31,7 +31,7 @@ from hal_ros.core.segments import sample_segments
 from hal_ros.core.streams import counts
 from hal_ros.core.streams.intake import Due
 from hal_ros.core.streams.spec import StreamSpec
-from hal_ros.datasets.told.marks import MARKS
+from hal_ros.datasets.look.marks import MARKS
 
 FORMAT = 2
 ANNOTATION, TRANSCRIPT = "annotation.json", "transcript.txt"

@@ -17,7 +17,7 @@ from pathlib import Path
 from hal_ros.bags.reader import METADATA
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.episodes import ANNOTATION, TRANSCRIPT, read_transcript
-from hal_ros.datasets.told.marks import MARKS
+from hal_ros.datasets.look.marks import MARKS
 from hal_ros.datasets.user_bags import UserBag
 
 BENCHMARK = "tabletop-v1"

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from hal_ros.bags.reader import METADATA, bag_files
 from hal_ros.core.errors import HalError
 from hal_ros.datasets.episodes import read_actions, read_annotation
-from hal_ros.datasets.told.marks import MARKS, read_marks, unknown_actions
+from hal_ros.datasets.look.marks import MARKS, read_marks, unknown_actions
 
 STORAGES = (".mcap", ".db3")
 NOTHING_ELSE: Mapping[str, tuple[str, ...]] = {}

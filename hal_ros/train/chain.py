@@ -1,7 +1,7 @@
 """From episodes or feature vectors to a student, stage by stage: labels, eyes, clips, teacher, student (docs/adr/0004).
 
 Every stage keeps its checkpoint in a folder of its own below the run's and is taken up again there; the labels that
-the student learns lie in the run's folder. What a supervision reads of the clips, `train.supervision.mixture` sorts
+the student learns lie in the run's folder. What a supervision reads of the clips, `train.mixture` sorts
 out: under transcripts no annotation, of validation clips neither.
 """
 
@@ -24,6 +24,7 @@ from hal_ros.datasets.config import streams_of
 from hal_ros.datasets.encoded_clips import EncodedClip, measure
 from hal_ros.fit.loop import RunSession
 from hal_ros.labels import targets as targets_file
+from hal_ros.labels.doubt_files import PROOF
 from hal_ros.labels.targets import Targets
 from hal_ros.labels.teacher.fit import Transcribed, align_clips, train_teacher
 from hal_ros.labels.transcripts import first_labels as first
@@ -33,9 +34,7 @@ from hal_ros.train.clips import DIGEST_TICKS, NO_WEIGHTS, Data, attended_clips, 
 from hal_ros.train.config import TrainConfig
 from hal_ros.train.encoders import grid_of
 from hal_ros.train.eye import fit_eye, gather, new_eye
-from hal_ros.train.stages import eye_folders, settings_sha256
-from hal_ros.train.student import Trained, fit, new_model
-from hal_ros.train.supervision.mixture import (
+from hal_ros.train.mixture import (
     ANNOTATED,
     Learnt,
     Mixture,
@@ -44,11 +43,11 @@ from hal_ros.train.supervision.mixture import (
     mixture_of,
     targets_of,
 )
+from hal_ros.train.stages import eye_folders, settings_sha256
+from hal_ros.train.student import Trained, fit, new_model
 
 TEACHER = "teacher"  # folder of the teacher's checkpoint in a run's
 ORIGIN = "origin.txt"
-PROOF = "alignment.json"
-"""How right first labels are of annotated clips whose annotation they are not told."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def train_on_encoded_clips(
 ) -> Trained:
     """Train each camera's eye, teacher (where transcripts are laid out) and student over K actions.
 
-    Raises DatasetError when there is nothing of a split that the supervision reads: see `train.supervision.mixture`.
+    Raises DatasetError when there is nothing of a split that the supervision reads: see `train.mixture`.
     """
     config, grid = run.config, grid_of(run.config.data)
     mixture = mixture_of(config, training, validation, run.report)

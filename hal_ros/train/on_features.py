@@ -25,6 +25,7 @@ from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.formats.folds import TEST, TRAIN, VALIDATION, Fold, actions_of, fold_names, fold_title, read_fold
 from hal_ros.datasets.formats.layouts import to_full_length
 from hal_ros.fit import checkpoint
+from hal_ros.labels.doubt_files import closing_lines, write_doubts
 from hal_ros.labels.targets import Targets, load_targets
 from hal_ros.metrics.answer_files import ClipAnswers
 from hal_ros.metrics.decoded import streams
@@ -39,7 +40,6 @@ from hal_ros.train.decoding import best_decoder, calibrated, fit_both_temperatur
 from hal_ros.train.priors import fit_priors
 from hal_ros.train.stages import settings_sha256
 from hal_ros.train.student import answer
-from hal_ros.train.supervision.doubt_files import closing_lines, write_doubts
 
 ALIGNED, PREDICTIONS = "aligned", "predictions"
 ABOUT = "features.json"

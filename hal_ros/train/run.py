@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from hal_ros.core.card import ModelCard
+from hal_ros.labels.doubt_files import write_doubts
 from hal_ros.train import stages
 from hal_ros.train.chain import RunSettings, train_on_encoded_clips
 from hal_ros.train.config import TrainConfig
 from hal_ros.train.stages import PreparedSplit
-from hal_ros.train.supervision.doubt_files import write_doubts
 
 
 def train_on_episodes(

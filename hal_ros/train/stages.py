@@ -21,8 +21,8 @@ from hal_ros.datasets import config as dataset_card
 from hal_ros.datasets import episodes, features
 from hal_ros.datasets.config import TRAINING, DataConfig, asked_topics, streams_of
 from hal_ros.datasets.encoded_clips import EncodedClip, load_encoded_clips
+from hal_ros.datasets.look.marks import MARKS
 from hal_ros.datasets.pool import in_order
-from hal_ros.datasets.told.marks import MARKS
 from hal_ros.fit import checkpoint
 from hal_ros.labels.targets import LABELS
 from hal_ros.nn.hal import CausalHal, HalConfig

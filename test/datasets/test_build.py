@@ -23,8 +23,8 @@ from hal_ros.datasets import episodes, user_bags
 from hal_ros.datasets.build import build
 from hal_ros.datasets.config import draft_card
 from hal_ros.datasets.look.asked import read_asked
+from hal_ros.datasets.look.marks import MARKS
 from hal_ros.datasets.plan import Plan, plan
-from hal_ros.datasets.told.marks import MARKS
 from hal_ros.train.config import config_from_mapping, load_config
 from user_folder import (
     ACTIONS,

@@ -23,7 +23,7 @@ from hal_ros.core.errors import DatasetError
 from hal_ros.core.work import Report
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.encoded_clips import EncodedClip
-from hal_ros.datasets.told.known_ticks import first_misfit, is_full
+from hal_ros.datasets.look.known_ticks import first_misfit, is_full
 from hal_ros.labels.sources import Claims, Reliability, likeliest, log_evidence, reliabilities
 from hal_ros.labels.targets import Targets, of_annotations
 from hal_ros.labels.teacher.alignment import Known

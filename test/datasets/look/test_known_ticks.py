@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hal_ros.core.answers import NO_ACTION
-from hal_ros.datasets.told.known_ticks import first_misfit, is_full
+from hal_ros.datasets.look.known_ticks import first_misfit, is_full
 
 N = NO_ACTION
 

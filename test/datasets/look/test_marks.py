@@ -12,8 +12,8 @@ import pytest
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.episodes import ANNOTATION, Episode
-from hal_ros.datasets.told.episode import read_told
-from hal_ros.datasets.told.marks import MARKS, on_ticks, read_marks
+from hal_ros.datasets.look.marks import MARKS, on_ticks, read_marks
+from hal_ros.datasets.look.told import read_told
 
 N = NO_ACTION
 TICKS, ORIGIN = 10, 5_000_000_000

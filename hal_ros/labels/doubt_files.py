@@ -15,9 +15,10 @@ import numpy as np
 from hal_ros.datasets import episodes
 from hal_ros.labels.doubtful import MARK_S, EpisodeDoubt, Place, doubtful_share, doubts
 from hal_ros.labels.targets import LABELS, load_targets
-from hal_ros.train.chain import PROOF
 
 DOUBTS, PAGE = "doubts.json", "doubts.html"
+PROOF = "alignment.json"
+"""How right first labels are of annotated clips whose annotation they are not told."""
 GUESSING, WRONG = 0.2, 0.3
 """An alignment that expects so large a share of its ticks to be wrong, or has it wrong where it shows, is guessing."""
 SHOWN_PLACES = 20

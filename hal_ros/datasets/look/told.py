@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.episodes import ANNOTATION, TRANSCRIPT, Episode, read_annotation
-from hal_ros.datasets.told.known_ticks import first_misfit
-from hal_ros.datasets.told.marks import MARKS, MarkedTicks, Marks, on_ticks, read_marks
+from hal_ros.datasets.look.known_ticks import first_misfit
+from hal_ros.datasets.look.marks import MARKS, MarkedTicks, Marks, on_ticks, read_marks
 
 
 @dataclass(frozen=True)

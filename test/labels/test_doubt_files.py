@@ -11,9 +11,8 @@ import pytest
 pytest.importorskip("torch")
 
 from hal_ros.datasets.episodes import Episode, save
+from hal_ros.labels.doubt_files import DOUBTS, PAGE, PROOF, closing_lines, write_doubts
 from hal_ros.labels.targets import Targets, save_targets
-from hal_ros.train.chain import PROOF
-from hal_ros.train.supervision.doubt_files import DOUBTS, PAGE, closing_lines, write_doubts
 
 pytestmark = pytest.mark.torch
 

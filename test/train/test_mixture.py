@@ -15,11 +15,12 @@ pytest.importorskip("torch")
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
+from hal_ros.labels.doubt_files import PROOF
 from hal_ros.labels.targets import Targets, of_annotations
-from hal_ros.train.chain import PROOF, RunSettings, _source
+from hal_ros.train.chain import RunSettings, _source
 from hal_ros.train.clips import AttendedClips, Columns, Data, Supervised, probabilities
 from hal_ros.train.config import config_from_mapping, to_mapping
-from hal_ros.train.supervision.mixture import kind_of, mixture_of, targets_of
+from hal_ros.train.mixture import kind_of, mixture_of, targets_of
 from synthetic_clips import ACTIONS, FEATURES, make_clips
 from synthetic_episodes import make_encoded_clips
 
