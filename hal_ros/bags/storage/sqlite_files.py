@@ -189,7 +189,7 @@ class SqliteFile:
                 for found in self._connection.execute(f"{_ROWS} WHERE rowid > ? ORDER BY rowid {order}", (last,)):
                     last = max(last, found[0]) if order == "ASC" else last
                     yield found
-            except apsw.Error as error:
+            except apsw.Error as error:  # noqa: PERF203  # twice at most
                 self.faults[f"part of the table ({_one_line(error)})"] += 1
             else:
                 return
