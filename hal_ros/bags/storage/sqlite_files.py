@@ -26,6 +26,7 @@ NEEDED = {"topics": ("id", "name", "type", "serialization_format"), "messages": 
 """The tables of rosbag2's first version, and what is read of them."""
 _ROOM_BYTES = 4096  # of a row, beside its message
 _MOST_NS = 2**63 - 1
+_LEAST_ROW = -(2**63)
 # A column may hold anything: what is of another kind than it should be comes as None.
 _ROWS = (
     "SELECT rowid, CASE WHEN typeof(timestamp) = 'integer' THEN timestamp END, "
@@ -82,7 +83,6 @@ class SqliteFile:
         self.counts.clear()
         for row_id, receive_ns, topic_id in self._rows():
             topic, form = self._forms[topic_id]
-            self.counts[topic] += 1
             if topics is not None and topic not in topics:
                 continue
             data = self._data(row_id)
@@ -164,29 +164,35 @@ class SqliteFile:
     # --- rows ---------------------------------------------------------------------------------------------------------
 
     def _rows(self) -> Iterator[tuple[int, int, int]]:
-        """Yield row, time and topic of each message by time: of a damaged table what both of its ends lead to."""
+        """Yield row, time and topic of each message by time."""
         rows, times, topics = array("q"), array("q"), array("q")
-        last = None
-        for order in ("ASC", "DESC"):
-            try:
-                for row, time, topic in self._connection.execute(f"{_ROWS} ORDER BY rowid {order}"):
-                    if order == "DESC" and last is not None and row <= last:
-                        break
-                    last = row if order == "ASC" else last
-                    if not isinstance(time, int) or not 0 <= time <= _MOST_NS:
-                        self.faults[ROW] += 1
-                    elif topic not in self._forms:
-                        self.faults["row of no topic"] += 1
-                    else:
-                        rows.append(row)
-                        times.append(time)
-                        topics.append(topic)
-                break
-            except apsw.Error as error:
-                self.faults[f"part of the table ({_one_line(error)})"] += 1
+        for row, time, topic in self._scan():
+            if topic not in self._forms:
+                self.faults["row of no topic"] += 1
+                continue
+            self.counts[self._forms[topic][0]] += 1  # what is there, whether it can be read or not
+            if not isinstance(time, int) or not 0 <= time <= _MOST_NS:
+                self.faults[ROW] += 1
+                continue
+            rows.append(row)
+            times.append(time)
+            topics.append(topic)
         by_time = np.lexsort((np.frombuffer(rows, np.int64), np.frombuffer(times, np.int64)))
         for at in map(int, by_time):
             yield rows[at], times[at], topics[at]
+
+    def _scan(self) -> Iterator[tuple[int, Any, Any]]:
+        """Yield all rows as they are: of a damaged table what both of its ends lead to."""
+        last = _LEAST_ROW
+        for order in ("ASC", "DESC"):
+            try:
+                for found in self._connection.execute(f"{_ROWS} WHERE rowid > ? ORDER BY rowid {order}", (last,)):
+                    last = max(last, found[0]) if order == "ASC" else last
+                    yield found
+            except apsw.Error as error:  # noqa: PERF203  # twice at most
+                self.faults[f"part of the table ({_one_line(error)})"] += 1
+            else:
+                return
 
     def _data(self, row: int) -> bytes | None:
         """Return the bytes of one message; None, and counted, where they can't be read."""
