@@ -158,8 +158,8 @@ def _paired(own: Sequence[Row], rows: Sequence[Row], reference: str) -> str:
     found = [statistics.mean(a[metric] - b[metric] for metric in METRICS) for a, b in pairs]
     if not found or own[0]["competitor"] == reference:
         return "–"
-    error = statistics.stdev(found) / math.sqrt(len(found)) if len(found) > 1 else math.nan
-    return f"{statistics.mean(found):+.1f} ± {error:.1f}"
+    error = f" ± {statistics.stdev(found) / math.sqrt(len(found)):.1f}" if len(found) > 1 else ""
+    return f"{statistics.mean(found):+.1f}{error}"
 
 
 # --- the search -------------------------------------------------------------------------------------------------------
