@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
@@ -13,6 +14,8 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from hal_ros.core.errors import ConfigError
+from hal_ros.ros.parameter_files import for_all_nodes
+from hal_ros.ros.qos import PREFIX, override_faults
 from hal_ros.runtime.backend import CHOICES
 from hal_ros.runtime.bundle import PRECISIONS
 
@@ -20,8 +23,8 @@ Parameters = TypeVar("Parameters")
 
 TOPICS_PREFIX = "topics."
 """Parameters that are declared at configure, one for each stream of the model."""
-FROM_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
-"""Parameters that rclpy declares itself; the last one is a prefix."""
+FROM_ROS = ("use_sim_time", "start_type_description_service", PREFIX)
+"""Parameters that rclpy declares itself; the last one is a prefix, whose names are judged when topics are known."""
 
 
 def parameter(
@@ -115,7 +118,8 @@ def declare(node: Node, kind: type, locked: Callable[[], str], later: tuple[str,
 
     `locked` returns why parameters can't be set now, or ''; `later` are prefixes of parameters that are declared when
     their names are known. Raises ConfigError for a name that is not a parameter
-    (from a YAML file or the command line), a wrong type, or a value out of range.
+    (from a YAML file or the command line), a wrong type, or a value out of range. A name that a file gives to all nodes
+    alike may be another node's: of such there is only a warning.
     """
     fields = {field.name: field for field in dataclasses.fields(kind)}
     _refuse_unknown(node, list(fields), later)
@@ -155,14 +159,32 @@ def markdown_table(kind: type) -> str:
     return "\n".join(lines)
 
 
+def given_values(node: Node) -> dict[str, Any]:
+    """Return the parameters that files, command line and code gave to a node, declared or not."""
+    # rclpy keeps them in one place, which has no public name.
+    return {name: one.value for name, one in node._parameter_overrides.items()}
+
+
+def refuse(node: Node, name: str, reason: str) -> None:
+    """Raise ConfigError for a parameter that can't be, or warn where it may be meant for another node."""
+    if name not in for_all_nodes(sys.argv):
+        raise ConfigError(reason)
+    node.get_logger().warning(f"{reason}; it is left aside, as its file gives it to all nodes")
+
+
 def _refuse_unknown(node: Node, names: list[str], later: tuple[str, ...]) -> None:
-    # rclpy keeps what YAML and command line gave for this node in one place, which has no public name.
-    for given in node._parameter_overrides:
+    for given in given_values(node):
         if given in names or given.startswith((*FROM_ROS, *later)):
             continue
         near = difflib.get_close_matches(given, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(names)}"
-        raise ConfigError(f"unknown parameter {given!r} for node {node.get_fully_qualified_name()}: {hint}")
+        refuse(node, given, f"unknown parameter {given!r} for node {node.get_fully_qualified_name()}: {hint}")
+
+
+def check_overrides(node: Node, topics: Mapping[str, Collection[str]]) -> None:
+    """Refuse overrides of quality of service that don't exist; `topics` are the node's, full names by end."""
+    for name, fault in override_faults(given_values(node), topics):
+        refuse(node, name, f"parameter {name}: {fault}")
 
 
 def _wrong_choice(field: dataclasses.Field[Any], value: Any) -> str:

@@ -9,12 +9,12 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # Humble defines it there
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy, qos_policy_name_from_kind
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
 from hal_ros.bags.sensors import COMPRESSED, IMAGE
 from hal_ros.core.errors import HalError
 from hal_ros.core.streams import counts
+from hal_ros.ros import qos
 from hal_ros.ros.message_types import message_class
 from hal_ros.ros.params import SegmenterParameters
 from hal_ros.ros.segmenter.inputs import MessageInputs, Synchroniser, TopicPort
@@ -235,7 +235,7 @@ class Subscriptions:
             profile,
             callback_group=None if port.is_clock else self._group,
             event_callbacks=events,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            qos_overriding_options=qos.overridable(),
         )
         self._held[port.topic] = Held(subscription, port, wanted)
         if not port.is_clock:

@@ -138,7 +138,8 @@ def test_a_camera_that_falls_silent_is_a_warning_until_it_speaks(rig: Rig) -> No
     rig.show("red", 0)
     rig.status("camera", WARN, "its publisher is still there")
     rig.diagnostics.clear()
-    ticks = itertools.count(50)  # five seconds later
+    rig.show_after_gap("red", 50)  # five seconds later
+    ticks = itertools.count(51)
 
     def is_well_again() -> bool:
         rig.show("red", next(ticks))

@@ -61,7 +61,7 @@ def test_a_frame_carries_the_message_untouched(inputs: Recorded) -> None:
     inputs.topic("camera").on_message(message)
     (frame,) = inputs.frames
     picture = frame.due.pictures["camera"]
-    assert picture is not None and picture.message is message and frame.frame_id == "camera"
+    assert picture is not None and picture.message is message and frame.due.frame_id == "camera"
     assert (picture.topic, picture.stamp_ns) == ("/camera", START_NS)
     assert (frame.due.stamp_ns, frame.due.tick, frame.due.origin_ns) == (START_NS, 0, START_NS)
     assert frame.received_ns == inputs.sights["camera"].last_ns
