@@ -9,7 +9,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
-from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.exceptions import (
+    InvalidParameterTypeException,
+    InvalidParameterValueException,
+    ParameterUninitializedException,
+)
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
@@ -145,8 +149,35 @@ def declare(node: Node, kind: type, locked: Callable[[], str], later: tuple[str,
 
 def read(node: Node, kind: type[Parameters]) -> Parameters:
     """Return the declared parameters as they stand now."""
-    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
-    return kind(**{name: node.get_parameter(name).value for name in names})
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    return kind(**{field.name: value_of(node, field.name, field.default) for field in fields})
+
+
+def value_of(node: Node, name: str, default: Any) -> Any:
+    """Return a parameter's value; an empty list, whose type ROS can't tell, is that of a list, or leaves the default.
+
+    Raises ConfigError where there is none.
+    """
+    try:
+        return node.get_parameter(name).value
+    except ParameterUninitializedException as error:
+        if isinstance(default, tuple):
+            return ()
+        raise ConfigError(f"parameter {name} is an empty list; expected one as {default!r}") from error
+
+
+def full_name(node: Node) -> str:
+    """Return the name of a node in diagnostics: with its namespace, so that two robots are told apart."""
+    return str(node.get_fully_qualified_name()).lstrip("/")
+
+
+def resolve_topic(node: Node, topic: str, source: str) -> str:
+    """Return a topic's full name; raises ConfigError, with who named it, for one that ROS refuses."""
+    try:
+        return str(node.resolve_topic_name(topic))
+    except (RuntimeError, ValueError) as error:  # what rclpy's errors have in common
+        reason = " ".join(str(error).partition(", at ")[0].removeprefix("failed to resolve name: ").split())
+        raise ConfigError(f"{source}: {topic!r} is no topic: {reason}") from error
 
 
 def markdown_table(kind: type) -> str:

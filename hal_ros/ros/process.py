@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import rclpy
+from rclpy.exceptions import NameValidationException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
@@ -80,8 +81,8 @@ def _run(make_node: Callable[[], Any], arguments: Sequence[str] | None, ended: C
         node = make_node()
         node.is_ending = ended
         _spin(node, ended)
-    except HalError as error:
-        print(f"hal_ros: {error}", file=sys.stderr)
+    except (HalError, NameValidationException) as error:
+        print(f"hal_ros: {' '.join(str(error).split())}", file=sys.stderr)
         code = 1
     except ExternalShutdownException:
         pass

@@ -192,7 +192,7 @@ class Rig:
         self.show_message(image_message(colour, START_NS + round(tick * PERIOD_NS)), wait)
 
     def show_after_gap(self, colour: str, tick: float) -> None:
-        """Publish a picture whose stamp jumps, and the next one, which proves it, until the first one's label is back."""
+        """A picture whose stamp jumps, and the next one, which proves it, until the first one's label is back."""
         self.show(colour, tick, wait=False)
         self.show(colour, tick + 0.01)
 

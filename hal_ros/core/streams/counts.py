@@ -36,16 +36,20 @@ DUE, NOT_DUE, BACKWARDS, OUTLIER = "due", "not_due", "backwards", "outlier"
 RESTARTS, HELD, OVERRUNS = "restarts", "held_ticks", "overruns"
 """Fresh grids, the first one included; ticks without a message of the clock; fresh states on a running grid, because
 more due ticks were lost on the way to the model than can be held."""
-OVERWRITTEN, UNPAIRED, DISCARDED, LABELS, BOUNDARIES, SILENCES = (
+OVERWRITTEN, UNPAIRED, DISCARDED, LABELS, BOUNDARIES, SILENCES, RESETS = (
     "overwritten",
     "unpaired",
     "discarded",
     "labels",
     "boundaries",
     "silences",
+    "resets",
 )
 """Live alone: due ticks that a newer one overtook; messages of the clock that wait for partners, or waited in vain;
-due ticks that a reset dropped; messages published; how often the clock fell silent."""
+due ticks that a reset dropped; messages published; how often the clock fell silent, and how
+often somebody reset the node."""
+SKIPPED = "skipped"
+"""Offline alone: messages of the clock before the first recorded label."""
 
 
 class Severity(IntEnum):
@@ -84,7 +88,7 @@ TABLE: dict[str, Counted] = {
     OVERRUNS: Counted(WARN, "fresh state", "as more due ticks were lost than can be held"),
     RESTARTS: Counted(WARN, "restart", "of the tick grid"),
     UNPAIRED: Counted(WARN, "message", "for which message_filters has found no partners"),
-    "skipped": Counted(WARN, "message", "of the clock before the first recorded label"),
+    SKIPPED: Counted(WARN, "message", "of the clock before the first recorded label"),
     RECEIVED: Counted(OK, "message", "taken"),
     # In a recording, too: there it was still aligned, see `bags.sensors.in_clock_order`.
     LATE: Counted(OK, "message", "after their tick"),
@@ -95,6 +99,7 @@ TABLE: dict[str, Counted] = {
     LABELS: Counted(OK, "label", "published"),
     BOUNDARIES: Counted(OK, "boundary", "published"),
     SILENCES: Counted(OK, "silence", "of the clock"),
+    RESETS: Counted(OK, "reset", "asked for"),
 }
 """All counters, the gravest first; one that is not listed is a fault that a reader of bags names in words."""
 CAUSES = {

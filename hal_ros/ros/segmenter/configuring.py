@@ -20,6 +20,7 @@ OpenBackend = Callable[[Bundle, str, BackendOptions], tuple[Backend, str]]
 Result = TypeVar("Result")
 POLL_S = 0.05
 """How soon it is noticed that somebody wants the process to end."""
+GRACE_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -74,13 +75,16 @@ class _Call(Generic[Result]):
 def run_unless(given_up: Callable[[], bool], act: Callable[[], Result], what: str) -> Result:
     """Return what `act` returns, or raise what it raises.
 
-    Raises BackendError as soon as it is given up; its thread is left behind then, and ends with the process.
+    Raises BackendError when it is given up and has not ended by itself GRACE_S later, as a build of engines does; its
+    thread is left behind then, and ends with the process.
     """
     call = _Call(act)
     thread = threading.Thread(target=call.run, name=what, daemon=True)
     thread.start()
     while thread.is_alive():
         thread.join(POLL_S)
+        if thread.is_alive() and given_up():
+            thread.join(GRACE_S)
         if thread.is_alive() and given_up():
             raise BackendError(f"{what} was given up, as the process is to end")
     if call.errors:

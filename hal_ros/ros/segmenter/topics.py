@@ -11,7 +11,7 @@ from rclpy.node import Node
 from hal_ros.bags.sensors import COMPRESSED, IMAGE, SUFFIX
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.streams.spec import CAMERA, JOINT_STATE, JOINTS, CameraSpec, StateSpec, StreamSpec
-from hal_ros.ros.params import TOPICS_PREFIX, SegmenterParameters, given_values, refuse
+from hal_ros.ros.params import TOPICS_PREFIX, SegmenterParameters, given_values, refuse, resolve_topic, value_of
 
 CAMERA_TOPIC, JOINT_TOPIC = "camera/color/image_raw", "joint_states"
 """Where cards of format 1, which name no topics, find their two streams; relative, so that namespaces hold."""
@@ -70,22 +70,13 @@ def chosen_topics(node: Node, spec: StreamSpec, parameters: SegmenterParameters)
             f"parameter {TOPICS_PREFIX}{stream}" if given else f"parameter {older}" if alias else "the model's card"
         )
         for topic in chosen[stream]:
-            resolve(node, topic, f"{source}, stream {stream}")
+            resolve_topic(node, topic, f"{source}, stream {stream}")
     return chosen
-
-
-def resolve(node: Node, topic: str, source: str) -> str:
-    """Return a topic's full name; raises ConfigError, with who named it, for one that ROS refuses."""
-    try:
-        return str(node.resolve_topic_name(topic))
-    except (RuntimeError, ValueError) as error:  # what rclpy's errors have in common
-        reason = " ".join(str(error).partition(", at ")[0].removeprefix("failed to resolve name: ").split())
-        raise ConfigError(f"{source}: {topic!r} is no topic: {reason}") from error
 
 
 def _given(node: Node, stream: str) -> tuple[str, ...]:
     name = TOPICS_PREFIX + stream
-    value = node.get_parameter(name).value
+    value = value_of(node, name, ())  # an empty list, too, leaves the card its say
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, Sequence) or not all(isinstance(topic, str) for topic in values):
         raise ConfigError(f"parameter {name} is {value!r}; expected a topic, or a list of topics")
