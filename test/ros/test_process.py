@@ -173,7 +173,7 @@ def test_a_failing_autostart_is_one_line_and_an_exit_code(child_environment: dic
         ),
         (
             "segmenter:\n  ros__parameters:\n    backend: []\n    autostart: true\n",
-            "hal_ros: parameter backend is an empty list; expected one as 'auto'",
+            "parameter backend is None: expected one of auto",
         ),
     ],
 )

@@ -40,7 +40,7 @@ def test_what_can_be_overridden_is_no_fault(policy: str, value: Any) -> None:
         (
             "/action_labels.publisher.depth",
             5,
-            "the node has no publisher on /action_labels; did you mean /action_label?",
+            "no publisher on /action_labels; did you mean /action_label?",
         ),
         ("/action_label.subscription.depth", 5, "the node has no subscription on /action_label"),
         ("/action_label", 5, "expected qos_overrides.<topic>"),
