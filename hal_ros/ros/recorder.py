@@ -24,8 +24,9 @@ from hal_ros.bags.background_writer import BackgroundWriter, Recorded, Topic
 from hal_ros.bags.messages import schema_text
 from hal_ros.bags.reader import qos_profile, qos_text
 from hal_ros.core.errors import BagError
-from hal_ros.ros.params import check_overrides, declare, full_name, parameter, read, resolve_topic
+from hal_ros.ros.params import check_overrides, declare, full_name, read, resolve_topic
 from hal_ros.ros.process import can_run, run
+from hal_ros.ros.segmenter_parameters import parameter
 from hal_ros.ros.stream_topics import TOPICS, input_topics
 from hal_ros.ros.topic_listener import TopicListener
 from hal_ros.runtime.bundle import bundle_metadata, load_bundle

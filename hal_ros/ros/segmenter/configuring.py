@@ -10,8 +10,8 @@ from typing import Generic, TypeVar
 from hal_ros.core.errors import BackendError
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.step import Backend
-from hal_ros.ros.params import SegmenterParameters
 from hal_ros.ros.segmenter.session import Opened
+from hal_ros.ros.segmenter_parameters import SegmenterParameters
 from hal_ros.runtime.backend import BackendOptions, about, open_backend, provider_names
 from hal_ros.runtime.bundle import Bundle
 from hal_ros.runtime.golden import check_golden

@@ -21,15 +21,16 @@ from hal_ros.bags.answer_messages import vocabulary_message, warm_up
 from hal_ros.bags.messages import serialise
 from hal_ros.core.decoding.known_plan import PlanTracker, plan_ids, plan_names
 from hal_ros.core.errors import BackendError, ConfigError, HalError
+from hal_ros.core.streams.spec import StreamSpec
 from hal_ros.ros import params, qos
 from hal_ros.ros.convert import rgb_converter
-from hal_ros.ros.params import SegmenterParameters
 from hal_ros.ros.segmenter.configuring import OpenBackend, Opening, open_model, open_proven_backend
 from hal_ros.ros.segmenter.inputs import message_filters
 from hal_ros.ros.segmenter.reporter import Reporter
 from hal_ros.ros.segmenter.session import Configured, Opened, Session
 from hal_ros.ros.segmenter.silence import poll_s
 from hal_ros.ros.segmenter.topics import all_names, chosen_topics, declare_topics
+from hal_ros.ros.segmenter_parameters import TOPICS_PREFIX, SegmenterParameters
 from hal_ros.runtime.bundle import Bundle, load_bundle
 
 LABEL, BOUNDARY, PLAN = ANSWERS = ("action_label", "action_boundary", "~/plan_progress")
@@ -57,7 +58,7 @@ class SegmenterNode(LifecycleNode):
         self._first_look: Any = None
         self._silence_look: Any = None
         try:
-            params.declare(self, SegmenterParameters, self._why_locked, later=(params.TOPICS_PREFIX,))
+            params.declare(self, SegmenterParameters, self._why_locked, later=(TOPICS_PREFIX,))
         except ConfigError:
             self.destroy_node()
             raise
@@ -165,10 +166,7 @@ class SegmenterNode(LifecycleNode):
             if len(card.streams.names) < 2:
                 raise ConfigError(f"synchroniser is message_filters, but {card.name} takes one stream; expected latest")
             message_filters()
-        declare_topics(self, card.streams)
-        topics = chosen_topics(self, card.streams, parameters)
-        answers = {self.resolve_topic_name(name) for name in ANSWERS}
-        params.check_overrides(self, {"subscription": all_names(self, card.streams, topics), "publisher": answers})
+        topics = self._choose_topics(card.streams, parameters)
         plan = plan_ids(plan_names(parameters.plan), card.vocabulary)
         to_rgb = rgb_converter(parameters.image_conversion)
         cv2.setNumThreads(parameters.threads)
@@ -195,6 +193,13 @@ class SegmenterNode(LifecycleNode):
             f"configured {card.name} ({bundle.sha256[:12]}): {len(card.vocabulary)} actions at {card.rate_hz:g} Hz, "
             f"{opened.words}, in {(time.perf_counter_ns() - began_ns) / 1e9:.1f} s"
         )
+
+    def _choose_topics(self, spec: StreamSpec, parameters: SegmenterParameters) -> dict[str, tuple[str, ...]]:
+        declare_topics(self, spec)
+        topics = chosen_topics(self, spec, parameters)
+        answers = {self.resolve_topic_name(name) for name in ANSWERS}
+        params.check_overrides(self, {"subscription": all_names(self, spec, topics), "publisher": answers})
+        return topics
 
     def _open(self, ready: Opening) -> Opened:
         """Open the backend, which runs the model: where it hangs, a signal still ends the process."""

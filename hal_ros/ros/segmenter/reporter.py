@@ -11,10 +11,11 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.lifecycle import LifecycleNode
 
 from hal_ros.core.streams import counts
-from hal_ros.ros.params import SegmenterParameters, full_name
+from hal_ros.ros.params import full_name
 from hal_ros.ros.segmenter import diagnostics
 from hal_ros.ros.segmenter.diagnostics import NodeSnapshot, Silence, StreamSnapshot
 from hal_ros.ros.segmenter.session import Configured, Session
+from hal_ros.ros.segmenter_parameters import SegmenterParameters
 
 REPEAT_LOG_S = 10.0
 """A status that flickers is logged at most this often."""

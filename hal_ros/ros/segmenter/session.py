@@ -15,11 +15,11 @@ from hal_ros.core.errors import BackendError
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.streams import counts
 from hal_ros.core.streams.convert import ToRgb
-from hal_ros.ros.params import SegmenterParameters
 from hal_ros.ros.segmenter.inputs import MessageInputs, ReceivedFrame
 from hal_ros.ros.segmenter.pipeline import Pipeline, PipelinePorts
 from hal_ros.ros.segmenter.silence import SilenceWatch, silence_s
 from hal_ros.ros.segmenter.subscriptions import Subscriptions
+from hal_ros.ros.segmenter_parameters import SegmenterParameters
 from hal_ros.runtime.bundle import Bundle
 from hal_ros.runtime.worker import Worker
 

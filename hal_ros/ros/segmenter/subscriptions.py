@@ -19,10 +19,10 @@ from hal_ros.core.errors import HalError
 from hal_ros.core.streams import counts
 from hal_ros.ros import qos
 from hal_ros.ros.message_types import message_class
-from hal_ros.ros.params import SegmenterParameters
 from hal_ros.ros.segmenter.diagnostics import LOST_HINT
 from hal_ros.ros.segmenter.inputs import MessageInputs, Synchroniser, TopicPort
 from hal_ros.ros.segmenter.topics import Form, OpenTopic, WantedTopic, open_topics, published
+from hal_ros.ros.segmenter_parameters import SegmenterParameters
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks

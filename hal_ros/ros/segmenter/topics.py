@@ -11,7 +11,8 @@ from rclpy.node import Node
 from hal_ros.bags.sensors import COMPRESSED, IMAGE, SUFFIX
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.streams.spec import CAMERA, JOINT_STATE, JOINTS, CameraSpec, StateSpec, StreamSpec
-from hal_ros.ros.params import TOPICS_PREFIX, SegmenterParameters, given_values, refuse, resolve_topic, value_of
+from hal_ros.ros.params import given_values, refuse, resolve_topic, value_of
+from hal_ros.ros.segmenter_parameters import TOPICS_PREFIX, SegmenterParameters
 
 CAMERA_TOPIC, JOINT_TOPIC = "camera/color/image_raw", "joint_states"
 """Where cards of format 1, which name no topics, find their two streams; relative, so that namespaces hold."""
