@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 from hal_ros.bags.answer_messages import (
@@ -22,7 +23,7 @@ from hal_ros.bags.answer_messages import (
 from hal_ros.bags.definitions import BagTypes
 from hal_ros.bags.frames import Frame
 from hal_ros.bags.messages import serialise, to_ns
-from hal_ros.bags.reader import BagMessage
+from hal_ros.bags.reader import BagMessage, read_messages, topic_types
 from hal_ros.core.answers import NO_ACTION, BoundaryEstimate
 from hal_ros.core.card import ModelCard
 from hal_ros.core.decoding.known_plan import PlanTracker
@@ -78,6 +79,19 @@ def _boundaries(boundaries: Sequence[BoundaryEstimate], card: ModelCard, frame: 
     for boundary in boundaries:
         message = boundary_message(boundary, card.vocabulary, frame.frame_id)
         yield BagMessage(BOUNDARY_TOPIC, BOUNDARY_TYPE, frame.receive_ns, serialise(message))
+
+
+def ends_closed(labels_of: Path | None) -> bool:
+    """Return whether a replay ends with the event that closes the last segment: where recorded labels do, or none are.
+
+    A recording that was ended while the node was active holds no such event.
+    """
+    kinds = {} if labels_of is None else topic_types(labels_of)
+    topics = [topic for topic, kind in kinds.items() if kind == BOUNDARY_TYPE]
+    events = list(read_messages(labels_of, topics)) if labels_of is not None and topics else []
+    if labels_of is None or not events:
+        return True
+    return bool(BagTypes.of(labels_of).deserialise(BOUNDARY_TYPE, events[-1].data).to_label_id == NO_ACTION)
 
 
 # --- against the recording -------------------------------------------------------------------------------------------

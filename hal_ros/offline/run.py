@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from hal_ros.bags.answer_messages import BOUNDARY_TYPE, LABEL_TYPE
+from hal_ros.bags.answer_messages import LABEL_TYPE
 from hal_ros.bags.definitions import BagTypes
 from hal_ros.bags.frames import Frame, due_frames
 from hal_ros.bags.inputs import AskedTopics, find_inputs
 from hal_ros.bags.reader import BagMessage, BagNotes, BagWriter, read_messages, topic_types
-from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BagError
 from hal_ros.core.work import Report
@@ -27,6 +26,7 @@ from hal_ros.offline.replay import (
     LABEL_TOPIC,
     Comparison,
     compare,
+    ends_closed,
     replay,
 )
 from hal_ros.offline.summary import inputs_lines, summary_lines
@@ -64,7 +64,7 @@ def run_replay(job: ReplayJob, choice: BundleChoice, report: Report = print) -> 
     found = _Found(BagNotes(), Counter())
     started = time.perf_counter()
     frames, segments = _frames(job, segmenter.card, found, report)
-    answers = list(replay(frames, segmenter, segments, tracker, _closes(job.ticks_from)))
+    answers = list(replay(frames, segmenter, segments, tracker, ends_closed(job.ticks_from)))
     wall_s = time.perf_counter() - started
     if job.out is not None:
         report(f"{_write(job.out, bundle, answers)}: written")
@@ -100,17 +100,6 @@ def _frames(job: ReplayJob, card: ModelCard, found: _Found, report: Report) -> t
         return named_frames(messages, ticks, inputs, found.counters), segments
     start_ns = ticks[0].origin_ns if ticks else None
     return due_frames(messages, inputs, found.counters, start_ns), segments
-
-
-def _closes(labels_of: Path | None) -> bool:
-    """Return whether a replay ends with the event that closes the last segment: where recorded labels do, or none are.
-
-    A recording that was ended while the node was active holds none.
-    """
-    if labels_of is None or BOUNDARY_TOPIC not in topic_types(labels_of):
-        return True
-    events = [message for message in read_messages(labels_of, [BOUNDARY_TOPIC]) if message.type_name == BOUNDARY_TYPE]
-    return not events or BagTypes.of(labels_of).deserialise(BOUNDARY_TYPE, events[-1].data).to_label_id == NO_ACTION
 
 
 def _write(path: Path, bundle: Bundle, answers: Sequence[BagMessage]) -> Path:
