@@ -176,8 +176,8 @@ def _model_values(now: NodeSnapshot, spec: StreamSpec) -> dict[str, str]:
 
 
 def _standing(now: NodeSnapshot, spec: StreamSpec) -> list[str]:
-    """Return the streams that went into ticks since the last report, or ever where reports outrun the ticks."""
-    count = now.new if now.new(counts.DUE) or now.period_s * spec.rate_hz > 2 else now.counters.__getitem__
+    """Return the streams that went into ticks since the last report or, where none was due, in the last seconds."""
+    count = now.new if now.new(counts.DUE) else now.recent
     due = count(counts.DUE)
     return [
         name for name in spec.names if due and (name == spec.clock or count(counts.key(name, counts.MISSING)) < due)

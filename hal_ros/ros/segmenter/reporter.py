@@ -19,6 +19,8 @@ from hal_ros.ros.segmenter_parameters import SegmenterParameters
 
 REPEAT_LOG_S = 10.0
 """A status that flickers is logged at most this often."""
+NAMESAKE_S = 5.0
+"""So long another node of this name has to be there; one that was killed may be seen for half a minute."""
 MOST_KEPT = 20
 """Counters of so many moments are kept to look back to."""
 RECENT_S = 10.0
@@ -34,6 +36,7 @@ class Reporter:
         self._before: Counter[str] = Counter()
         self._earlier: deque[tuple[int, Counter[str]]] = deque()  # at most RECENT_S, the oldest first
         self._labels, self._answered_ns = 0, time.perf_counter_ns()
+        self._alone_ns = time.perf_counter_ns()  # when no other node had this one's name
         self._reported_ns = time.perf_counter_ns()
         self._logged: dict[str, tuple[bytes, str, int]] = {}  # level, cause and time by status
 
@@ -71,7 +74,7 @@ class Reporter:
     ) -> NodeSnapshot:
         period_s = (now_ns - self._reported_ns) / 1e9
         facts = {} if configured is None else _facts(configured)
-        namesake = self._has_namesake()
+        namesake = self._has_namesake(now_ns)
         if session is None:
             return NodeSnapshot(state, period_s, 0.0, failure=failure, facts=facts, namesake=namesake)
         counters = session.counters()
@@ -104,10 +107,12 @@ class Reporter:
             self._earlier.append((now_ns, counters))
         return self._earlier[0] if self._earlier[0][0] <= oldest_ns else (since_ns, Counter())
 
-    def _has_namesake(self) -> bool:
-        """Whether another node of this name is there, or was until a moment ago."""
+    def _has_namesake(self, now_ns: int) -> bool:
+        """Whether another node of this name is there; one that has just ended is still seen for a while."""
         own = self._node.get_name(), self._node.get_namespace()
-        return self._node.get_node_names_and_namespaces().count(own) > 1
+        if self._node.get_node_names_and_namespaces().count(own) < 2:
+            self._alone_ns = now_ns
+        return now_ns - self._alone_ns > NAMESAKE_S * 1e9
 
     def _log_change(self, now_ns: int, name: str, level: bytes, message: str) -> None:
         never = (diagnostics.OK, "", now_ns - round(REPEAT_LOG_S * 1e9))
