@@ -209,14 +209,12 @@ class Rig:
         assert node.counters[name] == value
 
     def status(self, part: str, level: bytes, text: str = "") -> DiagnosticStatus:
-        """Spin until a report made from now on has this level, and this text in it, for a part; returns that status."""
+        """Spin until a report that comes now has this level, and this text in it, for a part; returns that status."""
         self.diagnostics.clear()
-        asked_ns = self.nodes[-1].get_clock().now().nanoseconds  # older ones may still be on their way
         found: list[DiagnosticStatus] = []
 
         def seen() -> bool:
-            fresh = (report for report in self.diagnostics if to_ns(report.header.stamp) >= asked_ns)
-            statuses = (status for report in fresh for status in report.status)
+            statuses = (status for report in self.diagnostics for status in report.status)
             found[:] = [s for s in statuses if s.name.endswith(part) and s.level == level and text in s.message]
             return bool(found)
 

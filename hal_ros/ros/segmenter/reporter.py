@@ -19,6 +19,7 @@ from hal_ros.ros.segmenter_parameters import SegmenterParameters
 
 REPEAT_LOG_S = 10.0
 """A status that flickers is logged at most this often."""
+S_NS = 1_000_000_000
 NAMESAKE_S = 5.0
 """So long another node of this name has to be there; one that was killed may be seen for half a minute."""
 MOST_KEPT = 20
@@ -36,7 +37,8 @@ class Reporter:
         self._before: Counter[str] = Counter()
         self._earlier: deque[tuple[int, Counter[str]]] = deque()  # at most RECENT_S, the oldest first
         self._labels, self._answered_ns = 0, time.perf_counter_ns()
-        self._alone_ns = time.perf_counter_ns()  # when no other node had this one's name
+        self._alone_ns = self._asked_ns = time.perf_counter_ns()  # when no other node had this one's name
+        self._has_other = False
         self._reported_ns = time.perf_counter_ns()
         self._logged: dict[str, tuple[bytes, str, int]] = {}  # level, cause and time by status
 
@@ -109,10 +111,13 @@ class Reporter:
 
     def _has_namesake(self, now_ns: int) -> bool:
         """Whether another node of this name is there; one that has just ended is still seen for a while."""
-        own = self._node.get_name(), self._node.get_namespace()
-        if self._node.get_node_names_and_namespaces().count(own) < 2:
+        if now_ns - self._asked_ns > S_NS:  # the graph is not asked more often, however fast reports come
+            self._asked_ns = now_ns
+            own = self._node.get_name(), self._node.get_namespace()
+            self._has_other = self._node.get_node_names_and_namespaces().count(own) > 1
+        if not self._has_other:
             self._alone_ns = now_ns
-        return now_ns - self._alone_ns > NAMESAKE_S * 1e9
+        return now_ns - self._alone_ns > NAMESAKE_S * S_NS
 
     def _log_change(self, now_ns: int, name: str, level: bytes, message: str) -> None:
         never = (diagnostics.OK, "", now_ns - round(REPEAT_LOG_S * 1e9))
