@@ -63,6 +63,7 @@ def due_frames(
     when there is no message of the clock of stamp start_ns.
     """
     intake, converter = Intake(inputs.spec), PictureConverter(inputs.spec, to_rgb, counters)
+    received: dict[int, int] = {}  # of the clock's message, and of one that waits for it
     for message in in_clock_order(messages, inputs):
         if start_ns is not None and message.topic in inputs.clock_topics:
             if stamp_of(message, inputs) != start_ns:
@@ -72,11 +73,14 @@ def due_frames(
         content = content_of(message, inputs, counters, reasons)
         if content is None:
             continue
+        received.setdefault(stamp_of(message, inputs), message.receive_ns)
         for due in _take(message, content, inputs, intake):
             pictures = converter.convert(due)
             keep_reasons(converter, reasons)
             if pictures is not None:
-                yield Frame(due, pictures, frame_id_of(message, content, inputs), message.receive_ns)
+                yield Frame(due, pictures, due.frame_id, received[due.stamp_ns])
+        received = {stamp_ns: ns for stamp_ns, ns in received.items() if stamp_ns == intake.waiting_ns}
+    intake.reset()  # nothing comes any more that a last stamp could have waited for
     counters.update(intake.counters)
     if start_ns is not None:
         raise BagError(
@@ -88,19 +92,20 @@ def due_frames(
 def _take(message: BagMessage, content: Any, inputs: BagInputs, intake: Intake) -> Iterator[Due]:
     """Give a message to all streams that it is of; what is of the clock comes last, so that the tick knows the rest."""
     found: list[Due | None] = []
-    stamp_ns = stamp_of(message, inputs)
+    stamp_ns, frame_id = stamp_of(message, inputs), frame_id_of(message, content, inputs)
     streams = [*inputs.cameras.get(message.topic, ()), *inputs.readers.get(message.topic, {})]
     for name in sorted(streams, key=lambda stream: stream == inputs.spec.clock):
         if name in inputs.spec.cameras:
             picture = TimedPicture(stamp_ns, message.topic, BagPicture(content, message.type_name))
-            found.append(intake.picture(name, picture))
+            found.append(intake.picture(name, picture, frame_id))
             continue
         reading = inputs.readers[message.topic][name].read(content)
         if isinstance(reading, Reading):
-            found.append(intake.state(name, StateSample(stamp_ns, message.topic, reading.values, reading.present)))
+            sample = StateSample(stamp_ns, message.topic, reading.values, reading.present)
+            found.append(intake.state(name, sample, frame_id))
         else:
             intake.refuse(name, reading)
-    yield from (due for due in found if due is not None)
+    yield from (one for due in found if due is not None for one in due.in_order)
 
 
 def keep_reasons(converter: PictureConverter, reasons: Reasons | None) -> None:

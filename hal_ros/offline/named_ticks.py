@@ -27,7 +27,7 @@ from hal_ros.core.streams.merge import Source, StateAtTick, StateMerger, StateSa
 from hal_ros.core.streams.pictures import TimedPicture
 from hal_ros.core.streams.readers import Reading
 from hal_ros.core.streams.spec import StreamSpec
-from hal_ros.core.ticks import Grid, place
+from hal_ros.core.ticks import Grid, may_begin
 
 PATIENCE = 64
 """So many ticks may have their clock's message before one whose other inputs are not in the bag is given up."""
@@ -72,7 +72,7 @@ def _named_tick(label: Any, before: NamedTick | None, card: ModelCard) -> NamedT
     reset = False
     if before is not None and origin_ns != before.origin_ns:
         grid = Grid(before.origin_ns, before.tick, before.stamp_ns)
-        reset = not place(origin_ns, grid, card.period_ns, card.max_held_ticks).restarted
+        reset = not may_begin(origin_ns, grid, card.period_ns, card.max_held_ticks)
     return NamedTick(stamp_ns, label.tick, origin_ns, _sources(label, stamp_ns, card.streams), reset)
 
 

@@ -27,6 +27,7 @@ from hal_ros.offline.replay import (
     LABEL_TOPIC,
     Comparison,
     compare,
+    ends_closed,
     replay,
 )
 from hal_ros.offline.robots import choose_robot, of_others
@@ -68,7 +69,7 @@ def run_replay(job: ReplayJob, choice: BundleChoice, report: Report = print) -> 
     started = time.perf_counter()
     frames, segments = _frames(job, segmenter.card, found, report)
     tally = AnswerTally()
-    answers = list(tally.of(replay(frames, segmenter, segments, tracker)))
+    answers = list(tally.of(replay(frames, segmenter, segments, tracker, ends_closed(job.ticks_from))))
     wall_s = time.perf_counter() - started
     if job.out is not None:
         report(f"{_write(job.out, bundle, answers)}: written")

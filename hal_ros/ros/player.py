@@ -29,8 +29,9 @@ from hal_ros.bags.reader import BagMessage, raw_topics, read_messages
 from hal_ros.bags.writer import TopicForm
 from hal_ros.core.errors import BagError, ConfigError, HalError
 from hal_ros.core.ticks import BACKWARD_JUMP_NS
-from hal_ros.ros.params import declare, parameter, read
+from hal_ros.ros.params import declare, read
 from hal_ros.ros.recorder import message_class
+from hal_ros.ros.segmenter_parameters import parameter
 
 LOOP_GAP_NS = 2_000_000_000  # between two rounds; long enough that listeners see a break, not a jump of the scene
 CLOCK_PERIOD_NS = 5_000_000
