@@ -4,6 +4,7 @@
 """
 
 import json
+import sys
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription
@@ -14,20 +15,21 @@ from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
 
 from hal_ros.live.robot_streams import relative_topics, robot_parameters
+from hal_ros.ros.launch_arguments import COMMON, check_common, ends_launch, read_flag, refuse_unknown
 from hal_ros.runtime.bundle import load_bundle
 
 SHARE = Path(__file__).resolve().parent.parent  # share/hal_ros, or the source tree
 
 ARGUMENTS = {
     "model": (str(SHARE / "models" / "tabletop"), "Folder of the model bundle."),
-    "namespace": ("", "Namespace of all nodes and topics."),
     "record": ("false", "Record into one MCAP, too."),
-    "log_level": ("info", "debug, info, warn, error or fatal."),
+    **{name: COMMON[name] for name in ("namespace", "log_level", "on_exit")},
 }
 
 
 def generate_launch_description() -> LaunchDescription:
     """Describe the robot, and include the segmenter."""
+    refuse_unknown(sys.argv, Path(__file__).name, ARGUMENTS)
     return LaunchDescription(
         [
             *(
@@ -44,6 +46,8 @@ def generate_launch_description() -> LaunchDescription:
 def segmenter_and_robot(context: LaunchContext) -> list[Action]:
     """Start both, once the arguments have their values: the robot publishes what the model takes."""
     values = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    check_common({**{name: value for name, (value, _) in COMMON.items()}, **values})
+    read_flag("record", values["record"])
     streams = load_bundle(Path(values["model"]).expanduser()).card.streams
     topics = json.dumps(relative_topics(streams)) if values["namespace"].strip("/") else ""
     extras = robot_parameters(streams)
@@ -60,5 +64,6 @@ def segmenter_and_robot(context: LaunchContext) -> list[Action]:
         ros_arguments=["--log-level", values["log_level"]],
         additional_env={"MUJOCO_GL": EnvironmentVariable("MUJOCO_GL", default_value="egl")},
         output="screen",
+        on_exit=ends_launch("simulated_robot", values["on_exit"]),
     )
     return [segmenter, robot]  # it sets the profile for large images first, which the robot needs as well

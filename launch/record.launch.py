@@ -5,6 +5,7 @@ prints which. Only this package's recorder adds the model's card, and loses at m
 """
 
 import re
+import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -15,8 +16,14 @@ from launch.actions import DeclareLaunchArgument, ExecuteProcess, LogInfo, Opaqu
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from hal_ros.ros.stream_topics import TOPICS, camera_topics, input_topics, read_stream_topics
-from hal_ros.runtime.bundle import load_bundle
+from hal_ros.ros.launch_arguments import (
+    COMMON,
+    check_recorder,
+    ends_launch,
+    read_flag,
+    recorded_topics,
+    refuse_unknown,
+)
 
 SHARE = Path(__file__).resolve().parent.parent  # share/hal_ros, or the source tree
 
@@ -29,17 +36,15 @@ ARGUMENTS = {
         str(SHARE / "models" / "tabletop"),
         "Folder of the model bundle whose card, and the topics that it names, are recorded; empty: none.",
     ),
-    "namespace": ("", "Namespace of the segmenter and its topics."),
     "image_topic": ("", "Camera topic, without the suffix of its transport; empty: camera/color/image_raw."),
     "joint_topic": ("", "Topic of the joint states; empty: joint_states."),
-    "topics": ("", "Topics of streams in place of the card's, as '{gripper: /g/joint_states, arm: [/a, /b]}'."),
-    "use_sim_time": ("false", "Take time from /clock."),
-    "log_level": ("info", "debug, info, warn, error or fatal."),
+    **COMMON,
 }
 
 
 def generate_launch_description() -> LaunchDescription:
     """Describe the recorder."""
+    refuse_unknown(sys.argv, Path(__file__).name, ARGUMENTS)
     arguments = [
         DeclareLaunchArgument(name, default_value=value, description=text) for name, (value, text) in ARGUMENTS.items()
     ]
@@ -47,14 +52,13 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def record(context: LaunchContext) -> list[Action]:
-    """Make the recorder's process, once the arguments have their values."""
+    """Make the recorder's process, once the arguments have their values and all of them are judged."""
     values = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    check_recorder(values)
     values["run"] = values["run"] or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     chosen = values["recorder"]
     if chosen == "auto":
         chosen = "rosbag2" if has_rosbag2() else "hal_ros"
-    if chosen not in ("hal_ros", "rosbag2"):
-        raise ValueError(f"recorder:={chosen}: expected auto, hal_ros or rosbag2")
     process = rosbag2(values) if chosen == "rosbag2" else own_recorder(values)
     return [LogInfo(msg=f"recording with {chosen} into {Path(values['output']) / values['run']}"), process]
 
@@ -71,46 +75,35 @@ def has_rosbag2() -> bool:
 
 def rosbag2(values: dict[str, str]) -> ExecuteProcess:
     """Record with stock rosbag2. A regular expression is the one way to name topics that all releases share."""
-    expression = "^(" + "|".join(re.escape(topic) for topic in topics(values)) + ")$"
+    expression = "^(" + "|".join(re.escape(topic) for topic in recorded_topics(values)) + ")$"
     folder = Path(values["output"])
     folder.mkdir(parents=True, exist_ok=True)
-    clock = ["--use-sim-time"] if is_true(values["use_sim_time"]) else []
+    clock = ["--use-sim-time"] if read_flag("use_sim_time", values["use_sim_time"]) else []
     command = ["ros2", "bag", "record", "--storage", "mcap", "--output", str(folder / values["run"]), *clock]
-    return ExecuteProcess(cmd=[*command, "--regex", expression], output="screen")
-
-
-def topics(values: dict[str, str]) -> list[str]:
-    """List the absolute names of all topics that belong in a recording."""
-    given = [*camera_topics(values["image_topic"])] if values["image_topic"] else []
-    given += [values["joint_topic"]] if values["joint_topic"] else []
-    for named in read_stream_topics(values["topics"]).values():
-        given += [name for topic in named for name in camera_topics(topic)]  # it may be a camera's
-    if values["model"]:
-        given += input_topics(load_bundle(Path(values["model"]).expanduser()).card.streams)
-    prefix = f"/{values['namespace'].strip('/')}/".replace("//", "/")
-    return list(dict.fromkeys(name if name.startswith("/") else prefix + name for name in (*TOPICS, *given)))
+    ended = ends_launch("ros2 bag record", values["on_exit"])
+    return ExecuteProcess(cmd=[*command, "--regex", expression], output="screen", on_exit=ended)
 
 
 def own_recorder(values: dict[str, str]) -> Node:
     """Record with this package's recorder."""
-    parameters: dict[str, str | list[str]] = {
+    parameters: dict[str, str | bool | list[str]] = {
         "output": values["output"],
         "name": values["run"],
         "model": values["model"],
+        "use_sim_time": read_flag("use_sim_time", values["use_sim_time"]),
     }
     if values["image_topic"] or values["joint_topic"] or values["topics"]:  # else what the configuration file says
-        parameters["topics"] = topics(values)
+        parameters["topics"] = recorded_topics(values)
     return Node(
         package="hal_ros",
         executable="recorder",
         name="recorder",
         namespace=values["namespace"],
-        parameters=[values["recorder_config"], {**parameters, "use_sim_time": is_true(values["use_sim_time"])}],
+        parameters=[
+            values["recorder_config"],
+            {**parameters, "use_sim_time": read_flag("use_sim_time", values["use_sim_time"])},
+        ],
         ros_arguments=["--log-level", values["log_level"]],
         output="screen",
+        on_exit=ends_launch("recorder", values["on_exit"]),  # it is not started anew: it would begin another run
     )
-
-
-def is_true(value: str) -> bool:
-    """Read a launch argument as launch's own conditions do."""
-    return value.lower() in ("true", "1")

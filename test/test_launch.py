@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from fakes import SIZE_PX, make_card
-from hal_ros.core.errors import ConfigError
+from hal_ros.core.errors import ConfigError, HalError
 from hal_ros.core.streams.spec import CameraSpec, StateSpec, StreamSpec
 from hal_ros.runtime.bundle import save_card
 
@@ -64,7 +65,7 @@ def given_to_the_node(**arguments: str) -> dict[str, Any]:
     from launch_ros.utilities import evaluate_parameters
 
     context = context_with({**defaults(module), **arguments})
-    (node,) = module["segmenter"](context)
+    (node,) = module["segmenter"](context)  # nothing is recorded
     (evaluated,) = (part for part in evaluate_parameters(context, node._Node__parameters) if isinstance(part, dict))
     return evaluated
 
@@ -89,21 +90,43 @@ def test_a_name_is_taken_letter_by_letter(folder: str) -> None:
 @pytest.mark.parametrize("wrong", [{"threads": "two"}, {"build_on_start": "perhaps"}, {"autostart": "yes please"}])
 def test_what_is_no_number_or_no_yes_is_refused(wrong: dict[str, str]) -> None:
     ((name, value),) = wrong.items()
-    with pytest.raises(ValueError, match=f"{name}:={value}: expected "):
+    with pytest.raises(ConfigError, match=f"{name}:={value}: expected "):
         given_to_the_node(**wrong)
 
 
 def test_an_unknown_recorder_is_refused() -> None:
     module = load("record.launch.py")
-    with pytest.raises(ValueError, match="recorder:=tape: expected auto, hal_ros or rosbag2"):
+    with pytest.raises(ConfigError, match="recorder:=tape: expected auto, hal_ros or rosbag2"):
         module["record"](context_with({**defaults(module), "recorder": "tape"}))
 
 
-def test_recorded_topics_follow_namespace_and_arguments() -> None:
-    module = load("record.launch.py")
-    values = {**defaults(module), "namespace": "arm", "image_topic": "/wrist/image"}
-    topics = module["topics"](values)
-    assert {"/wrist/image", "/wrist/camera_info", "/arm/joint_states", "/arm/action_label", "/clock"} <= set(topics)
+def test_the_recorder_is_judged_before_the_segmenter_is_started_and_hears_of_the_file(tmp_path: Path) -> None:
+    module = load("segmenter.launch.py")
+    file = tmp_path / "robot.yaml"
+    file.write_text("/**:\n  ros__parameters:\n    image_topic: /eye\n    topics: {gripper: /g}\n")
+    values = {**defaults(module), "record": "true", "config": str(file)}
+    recorder, node = module["segmenter"](context_with(values))
+    handed = dict(recorder.launch_arguments)
+    assert (handed["image_topic"], handed["topics"]) == ("/eye", '{"gripper": "/g"}')
+    assert handed["model"] == values["model"] and node.node_package == "hal_ros"
+    for wrong in ({"record": "yes"}, {"model": "/nowhere"}, {"topics": "/g"}, {"namespace": "a b"}):
+        with pytest.raises(HalError):
+            module["segmenter"](context_with({**values, **wrong}))
+
+
+def test_a_failed_node_ends_the_launch_with_a_code(tmp_path: Path) -> None:
+    module = load("segmenter.launch.py")
+    from launch import LaunchDescription, LaunchService
+    from launch.actions import ExecuteProcess
+
+    def run(code: int, on_exit: str) -> int:
+        ended = module["ends_launch"]("segmenter", on_exit)
+        service = LaunchService()
+        failing = ExecuteProcess(cmd=[sys.executable, "-c", f"raise SystemExit({code})"], on_exit=ended)
+        service.include_launch_description(LaunchDescription([failing]))
+        return int(service.run())
+
+    assert (run(0, "shutdown"), run(3, "shutdown"), run(3, "ignore")) == (0, 1, 0)
 
 
 def two_cameras(folder: Path) -> Path:
@@ -123,14 +146,6 @@ def test_topics_are_given_to_the_node_stream_by_stream() -> None:
     assert (tuple(given["topics.gripper"]), tuple(given["topics.arm"])) == (("/g/joint_states",), ("/a", "/b"))
     with pytest.raises(ConfigError, match="expected streams and their topics"):
         given_to_the_node(topics="/g/joint_states")
-
-
-def test_the_topics_of_the_card_are_recorded(tmp_path: Path) -> None:
-    module = load("record.launch.py")
-    values = {**defaults(module), "model": str(two_cameras(tmp_path / "model")), "topics": "{gripper: g}"}
-    topics = set(module["topics"]({**values, "namespace": "left"}))
-    assert {"/wrist_camera/color/image_raw", "/wrist_camera/color/image_raw/compressed"} <= topics
-    assert {"/gripper/joint_states", "/left/g", "/left/action_label", "/diagnostics"} <= topics
 
 
 @pytest.mark.parametrize(("namespace", "topics"), [("", ""), ("left", "gripper/joint_states")])
@@ -157,11 +172,11 @@ def test_a_model_of_the_usual_topics_needs_no_parameter() -> None:
 @pytest.mark.ros
 @pytest.mark.parametrize("node", ["segmenter", "recorder"])
 def test_files_of_parameters_name_the_nodes_parameters(node: str) -> None:
-    from hal_ros.ros.params import SegmenterParameters
     from hal_ros.ros.recorder import RecorderParameters
+    from hal_ros.ros.segmenter_parameters import SegmenterParameters
 
     kind = {"segmenter": SegmenterParameters, "recorder": RecorderParameters}[node]
-    written = yaml.safe_load((ROOT / "config" / f"{node}.yaml").read_text())[f"/**/{node}"]["ros__parameters"]
+    written = yaml.safe_load((ROOT / "config" / f"{node}.yaml").read_text())["/**"]["ros__parameters"]
     defaults_of = {field.name: field.default for field in dataclasses.fields(kind)}
     for name, value in written.items():
         default = defaults_of[name]

@@ -18,7 +18,7 @@ from rosbags.typesys.store import Typestore
 
 from hal_ros.bags.messages import typestore
 from hal_ros.bags.reader import topic_forms
-from hal_ros.bags.writer import TopicForm
+from hal_ros.bags.storage.stored import TopicForm
 from hal_ros.core.errors import BagError
 from hal_ros.core.streams.paths import FieldType
 
@@ -29,6 +29,8 @@ Fields = Mapping[str, FieldType]
 HEADER, TIME = "std_msgs/msg/Header", "builtin_interfaces/msg/Time"
 MOST_UNROLLED = 2048
 """Longest fixed array of messages in a bag's own types: code is made for each entry, which takes time and memory."""
+MOST_SCHEMA_BYTES = 1 << 19
+"""Longest definition that is looked into: of what robots send, with all that it needs, none has a tenth of it."""
 
 
 class BagTypes:
@@ -109,7 +111,7 @@ class BagTypes:
 def _store_for(type_name: str, encoding: str, schema: bytes) -> Typestore:
     """Return ours, unless the bag defines the type otherwise or it is of its own."""
     ours = typestore()
-    text = schema.decode("utf-8", "replace")
+    text = schema.decode("utf-8", "replace") if len(schema) <= MOST_SCHEMA_BYTES else ""
     if not text.strip():
         return ours
     try:

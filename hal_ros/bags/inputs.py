@@ -64,7 +64,10 @@ def find_inputs(bag: Path, spec: StreamSpec, name: str, asked: AskedTopics = AS_
     Raises BagError when the clock is not there or can't be read, when several topics may be meant, for a topic or a
     stream that is asked for and not there, and when the bag can't be read.
     """
-    return inputs_among(topic_types(bag), BagTypes.of(bag), spec, name, asked)
+    types = topic_types(bag)
+    if not types:
+        raise BagError(f"{bag}: holds no topics: nothing was recorded in it yet; expected messages")
+    return inputs_among(types, BagTypes.of(bag), spec, name, asked)
 
 
 def inputs_among(

@@ -69,14 +69,16 @@ def to_ns(time: Any) -> int:
 
 
 def header_stamp_ns(data: bytes) -> int | None:
-    """Return the stamp of a message that begins with a header, read off its CDR bytes; None where they end before it.
+    """Return the stamp of a message that begins with a header, read off its CDR bytes; None where there is none.
+
+    That is where the bytes end before it, and where its nanoseconds are a second or more: no clock of ROS says so.
 
     The rest is not looked at: deserialising an image for its stamp alone would cost more than labelling it.
     """
     if len(data) < STAMP_END:
         return None
     sec, nanosec = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
-    return int(sec) * 1_000_000_000 + int(nanosec)
+    return int(sec) * 1_000_000_000 + int(nanosec) if nanosec < 1_000_000_000 else None
 
 
 @cache

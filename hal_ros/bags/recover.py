@@ -1,55 +1,40 @@
-"""Finishing a recording whose process was killed: index, summary and metadata.yaml are made anew."""
+"""Finishing a recording that was killed or is damaged: index, summary and metadata.yaml are made anew."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
 
-from hal_ros.bags.mcap_files import McapFile
-from hal_ros.bags.writer import METADATA, BagWriter
+from hal_ros.bags.copying import beside, copy_bag, whole
+from hal_ros.bags.storage.bag import BagNotes, is_complete
 from hal_ros.core.errors import BagError
 
 
 class Recovered(NamedTuple):
-    """What was written to `folder`, and how much of the old file could not be: damaged chunks, messages not in CDR."""
+    """What was written to `folder`, and in `notes` how much of the old bag could not be."""
 
     folder: Path
     messages: int
-    damaged: int
-    skipped: int
+    attachments: int
+    notes: BagNotes
 
 
 def recover(path: Path, out: Path | None = None) -> Recovered | None:
-    """Write a finished rosbag2 folder with all that a cut-off recording holds; the old file stays as it is.
+    """Write a finished rosbag2 folder with all that a bag holds which is cut off or damaged; the old one stays.
 
-    `path` is an .mcap file or the folder of one; `out` defaults to `<path>-recovered` beside it. Schemas, times,
-    quality of service and metadata records are kept. Returns None when nothing is missing. Raises BagError when the
-    file can't be read or the new one not written.
+    `path` is a file or folder as `read_messages` takes, of several parts too; `out` defaults to `<path>-recovered`
+    beside it. Messages, attachments and metadata records stay as they were. Returns None when nothing is missing.
+    Raises BagError when nothing can be read or the new bag not be written.
     """
-    source = _cut_file(path)
-    with McapFile(source) as file:
-        if not file.cut_off and not file.damaged and (not path.is_dir() or (path / METADATA).exists()):
-            return None
-        out = path.with_name(f"{path.stem}-recovered") if out is None else out
-        metadata = {record.name: record.metadata for record in file.metadata}
-        messages = skipped = 0
-        with BagWriter(out, metadata) as bag:
-            for schema, channel, message in file.messages():
-                if schema is None or channel.message_encoding != "cdr":
-                    skipped += 1
-                    continue
-                if channel.topic not in bag.topics:
-                    qos = channel.metadata.get("offered_qos_profiles", "")
-                    bag.add_topic(channel.topic, schema.name, qos, schema.data.decode(errors="replace"))
-                bag.write(channel.topic, schema.name, message.data, message.log_time, message.publish_time)
-                messages += 1
-        return Recovered(out, messages, file.damaged, skipped)
-
-
-def _cut_file(path: Path) -> Path:
-    if not path.is_dir():
-        return path
-    files = sorted(path.glob("*.mcap"))
-    if len(files) != 1:
-        raise BagError(f"{path}: holds {len(files)} .mcap files; expected one, or the path of a file")
-    return files[0]
+    out = beside(path, "-recovered") if out is None else out
+    if out.suffix == ".db3":
+        raise BagError(f"{out}: is no MCAP; expected a new .mcap file or folder")
+    if is_complete(path):
+        return None
+    notes = BagNotes()
+    with whole(out) as unfinished:
+        copied = copy_bag(path, unfinished, notes)
+    if notes.cut_off:
+        notes.cut_off = False
+        notes.remarks.insert(0, "was cut off; what is behind the cut is lost")
+    return Recovered(out, *copied, notes)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hal_ros.bags.messages import header_stamp_ns
 from hal_ros.core import image
 from hal_ros.core.arrays import ByteArray
+from hal_ros.core.picture_headers import MOST_PIXELS, check_size
 from hal_ros.core.ticks import BACKWARD_JUMP_NS, is_stamp
 
 if TYPE_CHECKING:
@@ -22,10 +23,11 @@ SUFFIX = "/compressed"
 MOST_LATE_NS = 1_000_000_000
 
 
-def pixels(message: Any, type_name: str) -> ByteArray:
-    """Return the pixels (H, W, 3) uint8 RGB of an Image or CompressedImage. Raises ImageError."""
+def pixels(message: Any, type_name: str, most_pixels: int = MOST_PIXELS) -> ByteArray:
+    """Return the pixels (H, W, 3) uint8 RGB of an Image or CompressedImage of at most so many. Raises ImageError."""
     if type_name == COMPRESSED:
-        return image.compressed_to_rgb(message.data)
+        return image.compressed_to_rgb(message.data, message.format, most_pixels)
+    check_size(message.width, message.height, most_pixels)
     bigendian = bool(message.is_bigendian)
     return image.to_rgb(message.encoding, message.height, message.width, message.step, bigendian, message.data)
 

@@ -10,21 +10,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import yaml
+from mcap.records import Attachment
 from mcap.writer import CompressionType, Writer
-from rosbags.rosbag2 import ReaderError
 from rosbags.rosbag2.metadata import dump_qos_v8, parse_qos
 
 from hal_ros.bags.messages import schema_hash, schema_text
+from hal_ros.bags.storage.stored import RawMessage, TopicForm
 from hal_ros.core.errors import BagError
+
+__all__ = ["METADATA", "BagWriter", "TopicForm", "qos_profile", "qos_text"]
 
 METADATA = "metadata.yaml"
 METADATA_VERSION = 8
 """rosbag2's format with quality of service as text: the newest one that Humble's reader understands as well."""
 CHUNK_BYTES = 1 << 20
 LIBRARY = "hal_ros"
+_MOST_QOS = 1 << 16
+"""Characters of a topic's qualities of service: each publisher has some 500 of them."""
+ATTACHED = ("create_time", "log_time", "name", "media_type", "data")
 
 INFINITE_NS = 2**63 - 1
 
@@ -64,19 +70,10 @@ def _yaml(content: Any) -> str:
     return text
 
 
-class TopicForm(NamedTuple):
-    """How a bag writes a topic down, whatever its encodings are; type_name and schema are empty where it has none."""
-
-    type_name: str
-    encoding: str  # of the messages, "cdr" in ROS 2
-    schema_encoding: str
-    schema: bytes
-    metadata: Mapping[str, str]  # of the channel: rosbag2 keeps `offered_qos_profiles` there
-
-
 @dataclass
 class _Topic:
     channel_id: int
+    name: str
     form: TopicForm
     count: int = 0
 
@@ -91,12 +88,17 @@ class BagWriter:
     """
 
     def __init__(
-        self, path: Path, metadata: Mapping[str, Mapping[str, str]] | None = None, flush_s: float | None = None
+        self,
+        path: Path,
+        metadata: Mapping[str, Mapping[str, str]] | None = None,
+        flush_s: float | None = None,
+        profile: str = "ros2",
     ) -> None:
         self.path = path
         self.folder = None if path.suffix == ".mcap" else path
         self.file = path if self.folder is None else path / f"{path.name}_0.mcap"
-        self.topics: dict[str, _Topic] = {}
+        self.topics: dict[str, _Topic] = {}  # of several forms of one topic the first
+        self._channels: dict[tuple[str, str], list[_Topic]] = {}  # by topic and type: all forms
         self._schema_ids: dict[tuple[str, str, bytes], int] = {}
         self._first_ns: int | None = None
         self._last_ns = 0
@@ -112,7 +114,7 @@ class BagWriter:
             raise BagError(f"{self.file}: can't be made ({error.strerror}); expected a new file to write") from error
         self._writer = _open_writer(self._stream)
         with self._writing():
-            self._writer.start(profile="ros2", library=LIBRARY)
+            self._writer.start(profile=profile, library=LIBRARY)
             for name, values in (metadata or {}).items():
                 self._writer.add_metadata(name, dict(values))
             self._writer.flush()
@@ -128,19 +130,25 @@ class BagWriter:
 
     def add_topic(self, topic: str, type_name: str, qos: str | None = None, schema: str | None = None) -> None:
         """Announce a topic. Raises BagError for a type whose definition is unknown, or a topic of two types."""
-        if topic in self.topics and self.topics[topic].form.type_name == type_name:
+        if topic in self.topics:
+            before = self.topics[topic].form.type_name
+            if before != type_name:
+                raise BagError(f"{topic}: is {before} already; {type_name} can't go beside it")
             return
         text = schema_text(type_name) if schema is None else schema
         metadata = {"offered_qos_profiles": qos_text([qos_profile()]) if qos is None else qos}
         self.copy_topic(topic, TopicForm(type_name, "cdr", "ros2msg", text.encode(), metadata))
 
     def copy_topic(self, topic: str, form: TopicForm) -> None:
-        """Announce a topic in the form that another bag gives it. Raises BagError for a topic of two types."""
-        if topic in self.topics:
-            before = self.topics[topic].form.type_name
-            if before != form.type_name:
-                raise BagError(f"{topic}: is {before} already; {form.type_name} can't go beside it")
-            return
+        """Announce a topic in the form that another bag gives it; it may have several."""
+        self._channel(topic, form)
+
+    def _channel(self, topic: str, form: TopicForm) -> _Topic:
+        """Return the channel of a topic's form, made at the first call."""
+        known = self._channels.setdefault((topic, form.type_name), [])
+        for entry in known:
+            if entry.form is form or entry.form == form:
+                return entry
         schema = form[0], *form[2:4]
         with self._writing():
             if schema not in self._schema_ids:
@@ -148,7 +156,10 @@ class BagWriter:
             channel_id = self._writer.register_channel(
                 topic, form.encoding, self._schema_ids[schema], dict(form.metadata)
             )
-        self.topics[topic] = _Topic(channel_id, form)
+        entry = _Topic(channel_id, topic, form)
+        known.append(entry)
+        self.topics.setdefault(topic, entry)
+        return entry
 
     def write(
         self,
@@ -166,9 +177,19 @@ class BagWriter:
         """
         if topic not in self.topics or self.topics[topic].form.type_name != type_name:
             self.add_topic(topic, type_name)
-        entry = self.topics[topic]
+        self._write(self.topics[topic], data, (receive_ns, publish_ns, sequence))
+
+    def copy(self, message: RawMessage) -> None:
+        """Write a message of another bag as it is, in its own form if it has one. Raises as `write` does."""
+        if message.form is None:
+            self.write(*message[:6])
+        else:
+            self._write(self._channel(message.topic, message.form), message.data, message[3:6])
+
+    def _write(self, entry: _Topic, data: bytes, place: tuple[int, int | None, int | None]) -> None:
+        receive_ns, publish_ns, sequence = place
         publish_ns = receive_ns if publish_ns is None else publish_ns
-        sequence = entry.count if sequence is None else sequence
+        sequence = entry.count & 0xFFFFFFFF if sequence is None else sequence
         with self._writing():
             self._writer.add_message(entry.channel_id, receive_ns, data, publish_ns, sequence)
         entry.count += 1
@@ -176,6 +197,16 @@ class BagWriter:
         self._last_ns = max(self._last_ns, receive_ns)
         self._unflushed = True
         self.flush_if_due()
+
+    def attach(self, attachment: Attachment) -> None:
+        """Attach a file, as another bag has it. Raises BagError when the disk refuses it."""
+        with self._writing():
+            self._writer.add_attachment(*(getattr(attachment, name) for name in ATTACHED))
+
+    def add_record(self, name: str, values: Mapping[str, str]) -> None:
+        """Add a metadata record; one name may stand for several. Raises BagError when the disk refuses it."""
+        with self._writing():
+            self._writer.add_metadata(name, dict(values))
 
     def flush_if_due(self) -> None:
         """Hand what was written to the operating system if `flush_s` has passed; call it in quiet times as well."""
@@ -215,18 +246,18 @@ class BagWriter:
             raise BagError(f"{self.file}: can't be written ({reason}); what is in it stays readable") from error
 
     def _information(self) -> dict[str, Any]:
-        start_ns = self._first_ns or 0
+        start_ns, topics = self._first_ns or 0, [entry for forms in self._channels.values() for entry in forms]
         times = {
             "duration": {"nanoseconds": max(0, self._last_ns - start_ns)},
             "starting_time": {"nanoseconds_since_epoch": start_ns},
-            "message_count": sum(topic.count for topic in self.topics.values()),
+            "message_count": sum(topic.count for topic in topics),
         }
         return {
             "rosbag2_bagfile_information": {
                 "version": METADATA_VERSION,
                 "storage_identifier": "mcap",
                 **times,
-                "topics_with_message_count": [_topic_information(name, topic) for name, topic in self.topics.items()],
+                "topics_with_message_count": [_topic_information(topic) for topic in topics],
                 "compression_format": "",
                 "compression_mode": "",
                 "relative_file_paths": [self.file.name],
@@ -242,10 +273,10 @@ def _open_writer(stream: BinaryIO) -> Any:
     return Writer(stream, chunk_size=CHUNK_BYTES, compression=CompressionType.ZSTD)
 
 
-def _topic_information(name: str, topic: _Topic) -> dict[str, Any]:
+def _topic_information(topic: _Topic) -> dict[str, Any]:
     return {
         "topic_metadata": {
-            "name": name,
+            "name": topic.name,
             "type": topic.form.type_name,
             "serialization_format": topic.form.encoding,
             "offered_qos_profiles": _numbered(topic.form.metadata.get("offered_qos_profiles", "")),
@@ -257,9 +288,11 @@ def _topic_information(name: str, topic: _Topic) -> dict[str, Any]:
 
 def _numbered(qos: str) -> str:
     """Return qualities of service as METADATA_VERSION has them, in numbers; newer recorders write their names."""
+    if len(qos) > _MOST_QOS:
+        return ""
     try:
         return qos if "reliability: " not in qos or re.search(r"reliability: \d", qos) else dump_qos_v8(parse_qos(qos))
-    except (ReaderError, KeyError, TypeError, AttributeError):
+    except Exception:  # noqa: BLE001  # it is others' text, and rosbags says in many ways that it is none
         return ""  # rosbag2 then takes its usual ones
 
 

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hal_ros.baselines.ms_tcn import MsTcn
-from hal_ros.baselines.sequence import LAGGED, NOW, CausalModel, SequenceModel
+from hal_ros.baselines.sequence import LAGGED, NOW, CausalModel, SequenceModel, WholeClipModel
 from hal_ros.core.arrays import FloatArray
 from hal_ros.datasets.clips import Clip
 from hal_ros.train.answers import Answers
@@ -32,6 +31,11 @@ class FittedSequence:
         """How many numbers training set."""
         return self.model.parameter_count
 
+    @property
+    def offline(self) -> bool:
+        """Whether it sees what comes later."""
+        return isinstance(self.model, WholeClipModel)
+
     @torch.no_grad()
     def answer(self, clip: Clip) -> Answers:
         """Run a whole clip from the initial state, as a stream would; the offline model looks ahead as it must."""
@@ -50,12 +54,12 @@ class FittedSequence:
 
     def _look_around(self, clip: Clip) -> Iterator[Tensor]:
         """Yield logits (T, 2, K) of chunks that were run with all that their answers depend on to either side."""
-        assert isinstance(self.model, MsTcn)
+        assert isinstance(self.model, WholeClipModel)
         reach = self.model.reach_ticks
         for start in range(0, clip.ticks, CHUNK_TICKS):
             before = min(start, reach + self.lag_ticks)
             inputs = _tensor(clip, start - before, start + CHUNK_TICKS + reach)
-            logits = self.model(inputs, torch.ones(1, inputs.shape[1]))
+            logits = self.model(inputs, torch.ones(1, inputs.shape[1]), start - before)
             yield logits[-1, 0, before : before + CHUNK_TICKS]
 
     @torch.no_grad()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
+from hal_ros.baselines.sequence_loss import WindowBatch
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
@@ -40,16 +41,6 @@ class Piece(NamedTuple):
     start: int
     stop: int
     counts: int
-
-
-@dataclass(frozen=True)
-class WindowBatch:
-    """B pieces, padded behind their ends to T ticks."""
-
-    inputs: Tensor  # (B, T, F), NaN where a value is missing
-    mask: Tensor  # (B, T)
-    targets: Tensor  # (B, T, 2, K) probabilities, of this tick and of the one that lies lag ticks back
-    weight: Tensor  # (B, T, 2)
 
 
 def measure(clips: Sequence[Clip]) -> tuple[FloatArray, FloatArray]:
@@ -114,21 +105,48 @@ def _windows(clip: int, ticks: int, sampling: Sampling, random: np.random.Genera
     return [Piece(clip, max(0, end - sampling.window_ticks), end, max(0, end - loss_ticks)) for end in ends]
 
 
-def assemble(pieces: Sequence[Piece], supervised: Supervised, actions: int, lag_ticks: int) -> WindowBatch:
-    """Read the pieces of the clips into one batch."""
+def progress_of(labels: NDArray[np.int64]) -> FloatArray:
+    """Return which share of its segment is over at each tick's end, (T,) in (0, 1]; 0 where nobody knows the action."""
+    found = np.zeros(len(labels), np.float32)
+    edges = [0, *(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)]
+    for start, stop in itertools.pairwise(edges):
+        if stop > start and labels[start] != NO_ACTION:
+            found[start:stop] = np.arange(1, stop - start + 1) / (stop - start)
+    return found
+
+
+def order_of(labels: NDArray[np.int64]) -> list[int]:
+    """Return the actions of labels (T,) in their order, ticks without one left out."""
+    known = labels[labels != NO_ACTION]
+    return known[np.flatnonzero(np.diff(known, prepend=NO_ACTION))].tolist()
+
+
+def assemble(
+    pieces: Sequence[Piece],
+    supervised: Supervised,
+    actions: int,
+    lag_ticks: int,
+    progress: Mapping[str, FloatArray] | None = None,
+) -> WindowBatch:
+    """Read the pieces of the clips into one batch; `progress` (T,) of each clip by name, as far as it is wanted."""
     longest = max(piece.stop - piece.start for piece in pieces)
     inputs = np.zeros((len(pieces), longest, supervised.clips[0].inputs.shape[1]), np.float32)
     mask = np.zeros((len(pieces), longest), np.float32)
     targets = np.zeros((len(pieces), longest, 2, actions), np.float32)
     weight = np.zeros((len(pieces), longest, 2), np.float32)
+    over = np.zeros((len(pieces), longest), np.float32)
     for row, (index, start, stop, counts) in enumerate(pieces):
         clip, ticks = supervised.clips[index], stop - start
         inputs[row, :ticks] = clip.inputs[start:stop]
         mask[row, :ticks] = 1
-        chances, known = probabilities(supervised.targets[clip.name][start:stop], actions)
+        target, part = supervised.targets[clip.name], slice(start, stop)
+        less = supervised.weights[clip.name][part] if clip.name in supervised.weights else None
+        chances, known = probabilities(target[part], actions, less)
         for head, lag in enumerate((0, lag_ticks)):
             told = max(ticks - lag, 0)  # a piece shorter than the lag says nothing of the past
             targets[row, ticks - told : ticks, head] = chances[:told]
             weight[row, ticks - told : ticks, head] = known[:told]
         weight[row, : max(counts - start, 0)] = 0
-    return WindowBatch(*map(torch.from_numpy, (inputs, mask, targets, weight)))
+        if progress is not None:
+            over[row, :ticks] = progress[clip.name][start:stop]
+    return WindowBatch(*map(torch.from_numpy, (inputs, mask, targets, weight, over)))

@@ -38,6 +38,10 @@ class FittedBaseline(Protocol):
     def parameter_count(self) -> int:
         """How many numbers training set."""
 
+    @property
+    def offline(self) -> bool:
+        """Whether it sees what comes later."""
+
     def answer(self, clip: Clip) -> Answers:
         """Say what happens in a clip."""
 
@@ -75,6 +79,8 @@ class VoteTable:
 
 class FittedRule:
     """The rule, answering with all the votes of a context instead of its winner's name."""
+
+    offline = False
 
     def __init__(self, rule: GripperRule, columns: Columns, lag_ticks: int, actions: int) -> None:
         self.rule, self.columns, self.lag_ticks = rule, columns, lag_ticks
@@ -140,6 +146,8 @@ def fit_rule(training: Supervised, actions: int, lag_ticks: int, columns: Column
 class FittedLogistic:
     """Two regressions: of the present frame, and of the frame `lag` ticks back beside the present one."""
 
+    offline = False
+
     def __init__(
         self, now: LogisticRegression, lagged: LogisticRegression, standard: tuple[FloatArray, FloatArray], lag: int
     ) -> None:
@@ -196,5 +204,5 @@ def frames(clip: Clip, standard: tuple[FloatArray, FloatArray]) -> FloatArray:
 
 def weighted(training: Supervised, clip: Clip, actions: int) -> tuple[FloatArray, FloatArray]:
     """Return a clip's target as probabilities (T, K), and how much each tick counts (T,)."""
-    chances, known = probabilities(training.targets[clip.name], actions)
+    chances, known = probabilities(training.targets[clip.name], actions, training.weights.get(clip.name))
     return chances, known

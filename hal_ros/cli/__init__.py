@@ -19,6 +19,7 @@ SUBCOMMANDS = {
     "ingest": "turn bags, yours or the benchmark's, into training episodes",
     "train": "train a model and export its bundle",
     "evaluate": "score a bundle and the baselines on the benchmark's splits",
+    "predict": "label new clips of feature vectors, without annotations",
     "export": "export a checkpoint to ONNX and prove parity",
     "compile": "build TensorRT engines for this GPU and prove them",
     "device": "build engines of all bundles on this GPU and check all that they do, in minutes",

@@ -7,21 +7,24 @@ from pathlib import Path
 
 from hal_ros.cli import topic_arguments
 from hal_ros.core.errors import ConfigError
-from hal_ros.experiments.evaluate import BASELINES, Evaluation, EvaluationConfig
+from hal_ros.experiments.evaluate import BASELINES, Evaluation, EvaluationConfig, FeatureEvaluation
 from hal_ros.outside.console import PrintableConsole
 from hal_ros.report.table import results_table
 
 FILE_WIDTH = 120
 """Columns of the tables where the output is no terminal."""
+FEATURE_RUN = "features.json"
+"""What a finished run on features has in its folder."""
+BENCHMARK, SPLITS = Path("datasets/tabletop-v1"), ("test", "unseen")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--model", type=Path, default=Path("models/tabletop"), help="bundle folder")
-    parser.add_argument("--data", type=Path, default=Path("datasets/tabletop-v1"), help="folder of splits with bags")
-    parser.add_argument(
-        "--splits", nargs="+", default=["test", "unseen"], help="splits to score (default: test unseen)"
-    )
+    text = "bundle folder, or that of a run of `hal train` on features"
+    parser.add_argument("--model", type=Path, default=Path("models/tabletop"), help=text)
+    text = "folder of splits with bags (default: datasets/tabletop-v1), or of features (default: the run's own)"
+    parser.add_argument("--data", type=Path, help=text)
+    parser.add_argument("--splits", nargs="+", help="splits to score (default: test unseen; of features: test)")
     parser.add_argument("--cache", type=Path, default=Path("datasets/cache"), help="ingested episodes and features")
     topic_arguments.add_arguments(parser)
     parser.add_argument(
@@ -31,25 +34,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=BASELINES,
         help="baselines trained and scored in the same run (logistic needs torch)",
     )
-    parser.add_argument(
-        "--encode", action="store_true", help="run the encoder on every picture, use no cached features"
-    )
+    text = "run the encoder on every picture, use no cached features"
+    parser.add_argument("--encode", action="store_true", help=text)
     parser.add_argument("--limit", type=int, help="score only the first N episodes of each split")
-    parser.add_argument(
-        "--results", type=Path, help="rows as JSON (default: docs/results/bundle-<model>.json; picture beside)"
-    )
+    text = "rows as JSON, picture beside (default: docs/results/bundle-<model>.json; of features: in the run's folder)"
+    parser.add_argument("--results", type=Path, help=text)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print one table a split, and write all rows and the timeline picture."""
     if args.limit is not None and args.limit < 1:
         raise ConfigError(f"--limit is {args.limit}; expected 1 or more")
-    console = PrintableConsole()
-    if not console.is_terminal:
-        console = PrintableConsole(width=FILE_WIDTH)
+    if (args.model / FEATURE_RUN).exists():
+        return _evaluate_features(args)
+    console = PrintableConsole(width=None if PrintableConsole().is_terminal else FILE_WIDTH)
     config = EvaluationConfig(
         model=args.model,
-        data=args.data,
+        data=args.data or BENCHMARK,
         cache=args.cache,
         topics=topic_arguments.asked(args),
         baselines=args.baselines,
@@ -58,8 +59,21 @@ def run(args: argparse.Namespace) -> int:
         results=args.results,
     )
     evaluation = Evaluation(config)
-    for split in args.splits:
+    for split in args.splits or SPLITS:
         console.print(results_table(split, evaluation.score(split)))
     results, picture = evaluation.write()
+    console.print(*evaluation.worst_pairs(), sep="\n", soft_wrap=True)
     console.print(f"rows: {results}   timelines: {picture}", soft_wrap=True)
+    return 0
+
+
+def _evaluate_features(args: argparse.Namespace) -> int:
+    from hal_ros.experiments.documents import fold_scores
+
+    if args.encode or (args.results and len(args.splits or ()) > 1):
+        given = "--encode" if args.encode else f"--results with {len(args.splits)} splits"
+        raise ConfigError(f"{given}: is not for a run on features; expected --data, --limit or one of --splits")
+    evaluation = FeatureEvaluation(args.model, args.data, args.limit)
+    for split in args.splits or ("test",):
+        fold_scores.write(args.results or evaluation.results(split), evaluation.score(split)).show()
     return 0

@@ -1,4 +1,4 @@
-"""`hal recover`: finish a recording that was cut off, so that every reader opens it."""
+"""`hal recover`: finish a recording that was cut off or damaged, so that every reader opens it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("bag", type=Path, metavar="PATH", help="an .mcap file, or the folder of a recording")
-    parser.add_argument("--out", type=Path, help="folder to write (default: PATH-recovered)")
+    parser.add_argument("bag", type=Path, metavar="PATH", help="an .mcap or .db3 file, or the folder of a recording")
+    parser.add_argument("--out", type=Path, help="a new folder, or a new .mcap file (default: PATH-recovered)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -20,8 +20,8 @@ def run(args: argparse.Namespace) -> int:
     if recovered is None:
         print(f"{args.bag}: is complete, there is nothing to recover")
         return 0
-    print(f"{recovered.folder}: {recovered.messages} messages recovered")
-    for count, what in ((recovered.damaged, "damaged chunks"), (recovered.skipped, "messages that are not CDR")):
-        if count:
-            print(f"{recovered.folder}: {count} {what} left out")
+    attached = f" and {recovered.attachments} attachments" if recovered.attachments else ""
+    print(f"{recovered.folder}: {recovered.messages} messages{attached} recovered")
+    if str(recovered.notes):
+        print(f"{args.bag}: {recovered.notes}")
     return 0

@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plan", type=Path, metavar="FILE", help="follow this plan, one action a line, and print where it is"
     )
+    parser.add_argument("--namespace", help="of the robot whose recorded labels are meant, where there are several")
     topics.add_arguments(parser)
     backends.add_arguments(parser)
 
@@ -30,5 +31,6 @@ def run(args: argparse.Namespace) -> int:
     """Replay, write, compare; 1 when --ticks-from does not give the recorded labels again."""
     from hal_ros.offline.run import ReplayJob, run_replay
 
-    job = ReplayJob(args.bag, args.out, args.ticks_from, args.from_start, args.plan, topics.asked(args))
+    asked = topics.asked(args)
+    job = ReplayJob(args.bag, args.out, args.ticks_from, args.from_start, args.plan, asked, args.namespace)
     return int(not run_replay(job, backends.bundle_choice(args)))

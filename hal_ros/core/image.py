@@ -9,6 +9,7 @@ import numpy as np
 
 from hal_ros.core.arrays import ByteArray
 from hal_ros.core.errors import ImageError
+from hal_ros.core.picture_headers import MOST_PIXELS, check_size, encoding_in, read_header
 from hal_ros.core.streams.spec import CameraSpec
 
 
@@ -68,17 +69,43 @@ def _convert(pixels: ByteArray, conversion: int, encoding: str) -> ByteArray:
         raise ImageError(f"{encoding} image of {width}x{height} can't be converted: {error.err}") from error
 
 
-def compressed_to_rgb(data: Any) -> ByteArray:
-    """Decode the bytes of a sensor_msgs/CompressedImage (JPEG or PNG) to (H, W, 3) uint8 RGB; raises ImageError."""
+def compressed_to_rgb(data: Any, format_text: str = "", most_pixels: int = MOST_PIXELS) -> ByteArray:
+    """Decode the bytes of a sensor_msgs/CompressedImage (JPEG or PNG) to (H, W, 3) uint8 RGB.
+
+    `format_text` is its field `format`. A Bayer mosaic that was packed as one channel is converted as the raw one is,
+    mono16 likewise. Raises ImageError for depth, for other pictures of 16 bits, for more than most_pixels (told by the
+    header, before memory is taken) and for what can't be decoded.
+    """
     buffer = np.frombuffer(data, np.uint8)
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    encoding, header = encoding_in(format_text), read_header(buffer.data)
+    if header is None:
+        told = f" of format {format_text[:60]!r}" if format_text else ""
+        raise ImageError(f"{buffer.size} bytes of compressed image{told} can't be decoded; expected JPEG or PNG")
+    check_size(header.width, header.height, most_pixels)
+    is_single = header.channels == 1 and (encoding == "mono16" or encoding.startswith("bayer_"))
+    if header.bits > 8 and not is_single:
+        raise ImageError(
+            f"compressed image of {header.bits} bits and format {format_text[:60]!r} may be depth; "
+            "expected 8 bits, or mono16 in its format"
+        )
+    pixels = _decoded(buffer, cv2.IMREAD_UNCHANGED if is_single else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if is_single and pixels.ndim == 2:
+        height, width = pixels.shape
+        if encoding == "mono16" and pixels.dtype == np.uint8:
+            encoding = "mono8"  # image_transport packs it so into JPEG
+        little = pixels.astype(pixels.dtype.newbyteorder("<"))
+        return to_rgb(encoding, height, width, width * little.itemsize, False, little.tobytes())
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _decoded(buffer: ByteArray, flags: int) -> ByteArray:
     try:
-        pixels = cv2.imdecode(buffer, flags) if buffer.size else None
+        pixels = cv2.imdecode(buffer, flags)
     except cv2.error as error:  # e.g. a header that claims more pixels than OpenCV lets through
         raise ImageError(f"{buffer.size} bytes of compressed image can't be decoded: {error.err}") from error
     if pixels is None:
         raise ImageError(f"{buffer.size} bytes of compressed image can't be decoded; expected JPEG or PNG")
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+    return np.asarray(pixels)
 
 
 def to_input(rgb: ByteArray, spec: CameraSpec) -> ByteArray:

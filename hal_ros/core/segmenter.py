@@ -72,23 +72,22 @@ class Segmenter:
         fresh = self.backend.initial_state()
         return SegmenterState(NO_GRID, -1, fresh, decode.INITIAL, None, {}, (), None, segments)
 
-    def finish(self, state: SegmenterState, detected_ns: int) -> tuple[tuple[BoundaryEstimate, ...], SegmenterState]:
+    def finish(self, state: SegmenterState) -> tuple[tuple[BoundaryEstimate, ...], SegmenterState]:
         """Close the open segment, if there is one, and return a fresh state."""
-        return self.close(state, detected_ns), self.start(state.segments)
+        return self.close(state), self.start(state.segments)
 
-    def close(self, state: SegmenterState, detected_ns: int) -> tuple[BoundaryEstimate, ...]:
+    def close(self, state: SegmenterState) -> tuple[BoundaryEstimate, ...]:
         """Return the boundary that ends the open segment, if there is one, without the backend, which may be gone.
 
-        It stands one period after the newest confirmed tick, and is never detected before it; ticks that still waited
-        for their confirmed answer get none.
+        It stands at the end of the last confirmed tick and counts as detected there, whatever ended the stream and
+        whenever that was noticed; ticks that still waited for their confirmed answer get none.
         """
         last = state.segment
         if last is None:
             return ()
         end_ns = last.newest_ns + self.card.period_ns
-        detected_ns = max(detected_ns, end_ns)  # after a jump back the newest stamp is of another time
         duration_ns = end_ns - last.start_ns
-        return (BoundaryEstimate(end_ns, detected_ns, last.action, NO_ACTION, last.confidence, 0, duration_ns),)
+        return (BoundaryEstimate(end_ns, end_ns, last.action, NO_ACTION, last.confidence, 0, duration_ns),)
 
     def step(
         self, observation: Observation, state: SegmenterState
@@ -102,7 +101,7 @@ class Segmenter:
         held = observation.tick - state.tick - 1
         # A looped bag brings the same origin again, but its ticks go back.
         if observation.origin_ns != state.origin_ns or not 0 <= held <= self.card.max_held_ticks:
-            closing, state = self.finish(state, observation.stamp_ns)
+            closing, state = self.finish(state)
             boundaries += closing
             state = state._replace(origin_ns=observation.origin_ns, tick=observation.tick - 1)
             held = 0

@@ -15,6 +15,7 @@ from hal_ros.datasets import episodes
 from hal_ros.datasets import folder as dataset_folder
 from hal_ros.datasets.config import asked_topics, draft_card
 from hal_ros.datasets.look.settings_text import settings_text
+from hal_ros.datasets.look.told import read_told
 from hal_ros.datasets.plan import CONFIG_NAME, Plan, Problems, vocabulary_of
 from hal_ros.datasets.pool import in_order
 
@@ -45,7 +46,9 @@ def build(plan: Plan, report: Report = PRINT) -> Built | Problems:
         dataset_folder.check_place(bag, plan.out / plan.splits[name] / name, plan.out)
     with dataset_folder.staging(plan.out) as place:
         made = {
-            name: dataset_folder.place_episode(bag, plan.transcripts[name], place / plan.splits[name], plan.copy)
+            name: dataset_folder.place_episode(
+                bag, plan.transcripts[name], place / plan.splits[name], plan.copy, plan.marks.get(name)
+            )
             for name, bag in plan.bags.items()
         }
         job = partial(_ingest_one, card=card, topics=asked_topics(plan.data), cache=Path(plan.data.cache))
@@ -62,9 +65,11 @@ def build(plan: Plan, report: Report = PRINT) -> Built | Problems:
 
 
 def _ingest_one(episode: Path, card: ModelCard, topics: AskedTopics, cache: Path) -> Ingested | str:
-    """Return a bag's episode, or the problem that it gave."""
+    """Return a bag's episode, or the problem that it gave, or that what is told of it gave."""
     try:
-        return Ingested(episode.name, episodes.cached(episode, card, topics, cache / episode.parent.name))
+        cached = episodes.cached(episode, card, topics, cache / episode.parent.name)
+        read_told(episode, episodes.load(cached), card.vocabulary)
+        return Ingested(episode.name, cached)
     except HalError as error:
         return str(error).replace(str(episode), f"bag {episode.name}")
 

@@ -88,6 +88,12 @@ def check_asked(data: DataConfig, config: Path, asked: AskedStreams) -> None:
             raise ConfigError(f"{config}: {name} has fields {fields}; expected {', '.join(state.fields)}, as asked")
 
 
+def check_groups_file(data: DataConfig, config: Path, groups: Path | None) -> None:
+    """Refuse a file of groups that is not the settings' one; ConfigError."""
+    if groups is not None and str(groups) != data.groups:
+        raise ConfigError(f"data.groups in {config} is {data.groups!r}; expected {str(groups)!r}, as asked")
+
+
 def _shown(topics: Collection[str]) -> str:
     return repr(next(iter(topics), "")) if len(topics) < 2 else repr(list(topics))
 
@@ -136,6 +142,12 @@ def check_places(given: Given, present: Present, replace: bool) -> list[str]:
             except ConfigError as error:
                 problems.append(str(error))
     return problems
+
+
+def named_actions(given: Given, present: Present, actions: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the actions that marks may name: those of the settings, or of all transcripts."""
+    parts = (*present.transcripts.values(), given.transcripts)
+    return actions or tuple(sorted({action for part in parts for told in part.values() for action in told}))
 
 
 def check_vocabulary(given: Given, present: Present, actions: tuple[str, ...]) -> list[str]:

@@ -17,6 +17,9 @@ TRAINING, VALIDATION = "train", "validation"
 EPISODES = "episodes"
 """The layout of the project's own data: bags, one folder an episode."""
 
+ALL_SPLITS, EACH_GROUP, LEAVE_OUT = "all", "groups", "leave-out:"
+"""What `split` may say instead of a name: all in turn; each group left out for test in turn; one group left out."""
+
 ONNX = "onnx:"
 """What stands before the path of a user's own encoder."""
 
@@ -45,10 +48,13 @@ class DataConfig:
 
     folder: str = "datasets/tabletop-v1"  # <split>/<episode>/, or a dataset in one of the field's layouts
     layout: str = EPISODES  # or "auto" or one of `datasets.formats.layouts.LAYOUTS`: feature vectors without bags
-    split: str = "1"  # of such a layout
+    split: str = "1"  # of such a layout; also ALL_SPLITS, EACH_GROUP, or LEAVE_OUT with a group's name behind it
     stride: int = 1  # likewise: every n-th frame is a tick
     orientation: str = "auto"  # likewise: "TD" or "DT" where the files' shapes don't tell
     validation: float = 0.1  # likewise: this share of the training clips, where the split names none
+    background: tuple[str, ...] = ()  # likewise: actions that are none, if not as published for the layout
+    groups: str = ""  # file with the group of each clip or episode, as who is seen: validation takes whole groups
+    group_by: str = ""  # which column of that file; empty: the first one behind the names
     cache: str = "datasets/cache"  # ingested episodes and features; safe to delete
     actions: tuple[str, ...] = ()  # the vocabulary in id order; empty: those of the training transcripts, sorted
     joints: tuple[str, ...] = ()  # joint names in the model's order
@@ -119,6 +125,14 @@ def check_encoder(data: DataConfig) -> None:
         raise ConfigError(f"data.encoder_stage is {data.encoder_stage} beside data.encoder; it is the built-in one's")
     if data.layout != EPISODES or not streams_of(data).cameras:
         raise ConfigError(f"data.encoder is {data.encoder!r}, but there are no pictures; expected bags with cameras")
+
+
+def check_groups(data: DataConfig) -> None:
+    """Refuse to leave a group out where there is no file of groups, and a column of no file; ConfigError."""
+    if not data.groups and data.group_by:
+        raise ConfigError(f"data.group_by is {data.group_by!r}, but data.groups is empty; expected a file of groups")
+    if not data.groups and (data.split == EACH_GROUP or data.split.startswith(LEAVE_OUT)):
+        raise ConfigError(f"data.split is {data.split!r}, but data.groups is empty; expected a file of groups")
 
 
 def _by_key(fault: str) -> str:

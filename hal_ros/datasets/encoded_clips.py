@@ -6,8 +6,8 @@ Dims: T ticks, C cameras, D one camera's feature, V values of all states, N chan
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets import episodes, features
+from hal_ros.datasets.look.told import read_told
 from hal_ros.datasets.standardising import measure_columns
 
 STD_FLOOR = 1e-3
@@ -34,6 +35,8 @@ class EncodedClip:
     joints_valid: FloatArray  # (T, V)
     actions: NDArray[np.int64]  # (T,) ids, NO_ACTION where nothing is annotated
     transcript: tuple[int, ...] = ()  # ids of the ordered actions; () when unknown
+    annotated: bool = False  # a person annotated all of it: where `actions` say nothing, there is none
+    claims: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)  # (T,) by automatic tools, as `actions`
 
     @property
     def ticks(self) -> int:
@@ -46,7 +49,9 @@ class EncodedClip:
         image_valid, joints, joints_valid = (
             rows[start:stop] for rows in (self.image_valid, self.joints, self.joints_valid)
         )
-        return EncodedClip(name, features, image_valid, joints, joints_valid, self.actions[start:stop])
+        claims = {source: claimed[start:stop] for source, claimed in self.claims.items()}
+        sensors, actions = (features, image_valid, joints, joints_valid), self.actions[start:stop]
+        return EncodedClip(name, *sensors, actions, annotated=self.annotated, claims=claims)
 
 
 @dataclass(frozen=True)
@@ -59,11 +64,14 @@ class NormalisationStatistics:
     channel_std: FloatArray  # (C, N)
 
 
-def load_encoded_clips(episode_folder: Path, encoder: Path | None, vocabulary: Sequence[str] = ()) -> list[EncodedClip]:
+def load_encoded_clips(
+    episode_folder: Path, encoder: Path | None, vocabulary: Sequence[str] = (), told_in: Path | None = None
+) -> list[EncodedClip]:
     """Return the clips of a cached episode: one for each fresh grid in it. Without cameras there is no encoder.
 
     Without an annotation all actions are NO_ACTION. The transcript, by ids of `vocabulary`, stays with an episode that
-    is one clip; DatasetError where it names an action outside the vocabulary.
+    is one clip; DatasetError where it names an action outside the vocabulary. With `told_in`, the bag's folder, what
+    its marks.csv tells is read too, and checked against transcript and annotation: see `datasets.look.told`.
     """
     episode = episodes.load(episode_folder)
     paths = features.cached(episode_folder, encoder, tuple(episode.images)) if encoder is not None else ()
@@ -72,6 +80,9 @@ def load_encoded_clips(episode_folder: Path, encoder: Path | None, vocabulary: S
     transcript = _ids(episode.transcript, vocabulary, episode.name) if vocabulary else ()
     sensors = (tuple(map(features.load, paths)), episode.image_valid, episode.joints, episode.joints_valid)
     whole = EncodedClip(episode.name, *sensors, actions, transcript)
+    if told_in is not None:
+        told = read_told(told_in, episode, vocabulary)
+        whole = replace(whole, actions=told.actions, claims=told.claims, annotated=told.whole)
     starts = [*np.flatnonzero(episode.fresh).tolist(), ticks]
     if len(starts) == 2:
         return [whole]

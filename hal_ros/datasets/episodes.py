@@ -31,6 +31,7 @@ from hal_ros.core.segments import sample_segments
 from hal_ros.core.streams import counts
 from hal_ros.core.streams.intake import Due
 from hal_ros.core.streams.spec import StreamSpec
+from hal_ros.datasets.look.marks import MARKS
 from hal_ros.outside.arrays import read_arrays
 from hal_ros.outside.reading import MIB, Expected, read_json, read_text, reading
 
@@ -257,7 +258,8 @@ def episode_key(bag: Path, card: ModelCard, asked: AskedTopics) -> str:
         settings["vocabulary"] = card.vocabulary
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for path in sorted(bag.iterdir()):
-        digest.update(path.name.encode() + _file_digest(path))
+        if path.name != MARKS:  # read anew each time, so that a new mark does not cost a new episode
+            digest.update(path.name.encode() + _file_digest(path))
     return digest.hexdigest()
 
 
@@ -294,6 +296,13 @@ def save(episode: Episode, folder: Path) -> None:
 def images_file(camera: str) -> str:
     """Return the name of the file with a camera's pictures."""
     return f"images-{camera}.npy"
+
+
+def name_of(folder: Path) -> str:
+    """Return the name of a saved episode."""
+    about = read_json(folder / ABOUT, CACHED_ACCOUNT)
+    with reading(folder / ABOUT, CACHED_ACCOUNT):
+        return str(about["name"])
 
 
 def load(folder: Path) -> Episode:

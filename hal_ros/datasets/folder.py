@@ -16,13 +16,14 @@ from pathlib import Path
 from hal_ros.bags.reader import METADATA
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.episodes import ANNOTATION, TRANSCRIPT, read_transcript
+from hal_ros.datasets.look.marks import MARKS
 from hal_ros.datasets.user_bags import STORAGES, UserBag
 from hal_ros.outside import outputs
 
 BENCHMARK = "tabletop-v1"
 """The folder's name of the project's own benchmark, which is simulated and not made of anybody's bags."""
 UNFINISHED, REPLACED = ".unfinished-", ".replaced-"
-BESIDE = (METADATA, ANNOTATION, TRANSCRIPT)
+BESIDE = (METADATA, ANNOTATION, TRANSCRIPT, MARKS)
 
 
 def episodes_in(folder: Path) -> dict[str, Path]:
@@ -70,13 +71,16 @@ def check_place(bag: UserBag, episode: Path, root: Path) -> None:
     if episode.is_symlink():  # it alone goes, and what it leads to stays
         return
     own = [METADATA, TRANSCRIPT]
-    if (episode / ANNOTATION).is_file() and (bag.path / ANNOTATION).is_file():
-        own += [ANNOTATION] * _equal(episode / ANNOTATION, bag.path / ANNOTATION)
+    for name in (ANNOTATION, MARKS):
+        if (episode / name).is_file() and (bag.path / name).is_file():
+            own += [name] * _equal(episode / name, bag.path / name)
     stored = [path.name for path in (episode.iterdir() if episode.is_dir() else ()) if path.suffix in STORAGES]
     outputs.check_folder(root, episode, lambda folder: (folder / TRANSCRIPT).is_file(), (*own, *stored))
 
 
-def place_episode(bag: UserBag, transcript: tuple[str, ...], place: Path, copy: bool) -> Path:
+def place_episode(
+    bag: UserBag, transcript: tuple[str, ...], place: Path, copy: bool, marks: Path | None = None
+) -> Path:
     """Make the episode of a bag in an empty place; returns its folder, named as the bag is. May raise OSError."""
     episode = place / bag.name
     episode.mkdir(parents=True)
@@ -88,6 +92,8 @@ def place_episode(bag: UserBag, transcript: tuple[str, ...], place: Path, copy: 
     for name in (METADATA, ANNOTATION):
         if bag.path.is_dir() and (bag.path / name).exists():
             shutil.copyfile(bag.path / name, episode / name)
+    if marks is not None:
+        shutil.copyfile(marks, episode / MARKS)
     (episode / TRANSCRIPT).write_text("\n".join(transcript) + "\n", encoding="utf-8")
     return episode
 

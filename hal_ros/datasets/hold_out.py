@@ -1,8 +1,14 @@
-"""What is held out of the training data to choose by: whole episodes, every n-th clip, or the end of each recording."""
+"""What is held out of the training data to choose by: whole episodes, every n-th clip, or the end of each recording.
+
+Where it is known who is seen in which clip, whole groups are held out: a user, a session, a recipe is never in training
+and in validation.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,14 +17,27 @@ from hal_ros.core.segments import transcript
 from hal_ros.datasets.clips import Clip
 
 
+class Grouping(NamedTuple):
+    """Who is seen in which episode, those of earlier calls too, and which of these are for validation."""
+
+    groups: Mapping[str, str]
+    validation: Collection[str] = ()
+
+
 def hold_out_episodes(
-    transcripts: Mapping[str, tuple[str, ...]], training: Mapping[str, tuple[str, ...]], validated: bool
+    transcripts: Mapping[str, tuple[str, ...]],
+    training: Mapping[str, tuple[str, ...]],
+    validated: bool,
+    grouping: Grouping | None = None,
 ) -> set[str]:
     """Choose every fifth of the new episodes for validation, and one at least unless there is one (`validated`).
 
     `training` are the transcripts that are in training already. An episode with an action that no other one in training
-    shows is not chosen: nobody could learn it then.
+    shows is not chosen: nobody could learn it then. With a `grouping` whole groups are chosen: an episode whose group
+    is in validation already is, one whose group is in training is not.
     """
+    if grouping is not None:
+        return _hold_out_episode_groups(transcripts, training, validated, grouping)
     names = sorted(transcripts)
     wanted = max(len(names) // 5, 0 if validated or len(names) + len(training) < 2 else 1)
     chosen: set[str] = set()
@@ -30,6 +49,83 @@ def hold_out_episodes(
         if set(transcripts[name]) <= shown:
             chosen.add(name)
     return chosen
+
+
+def _hold_out_episode_groups(
+    transcripts: Mapping[str, tuple[str, ...]],
+    training: Mapping[str, tuple[str, ...]],
+    validated: bool,
+    grouping: Grouping,
+) -> set[str]:
+    groups = grouping.groups
+    trained, held_out = ({groups[name] for name in part} for part in (training, grouping.validation))
+    follow = {name for name in transcripts if groups[name] in held_out - trained}
+    fresh = sorted({groups[name] for name in transcripts} - trained - held_out)
+    wanted = max(round(len(fresh) / 5), 0 if validated or follow else 1)
+    rest = {name: actions for name, actions in {**transcripts, **training}.items() if name not in follow}
+    if len(fresh) + len(trained) < 2:  # the only group is for training
+        return follow
+    return follow | _choose_groups(rest, groups, _every_nth(fresh, 5), wanted)
+
+
+def hold_out_groups(shown: Mapping[str, Collection[int]], groups: Mapping[str, str], share: float) -> set[str]:
+    """Return the names to hold out: those of every n-th group, about this share of all groups and one at least.
+
+    `shown` are the actions of each name. A group that alone shows an action is held out only where all do, and then the
+    one that takes the fewest away. Raises DatasetError where there is one group alone.
+    """
+    found = sorted({groups[name] for name in shown})
+    if len(found) < 2:
+        raise DatasetError(f"all {len(shown)} training clips are of {found[0]}; expected two groups or more")
+    order = _every_nth(found, max(2, round(1 / share)))
+    wanted = min(max(1, round(share * len(found))), len(found) - 1)
+    return _choose_groups(shown, groups, order, wanted) or _choose_groups(shown, groups, order, 1, lose=True)
+
+
+def _every_nth(groups: Sequence[str], every: int) -> list[str]:
+    """Return the groups in the order in which they are chosen: every n-th, then the others from the end."""
+    return list(dict.fromkeys([*groups[every - 1 :: every], *reversed(groups)]))
+
+
+def _choose_groups(
+    shown: Mapping[str, Collection[object]],
+    groups: Mapping[str, str],
+    order: Sequence[str],
+    wanted: int,
+    lose: bool = False,
+) -> set[str]:
+    """Return the names of the first groups that take no action away with them; or, to `lose` some, of the mildest."""
+    chosen: list[str] = []
+
+    def lost(group: str) -> int:
+        kept = {action for name, actions in shown.items() if groups[name] not in (group, *chosen) for action in actions}
+        return len({action for actions in shown.values() for action in actions} - kept)
+
+    while len(chosen) < wanted and (left := [group for group in order if group not in chosen]):
+        best = min(left, key=lost)
+        if lost(best) and not lose:
+            break
+        chosen.append(best)
+    return {name for name in shown if groups[name] in chosen}
+
+
+def in_nested_order(names: Collection[str], groups: Mapping[str, str] | None = None) -> list[str]:
+    """Return names so that the first N of them are a fair sample for every N, the same on every machine.
+
+    The order is that of the names' hashes; with `groups` these take turns, so that a few clips show many of them.
+    """
+    order = sorted(names, key=_hash)
+    if groups is None:
+        return order
+    turn: dict[str, int] = {}
+    places = {}
+    for name in order:
+        places[name] = turn[groups[name]] = turn.get(groups[name], -1) + 1
+    return sorted(order, key=lambda name: (places[name], _hash(groups[name])))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def hold_out_every_nth(clips: list[Clip], share: float) -> tuple[list[Clip], list[Clip]]:

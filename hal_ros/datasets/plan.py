@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hal_ros.core.streams.spec import StreamSpec
@@ -12,7 +12,8 @@ from hal_ros.datasets import folder as dataset_folder
 from hal_ros.datasets.checks import CACHE, Given, Present
 from hal_ros.datasets.config import TRAINING, VALIDATION, DataConfig, streams_of
 from hal_ros.datasets.episodes import read_transcript
-from hal_ros.datasets.hold_out import hold_out_episodes
+from hal_ros.datasets.formats.folds import groups_of
+from hal_ros.datasets.hold_out import Grouping, hold_out_episodes
 from hal_ros.datasets.look.asked import AskedStreams
 from hal_ros.datasets.look.find import FoundStreams, find_streams
 from hal_ros.datasets.look.fit import Contents
@@ -35,8 +36,11 @@ class Request:
     split: str | None = None  # where all bags go; None: every fifth to validation, the others to training
     asked: AskedStreams = NOTHING_ASKED
     copy: bool = False  # the bags' files are copied, not linked to
-    partial: bool = False  # transcripts that belong to no bag are left out
+    partial: bool = False  # transcripts and marks that belong to no bag are left out
     replace: bool = False  # a bag may take the place of another one of its name
+    marks: Path | None = None  # folder with <bag name>.csv, of some of the bags
+    unlabelled: bool = False  # a bag needs no transcript
+    groups: Path | None = None  # who is seen in which bag; None: as the settings say
 
     @property
     def config_path(self) -> Path:
@@ -63,6 +67,7 @@ class Plan:
     splits: Mapping[str, str]  # of each bag
     found: FoundStreams
     copy: bool
+    marks: Mapping[str, Path] = field(default_factory=dict)  # of the bags that have some
 
     @property
     def data(self) -> DataConfig:
@@ -87,9 +92,19 @@ def plan(request: Request) -> Plan | Problems:
     checks.check_folder(out, Path(data.cache), request.split)
     bags, problems = user_bags.find_user_bags(request.sources)
     present = Present.look(out, bags)
-    transcripts, wrong = user_bags.read_transcripts(bags, request.transcripts, present.episodes, request.partial)
-    given = Given(bags, transcripts, _splits(request.split, bags, transcripts, present))
-    problems += wrong
+    orders, broken = user_bags.annotated_orders(bags)
+    otherwise = {**(dict.fromkeys(bags, ()) if request.unlabelled else {}), **orders}
+    transcripts, wrong = user_bags.read_transcripts(
+        bags, request.transcripts, present.episodes, request.partial, otherwise
+    )
+    given = Given(bags, transcripts, _splits(request.split, data, bags, transcripts, present))
+    marks, stray = user_bags.find_marks(bags, request.marks, present.episodes, request.partial)
+    problems += [
+        *broken,
+        *wrong,
+        *stray,
+        *user_bags.check_marks(marks, checks.named_actions(given, present, data.actions)),
+    ]
     problems += checks.check_splits(given, present, request.replace)
     problems += checks.check_places(given, present, request.replace)
     problems += checks.check_vocabulary(given, present, data.actions)
@@ -99,7 +114,7 @@ def plan(request: Request) -> Plan | Problems:
     problems += found.problems
     if problems or not bags:
         return Problems(out, tuple(dict.fromkeys(problems)))
-    return Plan(out, request.config_path, bags, transcripts, given.splits, found, request.copy)
+    return Plan(out, request.config_path, bags, transcripts, given.splits, found, request.copy, marks)
 
 
 def vocabulary_of(plan: Plan) -> tuple[str, ...]:
@@ -119,18 +134,29 @@ def _data(request: Request) -> DataConfig:
     if request.data is not None:
         checks.check_settings(request.data, request.config_path, request.out)
         checks.check_asked(request.data, request.config_path, request.asked)
+        checks.check_groups_file(request.data, request.config_path, request.groups)
         return request.data
     out = request.out or USUAL_OUT
-    return DataConfig(folder=str(out), cache=str(out / CACHE))
+    return DataConfig(folder=str(out), cache=str(out / CACHE), groups=str(request.groups or ""))
 
 
 def _splits(
-    asked: str | None, bags: Mapping[str, UserBag], transcripts: Mapping[str, tuple[str, ...]], present: Present
+    asked: str | None,
+    data: DataConfig,
+    bags: Mapping[str, UserBag],
+    transcripts: Mapping[str, tuple[str, ...]],
+    present: Present,
 ) -> dict[str, str]:
-    """Return where each bag goes: where its episode is already, where it is asked for, or held out for validation."""
+    """Return where each bag goes: where its episode is already, where it is asked for, or held out for validation.
+
+    Raises DatasetError where the settings name a file of groups and an episode has none.
+    """
     kept = {name: path.parent.name for name, path in present.episodes.items()}
-    new = {name: actions for name, actions in transcripts.items() if name not in kept}
+    new = {name: actions for name, actions in transcripts.items() if name not in kept and actions}
     training = {name: actions for name, actions in transcripts.items() if kept.get(name) == TRAINING}
     training = {**present.transcripts.get(TRAINING, {}), **training}
-    held_out = hold_out_episodes(new, training, VALIDATION in kept.values())
+    validation = [name for name, split in kept.items() if split == VALIDATION]
+    groups = None if asked else groups_of(data, [*new, *training, *validation])
+    grouping = None if groups is None else Grouping(groups, validation)
+    held_out = hold_out_episodes(new, training, bool(validation), grouping)
     return {name: asked or kept.get(name) or (VALIDATION if name in held_out else TRAINING) for name in bags}

@@ -10,14 +10,18 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 from hal_ros.bags.reader import METADATA, bag_files
 from hal_ros.core.errors import HalError
-from hal_ros.datasets.episodes import read_actions
+from hal_ros.datasets.episodes import read_actions, read_annotation
+from hal_ros.datasets.look.marks import MARKS, read_marks, unknown_actions
 
 STORAGES = (".mcap", ".db3")
+NOTHING_ELSE: Mapping[str, tuple[str, ...]] = {}
+PACKED = ".zstd"
 
 
 class UserBag(NamedTuple):
@@ -74,7 +78,8 @@ def _is_one_recording(folder: Path) -> bool:
 
     A folder with bags in folders of their own is none.
     """
-    stems = [file.stem for file in folder.iterdir() if file.suffix in STORAGES]
+    names = (file.name.removesuffix(PACKED) for file in folder.iterdir())
+    stems = [Path(name).stem for name in names if name.endswith(STORAGES)]
     name = re.escape(folder.resolve().name)
     below = (file for suffix in STORAGES for file in folder.glob(f"*/*{suffix}"))
     return bool(stems) and all(re.fullmatch(rf"{name}_\d+", stem) for stem in stems) and not any(below)
@@ -83,10 +88,28 @@ def _is_one_recording(folder: Path) -> bool:
 # --- transcripts ------------------------------------------------------------------------------------------------------
 
 
+def annotated_orders(bags: Mapping[str, UserBag]) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """Return the order of actions that annotations beside bags have, by bag name, and problems."""
+    orders, problems = {}, []
+    for name, bag in bags.items():
+        try:
+            segments = read_annotation(bag.path) if bag.path.is_dir() else None
+        except HalError as error:
+            problems.append(str(error))
+            continue
+        if segments:
+            orders[name] = tuple(action for action, _ in groupby(segment.action for segment in segments))
+    return orders, problems
+
+
 def read_transcripts(
-    bags: Collection[str], folder: Path, known: Collection[str], partial: bool
+    bags: Collection[str],
+    folder: Path,
+    known: Collection[str],
+    partial: bool,
+    otherwise: Mapping[str, tuple[str, ...]] = NOTHING_ELSE,
 ) -> tuple[dict[str, tuple[str, ...]], list[str]]:
-    """Return the transcript <folder>/<bag name>.txt of each bag, and problems.
+    """Return the transcript <folder>/<bag name>.txt of each bag, or what stands for it `otherwise`, and problems.
 
     A transcript without a bag is a problem, unless its bag is `known` from an earlier call, or `partial` is asked for.
     """
@@ -96,6 +119,9 @@ def read_transcripts(
     transcripts = {}
     problems = []
     for name in bags:
+        if name not in files and name in otherwise:
+            transcripts[name] = otherwise[name]
+            continue
         if name not in files:
             near = _parts(name, files) or _near(name, [stem for stem in files if stem not in bags], ".txt")
             problems.append(f"bag {name}: has no transcript; expected {folder / name}.txt{near}")
@@ -112,6 +138,38 @@ def read_transcripts(
             near = _near(name, [bag for bag in bags if bag not in files])
             problems.append(f"{files[name]}: belongs to no bag of this call{near} (--partial leaves it out)")
     return transcripts, problems
+
+
+def find_marks(
+    bags: Mapping[str, UserBag], folder: Path | None, known: Collection[str], partial: bool
+) -> tuple[dict[str, Path], list[str]]:
+    """Return the marks of the bags that have some, <folder>/<bag name>.csv or marks.csv in the bag's own folder.
+
+    Of problems there are folders that are none, and files without a bag, as with transcripts.
+    """
+    if folder is not None and not folder.is_dir():
+        return {}, [f"{folder}: is no folder; expected one with <bag name>.csv for bags"]
+    given = {path.stem: path for path in sorted(folder.glob("*.csv"))} if folder is not None else {}
+    beside = {name: bag.path / MARKS for name, bag in bags.items() if bag.path.is_dir() and (bag.path / MARKS).exists()}
+    problems = [
+        f"{path}: belongs to no bag of this call{_near(name, bags)} (--partial leaves it out)"
+        for name, path in given.items()
+        if not partial and name not in bags and name not in known
+    ]
+    return beside | {name: path for name, path in given.items() if name in bags}, problems
+
+
+def check_marks(marks: Mapping[str, Path], vocabulary: Collection[str]) -> list[str]:
+    """Tell what is wrong with files of marks, as far as it shows without their bags."""
+    problems: list[str] = []
+    for path in marks.values():
+        try:
+            found = read_marks(path)
+        except HalError as error:
+            problems.append(str(error))
+            continue
+        problems += unknown_actions(found, vocabulary) if found is not None else []
+    return problems
 
 
 def _parts(name: str, transcripts: Collection[str]) -> str:

@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from hal_ros.datasets.config import TRAINING, VALIDATION
+from hal_ros.core.errors import ConfigError, DatasetError
+from hal_ros.core.streams.columns import joints_of
+from hal_ros.datasets.config import EPISODES, TRAINING, VALIDATION
+from hal_ros.datasets.formats.folds import TEST, fold_names, fold_title, groups_file, read_fold
 from hal_ros.datasets.formats.layouts import read_dataset
 from hal_ros.experiments.declaration import (
     QUICK,
     Declaration,
     NotHereError,
+    OwnTables,
     load_declaration,
     make_plan,
     run_settings,
 )
-from hal_ros.experiments.ingested import ingest, write_benchmark
+from hal_ros.experiments.ingested import first_episodes, ingest, write_benchmark
 from hal_ros.experiments.other_robots import other_robot_experiments
 from hal_ros.experiments.plan import (
     DATASETS,
     GESTURE_PHASE,
     OTHER_ROBOTS,
+    OWN,
     STREAMS,
     TABLETOP,
     Experiment,
     merged,
 )
 from hal_ros.experiments.stream_sets import stream_experiments
-from hal_ros.train.config import config_from_mapping
+from hal_ros.train.config import TRANSCRIPTS, config_from_mapping
 
+FEATURE_SETTINGS = (*("layout", "split", "stride", "orientation", "validation", "background", "group_by", "rate_hz"),)
+"""Settings of `data` that say what is read of a folder of features."""
 DATA_FOLDER = "HAL_ROS_DATA"
 """The environment variable that names the folder of other people's data sets."""
 
@@ -94,6 +103,75 @@ def _gesture_phase(declared: Declaration, quick: Declaration | None) -> Experime
     plan = make_plan(GESTURE_PHASE, own, settings, folds, quick)
     vocabulary = read_dataset(folder, own["split_names"][0], derive_transcripts=True).vocabulary
     return Experiment(plan, {"dataset": str(folder)}, vocabulary, round(1e9 / own["rate_hz"]))
+
+
+# --- one's own data ---------------------------------------------------------------------------------------------------
+
+
+def load_own(own: OwnTables) -> list[Experiment]:
+    """Return an experiment on all of one's own data, and one on each number of episodes of the learning curve.
+
+    Raises ConfigError or DatasetError for data that can't be learned or scored.
+    """
+    if own.config.data.layout == EPISODES:
+        found = _own_bags(own)
+    else:
+        found = [_own_features(own, episodes) for episodes in (*own.episodes, None)]
+    return list({one.part: one for one in found}.values())  # as many as there are is all of them
+
+
+def _own_features(own: OwnTables, episodes: int | None) -> Experiment:
+    data, weak = own.config.data, own.config.supervision == TRANSCRIPTS
+    folds: dict[str, dict[str, Any]] = {}
+    groups, count = groups_file(data), 0
+    bytes_ = _sha256(Path(data.folder)) + (hashlib.sha256(groups.read_bytes()).hexdigest() if groups else "")
+    for name in fold_names(data):
+        one = dataclasses.replace(data, split=name)
+        fold = read_fold(one, own.config.supervision, episodes)
+        count = max(count, len(fold.training) + len(fold.validation))
+        if not fold.test:
+            raise DatasetError(f"{data.folder}: split {name!r} has no test clips; expected some to be scored")
+        settings = {key: value for key, value in dataclasses.asdict(one).items() if key in FEATURE_SETTINGS}
+        folds[f"split {fold_title(name)}"] = {"data": settings, "weak": weak, "episodes": episodes, "bytes": bytes_}
+        if episodes is None:
+            print(*fold.notes, sep="\n")
+    declared = own.declared((TEST,), rule=False) | {"split_names": list(folds), "reader": "features"}
+    declared["unscored"] = [fold.dataset.background, fold.dataset.unscored]
+    places = {"dataset": data.folder, "groups": str(groups or "")}
+    return _own_experiment(own, episodes or count, Prepared(declared, folds, places, fold.dataset.vocabulary))
+
+
+def _own_bags(own: OwnTables) -> list[Experiment]:
+    data = own.config.data
+    scored = [split for split in ("test", "unseen") if (Path(data.folder) / split).is_dir()]
+    if not scored:
+        raise ConfigError(f"{data.folder}: has neither test nor unseen; expected annotated episodes to be scored")
+    settings = dataclasses.asdict(own.config)
+    whole = ingest(settings, scored, {})
+    declared = own.declared(scored, rule=bool(joints_of(whole.card.streams).names))
+    experiments = []
+    for found in (*(first_episodes(whole, data, episodes) for episodes in own.episodes), whole):
+        count = sum(len(found.places["episodes"][split]) for split in (TRAINING, VALIDATION))
+        prepared = Prepared(declared, {"": found.fold}, found.places, found.card.vocabulary)
+        experiments.append(_own_experiment(own, count, prepared))
+    return experiments
+
+
+class Prepared(NamedTuple):
+    """One's own data, ready for a plan."""
+
+    declared: Declaration
+    folds: Mapping[str, Mapping[str, Any]]
+    places: Mapping[str, Any]
+    vocabulary: tuple[str, ...]
+
+
+def _own_experiment(own: OwnTables, episodes: int, data: Prepared) -> Experiment:
+    config = own.config
+    name = f"{config.name}: {episodes} episodes"
+    plan = make_plan(name, data.declared, dataclasses.asdict(config), data.folds, None)
+    period_ns = round(1e9 / config.data.rate_hz)
+    return Experiment(plan, data.places, data.vocabulary, period_ns, table=OWN, part=str(episodes))
 
 
 def _sha256(folder: Path) -> str:

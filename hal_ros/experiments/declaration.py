@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hal_ros.baselines.sequence_fit import PRESETS
+from hal_ros.baselines.presets import PRESETS
+from hal_ros.baselines.sequence_config import settings_of
 from hal_ros.core.errors import ConfigError
 from hal_ros.experiments.plan import DATASETS, Builder, TablePlan, merged, quickened
 from hal_ros.outside.reading import Expected
 from hal_ros.outside.yaml_text import SETTINGS_BYTES, read_yaml
-from hal_ros.train.config import load_config
+from hal_ros.train.config import ANNOTATIONS, MIXED, TRANSCRIPTS, TrainConfig, load_config
 
 DECLARATION = Expected(ConfigError, "a YAML file that declares tables", SETTINGS_BYTES)
 
@@ -25,6 +27,50 @@ class NotHereError(ConfigError):
 
 Declaration = Mapping[str, Any]
 """What config/tables.yaml says, or its part on one data set."""
+
+
+@dataclass(frozen=True)
+class OwnTables:
+    """Tables of one's own data: the settings of a run, and what is asked for beside them."""
+
+    config: TrainConfig
+    seeds: tuple[int, ...] = (0,)
+    episodes: tuple[int, ...] = ()  # numbers of demonstrations of a learning curve
+
+    def declared(self, score: Sequence[str], rule: bool) -> dict[str, Any]:
+        """Return the declaration of the systems that are compared; `rule`: there is a gripper to go by."""
+        config = self.config
+        weak = config.supervision == TRANSCRIPTS
+        return {
+            "seeds": list(self.seeds),
+            "score": list(score),
+            "decoder": config.decoder,
+            "teachers": {"plain": {}},  # the run's own
+            "blocks": {config.supervision: "plain" if weak else None},
+            "systems": ["student", "gru", "logistic", *(["rule"] if rule else [])],
+        }
+
+
+def own_tables(path: Path, seeds: Sequence[int], episodes: Sequence[int]) -> OwnTables | None:
+    """Return the tables of a run's settings; None where the file declares tables itself.
+
+    Raises ConfigError for settings that can't be, seeds or numbers of episodes that are no such.
+    """
+    try:
+        said = read_yaml(path, DECLARATION)
+    except ConfigError:
+        return None  # load_declaration says what is wrong with it
+    if not isinstance(said, dict) or {*DATASETS, QUICK} & said.keys() or not {"data", "base"} & said.keys():
+        return None
+    for name, given, least in (("--seeds", seeds, 0), ("--episodes", episodes, 2)):
+        if min(given, default=least) < least or len({*given}) < len(given):
+            raise ConfigError(f"{name} is {list(given)}; expected different numbers of {least} or more")
+    config = load_config(path)
+    if config.supervision == MIXED:
+        raise ConfigError(
+            f"{path}: supervision is {MIXED!r}; expected {TRANSCRIPTS!r} or {ANNOTATIONS!r} to compare systems on"
+        )
+    return OwnTables(config, tuple(seeds) or (0,), tuple(sorted(episodes)))
 
 
 def load_declaration(path: Path) -> Declaration:
@@ -50,5 +96,5 @@ def make_plan(
     quick: Declaration | None,
 ) -> TablePlan:
     """Return the jobs and lines of one data set; see `plan.Builder`."""
-    presets = {kind: dataclasses.asdict(preset) for kind, preset in PRESETS.items()}
+    presets = {kind: settings_of(preset) for kind, preset in PRESETS.items()}
     return Builder(dataset, quickened(declared, quick) if quick else declared, settings, folds, presets).build()

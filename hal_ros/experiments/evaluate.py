@@ -1,29 +1,42 @@
-"""A bundle beside baselines that are trained in the same run, scored tick by tick on splits that it never saw."""
+"""A bundle beside baselines that are trained in the same run, scored tick by tick on splits that it never saw.
+
+Or a finished run on feature vectors, scored by itself.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.progress import track
 
 from hal_ros.bags.inputs import AskedTopics
 from hal_ros.baselines import episode_fit
 from hal_ros.baselines.episode_fit import EncodedEpisode
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.streams.columns import JointColumns, joints_of
 from hal_ros.datasets import episodes, features
-from hal_ros.datasets.config import TRAINING
+from hal_ros.datasets.clips import Clip
+from hal_ros.datasets.config import LEAVE_OUT, TRAINING
+from hal_ros.datasets.formats.folds import fold_title, read_to_score, unlearned
+from hal_ros.experiments.documents import confusion
 from hal_ros.experiments.documents.rows import write_rows
 from hal_ros.experiments.plan import NAMES
 from hal_ros.metrics import scores
-from hal_ros.metrics.predictions import CONFIRMED, Prediction, from_labels, from_log_probs
-from hal_ros.metrics.scores import Row, Truth
+from hal_ros.metrics.confusion import count_confusions
+from hal_ros.metrics.folds import FoldAnswers, ScoredFolds
+from hal_ros.metrics.predictions import CONFIRMED, OutputStream, Prediction, from_labels, from_log_probs
+from hal_ros.metrics.scores import Row, Truth, Unscored
+from hal_ros.metrics.segmentation import Pair
 from hal_ros.offline.episodes import CachedEncoder, features_by_picture, run_segmenter
 from hal_ros.outside.console import PrintableConsole
 from hal_ros.report import pictures
@@ -69,6 +82,7 @@ class Evaluation:
         if config.baselines:
             training = list(self._load(TRAINING, None))
             self.systems += _baselines(config.baselines, training, self.bundle.card)
+        self.confusions = count_confusions([], len(self.bundle.card.vocabulary))
         self.rows: list[Row] = []
         self.timelines: list[Timeline] = []
 
@@ -82,6 +96,9 @@ class Evaluation:
             for predict, predictions in zip(self.systems, by_system, strict=True):
                 predictions.append(predict(encoded))
         rows = [row for predictions in by_system for row in scores.rows(split, truths, [predictions], card.period_ns)]
+        said = (prediction.streams[CONFIRMED].labels for prediction in by_system[0])
+        pairs = [Pair(truth.labels, labels) for truth, labels in zip(truths, said, strict=True)]
+        self.confusions += count_confusions(pairs, len(card.vocabulary))
         self.rows += rows
         self.timelines += _timelines(split, truths, by_system, card)
         return rows
@@ -93,7 +110,13 @@ class Evaluation:
         write_rows(results, self.rows)
         picture = results.with_suffix(".svg")
         picture.write_text(standalone_svg(self.timelines, card.vocabulary), encoding="utf-8")
+        place = results.with_name(f"{results.stem}-confusion.svg")
+        confusion.draw(self.confusions, card.vocabulary, f"{card.name}, {CONFIRMED}", place)
         return results, picture
+
+    def worst_pairs(self) -> list[str]:
+        """Return lines on which action the bundle takes for which, over all splits that were scored."""
+        return confusion.worst_lines(self.confusions, self.bundle.card.vocabulary)
 
     def _load(self, split: str, limit: int | None) -> Iterator[EncodedEpisode]:
         """Yield a split's episodes, ingesting and encoding what the cache lacks."""
@@ -112,6 +135,61 @@ class Evaluation:
                 raise DatasetError(f"{bag}: has no {episodes.ANNOTATION}; expected annotated episodes {why}")
             paths = features.cached(folder, self.bundle.path(ENCODER), cameras) if cameras else ()
             yield EncodedEpisode(episode, tuple(map(features.load, paths)))
+
+
+@dataclass(frozen=True)
+class FeatureEvaluation:
+    """A finished run on features, scored on clips that it was not trained on."""
+
+    run: Path
+    data: Path | None  # a folder in one of the layouts; None: the run's own
+    limit: int | None  # clips that are scored, the first ones; None: all
+
+    def score(self, subset: str) -> ScoredFolds:
+        """Answer and score the clips of a subset; of a folder without the run's split, all with a ground truth.
+
+        Actions that the run does not know are counted, said, and scored as errors. Raises DatasetError for features of
+        another width, and for what can't be read.
+        """
+        from hal_ros.train.on_features import load_feature_model, scored_folds
+
+        model = load_feature_model(self.run)
+        data = model.config.data
+        if self.data is not None and self.data.resolve() != Path(data.folder).resolve():
+            data = dataclasses.replace(data, folder=str(self.data), split=data.split.split(LEAVE_OUT)[-1])
+        dataset, clips = read_to_score(data, subset)
+        vocabulary = (*model.vocabulary, *(name for name in dataset.vocabulary if name not in model.vocabulary))
+        ids = np.array([vocabulary.index(name) for name in dataset.vocabulary])
+        clips = [_renamed(clip, ids, model.width) for clip in clips[: self.limit]]
+        unknown = unlearned(clips, model.learned, lambda action: vocabulary[action])
+        print(*filter(None, (*dataset.notes, unknown)), sep="\n")
+        answers = [model.answer(clip) for clip in clips]
+        outputs = [{name: _widened(said, len(vocabulary)) for name, said in model.outputs(a).items()} for a in answers]
+        said = FoldAnswers(fold_title(model.config.data.split), model.config.seed, answers, outputs)
+        parts = (dataset.background, dataset.unscored)
+        unscored = Unscored(*(tuple(int(ids[action]) for action in part) for part in parts))
+        return dataclasses.replace(scored_folds(model, [said], subset), vocabulary=vocabulary, unscored=unscored)
+
+    def results(self, subset: str) -> Path:
+        """Return where rows go unless it is said."""
+        return self.run / f"{self.data.resolve().name if self.data else 'own'}-{subset}.json"
+
+
+def _renamed(clip: Clip, ids: NDArray[np.int64], width: int) -> Clip:
+    """Return a clip with the run's ids of its actions. Raises DatasetError for features of another width."""
+    if clip.inputs.shape[1] != width:
+        raise DatasetError(f"{clip.name}: {clip.inputs.shape[1]} values a frame; expected {width}, as the run learned")
+    known = clip.actions != NO_ACTION
+    actions = np.where(known, ids[np.where(known, clip.actions, 0)], NO_ACTION)
+    return dataclasses.replace(clip, actions=actions, transcript=())
+
+
+def _widened(said: OutputStream, actions: int) -> OutputStream:
+    """Return an output that gives no chance to the actions that its system does not know."""
+    if said.log_probs is None or said.log_probs.shape[1] == actions:
+        return said
+    never = np.full((len(said.log_probs), actions - said.log_probs.shape[1]), -np.inf, np.float32)
+    return dataclasses.replace(said, log_probs=np.concatenate([said.log_probs, never], 1))
 
 
 def _timelines(

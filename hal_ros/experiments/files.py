@@ -12,6 +12,8 @@ SCORES = "scores.json"
 """Split -> output -> metric -> value."""
 DECODERS = "decoders.json"
 """The temperatures and decoders behind the scores, one mapping a fold."""
+COSTS = "costs.json"
+"""System -> what one tick of it costs, and its parameters."""
 CHECKPOINTS = "run"
 """The folder of a training's checkpoints, below its job's; a system's are removed when it is trained."""
 

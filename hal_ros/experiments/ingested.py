@@ -11,10 +11,12 @@ from typing import Any
 
 from hal_ros.bags.inputs import expected_topics, transport_base
 from hal_ros.core.card import ModelCard
+from hal_ros.core.errors import ConfigError
 from hal_ros.datasets import episodes
 from hal_ros.datasets.config import TRAINING, VALIDATION, DataConfig, asked_topics, streams_of
 from hal_ros.datasets.folder import BENCHMARK
-from hal_ros.datasets.hold_out import hold_out_episodes
+from hal_ros.datasets.formats.folds import groups_of
+from hal_ros.datasets.hold_out import Grouping, hold_out_episodes, hold_out_groups, in_nested_order
 from hal_ros.sim import messages
 from hal_ros.sim.benchmark import ACTIONS
 from hal_ros.sim.extras import Extras
@@ -72,6 +74,42 @@ def ingest(settings: Mapping[str, Any], scored: Sequence[str], limits: Mapping[s
     return PreparedEpisodes(card, fold, places)
 
 
+def first_episodes(found: PreparedEpisodes, data: DataConfig, count: int) -> PreparedEpisodes:
+    """Return the same with the first episodes of `in_nested_order` alone to learn from and to choose by.
+
+    Raises ConfigError where there are fewer, DatasetError where none of them can be held out.
+    """
+    places = found.places["episodes"]
+    folders = {_bag_name(folder): folder for split in (TRAINING, VALIDATION) for folder in places[split]}
+    if count > len(folders):
+        raise ConfigError(f"{count} episodes, but there are {len(folders)} to learn from; expected that many at most")
+    groups = groups_of(data, folders)
+    chosen = in_nested_order(folders, groups)[:count]
+    bags = {path.name: path for split in (TRAINING, VALIDATION) for path in Path(data.folder).glob(f"{split}/*")}
+    held_out = _held_out(data, [bags[name] for name in chosen])
+    if not held_out:  # each alone shows an action: few episodes are few
+        ids = {name: [found.card.vocabulary.index(a) for a in episodes.read_transcript(bags[name])] for name in chosen}
+        held_out = hold_out_groups(ids, groups or {name: name for name in chosen}, 1 / 5)
+    kept = [Path(folders[name]) for name in chosen if name not in held_out]
+    held = [Path(folders[name]) for name in chosen if name in held_out]
+    parts = {TRAINING: kept, VALIDATION: held}
+    hashes = {**found.fold["episodes"], **{split: _sha256(part) for split, part in parts.items()}}
+    there = {**places, **{split: [str(folder) for folder in part] for split, part in parts.items()}}
+    return PreparedEpisodes(found.card, {**found.fold, "episodes": hashes}, {**found.places, "episodes": there})
+
+
+def _bag_name(cached: str) -> str:
+    """Return the name of the bag behind a cached episode's folder, which ends in a hash."""
+    return Path(cached).name.rpartition("-")[0]
+
+
+def _held_out(data: DataConfig, bags: Sequence[Path]) -> set[str]:
+    """Return the names of the episodes that are chosen by: some of all, or those of some groups."""
+    groups = groups_of(data, [bag.name for bag in bags])
+    transcripts = {bag.name: episodes.read_transcript(bag) for bag in bags}
+    return hold_out_episodes(transcripts, {}, False, None if groups is None else Grouping(groups))
+
+
 def _with_all_actions(config: TrainConfig) -> TrainConfig:
     """Return settings that name all of the benchmark's actions: the first few of its episodes do not show them all."""
     data = config.data
@@ -83,7 +121,7 @@ def _with_all_actions(config: TrainConfig) -> TrainConfig:
 def _hold_out(data: DataConfig, folders: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """Return the cached episodes that stay in training, and those that are chosen by."""
     bags = episodes.find_bags(Path(data.folder), TRAINING)[: len(folders)]
-    chosen = hold_out_episodes({bag.name: episodes.read_transcript(bag) for bag in bags}, {}, validated=False)
+    chosen = _held_out(data, bags)
     by_bag = list(zip(bags, folders, strict=True))
     kept = [folder for bag, folder in by_bag if bag.name not in chosen]
     return kept, [folder for bag, folder in by_bag if bag.name in chosen]

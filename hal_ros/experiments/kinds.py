@@ -10,7 +10,7 @@ from typing import Any
 
 from hal_ros.core.errors import ConfigError
 from hal_ros.datasets.config import TRAINING, VALIDATION
-from hal_ros.experiments.files import ABOUT, ALIGNED_TARGETS, DECODERS, DURATIONS, SCORES, split_file
+from hal_ros.experiments.files import ABOUT, ALIGNED_TARGETS, COSTS, DECODERS, DURATIONS, SCORES, split_file
 from hal_ros.experiments.graph import Job, Task
 from hal_ros.labels.targets import LABELS
 
@@ -19,7 +19,7 @@ JOBS = f"{__package__}.jobs"
 
 Places = Mapping[str, Any]
 """Where the data lie: `encoder`, each split's episode folders under `episodes`, and of what they hold the `selection`
-if it is not all; or `dataset`."""
+if it is not all; or `dataset`, and of one's own the file of `groups`."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ ANSWERS = (split_file(VALIDATION), LABELS, ABOUT)
 KINDS: Mapping[str, Kind] = {
     # clips: inputs tick by tick, of all splits
     "columns": Kind("clips.columns", writes=CLIPS),
+    "features": Kind("clips.features", writes=CLIPS),
     "eye": Kind("clips.eye", may_read=("labels",), writes=CLIPS),
     # targets, of the clips that are trained on
     "first": Kind("targets.first", may_read=("clips",), writes=(LABELS, DURATIONS)),
@@ -55,6 +56,8 @@ KINDS: Mapping[str, Kind] = {
     # systems: their answers to the clips of all splits
     "student": Kind("systems.student", needs=("clips",), may_read=("labels",), writes=ANSWERS),
     "baseline": Kind("systems.baseline", needs=("clips",), may_read=("labels",), writes=ANSWERS),
+    # what a tick of each of all systems costs, in one process
+    "cost": Kind("costs.cost", needs=("clips",), writes=(COSTS,)),
     # scores of the answers of one system, or of one on each fold
     "score": Kind("scoring.score", needs=("answers0",), may_read=("answers*",), writes=(SCORES, DECODERS)),
 }

@@ -13,6 +13,8 @@ from hal_ros.experiments.kinds import Places
 from hal_ros.train.config import in_saved_names
 
 TABLETOP, GESTURE_PHASE, STREAMS, OTHER_ROBOTS = "tabletop", "gesture_phase", "streams", "other_robots"
+OWN = "own"
+"""The table of one's own data, which is no declared data set."""
 DATASETS = (TABLETOP, GESTURE_PHASE, STREAMS, OTHER_ROBOTS)
 NAMES = {
     "student": "student",
@@ -21,7 +23,13 @@ NAMES = {
     "gru": "GRU",
     "causal_tcn": "causal TCN",
     "causal_asformer": "causal ASFormer",
+    "mini_road": "MiniROAD",
+    "mini_road_small": "MiniROAD, small",
+    "online_tas": "OnlineTAS",
+    "pro_tas": "ProTAS",
     "ms_tcn": "MS-TCN",
+    "asformer": "ASFormer",
+    "diffact": "DiffAct",
     "plain": "teacher without HAL",
     "hal": "HAL teacher",
     "atba": "ATBA teacher",
@@ -62,6 +70,7 @@ class TablePlan:
     dataset: str
     jobs: list[Job] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
+    cost: str = ""  # the job that measures what a tick of each system costs; "" in a plan without one
 
     def add(self, kind: str, name: str, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
         """Add a job; returns its name, in which the data set's comes first."""
@@ -147,6 +156,7 @@ class Builder:
         """
         self.declared, self.run, self.folds, self.presets = declared, run, folds, presets
         self.plan = TablePlan(dataset)
+        self.measured: dict[str, Mapping[str, Any]] = {}  # what is to be measured of each system, by its line's name
         self.lag_ticks: int = run["data"]["lag_ticks"]
 
     def build(self) -> TablePlan:
@@ -157,6 +167,7 @@ class Builder:
             if supervision == WEAK:
                 self._references()
         self._ablations()
+        self._measure()
         self._curve()
         return self.plan
 
@@ -187,11 +198,21 @@ class Builder:
             score = {"thresholds": thresholds, "decoder": "duration"}
             self._line(CURVE, SystemVariant("student, commit", WEAK, "student", score=score))
 
+    def _measure(self) -> None:
+        """Add the job that measures the lines so far, whose shapes no seed and no supervision changes."""
+        supervision = ANNOTATED if None in self.declared["blocks"].values() else WEAK
+        clips = self._clips(supervision, next(iter(self.folds)), self.declared["seeds"][0])
+        self.plan.cost = self.plan.add("cost", "measure costs", {"systems": self.measured}, {"clips": clips})
+        self.measured = {}
+
     # --- one line: its seeds, and each seed's folds -------------------------------------------------------------------
 
     def _line(self, section: str, variant: SystemVariant) -> None:
         scores = []
         lag_ticks = merged(self.run, variant.run)["data"]["lag_ticks"]
+        if variant.name not in self.measured:  # under whichever supervision, it has the same shape
+            kind, settings = self._training(variant, self.declared["seeds"][0])
+            self.measured[variant.name] = {"kind": kind, **settings}
         for seed in self.declared["seeds"]:
             answers = []
             for fold in self.folds:
@@ -205,6 +226,8 @@ class Builder:
 
     def _teacher_line(self, section: str, name: str, teacher: str, override: Mapping[str, Any]) -> None:
         scores = []
+        run = merged(self.run, self.declared["teachers"][teacher], override)
+        self.measured[name] = {"kind": "teacher", "config": stage_config(run, "teacher", self.declared["seeds"][0])}
         for seed in self.declared["seeds"]:
             answers = [self._teacher(teacher, fold, seed, override, name) for fold in self.folds]
             scores.append(self._score(f"score {name}, seed {seed}", answers, self.lag_ticks, {}))
@@ -231,6 +254,7 @@ class Builder:
             "decoder": self.declared["decoder"],
             "kinds": DECODERS,
             "lag_ticks": lag_ticks,
+            **{name: self.declared[name] for name in ("unscored",) if name in self.declared},
             **self._recall(),
             **more,
         }
@@ -279,7 +303,7 @@ class Builder:
         """Return the job whose clips have the columns that sequence models read."""
         data = self.folds[fold]
         if self.has_columns:
-            return self.plan.add("columns", f"read {fold}", data, {})
+            return self.plan.add(self.declared.get("reader", "columns"), f"read {fold}", data, {})
         config = {"config": stage_config(self.run, "eye", seed), **data}
         inputs = {"labels": self._first(fold)} if supervision == WEAK else {}
         return self.plan.add("eye", f"train eye, {supervision}, {_place(fold, seed)}", config, inputs)

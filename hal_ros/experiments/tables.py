@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hal_ros.experiments import kinds, queue
-from hal_ros.experiments.documents import other_robots, report, stream_sets
+from hal_ros.experiments.documents import other_robots, own_data, report, stream_sets
 from hal_ros.experiments.documents.report import Results
 from hal_ros.experiments.graph import Graph, Store, Task
 from hal_ros.experiments.kinds import Places
-from hal_ros.experiments.plan import OTHER_ROBOTS, SECTIONS, STREAMS, Experiment, Line
+from hal_ros.experiments.plan import OTHER_ROBOTS, OWN, SECTIONS, STREAMS, Experiment, Line
 from hal_ros.experiments.queue import Outcome, duration, seconds_left
 
-SHARED = {STREAMS: stream_sets.write, OTHER_ROBOTS: other_robots.write}
+SHARED = {STREAMS: stream_sets.write, OTHER_ROBOTS: other_robots.write, OWN: own_data.write}
 """What writes the document of several experiments."""
 
 
@@ -24,7 +24,11 @@ class Tables:
     def __init__(self, experiments: Sequence[Experiment], sections: Sequence[str], store: Store) -> None:
         self.experiments, self.store = experiments, store
         lines = [line for one in experiments for line in one.plan.lines if line.section in sections]
-        self.graph = Graph(job for one in experiments for job in one.plan.jobs).needed_for(scores_by_seed(lines))
+        costs = [
+            one.plan.cost for one in experiments if one.plan.cost
+        ]  # last: what they measure may be trained by then
+        jobs = [*scores_by_seed(lines), *costs]
+        self.graph = Graph(job for one in experiments for job in one.plan.jobs).needed_for(jobs)
 
     def list_jobs(self, processes: int) -> None:
         """Print the state of every job."""

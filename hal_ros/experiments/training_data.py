@@ -119,7 +119,7 @@ class TrainingData:
     def training(self) -> Supervised:
         """Soft targets where there are some."""
         targets = {**self.labels.training, **self.labels.soft}
-        return self.clips[TRAINING].supervised(targets, self.about.columns.groups)
+        return self.clips[TRAINING].supervised(targets, self.about.columns.groups, self.labels.weights)
 
     @property
     def validation(self) -> Supervised:

@@ -1,8 +1,8 @@
 """Half precision, chosen where it pays: the trunk's matrix products and caches. Everything else stays single.
 
 Nearly all of the trunk's weights and memory traffic are the products of its layers, and what goes into them comes out
-of a LayerNorm, so that no glitch of a sensor can overflow there. Sums over time (the context), what is standardised,
-what picks places in a picture, norms, softmaxes and the two answers are small and keep their digits.
+of a LayerNorm, so that no glitch of a sensor can overflow there. Sums over time (the context, recurrent vectors), what
+is standardised, what picks places in a picture, norms, softmaxes and the two answers are small and keep their digits.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from hal_ros.export.to_onnx import StepGraph
 from hal_ros.nn.band_attention import BandLayer
+from hal_ros.nn.recurrence import RecurrentLayer
 
 
 class HalfLinear(nn.Module):
@@ -40,6 +41,12 @@ def halved(graph: StepGraph) -> StepGraph:
             setattr(layer, name, HalfLinear(getattr(layer, name), stays_half=True))
         for name in ("out", "wide", "narrow"):
             setattr(layer, name, HalfLinear(getattr(layer, name)))
+    for layer in graph.model.recurrent:
+        assert isinstance(layer, RecurrentLayer)
+        for name in ("beside", "out", "wide", "narrow"):
+            setattr(layer, name, HalfLinear(getattr(layer, name)))
+        if isinstance(inputs := getattr(layer.cell, "inputs", None), nn.Linear):
+            layer.cell.inputs = HalfLinear(inputs)
     graph.model.candidate = HalfLinear(graph.model.candidate)  # type: ignore[assignment]  # it takes the Linear's place
     graph.cache_type = torch.float16
     return graph.eval()

@@ -49,6 +49,7 @@ TYPES: dict[str, tuple[str, str]] = {
     "Slice": (_ANY, _LATER_ANY),
     "Softmax": (_REAL, _LATER),
     "SpaceToDepth": (_WHOLE, _LATER_WHOLE),
+    "Sqrt": (_REAL, _LATER),
     "Squeeze": (_ANY, _LATER_ANY),
     "Sub": (_WHOLE, _LATER_WHOLE),
     "Tanh": (f"{_REAL} int8", _LATER),

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from hal_ros.core.arrays import ByteArray
 from hal_ros.core.errors import BackendError
 from hal_ros.export.to_onnx import StepGraph, tensor_names
-from hal_ros.nn.hal import CausalHal, flatten_state
+from hal_ros.nn.hal import CausalHal
 from hal_ros.nn.joint_guided_attention import Eye
+from hal_ros.nn.state import flatten_state
 from hal_ros.runtime.encode import PictureEncoder
 from hal_ros.runtime.golden import LIMITS, WINDOWS, GateLimits, margin_of
 from hal_ros.runtime.sessions import TYPES, open_session

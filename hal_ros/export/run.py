@@ -19,7 +19,7 @@ from hal_ros.labels import targets as targets_file
 from hal_ros.runtime.bundle import Bundle
 from hal_ros.train import stages
 from hal_ros.train.clips import attended_clips
-from hal_ros.train.decoding import best_of_each_kind, fit_temperatures
+from hal_ros.train.decoding import best_decoder, fit_temperatures
 from hal_ros.train.encoders import build
 from hal_ros.train.priors import fit_priors
 from hal_ros.train.stages import FinishedRun, PreparedSplit
@@ -107,9 +107,8 @@ def _choose(run: FinishedRun, folder: Path, training: PreparedSplit, validation:
     priors, lag_ticks = fit_priors(found, orders, run.model.config.actions), run.config.data.lag_ticks
     temperatures = fit_temperatures(run.model, clips, lag_ticks)
     answers = [answer(run.model, clip) for clip in clips]
-    chosen = best_of_each_kind(
-        answers, [c.actions for c in clips], [c.transcript for c in clips], lag_ticks, (run.config.decoder,), priors
-    )[run.config.decoder]
+    actions, transcripts = [clip.actions for clip in clips], [clip.transcript for clip in clips]
+    chosen = best_decoder(run.config.decoder, answers, actions, transcripts, lag_ticks, priors)
     print(f"temperatures {temperatures[0]:.2f} and {temperatures[1]:.2f}; {chosen}")
     return chosen.decoder
 

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from hal_ros.core.errors import BackendError
 from hal_ros.export.operators import IR_VERSION, OPSET, check_graph
 from hal_ros.nn.cameras import numbered
-from hal_ros.nn.hal import CausalHal, HalConfig, Inputs, State, flatten_state, state_names, unflatten_state
+from hal_ros.nn.hal import CausalHal, HalConfig, Inputs
 from hal_ros.nn.joint_guided_attention import Eye, EyeConfig, attend
+from hal_ros.nn.state import State, flatten_state, state_names, unflatten_state
 from hal_ros.runtime.card_json import CACHES
 from hal_ros.runtime.step_state import OUTPUTS, input_names
 
@@ -75,11 +76,13 @@ class StepGraph(nn.Module):
         (feature, image_valid, joints, joints_valid), rest = self.named(tensors[:count]), list(tensors[count:])
         attended = attend(self.eyes, feature[:, None], joints[:, None], joints_valid[:, None])[:, 0]
         inputs = Inputs(attended, image_valid, joints, joints_valid)
+        shape = self.model.config.state_shape
         if self.caches == "delta":
-            layers = len(self.model.config.lookback)
-            outputs, following = self.model.step_rings(inputs, unflatten_state(rest[:-layers]), rest[-layers:])
+            states = len(rest) - len(shape.lookback)
+            state, orders = unflatten_state(rest[:states], shape), rest[states:]
+            outputs, following = self.model.step_rings(inputs, state, orders)
         else:
-            outputs, following = self.model.step(inputs, unflatten_state(rest))
+            outputs, following = self.model.step(inputs, unflatten_state(rest, shape))
         return outputs.log_probs, outputs.lagged_log_probs, outputs.boundary, *flatten_state(following)
 
     def initial_state(self) -> State:
@@ -111,11 +114,11 @@ def _check_eyes(eyes: Sequence[Eye], model: HalConfig) -> None:
 
 def tensor_names(config: HalConfig, caches: str = "shift") -> tuple[list[str], list[str]]:
     """Return the graph's input and output names in order."""
-    given, states = input_names(config.eyes, config.joint_values), state_names(config)
+    given, states = input_names(config.eyes, config.joint_values), state_names(config.state_shape)
     following = [name.replace("state_", "next_", 1) for name in states]
     if caches == "shift":
         return [*given, *states], [*OUTPUTS, *following]
-    orders = [f"order_{layer}" for layer in range(len(config.lookback))]
+    orders = [f"order_{layer}" for layer in range(len(config.attention))]
     rows = [name.replace("next_", "new_", 1) if name.startswith(ROWS) else name for name in following]
     return [*given, *states, *orders], [*OUTPUTS, *rows]
 
@@ -125,7 +128,7 @@ def export_step(graph: StepGraph, path: Path, target: str = "10") -> None:
     zeros = [torch.zeros(1, width) for width in graph.widths.values()]
     example = [*zeros, *flatten_state(graph.initial_state())]
     if graph.caches == "delta":
-        example += [torch.arange(lookback - 1, dtype=torch.int32) for lookback in graph.model.config.lookback]
+        example += [torch.arange(lookback - 1, dtype=torch.int32) for lookback in graph.model.config.attention]
     inputs, outputs = tensor_names(graph.model.config, graph.caches)
     written = to_proto(graph.eval(), tuple(example), inputs, outputs)
     check_graph(written, target, str(path))

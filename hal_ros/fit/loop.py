@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.work import Report
 from hal_ros.fit import checkpoint
+from hal_ros.fit.averaging import WeightAverage
 from hal_ros.fit.checkpoint import Checkpoint
 from hal_ros.fit.progress import rounds
 from hal_ros.outside.reading import reading
@@ -120,34 +121,52 @@ class Loop:
     session: RunSession = UNSAVED
     settings: Mapping[str, Any] = field(default_factory=dict)  # what a checkpoint must share with the run, JSON-ready
     bar: bool = False  # show a progress bar in a terminal
+    patience: float = 0.0  # share of all epochs: it ends where none so long was better; 0: it goes on
+    average: float = 0.0  # decay of the weights' average, of which the best is kept; 0: the weights themselves
 
     def run(self, training: Training[Any]) -> Best:
         """Train in place, from the checkpoint in the folder if there is one; ends with the best epoch's weights.
 
         Raises ConfigError for a checkpoint of other settings, and DatasetError for one that can't be read.
         """
-        first, best = self._restore(training)
+        average = WeightAverage(self._model, self.average)
+        first, best = self._restore(training, average)
         for epoch in rounds(first, self.epochs, self.name if self.bar else ""):
+            if self._is_over(best, epoch):
+                break
             started = time.monotonic()
-            finished = training.finish_epoch(self._epoch(training, epoch))
-            best = self._better(best, epoch, finished.accuracy)
+            history = self._epoch(training, epoch, average)
+            with average.applied():
+                finished = training.finish_epoch(history)
+                best = self._better(best, epoch, finished.accuracy)
             if self.session.folder is not None and finished.resumable:
-                checkpoint.save(self.session.folder, self._checkpoint(epoch + 1, best, finished))
+                checkpoint.save(self.session.folder, self._checkpoint(epoch + 1, best, finished, average))
             spent = f"{time.monotonic() - started:.1f} s"
             self.session.report(f"{self.name} {epoch + 1}/{self.epochs}: {finished.summary} | {spent}")
-        if best.weights:
-            self._model.load_state_dict(best.weights)
+        if kept := best.weights or average.weights:
+            self._model.load_state_dict(kept)
         return best
+
+    def _is_over(self, best: Best, epoch: int) -> bool:
+        """Tell before an epoch whether none was better for as long as `patience` says."""
+        over = bool(self.patience) and best.epoch >= 0 and epoch - best.epoch > self.patience * self.epochs
+        if over:
+            self.session.report(f"{self.name} {epoch}/{self.epochs}: none was better since {best.epoch + 1}, it ends")
+        return over
 
     @property
     def _model(self) -> nn.Module:
         return next(iter(self.parts.values()))
 
-    def _epoch(self, training: Training[Any], epoch: int) -> list[Terms]:
+    def _epoch(self, training: Training[Any], epoch: int, average: WeightAverage) -> list[Terms]:
         torch.manual_seed(self.seeds.torch(epoch))
         batches = training.batches(Epoch(epoch, self.seeds.numpy(epoch)))
         self._model.train()
-        return [self._step(training, batch, (epoch + share) / self.epochs) for share, batch in batches]
+        history = []
+        for share, batch in batches:
+            history.append(self._step(training, batch, (epoch + share) / self.epochs))
+            average.update()
+        return history
 
     def _step(self, training: Training[Any], batch: object, progress: float) -> Terms:
         for group in self.optimiser.param_groups:
@@ -169,10 +188,11 @@ class Loop:
 
     # --- checkpoints ---
 
-    def _checkpoint(self, next_epoch: int, best: Best, finished: Finished) -> Checkpoint:
-        """Return tensors as <part>/<name>, best/<name> and optimiser/<name>, and what goes beside them."""
+    def _checkpoint(self, next_epoch: int, best: Best, finished: Finished, average: WeightAverage) -> Checkpoint:
+        """Return tensors as <part>/<name>, best/, average/ and optimiser/<name>, and what goes beside them."""
         about: dict[str, Any] = {"next_epoch": next_epoch}
-        tensors: dict[str, Tensor] = {}
+        tensors: dict[str, Tensor] = {f"average/{name}": tensor for name, tensor in average.weights.items()}
+        about |= {"averaged_steps": average.steps} if average.weights else {}
         for part, module in self.parts.items():
             tensors |= {f"{part}/{name}": tensor for name, tensor in module.state_dict().items()}
             if module is self._model and best.weights:
@@ -182,7 +202,7 @@ class Loop:
         tensors |= {f"optimiser/{name}": tensor for name, tensor in moments.items()}
         return Checkpoint(tensors, {**about, **self.settings, **finished.about})
 
-    def _restore(self, training: Training[Any]) -> tuple[int, Best]:
+    def _restore(self, training: Training[Any], average: WeightAverage) -> tuple[int, Best]:
         """Return the epoch to begin with, and the best one before it."""
         folder = self.session.folder
         if folder is None or not checkpoint.exists(folder):
@@ -198,6 +218,7 @@ class Loop:
             for part, module in self.parts.items():
                 module.load_state_dict(saved.part(part))
             checkpoint.restore_optimiser(self.optimiser, saved.part("optimiser"))
+            average.restore(saved.part("average"), int(saved.about.get("averaged_steps", 0)))
             if "best_epoch" not in saved.about:
                 return first, NO_BEST
             return first, Best(saved.about["best_epoch"], saved.about["best_accuracy"], saved.part("best"))

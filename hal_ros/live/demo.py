@@ -56,6 +56,9 @@ def run_live(live: Live, duration_s: float) -> Ending:
                 time.sleep(LAST_REPORT_S)
         if processes.killed and not (failure or interrupts.count):
             failure = f"{', '.join(processes.killed)} did not end when asked to and had to be killed"
+        for name, code in processes.codes.items():
+            if code and name not in processes.killed:
+                print(f"hal demo: {name} ended with code {code}, see {live.logs / name}.log", file=sys.stderr)
         return Ending(failure, interrupts.count, state)
 
 

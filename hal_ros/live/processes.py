@@ -113,6 +113,11 @@ class Processes:
         self.children.append(child)
         return child
 
+    @property
+    def codes(self) -> dict[str, int]:
+        """The exit codes of those that have ended, by name; one that a signal ended has the signal's, negative."""
+        return {one.name: one.process.returncode for one in self.children if one.process.returncode is not None}
+
     def dead(self) -> Child | None:
         """Return the first child that has ended by itself; None while all run."""
         if time.monotonic() >= self._next_scan:

@@ -12,7 +12,7 @@ from hal_ros.core.card import DecoderSpec
 from hal_ros.core.decoding import decode
 from hal_ros.metrics.answer_files import ClipAnswers
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, OutputStream
-from hal_ros.metrics.scores import Truth, score
+from hal_ros.metrics.scores import ALL_SCORED, Truth, Unscored, score
 
 OFFLINE = "offline"
 """The output of a system that sees a whole clip before it answers."""
@@ -65,7 +65,10 @@ def _confirmed(clip: ClipAnswers, spec: DecoderSpec, lag_ticks: int, period_ns: 
 
 
 def score_clips(
-    clips: Sequence[ClipAnswers], outputs: Sequence[Mapping[str, OutputStream]], period_ns: int
+    clips: Sequence[ClipAnswers],
+    outputs: Sequence[Mapping[str, OutputStream]],
+    period_ns: int,
+    background: Unscored = ALL_SCORED,
 ) -> dict[str, dict[str, float | None]]:
     """Return every metric of every output over the clips of a split; None where there was nothing to measure.
 
@@ -74,7 +77,7 @@ def score_clips(
     truths = [truth_of(clip, period_ns) for clip in clips]
     found: dict[str, dict[str, float | None]] = {}
     for output in outputs[0]:
-        metrics = score(truths, [of_clip[output] for of_clip in outputs], period_ns)
+        metrics = score(truths, [of_clip[output] for of_clip in outputs], period_ns, background)
         found[output] = {
             name: float(value) if np.isfinite(value) else None
             for name, value in metrics.items()
@@ -83,7 +86,9 @@ def score_clips(
     return found
 
 
-def score_targets(clips: Sequence[ClipAnswers], period_ns: int) -> dict[str, dict[str, float | None]]:
+def score_targets(
+    clips: Sequence[ClipAnswers], period_ns: int, background: Unscored = ALL_SCORED
+) -> dict[str, dict[str, float | None]]:
     """Return every metric of the clips' targets, as what was made of their transcripts, against the annotation."""
     outputs = [{ALIGNED: OutputStream(clip.targets, stamps(clip, period_ns), None)} for clip in clips]
-    return score_clips(clips, outputs, period_ns)
+    return score_clips(clips, outputs, period_ns, background)

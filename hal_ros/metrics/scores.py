@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,18 @@ OVERLAPS_PERCENT = (10, 25, 50)
 TOLERANCES_S = (0.25, 0.5, 1.0)
 STABLE_S = 0.5
 """How long an answer must stand for its segment to count as stably detected."""
+MOF_BG = "MoF-Bg"
+"""MoF of the frames whose truth is no background; only where there is some."""
+
+
+class Unscored(NamedTuple):
+    """Ids of background, and of which scores it is left out: published ones differ in that."""
+
+    frames: tuple[int, ...] = ()  # of MoF-Bg
+    segments: tuple[int, ...] = ()  # of Edit, F1, boundaries, IoU and IoD, segment ratio, latency
+
+
+ALL_SCORED = Unscored()
 
 
 @dataclass(frozen=True)
@@ -61,28 +74,32 @@ class Row:
         return RowKey(self.system, self.supervision, self.split, self.output, self.metric)
 
 
-def score(truths: Sequence[Truth], streams: Sequence[OutputStream], period_ns: int) -> dict[str, float]:
+def score(
+    truths: Sequence[Truth], streams: Sequence[OutputStream], period_ns: int, background: Unscored = ALL_SCORED
+) -> dict[str, float]:
     """Return every metric of one output over the episodes of a split; nan where there is nothing to measure.
 
-    Scores are percentages, latencies seconds from the onset of the true segment to the answer's emission.
-    Raises DatasetError where truth and prediction of an episode differ in length.
+    Scores are percentages, latencies seconds from the onset of the true segment to the answer's emission. MoF counts
+    all frames. Raises DatasetError where truth and prediction of an episode differ in length.
     """
     pairs = [Pair(truth.labels, stream.labels) for truth, stream in zip(truths, streams, strict=True)]
-    per_class, per_segment = metrics.overlap_per_class(pairs), metrics.overlap_per_segment(pairs)
+    out = background.segments
+    per_class, per_segment = metrics.overlap_per_class(pairs, out), metrics.overlap_per_segment(pairs, out)
     found = {
         "MoF": metrics.mean_over_frames(pairs),
-        "Edit": metrics.edit_score(pairs),
-        **{f"F1@{k}": metrics.f1_pooled(pairs, k) for k in OVERLAPS_PERCENT},
-        **{f"F1@{k} per video": metrics.f1_per_video(pairs, k) for k in OVERLAPS_PERCENT},
-        **_boundary_scores(pairs, period_ns),
-        "segment ratio": metrics.segment_ratio(pairs),
+        **({MOF_BG: metrics.mean_over_frames(pairs, background.frames)} if background.frames else {}),
+        "Edit": metrics.edit_score(pairs, out),
+        **{f"F1@{k}": metrics.f1_pooled(pairs, k, out) for k in OVERLAPS_PERCENT},
+        **{f"F1@{k} per video": metrics.f1_per_video(pairs, k, out) for k in OVERLAPS_PERCENT},
+        **_boundary_scores(pairs, period_ns, out),
+        "segment ratio": metrics.segment_ratio(pairs, out),
         "IoU (TASL, per class)": per_class.iou,
         "IoD (TASL, per class)": per_class.iod,
         "IoU (ISBA, per segment)": per_segment.iou,
         "IoD (ISBA, per segment)": per_segment.iod,
     }
     for name, stable_ticks in (("latency", 1), ("stable latency", round(STABLE_S * 1e9 / period_ns))):
-        found |= _latencies(name, truths, streams, period_ns, stable_ticks)
+        found |= _latencies(name, _TimedStreams(truths, streams, period_ns, out), stable_ticks)
     return found | _calibration(truths, streams)
 
 
@@ -115,25 +132,34 @@ def row_over_seeds(key: RowKey, values: Sequence[float]) -> Row:
     return Row(key.system, key.supervision, key.split, key.output, key.metric, mean, std, len(values))
 
 
-def _boundary_scores(pairs: Sequence[Pair], period_ns: int) -> dict[str, float]:
+def _boundary_scores(pairs: Sequence[Pair], period_ns: int, background: Collection[int]) -> dict[str, float]:
     found: dict[str, float] = {}
     for tolerance_s in TOLERANCES_S:
         ticks = tolerance_s * 1e9 / period_ns
         for name, class_aware in (("boundary", False), ("class-aware boundary", True)):
-            scores = timing.boundary_scores(pairs, ticks, class_aware)
+            scores = timing.boundary_scores(pairs, ticks, class_aware, background)
             found |= {
                 f"{name} {part}@{tolerance_s:g}s": value for part, value in zip(("P", "R", "F1"), scores, strict=True)
             }
     return found
 
 
-def _latencies(
-    name: str, truths: Sequence[Truth], streams: Sequence[OutputStream], period_ns: int, stable_ticks: int
-) -> Mapping[str, float]:
+class _TimedStreams(NamedTuple):
+    """What latencies are measured on."""
+
+    truths: Sequence[Truth]
+    streams: Sequence[OutputStream]
+    period_ns: int
+    background: Collection[int]
+
+
+def _latencies(name: str, timed: _TimedStreams, stable_ticks: int) -> Mapping[str, float]:
     delays = []
-    for truth, stream in zip(truths, streams, strict=True):
-        end_ns = int(truth.stamp_ns[-1]) + period_ns
-        segments = timing.true_segments(truth.labels, truth.stamp_ns, end_ns)
+    for truth, stream in zip(timed.truths, timed.streams, strict=True):
+        end_ns = int(truth.stamp_ns[-1]) + timed.period_ns
+        found = timing.true_segments(truth.labels, truth.stamp_ns, end_ns)
+        # The first segment has no onset, be it background or not: an action behind background has one.
+        segments = [*found[:1], *(run for run in found[1:] if run.action not in timed.background)]
         answers = timing.TimedAnswers(truth.stamp_ns, stream.emitted_ns, stream.labels)
         delays.append(timing.detection_delays(segments, answers, stable_ticks))
     summary = timing.summarise_delays(delays)

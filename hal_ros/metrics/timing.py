@@ -5,7 +5,7 @@ Times are integers of one unit that the caller chooses (ticks or nanoseconds); t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -31,17 +31,18 @@ class Boundaries:
     actions: Labels
 
 
-def find_boundaries(labels: Labels, times: Times | None = None) -> Boundaries:
+def find_boundaries(labels: Labels, times: Times | None = None, background: Collection[int] = ()) -> Boundaries:
     """Return the label changes; the time of a change is that of the first tick of the new action (ticks by default).
 
     The begin of the first segment is no boundary. Ticks of NO_ACTION are looked past: A, no answer, B changes once,
-    where B begins; A, no answer, A does not change.
+    where B begins; A, no answer, A does not change. What begins a stretch of `background` is left out: A, background,
+    A has one boundary, where the second A begins.
     """
     labels = np.asarray(labels)
     times = np.arange(len(labels)) if times is None else np.asarray(times, np.int64)
     answered = labels != NO_ACTION
     labels, times = labels[answered], times[answered]
-    changes = np.flatnonzero(labels[1:] != labels[:-1]) + 1
+    changes = np.flatnonzero((labels[1:] != labels[:-1]) & ~np.isin(labels[1:], [*background])) + 1
     return Boundaries(times[changes], labels[changes])
 
 
@@ -61,8 +62,10 @@ def match_boundaries(truth: Boundaries, predicted: Boundaries, tolerance: float,
     return Counts(hits, len(predicted.times) - hits, len(truth.times) - hits)
 
 
-def boundary_scores(pairs: Sequence[Pair], tolerance_ticks: float, class_aware: bool = False) -> Scores:
-    """Return boundary P, R and F1 in percent, counts summed over all videos.
+def boundary_scores(
+    pairs: Sequence[Pair], tolerance_ticks: float, class_aware: bool = False, background: Collection[int] = ()
+) -> Scores:
+    """Return boundary P, R and F1 in percent, counts summed over all videos; see find_boundaries for background.
 
     No boundary in truth and none predicted: 100 each. No video: nan.
     """
@@ -70,7 +73,7 @@ def boundary_scores(pairs: Sequence[Pair], tolerance_ticks: float, class_aware: 
         return Scores(float("nan"), float("nan"), float("nan"))
     counts = []
     for pair in map(annotated, pairs):
-        true, predicted = find_boundaries(pair.truth), find_boundaries(pair.predicted)
+        true, predicted = (find_boundaries(labels, None, background) for labels in (pair.truth, pair.predicted))
         found = match_boundaries(true, predicted, tolerance_ticks, class_aware)
         counts.append(found)
     return scores_of(pooled(counts))

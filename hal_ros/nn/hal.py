@@ -18,11 +18,27 @@ import torch
 from torch import Tensor, nn
 
 from hal_ros.nn.band_attention import BandLayer, Rings
-from hal_ros.nn.cameras import columns, numbered
+from hal_ros.nn.cameras import CameraInput, columns, numbered
+from hal_ros.nn.differences import DifferencesEmbedding
 from hal_ros.nn.joints import JointsEmbedding
+from hal_ros.nn.recurrence import CELLS, RecurrentLayer, due_ticks, leak, scan
+from hal_ros.nn.state import State, StateShape, initial_state
 
 SAVED_AS = {"joint_values": "values", "attended": "seen", "attended_dropout": "seen_dropout"}
 """Fields of the configuration that checkpoints and bundles know by an older name."""
+
+ADDED: dict[str, Any] = {
+    "differences": (),
+    "trunk": "band",
+    "recurrent_layers": 2,
+    "short_lookback": (),
+    "context_gate": "scalar",
+    "context_every": 1,
+}
+"""Fields that 0.1.0 did not have, and what they are where they are not said."""
+NOTHING = object()
+BAND = "band"
+"""The trunk that is attention alone."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +59,12 @@ class HalConfig:
     attended_dropout: float = 0.1  # share of the attended columns that a training chunk does without
     classifier_reads: str = "context"  # "trunk" is the published code's shortcut past c, kept for the ablation
     gate: bool = True  # without it c is its candidate, and carries nothing
+    differences: tuple[int, ...] = ()  # lags in ticks over which changes of the state values are read, too
+    trunk: str = BAND  # or a key of `nn.recurrence.CELLS`: recurrent layers over attention of `short_lookback`
+    recurrent_layers: int = 2  # of a recurrent trunk
+    short_lookback: tuple[int, ...] = ()  # of a recurrent trunk: its attention layers, below
+    context_gate: str = "scalar"  # "vector": each part of c has a gate of its own, and their mean is the boundary
+    context_every: int = 1  # ticks: c changes at every n-th tick of a stream, the first one included
 
     @property
     def eyes(self) -> int:
@@ -50,13 +72,40 @@ class HalConfig:
         return self.cameras if self.attended else 0
 
     @property
+    def attention(self) -> tuple[int, ...]:
+        """The look-backs of the attention layers."""
+        return self.lookback if self.trunk == BAND else self.short_lookback
+
+    @property
+    def recurrent(self) -> int:
+        """How many recurrent layers there are above them."""
+        return 0 if self.trunk == BAND else self.recurrent_layers
+
+    @property
+    def visual_after(self) -> int:
+        """After how many layers v is read: at least one is left above in a recurrent trunk of two or more."""
+        count = len(self.attention) + self.recurrent
+        return self.visual_layer if self.trunk == BAND else max(1, min(self.visual_layer, count - 1))
+
+    @property
     def window_ticks(self) -> int:
-        """How far back attention sees: the sum of (look-back - 1) over the layers, plus one."""
+        """How far back attention sees: the sum of (look-back - 1) over the layers, plus one.
+
+        A recurrent trunk has no such limit; there it is how long a stream is that graphs are proven and timed by.
+        """
         return sum(ticks - 1 for ticks in self.lookback) + 1
 
+    @property
+    def state_shape(self) -> StateShape:
+        """What the model carries from tick to tick."""
+        past = max(self.differences, default=0) if self.joint_values else 0
+        clock = self.context_every if self.context_every > 1 else 0
+        return StateShape(self.width, self.attention, self.recurrent, past, self.joint_values, clock)
+
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-ready mapping, from which `from_json` makes the same value."""
-        return {SAVED_AS.get(name, name): value for name, value in asdict(self).items()}
+        """Return a JSON-ready mapping, from which `from_json` makes the same value; as 0.1.0 did where it can."""
+        said = {name: value for name, value in asdict(self).items() if ADDED.get(name, NOTHING) != value}
+        return {SAVED_AS.get(name, name): value for name, value in said.items()}
 
     @classmethod
     def from_json(cls, mapping: dict[str, Any]) -> HalConfig:
@@ -75,26 +124,6 @@ class Inputs(NamedTuple):
     joints_valid: Tensor  # (B, T, V)
 
 
-class State(NamedTuple):
-    """What a stream carries from tick to tick; all zeros is the state of a stream that has seen nothing."""
-
-    keys: tuple[Tensor, ...]  # per layer (B, look-back - 1, d), oldest first
-    values: tuple[Tensor, ...]  # likewise
-    valid: Tensor  # (B, longest look-back - 1): 1 where a cached tick exists
-    context: Tensor  # (B, d): c of the last tick
-
-    def detached(self) -> State:
-        """Return the same numbers without their history of gradients."""
-        keys, values = (tuple(x.detach() for x in xs) for xs in (self.keys, self.values))
-        return State(keys, values, self.valid.detach(), self.context.detach())
-
-    def where_kept(self, kept: Tensor) -> State:
-        """Return the state with the streams whose `kept` (B,) is 0 reset to the initial one."""
-        wide = kept[:, None, None]
-        keys, values = (tuple(x * wide for x in xs) for xs in (self.keys, self.values))
-        return State(keys, values, self.valid * kept[:, None], self.context * kept[:, None])
-
-
 class Outputs(NamedTuple):
     """What a stretch of ticks yields."""
 
@@ -106,49 +135,36 @@ class Outputs(NamedTuple):
     below: Tensor  # (B, T, d) what v is read from; for training
 
 
-@dataclass(frozen=True)
-class CameraInput:
-    """One camera's way into the trunk: the model's own tensors and modules."""
-
-    mean: Tensor  # (E,) of what its eye gives, and the spread: they standardise it
-    spread: Tensor  # (E,)
-    drop: nn.Module
-    project: nn.Module
-    blind: Tensor  # (d,) stands in where there is no picture
-
-    def seen(self, attended: Tensor, image_valid: Tensor, training: bool) -> Tensor:
-        """Return (B, T, d) of attended (B, T, E), zeros where image_valid (B, T, 1) is."""
-        standard = (attended - self.mean) / self.spread
-        seen: Tensor = self.project(self.drop(standard.transpose(1, 2)).transpose(1, 2) if training else standard)
-        return seen * image_valid
-
-    def unseen(self, image_valid: Tensor) -> Tensor:
-        """Return (B, T, d): what stands in where image_valid (B, T, 1) is zero, zeros elsewhere."""
-        return self.blind * (1.0 - image_valid)
-
-
 class CausalHal(nn.Module):
     """The whole model. Standardising numbers and temperatures are buffers: they travel with the weights."""
 
     temperature: Tensor
     joints: JointsEmbedding  # where there are state values
+    differences: DifferencesEmbedding  # where they are asked for
 
     def __init__(self, config: HalConfig) -> None:
-        """Draw the weights; raises ValueError for a model that would take nothing."""
+        """Draw the weights; raises ValueError for a model that would take nothing, or has no layers."""
         super().__init__()
+        if config.trunk not in (BAND, *CELLS):
+            raise ValueError(f"trunk is {config.trunk!r}; expected one of {', '.join((BAND, *CELLS))}")
+        if not config.attention and not config.recurrent:
+            raise ValueError("the trunk has no layers; expected one at least")
         if not config.eyes and not config.joint_values:
             raise ValueError("the model has neither cameras nor state values; expected one of them at least")
         self.config = config
         d = config.width
         if config.joint_values:
             self.joints = JointsEmbedding(config.joint_values, d)
+        if config.state_shape.past_ticks:
+            self.differences = DifferencesEmbedding(config.joint_values, config.differences, d)
         for camera in range(config.eyes):
             self._add_camera(camera)
-        self.layers = nn.ModuleList(BandLayer(config, lookback) for lookback in config.lookback)
+        self.layers = nn.ModuleList(BandLayer(config, lookback) for lookback in config.attention)
+        self.recurrent = nn.ModuleList(RecurrentLayer(config) for _ in range(config.recurrent))
         self.visual = nn.Linear(d, config.visual_width)
         self.norm = nn.LayerNorm(d)
         self.candidate = nn.Linear(d, d)
-        self.gate = nn.Linear(d, 1)
+        self.gate = nn.Linear(d, d if config.context_gate == "vector" else 1)
         nn.init.constant_(self.gate.bias, -1.0)  # slow by default: c changes where there is a reason to
         self.head = nn.Linear(d, config.actions)
         self.lagged_head = nn.Linear(d, config.actions)
@@ -172,10 +188,7 @@ class CausalHal(nn.Module):
 
     def initial_state(self, batch: int = 1) -> State:
         """Return the state of `batch` streams that have seen nothing."""
-        d = self.config.width
-        keys = tuple(torch.zeros(batch, lookback - 1, d) for lookback in self.config.lookback)
-        values = tuple(torch.zeros(batch, lookback - 1, d) for lookback in self.config.lookback)
-        return State(keys, values, torch.zeros(batch, max(self.config.lookback) - 1), torch.zeros(batch, d))
+        return initial_state(self.config.state_shape, batch)
 
     def step(self, inputs: Inputs, state: State) -> tuple[Outputs, State]:
         """Advance by one tick: tensors of `inputs` and of the result are (B, ...) without the T dimension."""
@@ -184,29 +197,28 @@ class CausalHal(nn.Module):
 
     def forward(self, inputs: Inputs, state: State) -> tuple[Outputs, State]:
         """Run T ticks from `state`; the returned state continues after the last one."""
-        x = self._embed(inputs)
-        ticks = x.shape[1]
+        x, past = self._embed(inputs, state)
+        ticks, below = x.shape[1], x
         known = torch.cat([state.valid, torch.ones_like(x[:, :, 0])], 1)  # (B, longest - 1 + T)
         keys, values = [], []
-        below = x
         for index, layer in enumerate(self.layers):
-            valid = known[:, -(self.config.lookback[index] - 1 + ticks) :]
+            valid = known[:, -(self.config.attention[index] - 1 + ticks) :]
             x, layer_keys, layer_values = layer(x, state.keys[index], state.values[index], valid)
             keys.append(layer_keys)
             values.append(layer_values)
-            below = x if index + 1 == self.config.visual_layer else below
-        outputs = self._read(x, below, state)
-        return outputs, State(tuple(keys), tuple(values), known[:, ticks:], outputs.context[:, -1])
+            below = x if index + 1 == self.config.visual_after else below
+        outputs, following = self._above(x, below, state)
+        following = following._replace(keys=tuple(keys), values=tuple(values), valid=known[:, ticks:], past=past)
+        return outputs, following
 
     def step_rings(self, inputs: Inputs, state: State, orders: list[Tensor]) -> tuple[Outputs, State]:
         """Advance by one tick as `step` does, but with the caches of `state` as rings (see `Rings`), one order a layer.
 
         In the returned state keys and values are (B, 1, d), this tick's alone: the caller writes them into their slots.
         """
-        x = self._embed(Inputs(*(value[:, None] for value in inputs)))
-        known = torch.cat([state.valid, torch.ones_like(x[:, :, 0])], 1)  # (B, longest)
+        x, past = self._embed(Inputs(*(value[:, None] for value in inputs)), state)
+        known, below = torch.cat([state.valid, torch.ones_like(x[:, :, 0])], 1), x  # (B, longest)
         keys, values = [], []
-        below = x
         for index, layer in enumerate(self.layers):
             assert isinstance(layer, BandLayer)
             valid = known[:, -layer.lookback : -1]
@@ -214,17 +226,27 @@ class CausalHal(nn.Module):
             x, key, value = layer.look_up(x, rings, valid)
             keys.append(key)
             values.append(value)
-            below = x if index + 1 == self.config.visual_layer else below
-        outputs = self._read(x, below, state)
-        following = State(tuple(keys), tuple(values), known[:, 1:], outputs.context[:, -1])
+            below = x if index + 1 == self.config.visual_after else below
+        outputs, following = self._above(x, below, state)
+        following = following._replace(keys=tuple(keys), values=tuple(values), valid=known[:, 1:], past=past)
         return Outputs(*(value[:, 0] for value in outputs)), following
 
-    def _read(self, x: Tensor, below: Tensor, state: State) -> Outputs:
-        """Return what the last layer's x (B, T, d) and the lower layer's `below` say."""
+    def _above(self, x: Tensor, below: Tensor, state: State) -> tuple[Outputs, State]:
+        """Run what lies above attention; in the returned state attention's part and the past are as they were."""
+        hidden: list[Tensor] = []
+        for index, layer in enumerate(self.recurrent, len(self.layers)):
+            x, vector = layer(x, state.hidden[len(hidden)])
+            hidden.append(vector)
+            below = x if index + 1 == self.config.visual_after else below
+        outputs, clock = self._read(x, below, state)
+        return outputs, state._replace(context=outputs.context[:, -1], hidden=tuple(hidden), clock=clock)
+
+    def _read(self, x: Tensor, below: Tensor, state: State) -> tuple[Outputs, tuple[Tensor, ...]]:
+        """Return what the last layer's x (B, T, d) and the lower layer's `below` say, and the context's clock."""
         top = self.norm(x)
-        gate, context = self._carry(top, state)
+        gate, context, clock = self._carry(top, state)
         read = top if self.config.classifier_reads == "trunk" else context
-        return Outputs(
+        outputs = Outputs(
             torch.log_softmax(self.head(read) / self.temperature[0], -1),
             torch.log_softmax(self.lagged_head(read) / self.temperature[1], -1),
             gate,
@@ -232,63 +254,43 @@ class CausalHal(nn.Module):
             context,
             below,
         )
+        return outputs, clock
 
-    def _embed(self, inputs: Inputs) -> Tensor:
-        """Return the sum (B, T, d) of what the states and each camera say."""
+    def _embed(self, inputs: Inputs, state: State) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return the sum (B, T, d) of what the states and each camera say, and the state values to be carried."""
         x: Tensor | None = self.joints(inputs.joints, inputs.joints_valid) if self.config.joint_values else None
+        past = state.past
+        if past:
+            moved, following = self.differences(inputs.joints, inputs.joints_valid, past[0])
+            x, past = x + moved, (following,)
         cameras = self.camera_inputs()
         views = (columns(each, len(cameras)) for each in (inputs.attended, inputs.image_valid))
         for camera, attended, image_valid in zip(cameras, *views, strict=True):
             seen = camera.seen(attended, image_valid, self.training)
             x = (seen if x is None else x + seen) + camera.unseen(image_valid)
         assert x is not None
-        return x
+        return x, past
 
-    def _carry(self, top: Tensor, state: State) -> tuple[Tensor, Tensor]:
-        """The leaky gate c_t = (1 - g_t) c_{t-1} + g_t c~_t; a stream's first tick takes c~ whole."""
+    def _carry(self, top: Tensor, state: State) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """The leaky gate c_t = (1 - g_t) c_{t-1} + g_t c~_t; a stream's first tick takes c~ whole.
+
+        Returns the boundary (B, T, 1), c (B, T, d) and the clock of the tick that follows.
+        """
         candidate = self.candidate(top)
         gate = torch.sigmoid(self.gate(top))
         continued = state.valid[:, -1:]  # 0 at a stream's first tick
         first = 1.0 - continued * (1.0 - gate[:, 0])
         gates = torch.cat([first[:, None], gate[:, 1:]], 1)
+        parts = gates.shape[2]  # their mean as a product, for which every exporter has the same operator
+        boundary = gates if parts == 1 else torch.matmul(gates, torch.full((parts, 1), 1.0 / parts))
         if not self.config.gate:
-            return gates, candidate
+            return boundary, candidate, state.clock
+        clock = state.clock
+        if clock:
+            due, following = due_ticks(clock[0], continued, top.shape[1])
+            gates, clock = gates * due, (following,)
         if top.shape[1] == 1:
-            return gates, state.context[:, None] + gates * (candidate - state.context[:, None])
-        return gates, _leak(gates, candidate, state.context)
-
-
-def _leak(gates: Tensor, candidate: Tensor, context: Tensor) -> Tensor:
-    """Unroll c_t = (1 - g_t) c_{t-1} + g_t c~_t over gates (B, T, 1) as one weighted sum instead of T steps.
-
-    The weight of tick s at tick t is g_s times the product of (1 - g) over the ticks behind s up to t. Sums of
-    logarithms are taken in double precision: over long stretches they grow, and their differences count.
-    """
-    kept = torch.log((1.0 - gates[..., 0].double()).clamp(min=1e-30)).cumsum(1)  # (B, T) from the stretch's start
-    ticks = gates.shape[1]
-    past = torch.ones(ticks, ticks, dtype=torch.bool).tril()
-    share = torch.exp((kept[:, :, None] - kept[:, None, :]).masked_fill(~past, -torch.inf)).float()  # (B, T, T)
-    return (
-        torch.matmul(share * gates.transpose(1, 2), candidate) + torch.exp(kept).float()[..., None] * context[:, None]
-    )
-
-
-# --- the state as a flat list, as the step graph takes it -------------------------------------------------------------
-
-
-def state_names(config: HalConfig) -> list[str]:
-    """Return the names of the state tensors in the order of `flatten_state`."""
-    layers = range(len(config.lookback))
-    caches = [f"state_{kind}_{layer}" for layer in layers for kind in ("key", "value")]
-    return [*caches, "state_valid", "state_context"]
-
-
-def flatten_state(state: State) -> list[Tensor]:
-    """Return key and value per layer, then valid, then context."""
-    caches = [tensor for pair in zip(state.keys, state.values, strict=True) for tensor in pair]
-    return [*caches, state.valid, state.context]
-
-
-def unflatten_state(tensors: list[Tensor]) -> State:
-    """Undo `flatten_state`."""
-    return State(tuple(tensors[:-2:2]), tuple(tensors[1:-2:2]), tensors[-2], tensors[-1])
+            return boundary, state.context[:, None] + gates * (candidate - state.context[:, None]), clock
+        if gates.shape[2] == 1:
+            return boundary, leak(gates, candidate, state.context), clock
+        return boundary, scan(1.0 - gates, gates * candidate, state.context), clock

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import heapq
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 from hal_ros.bags.answer_messages import VOCABULARY_TYPE, vocabulary_message
-from hal_ros.bags.frames import due_frames
+from hal_ros.bags.copying import Changes, beside, copy_bag, whole
+from hal_ros.bags.frames import Reasons, due_frames
 from hal_ros.bags.inputs import AskedTopics, BagInputs, evidence, expected_topics, find_inputs
 from hal_ros.bags.messages import serialise
 from hal_ros.bags.reader import (
-    BagMessage,
     BagNotes,
     BagWriter,
     RawMessage,
     qos_profile,
     qos_text,
-    raw_messages,
-    raw_metadata,
-    raw_topics,
     read_messages,
     topic_types,
 )
@@ -36,11 +30,10 @@ from hal_ros.core.work import Report
 from hal_ros.datasets.episodes import faults
 from hal_ros.offline.bundle import BundleChoice, open_segmenter
 from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC, PLAN_TOPIC, VOCABULARY_TOPIC, replay
-from hal_ros.offline.summary import inputs_lines, summary_lines
+from hal_ros.offline.summary import AnswerTally, inputs_lines, reason_lines, summary_lines
 from hal_ros.runtime.bundle import Bundle, bundle_metadata
 
 ANSWER_TOPICS = (LABEL_TOPIC, BOUNDARY_TOPIC, VOCABULARY_TOPIC, PLAN_TOPIC)
-UNFINISHED = ".unfinished-"
 
 
 @dataclass(frozen=True)
@@ -53,14 +46,17 @@ class LabelJob:
     topics: AskedTopics = field(default_factory=dict)
 
 
-class Labelled(NamedTuple):
+@dataclass(frozen=True)
+class Labelled:
     """What the labels were made from and what became of the bag."""
 
     inputs: BagInputs
-    answers: list[BagMessage]
+    answers: AnswerTally
     counters: Counter[str]  # of `frames.due_frames`
     notes: BagNotes  # what of the bag could not be read, and so is not in the new one
     copied: int  # messages that were in the bag before
+    attachments: int = 0  # likewise
+    reasons: Mapping[str, str] = field(default_factory=dict)  # of `frames.due_frames`
 
 
 def answer_topics(bag: Path) -> list[str]:
@@ -89,16 +85,15 @@ def run_label(job: LabelJob, choice: BundleChoice, report: Report = print) -> No
         report(f"{bag}: {', '.join(held)} left out")
     if str(done.notes):
         report(f"{bag}: {done.notes}")
-    for line in summary_lines(done.answers, time.perf_counter() - started, done.counters):
+    for line in summary_lines(done.answers, time.perf_counter() - started, done.counters, done.reasons):
         report(line)
-    report(f"{out}: written, {done.copied} messages of the bag and the answers")
+    attached = f", {done.attachments} attachments" if done.attachments else ""
+    report(f"{out}: written, {done.copied} messages of the bag{attached} and the answers")
 
 
 def _beside(bag: Path) -> Path:
     """Return where the labelled bag goes that nobody named: of a lone MCAP file one file, else a folder."""
-    bag = bag.resolve() if bag.name in ("", "..") else bag
-    suffix = ".mcap" if bag.suffix == ".mcap" and not bag.is_dir() else ""
-    return bag.with_name(f"{bag.stem if bag.is_file() else bag.name}-labelled{suffix}")
+    return beside(bag, "-labelled", ".mcap" if bag.suffix == ".mcap" and not bag.is_dir() else "")
 
 
 def label(bag: Path, out: Path, bundle: Bundle, segmenter: Segmenter, asked: AskedTopics) -> Labelled:
@@ -106,21 +101,32 @@ def label(bag: Path, out: Path, bundle: Bundle, segmenter: Segmenter, asked: Ask
 
     All other messages keep their bytes, times and order. An answer is received when its image was, and comes right
     after it; the vocabulary comes first. `out` gets its name when it is complete; it is one file if it ends with .mcap,
-    else a rosbag2 folder. Raises BagError when the bag gives no tick or can't be read, or `out` not be written.
+    else a rosbag2 folder. Memory does not grow with the bag: it is read twice at once, here for its answers and there
+    for its messages. Raises BagError when the bag gives no tick or can't be read, or `out` not be written.
     """
-    counters, notes = Counter[str](), BagNotes()
+    counters, reasons, notes, read, tally = Counter[str](), Reasons(), BagNotes(), BagNotes(), AnswerTally()
     inputs = find_inputs(bag, segmenter.card.streams, segmenter.card.name, asked)
-    read = BagNotes()
-    answers = list(replay(due_frames(read_messages(bag, inputs.all_topics, read), inputs, counters), segmenter))
-    if not answers:
-        counted = faults(counters + read.skipped)
+    frames = due_frames(read_messages(bag, inputs.all_topics, read), inputs, counters, reasons=reasons)
+    answers = tally.of(replay(frames, segmenter))
+    first = next(answers, None)
+    if first is None:
         drivers = " or ".join(sorted(inputs.clock_topics))
-        raise BagError(f"{bag}: gives no tick to label; expected messages on {drivers}{counted and f' ({counted})'}")
-    check_is_known(bag, inputs, counters, asked)
+        why = "; ".join(filter(None, [faults(counters + read.skipped), *reason_lines(reasons), *inputs.problems]))
+        raise BagError(f"{bag}: gives no tick to label; expected messages on {drivers}{why and f' ({why})'}")
+    changes = Changes(
+        without=ANSWER_TOPICS,
+        added=(
+            RawMessage(one.topic, one.type_name, one.data, one.receive_ns, None, None)
+            for one in chain([first], answers)
+        ),
+        records=bundle_metadata(bundle),
+        begin=lambda writer, receive_ns: write_vocabulary(writer, bundle, receive_ns),
+    )
     with whole(out) as unfinished:
-        copied = _write(bag, unfinished, bundle, answers, notes)
+        copied = copy_bag(bag, unfinished, notes, changes)
+        check_is_known(bag, inputs, counters, asked)
     notes.skipped |= read.skipped  # what is copied as it is may still be none that the model could take
-    return Labelled(inputs, answers, counters, notes, copied)
+    return Labelled(inputs, tally, counters, notes, *copied, reasons)
 
 
 def check_is_known(bag: Path, inputs: BagInputs, counters: Counter[str], asked: AskedTopics) -> None:
@@ -142,42 +148,3 @@ def write_vocabulary(bag: BagWriter, bundle: Bundle, receive_ns: int) -> None:
     bag.add_topic(VOCABULARY_TOPIC, VOCABULARY_TYPE, qos_text([qos_profile(durability=1, depth=1)]))
     vocabulary = serialise(vocabulary_message(bundle.card, bundle.sha256))
     bag.write(VOCABULARY_TOPIC, VOCABULARY_TYPE, vocabulary, receive_ns)
-
-
-def _write(bag: Path, out: Path, bundle: Bundle, answers: Iterable[BagMessage], notes: BagNotes) -> int:
-    """Return how many messages of the bag were written."""
-    answer_messages = (
-        RawMessage(topic, type_name, data, at_ns, None, None) for topic, type_name, at_ns, data, _ in answers
-    )
-    kept = (message for message in raw_messages(bag, notes) if message.topic not in ANSWER_TOPICS)
-    copied, started = 0, False
-    with BagWriter(out, {**raw_metadata(bag), **bundle_metadata(bundle)}) as writer:
-        for topic, form in raw_topics(bag).items():
-            if topic not in ANSWER_TOPICS:
-                writer.copy_topic(topic, form)
-        # of equal times the bag's own message comes first: an answer follows its image
-        for message in heapq.merge(kept, answer_messages, key=lambda message: message.receive_ns):
-            if not started:
-                write_vocabulary(writer, bundle, message.receive_ns)
-                started = True
-            writer.write(*message)
-            copied += message.topic not in ANSWER_TOPICS
-    return copied
-
-
-@contextmanager
-def whole(out: Path) -> Iterator[Path]:
-    """Give a place beside `out` to write to, of its own for each call; it becomes `out` if all goes well, or goes."""
-    if out.exists():
-        raise BagError(f"{out}: exists; expected a new file or folder to write")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        place = tempfile.TemporaryDirectory(prefix=out.name + UNFINISHED, dir=out.parent, ignore_cleanup_errors=True)
-    except OSError as error:
-        raise BagError(f"{out}: can't be made ({error.strerror}); expected a new file or folder") from error
-    with place as folder:
-        try:
-            yield Path(folder, out.name)
-            Path(folder, out.name).rename(out)
-        except OSError as error:
-            raise BagError(f"{out}: can't be written ({error.strerror}); expected a new file or folder") from error

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hal_ros.bags.definitions import BagTypes
-from hal_ros.bags.frames import BagPicture, Frame, content_of, frame_id_of, to_rgb
+from hal_ros.bags.frames import BagPicture, Frame, Reasons, content_of, frame_id_of, keep_reasons, to_rgb
 from hal_ros.bags.inputs import BagInputs
 from hal_ros.bags.messages import to_ns
 from hal_ros.bags.reader import BagMessage
@@ -27,7 +27,7 @@ from hal_ros.core.streams.merge import Source, StateAtTick, StateMerger, StateSa
 from hal_ros.core.streams.pictures import TimedPicture
 from hal_ros.core.streams.readers import Reading
 from hal_ros.core.streams.spec import StreamSpec
-from hal_ros.core.ticks import Grid, place
+from hal_ros.core.ticks import Grid, may_begin
 
 PATIENCE = 64
 """So many ticks may have their clock's message before one whose other inputs are not in the bag is given up."""
@@ -72,7 +72,7 @@ def _named_tick(label: Any, before: NamedTick | None, card: ModelCard) -> NamedT
     reset = False
     if before is not None and origin_ns != before.origin_ns:
         grid = Grid(before.origin_ns, before.tick, before.stamp_ns)
-        reset = not place(origin_ns, grid, card.period_ns, card.max_held_ticks).restarted
+        reset = not may_begin(origin_ns, grid, card.period_ns, card.max_held_ticks)
     return NamedTick(stamp_ns, label.tick, origin_ns, _sources(label, stamp_ns, card.streams), reset)
 
 
@@ -94,18 +94,24 @@ class _Arrived:
 
 
 def named_frames(
-    messages: Iterable[BagMessage], ticks: Sequence[NamedTick], inputs: BagInputs, counters: Counter[str]
+    messages: Iterable[BagMessage],
+    ticks: Sequence[NamedTick],
+    inputs: BagInputs,
+    counters: Counter[str],
+    reasons: Reasons | None = None,
 ) -> Iterator[Frame]:
-    """Yield exactly the given ticks, from messages in receive order.
+    """Yield exactly the given ticks, from messages in receive order; `reasons` is filled as `due_frames` does it.
 
     Counters: missing (ticks with an input that is not in the bag), and those of what can't be read.
     """
     rebuilding = _Rebuilding(ticks, inputs, counters)
     for message in in_clock_order(messages, inputs):
-        content = content_of(message, inputs, counters)
+        content = content_of(message, inputs, counters, reasons)
         if content is not None and rebuilding.add(message, content):
             yield from rebuilding.ready()
+            keep_reasons(rebuilding.converter, reasons)
     yield from rebuilding.ready(at_end=True)
+    keep_reasons(rebuilding.converter, reasons)
 
 
 def _choices(arrived: Sequence[_Arrived], count: int) -> list[Sequence[_Arrived]]:
@@ -125,7 +131,7 @@ class _Rebuilding:
         self._clock_ns = {tick.stamp_ns for tick in ticks}
         self._clock_waiting: dict[int, _Arrived] = {}
         self._pictures: dict[Source, TimedPicture] = {}
-        self._converter = PictureConverter(inputs.spec, to_rgb, counters)
+        self.converter = PictureConverter(inputs.spec, to_rgb, counters)
 
     def add(self, message: BagMessage, content: Any) -> bool:
         """Take a message; whether some tick names it."""
@@ -183,7 +189,7 @@ class _Rebuilding:
 
     def _frame(self, tick: NamedTick) -> Frame | None:
         due = self._due(tick)
-        pictures = self._converter.convert(due)
+        pictures = self.converter.convert(due)
         clock = self._clock_waiting[tick.stamp_ns]
         if pictures is None:
             return None

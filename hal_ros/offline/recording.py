@@ -16,6 +16,7 @@ from hal_ros.bags.sensors import COMPRESSED, IMAGE, pixels
 from hal_ros.core.arrays import ByteArray
 from hal_ros.core.errors import BagError, ImageError
 from hal_ros.core.streams.merge import Source
+from hal_ros.offline.robots import choose_robot, of_others
 
 TRUTH_TYPE = "hal_msgs/msg/ActionTruth"
 DIAGNOSTICS_TYPE = "diagnostic_msgs/msg/DiagnosticArray"
@@ -116,13 +117,18 @@ class _Contents:
             self.vocabulary = self.types.deserialise(message.type_name, message.data)
 
 
-def read_recording(path: Path) -> Recording:
+def read_recording(path: Path, namespace: str | None = None) -> Recording:
     """Read a recording; messages that are not of their type are skipped and counted in its remark.
 
-    Raises BagError when it can't be read or holds no ActionLabel.
+    Raises BagError when it can't be read or holds no ActionLabel, and when it holds those of several robots and none,
+    or none of them, is named by its namespace.
     """
+    types = topic_types(path)
+    others = of_others(types, choose_robot(path, types, namespace))
     notes, topics, found = BagNotes(), Counter[str](), _Contents(BagTypes.of(path))
     for message in read_messages(path, notes=notes):
+        if message.topic in others:
+            continue
         topics[message.topic] += 1
         try:
             found.add(message)

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hal_ros.bags.answer_messages import LABEL_TYPE
+from hal_ros.bags.copying import whole
 from hal_ros.bags.definitions import BagTypes
-from hal_ros.bags.frames import Frame, due_frames
+from hal_ros.bags.frames import Frame, Reasons, due_frames
 from hal_ros.bags.inputs import AskedTopics, find_inputs
 from hal_ros.bags.reader import BagMessage, BagNotes, BagWriter, read_messages, topic_types
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BagError
 from hal_ros.core.work import Report
 from hal_ros.offline.bundle import BundleChoice, open_segmenter
-from hal_ros.offline.labelling import whole, write_vocabulary
+from hal_ros.offline.labelling import write_vocabulary
 from hal_ros.offline.named_ticks import named_frames, named_ticks
 from hal_ros.offline.plan import read_plan, step_lines
 from hal_ros.offline.replay import (
@@ -26,9 +27,11 @@ from hal_ros.offline.replay import (
     LABEL_TOPIC,
     Comparison,
     compare,
+    ends_closed,
     replay,
 )
-from hal_ros.offline.summary import inputs_lines, summary_lines
+from hal_ros.offline.robots import choose_robot, of_others
+from hal_ros.offline.summary import AnswerTally, inputs_lines, summary_lines
 from hal_ros.runtime.bundle import Bundle, bundle_metadata
 
 
@@ -42,6 +45,7 @@ class ReplayJob:
     from_start: bool = False  # begin with the first image
     plan: Path | None = None  # a file with one action a line, to be followed
     topics: AskedTopics = field(default_factory=dict)
+    namespace: str | None = None  # of the robot whose recorded labels are meant, where there are several
 
 
 class _Found(NamedTuple):
@@ -49,6 +53,7 @@ class _Found(NamedTuple):
 
     notes: BagNotes
     counters: Counter[str]
+    reasons: Reasons
 
 
 def run_replay(job: ReplayJob, choice: BundleChoice, report: Report = print) -> bool:
@@ -60,22 +65,25 @@ def run_replay(job: ReplayJob, choice: BundleChoice, report: Report = print) -> 
         raise BagError(f"{job.out}: exists; expected a new file or folder to write")
     bundle, segmenter = open_segmenter(choice, report)
     tracker = None if job.plan is None else read_plan(job.plan, segmenter.card)
-    found = _Found(BagNotes(), Counter())
+    found = _Found(BagNotes(), Counter(), {})
     started = time.perf_counter()
     frames, segments = _frames(job, segmenter.card, found, report)
-    answers = list(replay(frames, segmenter, segments, tracker))
+    tally = AnswerTally()
+    answers = list(tally.of(replay(frames, segmenter, segments, tracker, ends_closed(job.ticks_from))))
     wall_s = time.perf_counter() - started
     if job.out is not None:
         report(f"{_write(job.out, bundle, answers)}: written")
-    for line in summary_lines(answers, wall_s, found.counters):
+    for line in summary_lines(tally, wall_s, found.counters, found.reasons):
         report(line)
     for line in step_lines(answers):
         report(line)
     if str(found.notes):
         report(f"{job.bag}: {found.notes}")
-    comparisons = _compare(job.ticks_from or job.bag, answers)
+    comparisons = _compare(job, answers)
     for result in comparisons:
         report(str(result))
+    if job.ticks_from is not None and not comparisons:
+        report(f"{job.ticks_from}: holds no labels on {LABEL_TOPIC}, in any namespace; expected some to compare with")
     if job.ticks_from is None and not all(result.holds for result in comparisons):
         report(
             "where the node dropped an image, or got a state after its tick, plain replay differs: "
@@ -90,15 +98,17 @@ def _frames(job: ReplayJob, card: ModelCard, found: _Found, report: Report) -> t
     for line in inputs_lines(job.bag, inputs):
         report(line)
     messages = read_messages(job.bag, inputs.all_topics, found.notes)
-    if job.ticks_from is None and (job.from_start or LABEL_TYPE not in inputs.type_names.values()):
-        return due_frames(messages, inputs, found.counters), 0
     source = job.ticks_from or job.bag
-    labels = (m for m in read_messages(source) if m.type_name == LABEL_TYPE)
+    types = topic_types(source)
+    if job.ticks_from is None and (job.from_start or LABEL_TYPE not in types.values()):
+        return due_frames(messages, inputs, found.counters, reasons=found.reasons), 0
+    ours = {*types} - of_others(types, choose_robot(source, types, job.namespace))
+    labels = (m for m in read_messages(source, ours) if m.type_name == LABEL_TYPE)
     ticks, segments = named_ticks(labels, card, BagTypes.of(source))
     if job.ticks_from is not None:
-        return named_frames(messages, ticks, inputs, found.counters), segments
+        return named_frames(messages, ticks, inputs, found.counters, found.reasons), segments
     start_ns = ticks[0].origin_ns if ticks else None
-    return due_frames(messages, inputs, found.counters, start_ns), segments
+    return due_frames(messages, inputs, found.counters, start_ns, found.reasons), segments
 
 
 def _write(path: Path, bundle: Bundle, answers: Sequence[BagMessage]) -> Path:
@@ -110,9 +120,17 @@ def _write(path: Path, bundle: Bundle, answers: Sequence[BagMessage]) -> Path:
     return path if bag.folder is None else path / bag.file.name
 
 
-def _compare(path: Path, answers: Sequence[BagMessage]) -> list[Comparison]:
-    """Compare with what the bag holds of labels and boundaries, if it does."""
-    recorded_topics = [topic for topic in (LABEL_TOPIC, BOUNDARY_TOPIC) if topic in topic_types(path)]
-    recorded = list(read_messages(path, recorded_topics)) if recorded_topics else []
+def _compare(job: ReplayJob, answers: Sequence[BagMessage]) -> list[Comparison]:
+    """Compare with what the bag holds of labels and boundaries, if it does, whatever the robot's namespace."""
+    path = job.ticks_from or job.bag
+    kinds = topic_types(path)
+    robots = sum(kind == LABEL_TYPE for kind in kinds.values())
+    if job.ticks_from is None and job.from_start and job.namespace is None and robots > 1:
+        return []  # nobody said whose
+    robot = choose_robot(path, kinds, job.namespace) or ""
+    recorded_topics = {robot + topic: topic for topic in (LABEL_TOPIC, BOUNDARY_TOPIC) if robot + topic in kinds}
+    recorded = [
+        message._replace(topic=recorded_topics[message.topic]) for message in read_messages(path, recorded_topics)
+    ]
     types = BagTypes.of(path)
-    return [compare(recorded, answers, topic, types) for topic in recorded_topics]
+    return [compare(recorded, answers, topic, types) for topic in recorded_topics.values()]

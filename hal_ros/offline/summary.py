@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hal_ros.bags.inputs import BagInputs
+from hal_ros.bags.messages import header_stamp_ns
 from hal_ros.bags.reader import BagMessage
-from hal_ros.core.streams.counts import HARMLESS, by_stream, stream_fault
+from hal_ros.core.streams.counts import CAUSES, HARMLESS, by_stream, stream_fault
 from hal_ros.datasets.episodes import restarts
 from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC
 
@@ -23,19 +25,48 @@ def inputs_lines(bag: Path, inputs: BagInputs) -> Iterator[str]:
         yield f"{bag}: {line}"
 
 
-def summary_lines(answers: Sequence[BagMessage], wall_s: float, counters: Counter[str]) -> Iterator[str]:
-    """Yield counts, and the speed: seconds of the robot's time per second of this machine's.
+@dataclass
+class AnswerTally:
+    """What went by of answers, without keeping them: how many of each topic, and the stamps of the first and last."""
 
-    `counters` are those of `frames.due_frames` and `replay.named_frames`.
+    counts: Counter[str] = field(default_factory=Counter)
+    first_ns: int = 0
+    last_ns: int = 0
+
+    def of(self, answers: Iterable[BagMessage]) -> Iterator[BagMessage]:
+        """Count answers as they pass."""
+        for answer in answers:
+            self.counts[answer.topic] += 1
+            if answer.topic == LABEL_TOPIC:
+                self.last_ns = header_stamp_ns(answer.data) or 0
+                self.first_ns = self.first_ns or self.last_ns
+            yield answer
+
+
+def summary_lines(
+    tally: AnswerTally, wall_s: float, counters: Counter[str], reasons: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """Yield counts, and the speed: seconds of the robot's time, by its stamps, per second of this machine's.
+
+    `counters` and `reasons` are those of `frames.due_frames` and `named_ticks.named_frames`.
     """
-    counts = Counter(answer.topic for answer in answers)
-    yield f"{counts[LABEL_TOPIC]} labels, {counts[BOUNDARY_TOPIC]} boundaries"
-    if answers:
-        robot_s = (answers[-1].receive_ns - answers[0].receive_ns) / 1e9
+    yield f"{tally.counts[LABEL_TOPIC]} labels, {tally.counts[BOUNDARY_TOPIC]} boundaries"
+    robot_s = (tally.last_ns - tally.first_ns) / 1e9
+    if robot_s > 0:
         yield f"{robot_s:.1f} s in {wall_s:.1f} s: {robot_s / wall_s:.1f} times real time"
+    elif tally.counts[LABEL_TOPIC] > 1:
+        yield f"done in {wall_s:.1f} s; how long it took the robot is unknown, as its stamps go back"
     again = restarts(counters)
     faults = [f"{counters[name]} {name}" for name in FAULTS if counters[name]]
     faults += [stream_fault(*counted) for counted in by_stream(counters) if counted[1] not in HARMLESS]
     faults += [f"{again} restart{'' if again == 1 else 's'} of the tick grid"] * bool(again)
     if faults:
         yield f"counted: {', '.join(faults)}"
+    yield from reason_lines(reasons or {})
+
+
+def reason_lines(reasons: Mapping[str, str]) -> Iterator[str]:
+    """Yield why messages could not be read, one line for each counter: the first of them stands for the others."""
+    for key, reason in sorted(reasons.items()):
+        stream, _, cause = key.partition("/")
+        yield f"{stream}: {CAUSES[cause]}, the first one because: {reason}"

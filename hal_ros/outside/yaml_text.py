@@ -33,7 +33,7 @@ class _FastLoader(_Numbers, _Events):  # type: ignore[misc]
     """Reads what programs write."""
 
 
-class _EachKeyOnce(_Numbers, yaml.SafeLoader):
+class EachKeyOnce(_Numbers, yaml.SafeLoader):
     """Reads what people write; of a key that comes twice PyYAML would keep the last and say nothing."""
 
     def compose_mapping_node(self, anchor: Any) -> Any:
@@ -56,12 +56,12 @@ def read_yaml(path: Path, expected: Expected, by_people: bool = True) -> Any:
 
 def parse_yaml(text: str, by_people: bool = True) -> Any:
     """Return a YAML text's value, of plain types alone; ValueError or YAMLError for one that is none or too large."""
-    _check(text)
-    return yaml.load(text, _EachKeyOnce if by_people else _FastLoader)
+    check_size(text)
+    return yaml.load(text, EachKeyOnce if by_people else _FastLoader)
 
 
-def _check(text: str) -> None:
-    """Refuse what nests too deep or stands for too much, before anything is built of it."""
+def check_size(text: str) -> None:
+    """Refuse what nests too deep or stands for too much, before anything is built of it; ValueError or YAMLError."""
     open_nodes: list[list[Any]] = []  # [anchor, nodes] of each list and mapping that is not closed yet
     sizes: dict[str, int] = {}
     total = 0

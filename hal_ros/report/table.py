@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from hal_ros.metrics.scores import Row
+from hal_ros.metrics.scores import MOF_BG, Row
 
 SHOWN = {
     "MoF": "MoF %",
+    MOF_BG: "MoF-Bg %",
     "Edit": "Edit %",
     "F1@10": "F1@10 %",
     "F1@25": "F1@25 %",
@@ -27,6 +28,8 @@ SHOWN = {
 }
 """The metrics that the terminal shows, and what it calls them; the JSON rows hold all metrics."""
 
+SOMETIMES = {MOF_BG}
+"""A line of these stands only where they were measured."""
 RATIOS = {"segment ratio", "latency median s", "latency p90 s"}
 
 
@@ -41,6 +44,8 @@ def results_table(split: str, rows: Sequence[Row]) -> Table:
     for system, output in columns:
         table.add_column(f"{system}\n{output}", justify="right")
     for metric, name in SHOWN.items():
+        if metric in SOMETIMES and not any(metric in by_metric for by_metric in columns.values()):
+            continue
         table.add_row(name, *(_cell(by_metric.get(metric)) for by_metric in columns.values()))
     return table
 

@@ -18,8 +18,8 @@ from hal_ros.report.streams import read_all_pictures
 IS_REPORT = outputs.has_mark("· action segmentation report</title>")
 
 
-def write_and_print(recording: Path, page: Path) -> Summary:
-    """Write the report of a recording and print its numbers.
+def write_and_print(recording: Path, page: Path, namespace: str | None = None) -> Summary:
+    """Write the report of a recording, of the robot in `namespace` where it holds several, and print its numbers.
 
     Raises BagError when the recording can't be read; ConfigError without jinja2, when the page can't be written, or
     when something else than an earlier report has its name.
@@ -27,7 +27,7 @@ def write_and_print(recording: Path, page: Path) -> Summary:
     if importlib.util.find_spec("jinja2") is None:
         raise ConfigError("the report needs jinja2, which is not installed; expected `pip install hal_ros[report]`")
     outputs.check_file(page, IS_REPORT, "a report")  # before the work
-    read = read_recording(recording)
+    read = read_recording(recording, namespace)
     summary = summarise(read)
     pictures = read_all_pictures(recording, read, shown_events(read))
     outputs.replace_text(page, render(read, summary, pictures), IS_REPORT, "a report")

@@ -1,113 +1,31 @@
-"""The segmenter's parameters: declared, described, range-checked and documented from one dataclass."""
+"""Parameters of nodes: declared, described, range-checked and documented from one dataclass each."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
-from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.exceptions import (
+    InvalidParameterTypeException,
+    InvalidParameterValueException,
+    ParameterUninitializedException,
+)
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from hal_ros.core.errors import ConfigError
-from hal_ros.runtime.backend import CHOICES
-from hal_ros.runtime.bundle import PRECISIONS
+from hal_ros.ros.parameter_files import for_all_nodes
+from hal_ros.ros.qos import PREFIX, override_faults
+from hal_ros.ros.segmenter_parameters import constraint
 
 Parameters = TypeVar("Parameters")
 
-TOPICS_PREFIX = "topics."
-"""Parameters that are declared at configure, one for each stream of the model."""
-FROM_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
-"""Parameters that rclpy declares itself; the last one is a prefix."""
-
-
-def parameter(
-    default: Any, description: str, limits: tuple[Any, Any] | None = None, choices: Iterable[str] = ()
-) -> Any:
-    """Describe one field: its default, what it means, and either its closed range or its allowed values."""
-    metadata = {"description": description, "limits": limits, "choices": tuple(choices)}
-    return dataclasses.field(default=default, metadata=metadata)
-
-
-@dataclasses.dataclass(frozen=True)
-class SegmenterParameters:
-    """What a user sets. Actions, rate, lag and joint names are facts of the weights and come from the card alone."""
-
-    model: str = parameter("", "Folder of the model bundle, with its card.json. Required.")
-    image_topic: str = parameter(
-        "",
-        "Topic of the only camera, or of the stream `camera`; as topics.camera. Empty: the card's, or else "
-        "camera/color/image_raw.",
-    )
-    image_transport: str = parameter(
-        "auto",
-        "Of all cameras. raw: sensor_msgs/Image. compressed: sensor_msgs/CompressedImage on <topic>/compressed. auto: "
-        "what is published, of both what the card names.",
-        choices=("auto", "raw", "compressed"),
-    )
-    image_conversion: str = parameter(
-        "native",
-        "Who converts pixels to RGB: this package, as in training, or cv_bridge, which has to be installed.",
-        choices=("native", "cv_bridge"),
-    )
-    image_timeout_s: float = parameter(
-        2.0,
-        "Seconds without an image of a camera after which diagnostics warn; also counted from activation.",
-        (0.1, 3600.0),
-    )
-    joint_topic: str = parameter(
-        "",
-        "Topic of the only joint states, or of the stream `joints`; as topics.joints. Empty: the card's, or else "
-        "joint_states.",
-    )
-    joint_timeout_s: float = parameter(
-        2.0, "Seconds without a message of a state after which diagnostics warn.", (0.1, 3600.0)
-    )
-    synchroniser: str = parameter(
-        "latest",
-        "latest: of each stream the newest that is not newer than the clock's message. message_filters: the same, but "
-        "a message of the clock waits until ApproximateTimeSynchronizer has found it one of every other topic; needs "
-        "that package.",
-        choices=("latest", "message_filters"),
-    )
-    synchroniser_slop_s: float = parameter(
-        0.02, "message_filters only: largest distance in seconds between messages of one set.", (0.001, 1.0)
-    )
-    synchroniser_queue_size: int = parameter(
-        50, "message_filters only: messages of each topic that wait for their partners.", (1, 1000)
-    )
-    plan: str = parameter(
-        "",
-        "Actions that are expected, in order, separated by commas; with it ~/plan_progress tells where in the plan the "
-        "robot is. Actions whose names hold a comma can't be given. Empty: off.",
-    )
-    backend: str = parameter(
-        "auto",
-        "What runs the model. auto takes tensorrt where it has engines that give the golden outputs, else onnxruntime, "
-        "and says why; any other is taken or refused. torch needs a bundle exported with its weights.",
-        choices=CHOICES,
-    )
-    providers: str = parameter(
-        "",
-        "onnxruntime only: its execution providers by name, separated by commas, most wanted first, such as "
-        "CUDAExecutionProvider. One that does not start is refused. Empty: the CPU.",
-    )
-    threads: int = parameter(1, "Threads that the backend may use on the CPU.", (1, 64))
-    precision: str = parameter(
-        "fp16", "tensorrt only: precision of the engines; the other backends compute in fp32.", choices=PRECISIONS
-    )
-    build_on_start: bool = parameter(
-        False,
-        "tensorrt only: build missing engines while configuring, which takes minutes. False: configure fails, or auto "
-        "takes onnxruntime, with the command that builds them.",
-    )
-    autostart: bool = parameter(
-        False, "Configure and activate at start, without a lifecycle manager; ends with code 1 when that fails."
-    )
-    diagnostics_period_s: float = parameter(1.0, "Seconds between two messages on /diagnostics.", (0.05, 60.0))
+FROM_ROS = ("use_sim_time", "start_type_description_service", PREFIX)
+"""Parameters that rclpy declares itself; the last one is a prefix, whose names are judged when topics are known."""
 
 
 def declare(node: Node, kind: type, locked: Callable[[], str], later: tuple[str, ...] = ()) -> None:
@@ -115,7 +33,8 @@ def declare(node: Node, kind: type, locked: Callable[[], str], later: tuple[str,
 
     `locked` returns why parameters can't be set now, or ''; `later` are prefixes of parameters that are declared when
     their names are known. Raises ConfigError for a name that is not a parameter
-    (from a YAML file or the command line), a wrong type, or a value out of range.
+    (from a YAML file or the command line), a wrong type, or a value out of range. A name that a file gives to all nodes
+    alike may be another node's: of such there is only a warning.
     """
     fields = {field.name: field for field in dataclasses.fields(kind)}
     _refuse_unknown(node, list(fields), later)
@@ -141,28 +60,73 @@ def declare(node: Node, kind: type, locked: Callable[[], str], later: tuple[str,
 
 def read(node: Node, kind: type[Parameters]) -> Parameters:
     """Return the declared parameters as they stand now."""
-    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
-    return kind(**{name: node.get_parameter(name).value for name in names})
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    return kind(**{field.name: value_of(node, field.name, field.default) for field in fields})
+
+
+def value_of(node: Node, name: str, default: Any) -> Any:
+    """Return a parameter's value; an empty list, whose type ROS can't tell, is that of a list, or leaves the default.
+
+    Raises ConfigError where there is none.
+    """
+    try:
+        return node.get_parameter(name).value
+    except ParameterUninitializedException as error:
+        if isinstance(default, tuple):
+            return ()
+        raise ConfigError(f"parameter {name} is an empty list; expected one as {default!r}") from error
+
+
+def full_name(node: Node) -> str:
+    """Return the name of a node in diagnostics: with its namespace, so that two robots are told apart."""
+    return str(node.get_fully_qualified_name()).lstrip("/")
+
+
+def resolve_topic(node: Node, topic: str, source: str) -> str:
+    """Return a topic's full name; raises ConfigError, with who named it, for one that ROS refuses."""
+    try:
+        return str(node.resolve_topic_name(topic))
+    except (RuntimeError, ValueError) as error:  # what rclpy's errors have in common
+        reason = " ".join(str(error).partition(", at ")[0].removeprefix("failed to resolve name: ").split())
+        raise ConfigError(f"{source}: {topic!r} is no topic: {reason}") from error
 
 
 def markdown_table(kind: type) -> str:
     """Return the README's table of parameters: name, type, default, meaning."""
     lines = ["| parameter | type | default | meaning |", "|---|---|---|---|"]
     for field in dataclasses.fields(kind):
-        text = " ".join(filter(None, [field.metadata["description"], _constraint(field)]))
+        text = " ".join(filter(None, [field.metadata["description"], constraint(field)]))
         default = f'"{field.default}"' if isinstance(field.default, str) else str(field.default).lower()
         lines.append(f"| `{field.name}` | {type(field.default).__name__} | `{default}` | {text} |")
     return "\n".join(lines)
 
 
+def given_values(node: Node) -> dict[str, Any]:
+    """Return the parameters that files, command line and code gave to a node, declared or not."""
+    # rclpy keeps them in one place, which has no public name.
+    return {name: one.value for name, one in node._parameter_overrides.items()}
+
+
+def refuse(node: Node, name: str, reason: str) -> None:
+    """Raise ConfigError for a parameter that can't be, or warn where it may be meant for another node."""
+    if name not in for_all_nodes(sys.argv):
+        raise ConfigError(reason)
+    node.get_logger().warning(f"{reason}; it is left aside, as its file gives it to all nodes")
+
+
 def _refuse_unknown(node: Node, names: list[str], later: tuple[str, ...]) -> None:
-    # rclpy keeps what YAML and command line gave for this node in one place, which has no public name.
-    for given in node._parameter_overrides:
+    for given in given_values(node):
         if given in names or given.startswith((*FROM_ROS, *later)):
             continue
         near = difflib.get_close_matches(given, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(names)}"
-        raise ConfigError(f"unknown parameter {given!r} for node {node.get_fully_qualified_name()}: {hint}")
+        refuse(node, given, f"unknown parameter {given!r} for node {node.get_fully_qualified_name()}: {hint}")
+
+
+def check_overrides(node: Node, topics: Mapping[str, Collection[str]]) -> None:
+    """Refuse overrides of quality of service that don't exist; `topics` are the node's, full names by end."""
+    for name, fault in override_faults(given_values(node), topics):
+        refuse(node, name, f"parameter {name}: {fault}")
 
 
 def _wrong_choice(field: dataclasses.Field[Any], value: Any) -> str:
@@ -185,14 +149,6 @@ def _descriptor(field: dataclasses.Field[Any]) -> ParameterDescriptor:
         else:
             descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
     return descriptor
-
-
-def _constraint(field: dataclasses.Field[Any]) -> str:
-    if choices := field.metadata["choices"]:
-        return f"({', '.join(choices)})"
-    if limits := field.metadata["limits"]:
-        return f"({limits[0]} to {limits[1]})"
-    return ""
 
 
 def _one_line(error: Exception) -> str:

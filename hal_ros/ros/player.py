@@ -29,8 +29,10 @@ from hal_ros.bags.reader import BagMessage, raw_topics, read_messages
 from hal_ros.bags.writer import TopicForm
 from hal_ros.core.errors import BagError, ConfigError, HalError
 from hal_ros.core.ticks import BACKWARD_JUMP_NS
-from hal_ros.ros.params import declare, parameter, read
+from hal_ros.outside.yaml_text import parse_yaml
+from hal_ros.ros.params import declare, read
 from hal_ros.ros.recorder import message_class
+from hal_ros.ros.segmenter_parameters import parameter
 
 LOOP_GAP_NS = 2_000_000_000  # between two rounds; long enough that listeners see a break, not a jump of the scene
 CLOCK_PERIOD_NS = 5_000_000
@@ -179,9 +181,9 @@ class Player(Node):
 def was_latched(form: TopicForm) -> bool:
     """Whether a publisher of a recorded topic kept its messages for those who come later."""
     try:
-        offered = yaml.safe_load(form.metadata.get("offered_qos_profiles", "")) or ()
+        offered = parse_yaml(form.metadata.get("offered_qos_profiles", ""), by_people=False) or ()
         return any(str(profile["durability"]) in LATCHED for profile in offered)
-    except (yaml.YAMLError, TypeError, KeyError):
+    except (yaml.YAMLError, ValueError, TypeError, KeyError, RecursionError):
         return False  # other recorders keep other texts there
 
 

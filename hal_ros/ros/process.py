@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import rclpy
+from rclpy.exceptions import NameValidationException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
 from hal_ros.core.errors import ConfigError, HalError
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 POLL_S = 0.1
 """How soon a signal is seen by a node that nothing else wakes."""
 
@@ -44,10 +48,12 @@ def run(make_node: Callable[[], Any], arguments: Sequence[str] | None = None) ->
     """Make a node, spin it until SIGINT, SIGTERM or a shutdown of the context, and end it; returns the exit code.
 
     Beside what every node has, it needs `start()`, which may raise HalError, and `stop()`, called while messages can
-    still be published. Its `is_ending` is set: it tells whether a signal came, for callbacks that last long.
+    still be published; it may return an exit code. Its `is_ending` is set: it tells whether a signal came, for
+    callbacks that last long.
 
     rclpy's own handlers would invalidate the context at once, so that a node could not publish its last messages;
-    and a KeyboardInterrupt may come anywhere. So signals only set a flag here, however many come.
+    and a KeyboardInterrupt may come anywhere. So signals only set a flag here, however many come, and none once the
+    node has ended. What still hangs then, such as a model in a thread of its own, ends with the process.
     """
     ended = False
 
@@ -55,25 +61,37 @@ def run(make_node: Callable[[], Any], arguments: Sequence[str] | None = None) ->
         nonlocal ended
         ended = True
 
-    for kind in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(kind, end)
+    for kind in SIGNALS:
+        signal.signal(kind, end)  # also where the parent ignores it
+    code = _run(make_node, arguments, lambda: ended)
+    for kind in SIGNALS:
+        signal.signal(kind, signal.SIG_IGN)  # Python's own end would bring the default back, which kills
+    if any(thread is not threading.main_thread() for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # libraries are not taken down under a thread that is still in them
+    return code
+
+
+def _run(make_node: Callable[[], Any], arguments: Sequence[str] | None, ended: Callable[[], bool]) -> int:
     node: Any = None
+    code = 0
     try:
         _init(arguments)
         node = make_node()
-        node.is_ending = lambda: ended
-        _spin(node, lambda: ended)
-    except HalError as error:
-        print(f"hal_ros: {error}", file=sys.stderr)
-        return 1
+        node.is_ending = ended
+        _spin(node, ended)
+    except (HalError, NameValidationException) as error:
+        print(f"hal_ros: {' '.join(str(error).split())}", file=sys.stderr)
+        code = 1
     except ExternalShutdownException:
         pass
     finally:
         if node is not None:
-            node.stop()
+            code = code or node.stop() or 0
             node.destroy_node()
         rclpy.try_shutdown()
-    return 0
+    return code
 
 
 def _init(arguments: Sequence[str] | None) -> None:

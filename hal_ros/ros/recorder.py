@@ -6,7 +6,7 @@ import importlib
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -17,8 +17,6 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # Humble defines it there
 from rclpy.duration import Duration
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rclpy.type_support import check_for_type_support
 
@@ -26,9 +24,11 @@ from hal_ros.bags.background_writer import BackgroundWriter, Recorded, Topic
 from hal_ros.bags.messages import schema_text
 from hal_ros.bags.reader import qos_profile, qos_text
 from hal_ros.core.errors import BagError
-from hal_ros.ros.params import declare, parameter, read
+from hal_ros.ros.params import check_overrides, declare, full_name, read, resolve_topic
 from hal_ros.ros.process import can_run, run
+from hal_ros.ros.segmenter_parameters import parameter
 from hal_ros.ros.stream_topics import TOPICS, input_topics
+from hal_ros.ros.topic_listener import TopicListener
 from hal_ros.runtime.bundle import bundle_metadata, load_bundle
 
 DISCOVERY_PERIOD_S = 0.1
@@ -37,6 +37,10 @@ LAST_REPORT_S = 1.0
 DEPTHS = {"sensor_msgs/msg/Image": 30, "sensor_msgs/msg/PointCloud2": 30}
 DEPTH = 1000
 """Messages of a topic that the middleware keeps while the node is busy; large ones are kept for two seconds only."""
+REFIT_ROUNDS = 10
+"""Every how many looks all publishers are looked at again; those that a subscription does not fit are told at once."""
+LOSSES = 3
+"""Exit code of a run whose file is whole, but lacks messages or topics that were asked for."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,7 @@ class RecorderParameters:
 
 
 class Recorder(Node):
-    """Records from construction to `stop`. Raises ConfigError for a wrong parameter or bundle, BagError by the disk.
-
-    `lost` counts, by topic, what the middleware lost on the way, seen as gaps in a publisher's sequence numbers.
-    """
+    """Records from construction to `stop`. Raises ConfigError for a wrong parameter or bundle, BagError by the disk."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__("recorder", **options)
@@ -68,20 +69,29 @@ class Recorder(Node):
         declare(self, RecorderParameters, lambda: locked)
         locked = "parameters of the recorder are read once, at its start"
         self.parameters = read(self, RecorderParameters)
-        self.lost: Counter[str] = Counter()
-        self._refused: set[str] = set()
-        self._recorded: dict[str, Any] = {}  # subscriptions by topic
-        self._newest: dict[tuple[str, bytes], int] = {}  # sequence numbers by topic and publisher
+        check_overrides(self, {})
+        self._refused: dict[tuple[str, str], str] = {}  # why a topic's messages of a type are not recorded
+        self._listeners: dict[str, TopicListener] = {}
+        self._types: dict[str, str] = {}  # by recorded topic
+        self._rounds = 0
         self._reported: Counter[str] = Counter()
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         name = self.parameters.name or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
         folder = Path(self.parameters.output).expanduser() / name
         topics, metadata = self.parameters.topics, {}
+        self._topics = {resolve_topic(self, topic, "parameter topics") for topic in topics}
         if self.parameters.model:
             bundle = load_bundle(Path(self.parameters.model).expanduser())
-            topics, metadata = (*topics, *input_topics(bundle.card.streams)), bundle_metadata(bundle)
-        self._topics = {self.resolve_topic_name(topic) for topic in topics}
+            metadata = bundle_metadata(bundle)
+            named = input_topics(bundle.card.streams)
+            self._topics |= {resolve_topic(self, topic, f"the card of {bundle.card.name}") for topic in named}
         self.recording = BackgroundWriter(folder, metadata, self.parameters.queue_mib << 20)
+        self._inode = self.recording.file.stat().st_ino
+
+    @property
+    def lost(self) -> Counter[str]:
+        """What did not arrive, by topic."""
+        return Counter({topic: listener.lost for topic, listener in self._listeners.items()})
 
     def start(self) -> None:
         """Look for publishers and report, from now on."""
@@ -91,17 +101,35 @@ class Recorder(Node):
         self.get_logger().info(f"recording to {self.recording.file}")
         self._discover()
 
-    def stop(self) -> None:
-        """Write what has arrived and finish the file; a failure is logged, what was written stays readable."""
-        for subscription in self._recorded.values():
-            self.destroy_subscription(subscription)
+    def stop(self) -> int:
+        """Write what has arrived and finish the file; returns the exit code.
+
+        It is 1 where the file could not be written, which stays readable as far as it was, and LOSSES where it lacks
+        something.
+        """
+        for listener in self._listeners.values():
+            listener.close()
         try:
+            self._check_file()
             self.recording.close()
+            self._check_file()
         except BagError as error:
             self.get_logger().error(str(error))
-        else:
-            count, dropped = self.recording.written.total(), self.recording.dropped.total() + self.lost.total()
-            self.get_logger().info(f"{self.recording.file}: {count} messages, {dropped} dropped or lost")
+            return 1
+        count, gone = self.recording.written.total(), self.recording.dropped.total() + self.lost.total()
+        self.get_logger().info(f"{self.recording.file}: {count} messages, {gone} dropped or lost")
+        if self._refused:
+            self.get_logger().warning("not recorded: " + "; ".join(self._refused.values()))
+        return LOSSES if gone or self._refused else 0
+
+    def _check_file(self) -> None:
+        """Raise BagError where the file is no longer there: what is written to it now is lost with its name."""
+        try:
+            gone = self.recording.file.stat().st_ino != self._inode
+        except OSError:
+            gone = True
+        if gone:
+            raise BagError(f"{self.recording.file}: was removed or replaced while it was written; expected it to stay")
 
     def _discover(self) -> None:
         """Subscribe to the topics that have got a publisher. Raises BagError once the disk has refused."""
@@ -110,48 +138,54 @@ class Recorder(Node):
             # The process ends now; what is still on its way would be lost with it.
             self._diagnostics.wait_for_all_acked(Duration(seconds=LAST_REPORT_S))
             raise self.recording.failure
+        self._check_file()
         wanted = self._topics
         if self.parameters.all_topics:
             wanted = {topic for topic, _ in self.get_topic_names_and_types()}
-        for topic in sorted(wanted - self._recorded.keys() - self._refused):
-            publishers = self.get_publishers_info_by_topic(topic)
-            if publishers:
-                self._record(topic, publishers)
+        self._rounds += 1
+        again = self._rounds % REFIT_ROUNDS == 0
+        for topic in sorted(wanted):
+            listener = self._listeners.get(topic)
+            if listener is None or listener.unfit or again:
+                self._listen(topic, self.get_publishers_info_by_topic(topic))
 
-    def _record(self, topic: str, publishers: Sequence[TopicEndpointInfo]) -> None:
+    def _listen(self, topic: str, publishers: Sequence[TopicEndpointInfo]) -> None:
+        if not publishers:
+            return
+        listener = self._listeners.get(topic) or self._listener(topic, publishers)
+        if listener is None:
+            return
+        kept = self._types[topic]
+        for other in {publisher.topic_type for publisher in publishers} - {kept}:
+            self._refuse(topic, other, f"{topic} is recorded as {kept}, and not what others publish there as {other}")
+        if listener.fit([publisher for publisher in publishers if publisher.topic_type == kept]):
+            self.get_logger().info(f"recording {topic} ({kept})")
+
+    def _listener(self, topic: str, publishers: Sequence[TopicEndpointInfo]) -> TopicListener | None:
+        """Return who takes the messages of a topic that is new; None where its type can't be recorded."""
         type_name = publishers[0].topic_type
         try:
             kind = message_class(type_name)
             schema = schema_text(type_name)
         except BagError as error:
-            self._refused.add(topic)
-            self.get_logger().warning(f"{topic} is not recorded: {error}")
-            return
+            self._refuse(topic, type_name, f"{topic} is not recorded: {error}")
+            return None
         self.recording.announce(Topic(topic, type_name, offered_qos(publishers), schema))
-        # rclpy gives the middleware's times to callbacks of two required arguments; Humble's rclpy knows only one.
-        take = self._on_message if hasattr(Subscription, "CallbackType") else self._on_bare_message
-        callback = partial(take, topic, type_name)
-        profile = matching_qos(publishers, DEPTHS.get(type_name, DEPTH))
-        self._recorded[topic] = self.create_subscription(kind, topic, callback, profile, raw=True)
-        self.get_logger().info(f"recording {topic} ({type_name})")
+        take = partial(self._on_message, topic, type_name)
+        self._types[topic] = type_name
+        self._listeners[topic] = TopicListener(self, topic, kind, DEPTHS.get(type_name, DEPTH), take)
+        return self._listeners[topic]
 
-    def _on_bare_message(self, topic: str, type_name: str, data: bytes) -> None:
-        self._on_message(topic, type_name, data, {})
+    def _refuse(self, topic: str, type_name: str, reason: str) -> None:
+        if (topic, type_name) not in self._refused:
+            self._refused[topic, type_name] = reason
+            self.get_logger().warning(reason)
 
-    def _on_message(self, topic: str, type_name: str, data: bytes, info: Any) -> None:
+    def _on_message(self, topic: str, type_name: str, data: bytes, info: Mapping[str, Any]) -> None:
         """Queue one message as it came; the times are the middleware's own where it gives them."""
         receive_ns = info.get("received_timestamp") or time.time_ns()
         publish_ns = info.get("source_timestamp") or receive_ns
-        self._count_lost(topic, info)
         self.recording.put(Recorded(topic, type_name, data, receive_ns, publish_ns))
-
-    def _count_lost(self, topic: str, info: Any) -> None:
-        number, gid = info.get("publication_sequence_number"), info.get("publisher_gid")
-        if number is None or gid is None:  # not every distribution tells
-            return
-        publisher = (topic, gid["data"])
-        self.lost[topic] += max(0, number - self._newest.get(publisher, number - 1) - 1)
-        self._newest[publisher] = number
 
     def _report(self) -> None:
         recording = self.recording
@@ -163,14 +197,21 @@ class Recorder(Node):
             level = DiagnosticStatus.WARN
             text = "dropped or lost: " + ", ".join(f"{count} of {topic}" for topic, count in sorted(new.items()))
             self.get_logger().warning(text)
+        elif self._refused:
+            level, text = DiagnosticStatus.WARN, f"not recorded: {'; '.join(self._refused.values())}"
         self._reported = gone
         values = {"file": str(recording.file), "written": recording.written.total()}
         values |= {"dropped": recording.dropped.total(), "lost": self.lost.total()}
-        values |= {"queued_bytes": recording.queued_bytes}
+        values |= {
+            "queued_bytes": recording.queued_bytes,
+            "not_recorded": " ".join(sorted(t for t, _ in self._refused)),
+        }
         values |= {f"written {topic}": count for topic, count in sorted(recording.written.items())}
+        values |= {f"dropped or lost {topic}": count for topic, count in sorted(gone.items()) if count}
         status = DiagnosticStatus(
             level=level,
-            name=f"{self.get_name()}: file",
+            name=f"{full_name(self)}: file",
+            hardware_id=str(recording.file),
             message=text,
             values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
         )
@@ -181,25 +222,15 @@ class Recorder(Node):
 
 def message_class(type_name: str) -> Any:
     """Return rclpy's class of a message type, ready to subscribe with. Raises BagError when it is not installed."""
-    package, _, name = type_name.partition("/msg/")
+    package, kind_of, name = type_name.partition("/msg/")
+    if not kind_of:
+        raise BagError(f"its type {type_name} is of a service or an action, and no message; `ros2 bag record` takes it")
     try:
         kind = getattr(importlib.import_module(f"{package}.msg"), name)
         check_for_type_support(kind)
     except (ImportError, AttributeError) as error:
         raise BagError(f"its type {type_name} is not installed; source or install the package {package}") from error
     return kind
-
-
-def matching_qos(publishers: Sequence[TopicEndpointInfo], depth: int) -> QoSProfile:
-    """Return the strictest quality of service that every publisher of a topic offers, so that all of them match."""
-    offered = [publisher.qos_profile for publisher in publishers]
-    reliable = all(qos.reliability == ReliabilityPolicy.RELIABLE for qos in offered)
-    latched = all(qos.durability == DurabilityPolicy.TRANSIENT_LOCAL for qos in offered)
-    return QoSProfile(
-        depth=depth,
-        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
-        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
-    )
 
 
 def offered_qos(publishers: Sequence[TopicEndpointInfo]) -> str:

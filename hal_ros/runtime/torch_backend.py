@@ -17,9 +17,10 @@ from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BackendError, CardError
 from hal_ros.core.step import StepInput, StepOutput
 from hal_ros.nn.cameras import numbered
-from hal_ros.nn.hal import CausalHal, HalConfig, Inputs, State
+from hal_ros.nn.hal import CausalHal, HalConfig, Inputs
 from hal_ros.nn.joint_guided_attention import Eye, EyeConfig, attend
 from hal_ros.nn.restoring import restored
+from hal_ros.nn.state import State
 from hal_ros.outside.arrays import read_arrays
 from hal_ros.outside.reading import MIB, Expected, parse_json, reading
 from hal_ros.runtime.bundle import WEIGHTS, Bundle

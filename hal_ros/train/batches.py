@@ -3,12 +3,14 @@
 An epoch plays every clip once. Each of B streams plays its clips one after the other in chunks of C ticks; `carried`
 tells which streams continue. Some clips are entered in the middle, inputs are held, cameras and states go missing, one
 and all: the model is trained on what it streams. All randomness comes from (seed, epoch), so an epoch can be repeated.
+A clip may be played at another speed and with other values, in one way for as long as it lasts, as other people and
+calibrations would; nothing is drawn for what is not asked for, so that trainings without it stay as they were.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +26,8 @@ from hal_ros.train.clips import Columns, Rows, Supervised, probabilities
 from hal_ros.train.config import BatchConfig
 
 Random = np.random.Generator
+FASTEST = 2.0
+"""Clips are played at most so many times as fast, or as slow."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class TrainingClip:
     masked: Masked
     target: NDArray[Any]  # (T,) ids or (T, K) probabilities
     change: FloatArray  # (T,) how surely an action begins at this tick
+    weight: NDArray[Any] | None = None  # (T,) within [0, 1]; None: every known tick counts 1
 
     @property
     def ticks(self) -> int:
@@ -54,13 +59,29 @@ class TrainingClip:
         return len(self.target)
 
 
+@dataclass(frozen=True)
+class Played:
+    """How a clip is played: which of its ticks come, and two generators' seeds for what happens to its values."""
+
+    ticks: NDArray[np.int64]  # (T',) of the clip's T
+    seed: int | None = None  # of the clip's offsets and factors; None: its values are left alone
+
+    def changes(self, change: FloatArray) -> FloatArray:
+        """Return (T',) how surely an action begins at each played tick, of `change` (T,): none is lost by speed."""
+        if len(self.ticks) == len(change):
+            return change
+        begun = np.cumsum(change)[self.ticks]
+        return np.clip(np.diff(begun, prepend=begun[0]), 0, 1).astype(np.float32)
+
+
 class Chunk(NamedTuple):
-    """Ticks [start, stop) of a clip that is entered at `entry`."""
+    """Ticks [start, stop) of a clip that is entered at `entry`, as it is played."""
 
     clip: TrainingClip
     entry: int
     start: int
     stop: int
+    played: Played
 
 
 @dataclass(frozen=True)
@@ -80,6 +101,7 @@ def training_clips(supervised: Supervised) -> list[TrainingClip]:
             Masked(supervised.joints_masked.get(clip.name), supervised.states_masked.get(clip.name)),
             supervised.targets[clip.name],
             changes(supervised.targets[clip.name]),
+            supervised.weights.get(clip.name),
         )
         for clip in supervised.clips
         if clip.name in supervised.targets and clip.ticks
@@ -111,18 +133,22 @@ def plan(supervised: Sequence[TrainingClip], config: BatchConfig, random: Random
 
 def _cut(clip: TrainingClip, config: BatchConfig, random: Random) -> list[Chunk]:
     late = clip.ticks > 1 and random.random() < config.late_start
-    entry = int(random.integers(0, clip.ticks // 2)) if late else 0
-    starts = range(entry, clip.ticks, config.chunk_ticks)
-    return [Chunk(clip, entry, start, min(start + config.chunk_ticks, clip.ticks)) for start in starts]
+    as_played = played(clip.ticks, config, random)
+    ticks = len(as_played.ticks)
+    entry = int(random.integers(0, max(ticks // 2, 1))) if late else 0
+    starts = range(entry, ticks, config.chunk_ticks)
+    return [Chunk(clip, entry, start, min(start + config.chunk_ticks, ticks), as_played) for start in starts]
 
 
-class BatchSpec(NamedTuple):
+@dataclass(frozen=True)
+class BatchSpec:
     """What batches are made of, beside `BatchConfig`."""
 
     columns: Columns
     actions: int  # K
     lag_ticks: int
     max_held_ticks: int
+    spread: FloatArray | None = None  # (V,) of the state values, where they are to be changed
 
 
 def batches(
@@ -151,17 +177,21 @@ class _StreamRow:
 
 
 def _row(chunk: Chunk, config: BatchConfig, stream: BatchSpec, random: Random) -> _StreamRow:
-    clip, ticks = chunk.clip, config.chunk_ticks
+    clip, ticks, place = chunk.clip, config.chunk_ticks, chunk.played.ticks
     now = np.minimum(np.arange(chunk.start, chunk.start + ticks), chunk.stop - 1)
     alive = np.arange(ticks) < chunk.stop - chunk.start
-    source = _with_holds(now, config.held, stream.max_held_ticks, random)
+    held = _with_holds(now, config.held, stream.max_held_ticks, random)
+    source = place[held]
     rows = stream.columns.split(clip.inputs[source])
+    if stream.spread is not None:  # what is held repeats its noise as well
+        fresh = stream.columns.split(clip.inputs[place[now]]).joints
+        rows = replace(rows, joints=noisy(fresh, chunk.played, stream.spread, config, random)[held - now[0]])
     rows = _with_gaps(rows, clip.masked.at(source), stream.columns, config, random)
     lagged = now - stream.lag_ticks
     known = alive & (lagged >= chunk.entry)
     lagged = np.maximum(lagged, 0)
-    change = clip.change[now] * (now > chunk.entry)
-    now_due, lagged_due = _target(clip, now, alive, stream), _target(clip, lagged, known, stream)
+    change = chunk.played.changes(clip.change)[now] * (now > chunk.entry)
+    now_due, lagged_due = _target(clip, place[now], alive, stream), _target(clip, place[lagged], known, stream)
     return _StreamRow(rows.attended, rows.image_valid, rows.joints, rows.joints_valid, *now_due, *lagged_due, change)
 
 
@@ -169,7 +199,8 @@ def _target(
     clip: TrainingClip, ticks: np.ndarray, counts: np.ndarray, stream: BatchSpec
 ) -> tuple[FloatArray, FloatArray]:
     """Return probabilities (C, K) and weights (C,)."""
-    target, known = probabilities(clip.target[ticks], stream.actions)
+    weight = None if clip.weight is None else clip.weight[ticks]
+    target, known = probabilities(clip.target[ticks], stream.actions, weight)
     return target, known * counts
 
 
@@ -231,3 +262,28 @@ def _stack(chunks: Sequence[Chunk | None], rows: Sequence[_StreamRow]) -> Stream
     inputs, targets = ({name: columns[name] for name in kind._fields} for kind in (Inputs, TargetBatch))
     carried = torch.tensor([float(chunk is not None and chunk.start > chunk.entry) for chunk in chunks])
     return StreamBatch(Inputs(**inputs), TargetBatch(**targets), carried)
+
+
+# --- other people, calibrations and sensors ---------------------------------------------------------------------------
+
+
+def played(ticks: int, config: BatchConfig, random: Random) -> Played:
+    """Draw how a clip of so many ticks is played."""
+    place = np.arange(ticks)
+    if config.warp:
+        speed = np.clip(np.exp(config.warp * random.standard_normal()), 1 / FASTEST, FASTEST)
+        place = np.minimum((np.arange(max(1, round(ticks / speed))) * speed).round().astype(np.int64), ticks - 1)
+    seed = int(random.integers(2**62)) if config.offset or config.scale else None
+    return Played(place, seed)
+
+
+def noisy(joints: FloatArray, how: Played, spread: FloatArray, config: BatchConfig, random: Random) -> FloatArray:
+    """Return values (C, V) with the clip's offsets and factors, and noise; `spread` (V,): standard deviations."""
+    if how.seed is not None:
+        of_clip = np.random.default_rng(how.seed)
+        factor = np.exp(config.scale * of_clip.standard_normal(len(spread)))
+        offset = config.offset * spread * of_clip.standard_normal(len(spread))
+        joints = (joints * factor + offset).astype(np.float32)
+    if config.noise:
+        joints = (joints + config.noise * spread * random.standard_normal(joints.shape)).astype(np.float32)
+    return joints

@@ -1,17 +1,17 @@
 """From episodes or feature vectors to a student, stage by stage: labels, eyes, clips, teacher, student (docs/adr/0004).
 
 Every stage keeps its checkpoint in a folder of its own below the run's and is taken up again there; the labels that
-the student learns lie in the run's folder. In transcript supervision no annotation is read, of validation clips
-neither.
+the student learns lie in the run's folder. What a supervision reads of the clips, `train.mixture` sorts
+out: under transcripts no annotation, of validation clips neither.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -25,16 +25,26 @@ from hal_ros.datasets.encoded_clips import EncodedClip, measure
 from hal_ros.fit import checkpoint
 from hal_ros.fit.loop import RunSession
 from hal_ros.labels import targets as targets_file
+from hal_ros.labels.doubt_files import PROOF
 from hal_ros.labels.targets import Targets
 from hal_ros.labels.teacher.fit import Transcribed, align_clips, train_teacher
 from hal_ros.labels.transcripts import first_labels as first
 from hal_ros.labels.transcripts.first_inputs import first_input_clips
 from hal_ros.nn.joint_guided_attention import Eye
 from hal_ros.outside.reading import Expected, read_text
-from hal_ros.train.clips import DIGEST_TICKS, Data, attended_clips, columns_of
-from hal_ros.train.config import TRANSCRIPTS, TrainConfig
+from hal_ros.train.clips import DIGEST_TICKS, NO_WEIGHTS, Data, attended_clips, columns_of
+from hal_ros.train.config import TrainConfig
 from hal_ros.train.encoders import grid_of
 from hal_ros.train.eye import fit_eye, gather, new_eye
+from hal_ros.train.mixture import (
+    ANNOTATED,
+    Learnt,
+    Mixture,
+    compare_sources,
+    known_of,
+    mixture_of,
+    targets_of,
+)
 from hal_ros.train.stages import eye_folders, settings_sha256
 from hal_ros.train.student import Trained, fit, new_model
 
@@ -56,35 +66,31 @@ class RunSettings:
         return RunSession(self.folder / part, self.report)
 
 
-class LabelSource(Protocol):
-    """Where the student's targets come from."""
-
-    def fit(self, data: Data) -> Targets:
-        """Return the labels of all clips that are to be learned or chosen by."""
-
-
 @dataclass(frozen=True)
-class Annotations:
-    """What a person wrote."""
+class Aligned:
+    """What a teacher, trained from the first labels, says of the clips, laid under transcripts through what is known.
 
-    def fit(self, data: Data) -> Targets:
-        """Return the clips' own actions."""
-        return targets_file.of_annotations(data.training.clips, data.validation.clips)
-
-
-@dataclass(frozen=True)
-class AlignedTranscripts:
-    """What a teacher, trained from the first labels, says of the clips, with the transcripts laid over it."""
+    Without clips to be laid out there is no teacher.
+    """
 
     run: RunSettings
-    start: first.FirstLabels
+    mixture: Mixture
+    first: Learnt  # first labels, and how reliable tools are
 
     def fit(self, data: Data) -> Targets:
         """Train the teacher and align all clips."""
-        config, training, validation = self.run.config, data.training.clips, data.validation.clips
-        transcribed = Transcribed(data.actions, training, validation, self.start)
+        return targets_of(self.mixture, self.learnt(data) if self.mixture.align else self.first, self.run.config)
+
+    def learnt(self, data: Data) -> Learnt:
+        """Return what the teacher's alignments show."""
+        config, clips = self.run.config, (data.training.clips, data.validation.clips)
+        training, validation = map(self.mixture.laid, clips)
+        known = known_of(self.mixture, self.first)
+        transcribed = Transcribed(data.actions, training, validation, self.first.labels, known)
         teacher = train_teacher(config.teacher, transcribed, config.seed, self.run.session(TEACHER))
-        return split_targets(align_clips(teacher, [*training, *validation]), training, validation)
+        labels = align_clips(teacher, [*training, *validation], known)
+        others = [clip for clip in clips[0] if clip.name not in labels.hard] if config.teacher.pseudo_labels else []
+        return replace(self.first, labels=labels, log_probs={clip.name: teacher.log_probs(clip) for clip in others})
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,7 @@ class Student:
         self.run.folder.mkdir(parents=True, exist_ok=True)
         targets_file.save_targets(self.run.folder, labels)
         model = new_model(self.run.config, data.actions, data.columns, data.training.clips)
-        supervised = data.training.supervised(training_targets(labels), data.columns.groups)
+        supervised = data.training.supervised(training_targets(labels), data.columns.groups, labels.weights)
         held_out = data.validation.supervised(labels.validation, data.columns.groups)
         return fit(self.run.config, model, supervised, held_out, self.run.session())
 
@@ -106,48 +112,77 @@ class Student:
 def train_on_encoded_clips(
     run: RunSettings, actions: int, training: Sequence[EncodedClip], validation: Sequence[EncodedClip]
 ) -> Trained:
-    """Train each camera's eye, teacher (in transcript supervision) and student over K actions.
+    """Train each camera's eye, teacher (where transcripts are laid out) and student over K actions.
 
-    Raises DatasetError when no training clip has a transcript, or in the other supervision an annotation.
+    Raises DatasetError when there is nothing of a split that the supervision reads: see `train.mixture`.
     """
-    config = run.config
-    if config.supervision == TRANSCRIPTS:
-        training, validation = (_with_transcripts(part, run.report) for part in (training, validation))
+    config, grid = run.config, grid_of(run.config.data)
+    mixture = mixture_of(config, training, validation, run.report)
+    training, validation = mixture.training, mixture.validation
     _claim(run, actions, [*training, *validation])
-    source: LabelSource = Annotations()
-    labels = targets_file.of_annotations(training, validation)
-    if config.supervision == TRANSCRIPTS:
-        looks = [first_input_clips(part, grid_of(config.data), training=training) for part in (training, validation)]
-        start = first.first_labels([*looks[0], *looks[1]], actions)
-        source, labels = AlignedTranscripts(run, start), split_targets(start, *looks)
-        run.report(f"first labels: {len(training)} training and {len(validation)} validation clips laid out")
+    looks = [first_input_clips(p, grid, training=training) for p in (training, validation)] if mixture.align else []
+    source = _source(run, mixture, actions, looks)
+    labels = targets_of(mixture, source.first, config)
     groups = groups_of(streams_of(config.data))
-    eyes = fit_eyes(run, actions, training, training_targets(labels))
+    eyes = fit_eyes(run, actions, training, training_targets(labels), labels.weights)
     attended = [attended_clips(eyes, part, groups, Path(config.data.cache)) for part in (training, validation)]
     data = Data(actions, columns_of(eyes, groups), *attended)
     return Student(run).fit(data, source.fit(data))
 
 
+def _source(run: RunSettings, mixture: Mixture, actions: int, looks: Sequence[Sequence[Clip]]) -> Aligned:
+    """Return where targets come from: first labels are found on `looks`, the clips of either split, if any is laid out.
+
+    What tools claim is compared with them.
+    """
+    learnt = Learnt(actions)
+    if mixture.align:
+        laid = [mixture.laid(part) for part in looks]
+        learnt = Learnt(actions, first.first_labels([*laid[0], *laid[1]], actions, mixture.pins))
+        run.report(f"first labels: {len(laid[0])} training and {len(laid[1])} validation clips laid out")
+        _prove(run, mixture, actions, [*laid[0], *laid[1]])
+    return Aligned(run, mixture, compare_sources(mixture, learnt, run.report))
+
+
+def _prove(run: RunSettings, mixture: Mixture, actions: int, laid: Sequence[Clip]) -> None:
+    """Lay annotated clips out as if they were not, and leave in the run's folder how much of them is right then."""
+    annotated = [clip for clip in laid if mixture.kinds[clip.name] == ANNOTATED]
+    path = run.folder / PROOF
+    if not annotated or path.exists():
+        return
+    others = {name: pins for name, pins in mixture.pins.items() if mixture.kinds[name] != ANNOTATED}
+    found = first.first_labels(laid, actions, others).hard
+    known = np.concatenate([clip.actions for clip in annotated])
+    right = (np.concatenate([found[clip.name] for clip in annotated]) == known)[known != NO_ACTION]
+    share = float(right.mean())
+    run.report(f"first labels: from transcripts alone {100 * share:.0f}% of {len(right)} annotated ticks are right")
+    path.write_text(json.dumps({"ticks": len(right), "right_share": round(share, 4)}))
+
+
 def fit_eyes(
-    run: RunSettings, actions: int, training: Sequence[EncodedClip], targets: Mapping[str, np.ndarray]
+    run: RunSettings,
+    actions: int,
+    training: Sequence[EncodedClip],
+    targets: Mapping[str, np.ndarray],
+    weights: Mapping[str, np.ndarray] = NO_WEIGHTS,
 ) -> list[Eye]:
     """Train an eye for each camera, in the cameras' order; none for a robot without cameras."""
     config, grid, eyes = run.config, grid_of(run.config.data), []
     standard = measure(training, grid[2])
     for camera, folder in enumerate(eye_folders(run.folder, config.data)):
         eye = new_eye(config, actions, grid, standard, camera)
-        eyes.append(fit_eye(config, eye, gather(training, targets, actions, camera), folder, run.report))
+        eyes.append(fit_eye(config, eye, gather(training, targets, actions, camera, weights), folder, run.report))
     return eyes
 
 
 def train_on_clips(run: RunSettings, data: Data) -> Trained:
-    """Train teacher (in transcript supervision) and student on clips that need no eye."""
-    clips = [*data.training.clips, *data.validation.clips]
-    _claim(run, data.actions, clips)
-    source: LabelSource = Annotations()
-    if run.config.supervision == TRANSCRIPTS:
-        source = AlignedTranscripts(run, first.first_labels(clips, data.actions))
-    return Student(run).fit(data, source.fit(data))
+    """Train teacher (where transcripts are laid out) and student on clips that need no eye."""
+    _claim(run, data.actions, [*data.training.clips, *data.validation.clips])
+    mixture = mixture_of(run.config, data.training.clips, data.validation.clips, run.report)
+    parts = (mixture.training, mixture.validation)
+    told = [replace(side, clips=clips) for side, clips in zip((data.training, data.validation), parts, strict=True)]
+    data = replace(data, training=told[0], validation=told[1])
+    return Student(run).fit(data, _source(run, mixture, data.actions, parts).fit(data))
 
 
 def _claim(run: RunSettings, actions: int, transcribed: Sequence[EncodedClip] | Sequence[Clip]) -> None:
@@ -155,6 +190,9 @@ def _claim(run: RunSettings, actions: int, transcribed: Sequence[EncodedClip] | 
     digest = hashlib.sha256(f"{settings_sha256(run.config)} {actions}".encode())
     for part in transcribed:
         digest.update(f"{part.name} {part.transcript}".encode() + part.actions.tobytes())
+        if isinstance(part, EncodedClip):
+            for source, claimed in part.claims.items():
+                digest.update(source.encode() + claimed.tobytes())
         rows = part.inputs if isinstance(part, Clip) else part.joints
         if not rows.shape[1] and isinstance(part, EncodedClip):  # cameras alone
             rows = part.features[0]
@@ -195,15 +233,3 @@ def split_targets(
     if both := sorted(hard[0].keys() & hard[1].keys()):
         raise DatasetError(f"{both[0]} is the name of a training and of a validation clip; expected names of their own")
     return Targets(hard[0], hard[1], {clip.name: found.soft[clip.name] for clip in training})
-
-
-def _with_transcripts(encoded_clips: Sequence[EncodedClip], report: Report) -> list[EncodedClip]:
-    """Return the clips that can be aligned, without their annotations; DatasetError when there is none."""
-    kept = [
-        replace(encoded, actions=np.full(encoded.ticks, NO_ACTION)) for encoded in encoded_clips if encoded.transcript
-    ]
-    if not kept:
-        raise DatasetError(f"none of {len(encoded_clips)} episodes has a transcript; expected one beside each bag")
-    if len(kept) < len(encoded_clips):
-        report(f"{len(encoded_clips) - len(kept)} stretches without a transcript of their own are left out")
-    return kept

@@ -34,6 +34,8 @@ from hal_ros.nn.joint_guided_attention import Eye
 ATTEND_TICKS = 64
 """Ticks that the eye looks at in one go: their grids stay in the processor's cache."""
 DIGEST_TICKS = 50
+NO_WEIGHTS: Mapping[str, NDArray[Any]] = {}
+"""Every known tick counts in full."""
 
 
 @dataclass(frozen=True)
@@ -106,11 +108,13 @@ class Supervised:
     joints_masked: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # see AttendedClips
     states_masked: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # likewise
     groups: ValueGroups = NO_GROUPS  # which state values go missing together
+    weights: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # (T,) within [0, 1], where ticks count less
 
     def labels(self, clip: Clip) -> NDArray[np.int64]:
-        """Return the clip's target as ids (T,)."""
-        target = self.targets[clip.name]
-        return target.astype(np.int64) if target.ndim == 1 else target.argmax(1)
+        """Return the clip's target as ids (T,), NO_ACTION where a tick counts nothing."""
+        target, weight = self.targets[clip.name], self.weights.get(clip.name)
+        ids = target.astype(np.int64) if target.ndim == 1 else target.argmax(1)
+        return ids if weight is None else np.where(weight > 0, ids, NO_ACTION)
 
 
 @dataclass(frozen=True)
@@ -121,9 +125,14 @@ class AttendedClips:
     joints_masked: dict[str, FloatArray]  # (T, C * E) without any state
     states_masked: dict[str, NDArray[np.float16]] = field(default_factory=dict)  # (S, T, C * E) without one of several
 
-    def supervised(self, targets: Mapping[str, NDArray[Any]], groups: ValueGroups) -> Supervised:
+    def supervised(
+        self,
+        targets: Mapping[str, NDArray[Any]],
+        groups: ValueGroups,
+        weights: Mapping[str, NDArray[Any]] = NO_WEIGHTS,
+    ) -> Supervised:
         """Return the clips with targets by name."""
-        return Supervised(self.clips, targets, self.joints_masked, self.states_masked, groups)
+        return Supervised(self.clips, targets, self.joints_masked, self.states_masked, groups, weights)
 
 
 @dataclass(frozen=True)
@@ -141,14 +150,20 @@ def annotated(attended: AttendedClips, groups: ValueGroups = NO_GROUPS) -> Super
     return attended.supervised({clip.name: clip.actions for clip in attended.clips}, groups)
 
 
-def probabilities(target: NDArray[Any], actions: int) -> tuple[FloatArray, FloatArray]:
-    """Return a target as probabilities (T, K), and (T,) 1 where it is known, else 0."""
+def probabilities(
+    target: NDArray[Any], actions: int, weight: NDArray[Any] | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """Return a target as probabilities (T, K), and how much each tick counts (T,): 0 where it is unknown.
+
+    `weight` (T,), if given, is that of known ticks; without it they count 1.
+    """
     if target.ndim == 2:
-        return target.astype(np.float32), np.ones(len(target), np.float32)
-    known = target != NO_ACTION
-    rows = np.zeros((len(target), actions), np.float32)
-    rows[np.flatnonzero(known), target[known]] = 1
-    return rows, known.astype(np.float32)
+        rows, counts = target.astype(np.float32), np.ones(len(target), np.float32)
+    else:
+        known = target != NO_ACTION
+        rows, counts = np.zeros((len(target), actions), np.float32), known.astype(np.float32)
+        rows[np.flatnonzero(known), target[known]] = 1
+    return rows, counts if weight is None else counts * weight.astype(np.float32)
 
 
 # --- looking ----------------------------------------------------------------------------------------------------------

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import re
-import sys
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,17 +10,13 @@ from typing import Any
 
 from hal_ros.core.decoding.decode import KINDS
 from hal_ros.core.errors import ConfigError
-from hal_ros.datasets.config import DataConfig, check_encoder, check_streams
+from hal_ros.datasets.config import EPISODES, DataConfig, NamedStreams, check_encoder, check_groups, check_streams
+from hal_ros.fit.settings import Names, build, merged
+from hal_ros.fit.settings_file import read_settings
 from hal_ros.labels.teacher.config import TeacherConfig
-from hal_ros.outside.reading import Expected
-from hal_ros.outside.yaml_text import SETTINGS_BYTES, read_yaml
 
-SETTINGS = Expected(ConfigError, "a YAML file of settings", SETTINGS_BYTES)
-
-NO_TEXT = re.compile("[\0\ud800-\udfff]")
-"""What no file's name and no message may hold: NUL, and halves of characters."""
-ANNOTATIONS, TRANSCRIPTS = "annotations", "transcripts"
-"""What a run learns from: frame labels, or the ordered actions alone."""
+ANNOTATIONS, TRANSCRIPTS, MIXED = "annotations", "transcripts", "mixed"
+"""What a run learns from: frame labels, the ordered actions alone, or all that there is of either, and marks."""
 RETIRED = {"realign": False}
 """Settings that there are no longer, with the values under which older checkpoints stay readable."""
 RENAMED = {
@@ -35,8 +26,37 @@ RENAMED = {
     "model.seen_dropout": "attended_dropout",
 }
 """What settings were called in 0.1.0: files may say so, and checkpoints do."""
-ADDED = ("data.streams", "data.encoder", "eye.stream_masked", "batches.stream_masked")
-"""Settings that 0.1.0 did not have: stored where they are not the default, so that its runs keep their hashes."""
+TRUNKS = ("band", "mingru", "rg_lru", "gru")
+"""What reads sequences: attention over a band of ticks, or recurrent layers (`nn.recurrence.CELLS`)."""
+FEWEST_EPOCHS = 12
+"""How often the student goes through its clips where nobody says so, and where these are many."""
+AUTO = "auto"
+"""Of the decoder: the kind that does best on validation."""
+ADDED: dict[str, Any] = {
+    "data.streams": NamedStreams(),
+    "data.encoder": "",
+    "data.groups": "",
+    "data.group_by": "",
+    "data.background": (),
+    "teacher.doubt_discount": 0.0,
+    "teacher.pseudo_labels": 0.0,
+    "eye.stream_masked": 0.1,
+    "batches.stream_masked": 0.2,
+    "batches.offset": 0.0,
+    "batches.scale": 0.0,
+    "batches.noise": 0.0,
+    "batches.warp": 0.0,
+    "model.differences": (),
+    "model.trunk": "band",
+    "model.recurrent_layers": 2,
+    "model.short_lookback": (),
+    "model.context_gate": "scalar",
+    "model.context_every": 1,
+    "optimiser.least_steps": 1000,  # which count where `epochs` is 0 alone, as it could not be
+    "optimiser.patience": 0.0,
+    "optimiser.average": 0.0,
+}
+"""Settings that 0.1.0 did not have, and what it did: stored where they differ, so that its runs keep their hashes."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +93,12 @@ class ModelConfig:
     attended_dropout: float = 0.1
     classifier_reads: str = "context"
     gate: bool = True
+    differences: tuple[int, ...] = ()  # ticks: state values are also read as their change since so long ago
+    trunk: str = "band"  # or "mingru", "rg_lru", "gru": recurrent layers over attention of `short_lookback`
+    recurrent_layers: int = 2
+    short_lookback: tuple[int, ...] = ()
+    context_gate: str = "scalar"  # or "vector"
+    context_every: int = 1  # ticks: the action latent changes at every n-th tick alone
 
 
 @dataclass(frozen=True)
@@ -87,17 +113,24 @@ class BatchConfig:
     joints_masked: float = 0.03  # per chunk: all states are away for a stretch
     joint_dropout: float = 0.05  # per chunk and name of a state: it is away
     stream_masked: float = 0.2  # per chunk, of several cameras and of several states: one of them is away for a stretch
+    offset: float = 0.0  # per clip and state value, in its standard deviations: another person, another calibration
+    scale: float = 0.0  # likewise, the spread of the logarithm of a factor
+    noise: float = 0.0  # per tick and state value, in its standard deviations
+    warp: float = 0.0  # per clip, the spread of the logarithm of its speed
 
 
 @dataclass(frozen=True)
 class OptimiserConfig:
     """AdamW with warm-up and cosine decay."""
 
-    epochs: int = 12
+    epochs: int = 0  # 0: FEWEST_EPOCHS, or as many as `least_steps` need
     learning_rate: float = 2.5e-3
     weight_decay: float = 0.05
     warmup: float = 0.05  # share of all batches
     gradient_clip: float = 1.0
+    least_steps: int = 1000  # without a number of epochs: few clips are gone through oftener, until there are so many
+    patience: float = 0.0  # share of all epochs: the training ends where none so long was better; 0: it goes on
+    average: float = 0.0  # what is kept is an average over so many steps as 1 / (1 - average); 0: the last step's
 
 
 @dataclass(frozen=True)
@@ -123,7 +156,7 @@ class TrainConfig:
     seed: int = 0
     threads: int = 1
     supervision: str = ANNOTATIONS
-    decoder: str = "hysteresis"  # of the confirmed answers; its numbers are fitted on validation
+    decoder: str = AUTO  # of the confirmed answers; its numbers are fitted on validation
     data: DataConfig = field(default_factory=DataConfig)
     eye: EyeSettings = field(default_factory=EyeSettings)
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
@@ -134,9 +167,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Raise ConfigError for values that no run could use."""
-        known = (ANNOTATIONS, TRANSCRIPTS)
+        known = (ANNOTATIONS, TRANSCRIPTS, MIXED)
         _expect(self.supervision in known, "supervision", self.supervision, " or ".join(map(repr, known)))
-        _expect(self.decoder in KINDS, "decoder", self.decoder, " or ".join(map(repr, KINDS)))
+        decoders = (AUTO, *KINDS)
+        _expect(self.decoder in decoders, "decoder", self.decoder, " or ".join(map(repr, decoders)))
         _expect(self.data.stride >= 1, "data.stride", self.data.stride, ">= 1")
         _expect(0 < self.data.validation < 1, "data.validation", self.data.validation, "within (0, 1)")
         _expect(self.threads >= 1, "threads", self.threads, ">= 1")
@@ -147,6 +181,7 @@ class TrainConfig:
         _expect(self.model.width % self.model.heads == 0, "model.heads", self.model.heads, "a divisor of model.width")
         _expect(len(self.model.lookback) >= 2, "model.lookback", self.model.lookback, "two layers or more")
         _expect(min(self.model.lookback) >= 2, "model.lookback", self.model.lookback, "two ticks or more each")
+        self._check_trunk()
         reads = self.model.classifier_reads
         _expect(reads in ("context", "trunk"), "model.classifier_reads", reads, "'context' or 'trunk'")
         prior = self.losses.prior
@@ -155,12 +190,33 @@ class TrainConfig:
         _expect(self.eye.batch_ticks >= 1, "eye.batch_ticks", self.eye.batch_ticks, ">= 1")
         _expect(self.batches.streams >= 1, "batches.streams", self.batches.streams, ">= 1")
         _expect(self.batches.chunk_ticks >= 2, "batches.chunk_ticks", self.batches.chunk_ticks, ">= 2")
-        _expect(self.optimiser.epochs >= 1, "optimiser.epochs", self.optimiser.epochs, ">= 1")
+        for name in ("offset", "scale", "noise", "warp"):
+            value = getattr(self.batches, name)
+            _expect(0 <= value <= 2, f"batches.{name}", value, "within [0, 2]")
+        _expect(self.optimiser.epochs >= 0, "optimiser.epochs", self.optimiser.epochs, ">= 0")
+        steps = self.optimiser.least_steps
+        _expect(0 <= steps <= 1_000_000, "optimiser.least_steps", steps, "0 to 1000000")
+        for name in ("patience", "average"):
+            value = getattr(self.optimiser, name)
+            _expect(0 <= value < 1, f"optimiser.{name}", value, "within [0, 1)")
+        lags = self.model.differences
+        _expect(all(1 <= ticks <= 1000 for ticks in lags), "model.differences", lags, "1 to 1000 ticks each")
         actions = self.data.actions
         named = all(action.strip() for action in actions) and len(set(actions)) == len(actions)
         _expect(named, "data.actions", actions, "names that are not empty, all different")
         check_streams(self.data)
         check_encoder(self.data)
+        check_groups(self.data)
+
+    def _check_trunk(self) -> None:
+        model = self.model
+        _expect(model.trunk in TRUNKS, "model.trunk", model.trunk, " or ".join(map(repr, TRUNKS)))
+        _expect(1 <= model.recurrent_layers <= 16, "model.recurrent_layers", model.recurrent_layers, "1 to 16")
+        short = model.short_lookback
+        _expect(all(ticks >= 2 for ticks in short), "model.short_lookback", short, "two ticks or more each")
+        gates = ("scalar", "vector")
+        _expect(model.context_gate in gates, "model.context_gate", model.context_gate, " or ".join(map(repr, gates)))
+        _expect(1 <= model.context_every <= 64, "model.context_every", model.context_every, "1 to 64 ticks")
 
 
 def _expect(holds: bool, key: str, value: object, expected: str) -> None:
@@ -171,33 +227,41 @@ def _expect(holds: bool, key: str, value: object, expected: str) -> None:
 def load_config(path: Path) -> TrainConfig:
     """Read a YAML file; keys that are left out keep their defaults, or the values of the file that `base` names.
 
-    Raises ConfigError naming the nearest valid key.
+    Raises ConfigError naming the nearest valid key, and for feature vectors whose rate nobody says.
     """
-    mapping = _read(path)
+    mapping = read_settings(path)
     if isinstance(mapping, dict) and "base" in mapping:
         own = {key: value for key, value in mapping.items() if key != "base"}
-        mapping = _merged(_read(path.parent / str(mapping["base"])), own)
-    return config_from_mapping(mapping)
-
-
-def _read(path: Path) -> Any:
-    return read_yaml(path, SETTINGS) or {}
-
-
-def _merged(base: Any, own: Any) -> Any:
-    """Return `own`, completed by `base` wherever both are mappings."""
-    if not (isinstance(base, dict) and isinstance(own, dict)):
-        return own
-    return {**base, **{key: _merged(base.get(key), value) for key, value in own.items()}}
+        mapping = merged(read_settings(path.parent / str(mapping["base"])), own)
+    config = config_from_mapping(mapping)
+    if config.data.layout != EPISODES and "rate_hz" not in mapping["data"]:
+        raise ConfigError(
+            f"data.rate_hz is missing in {path}; expected the ticks a second of the features, every data.stride-th "
+            "frame of which is one: latencies and seconds depend on it"
+        )
+    return config
 
 
 def config_from_mapping(mapping: dict[str, Any]) -> TrainConfig:
     """Build the configuration from nested mappings (of YAML, or of a checkpoint's JSON)."""
     if isinstance(mapping, dict):
         mapping = {key: value for key, value in mapping.items() if (key, value) not in RETIRED.items()}
-    config = _build(TrainConfig, mapping, "")
+    config = build(TrainConfig, mapping, Names(RENAMED, RETIRED))
     assert isinstance(config, TrainConfig)
     return config
+
+
+def config_from_saved(mapping: Mapping[str, Any]) -> TrainConfig:
+    """Build the configuration from what `to_mapping` or `in_saved_names` gave: what is not in it is as it was in 0.1.0.
+
+    A file that a person writes has today's defaults instead; see `config_from_mapping`.
+    """
+    sections = {name: dict(part) if isinstance(part, Mapping) else part for name, part in mapping.items()}
+    for key, before in ADDED.items():
+        section, name = key.split(".")
+        if name not in sections.setdefault(section, {}) and not dataclasses.is_dataclass(before):
+            sections[section][name] = before
+    return config_from_mapping(sections)
 
 
 def to_mapping(config: TrainConfig) -> dict[str, Any]:
@@ -222,66 +286,7 @@ def _is_stored(section: str, key: str, value: Any) -> bool:
     """Tell whether a setting differs from what there was before it."""
     if f"{section}.{key}" not in ADDED:
         return True
-    return bool(value != dataclasses.asdict(TrainConfig())[section][key])
-
-
-def _build(kind: type, mapping: Any, prefix: str) -> Any:
-    if not isinstance(mapping, dict):
-        raise ConfigError(f"{prefix.rstrip('.') or 'config'} is {mapping!r}; expected a mapping of settings")
-    hints = typing.get_type_hints(kind)
-    values = {}
-    for given, value in mapping.items():
-        key = RENAMED.get(f"{prefix}{given}", given)
-        if key in values:
-            old = next(name for name, new in RENAMED.items() if name.startswith(prefix) and new == key)
-            raise ConfigError(f"{old} and {prefix}{key} are one setting; expected one of them")
-        if key not in hints:
-            near = difflib.get_close_matches(str(key), hints, n=1)
-            hint = f"did you mean {prefix}{near[0]}?" if near else f"expected one of {', '.join(hints)}"
-            hint = "it is there no longer" if key in RETIRED else hint
-            raise ConfigError(f"{prefix}{key} is not a setting; {hint}")
-        values[key] = _read_as(hints[key], value, f"{prefix}{key}")
-    return kind(**values)
-
-
-def _read_as(wanted: Any, value: Any, key: str) -> Any:
-    """Read a section, named sections of one kind, or a single value."""
-    if dataclasses.is_dataclass(wanted):
-        return _build(typing.cast("type", wanted), value, f"{key}.")
-    if typing.get_origin(wanted) is not Mapping:
-        return _typed(value, wanted, key)
-    _, item = typing.get_args(wanted)
-    value = {} if value is None else value  # as it is left when the last of them is deleted
-    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
-        raise ConfigError(f"{key} is {value!r}; expected names, each with settings")
-    return {name: _read_as(item, each, f"{key}.{name}") for name, each in value.items()}
-
-
-def _typed(value: Any, wanted: Any, key: str) -> Any:
-    """Check one value's type; whole numbers pass as float, lists as tuple, a single topic as a list of one."""
-    if isinstance(wanted, types.UnionType):
-        text, several = typing.get_args(wanted)
-        if not isinstance(value, str | list | tuple):
-            raise ConfigError(f"{key} is {value!r}; expected a word or a list")
-        return _typed(value, text if isinstance(value, str) else several, key)
-    if isinstance(wanted, types.GenericAlias):
-        value = [value] if isinstance(value, str) and key.endswith(".topic") else value
-        (item, _) = typing.get_args(wanted)
-        if not isinstance(value, list | tuple):
-            raise ConfigError(f"{key} is {value!r}; expected a list of {item.__name__}")
-        return tuple(_typed(entry, item, f"{key}[{index}]") for index, entry in enumerate(value))
-    if wanted is float and type(value) in (int, float):
-        if not -sys.float_info.max <= value <= sys.float_info.max:  # YAML knows .nan, and whole numbers of any size
-            raise ConfigError(f"{key} is {_shortly(value)}; expected a finite number")
-        return float(value)
-    if type(value) is not wanted:
-        quotes = "; on, off, yes and no are words only in quotes" if wanted is str and type(value) is bool else ""
-        raise ConfigError(f"{key} is {_shortly(value)}; expected {wanted.__name__}{quotes}")
-    if isinstance(value, str) and NO_TEXT.search(value):
-        raise ConfigError(f"{key} is {_shortly(value)}; expected whole characters, none of them NUL")
-    return value
-
-
-def _shortly(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 200 else f"{text[:197]}..."
+    before = ADDED[f"{section}.{key}"]
+    before = dataclasses.asdict(before) if dataclasses.is_dataclass(before) and not isinstance(before, type) else before
+    value = tuple(value) if isinstance(value, list) else value
+    return bool(value != before)

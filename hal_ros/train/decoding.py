@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,6 +25,7 @@ from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.core.segments import Labels
 from hal_ros.metrics.segmentation import Pair, edit_score, f1_pooled, mean_over_frames, segment_ratio
 from hal_ros.train.answers import Answers
+from hal_ros.train.config import AUTO
 from hal_ros.train.priors import fit_priors
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ TEMPERS = (0.2, 0.4, 0.7, 1.0, 2.0, 3.0)
 BOUNDARY_SHARES = (0.5, 1.0)
 """How much of the boundary head's fitted evidence is believed: its ticks are no independent witnesses either."""
 COMMIT_PROBABILITIES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+CHOSEN_FROM = ("hysteresis", "duration")
+"""The kinds of decoder between which validation chooses, the simpler one first."""
+CLEARLY = 0.5
+"""Points of the score by which a decoder has to be better than a simpler one: validation clips are few."""
 
 
 class Decoded(NamedTuple):
@@ -150,6 +157,28 @@ def best_of_each_kind(
         best = max(scored, key=lambda decoded: decoded.score)
         found[kind] = best._replace(decoder=replace(best.decoder, priors=priors))
     return found
+
+
+def best_decoder(
+    kind: str,
+    answers: Sequence[Answers],
+    labels: Sequence[Labels],
+    transcripts: Sequence[Sequence[int]],
+    lag_ticks: int,
+    priors: Priors | None = None,
+) -> Decoded:
+    """Return the best decoder of a kind; of kind "auto" of the kind that is chosen. Raises as `best_of_each_kind`."""
+    kinds = CHOSEN_FROM if kind == AUTO else (kind,)
+    found = best_of_each_kind(answers, labels, transcripts, lag_ticks, kinds, priors)
+    return found[chosen_kind(found) if kind == AUTO else kind]
+
+
+def chosen_kind(found: Mapping[str, Decoded]) -> str:
+    """Return which of CHOSEN_FROM validation prefers: a later one has to be better by CLEARLY."""
+    best = CHOSEN_FROM[0]
+    for other in CHOSEN_FROM[1:]:
+        best = other if found[other].score > found[best].score + CLEARLY else best
+    return best
 
 
 def score_decoder(spec: DecoderSpec, answers: Sequence[Answers], labels: Sequence[Labels], lag_ticks: int) -> Decoded:

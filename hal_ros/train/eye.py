@@ -32,7 +32,7 @@ from hal_ros.nn.joint_guided_attention import Eye
 from hal_ros.nn.joint_guided_attention import EyeConfig as EyeShape
 from hal_ros.nn.restoring import restored
 from hal_ros.outside.reading import reading
-from hal_ros.train.clips import probabilities
+from hal_ros.train.clips import NO_WEIGHTS, probabilities
 from hal_ros.train.config import EyeSettings, TrainConfig, to_mapping
 
 STAGE = 1_000_000
@@ -68,7 +68,11 @@ class Ticks:
 
 
 def gather(
-    encoded_clips: Sequence[EncodedClip], targets: Mapping[str, NDArray[Any]], actions: int, camera: int = 0
+    encoded_clips: Sequence[EncodedClip],
+    targets: Mapping[str, NDArray[Any]],
+    actions: int,
+    camera: int = 0,
+    weights: Mapping[str, NDArray[Any]] = NO_WEIGHTS,
 ) -> Ticks:
     """Return all ticks that have this camera's picture and a target; see `train.clips.Supervised` for the targets.
 
@@ -78,7 +82,7 @@ def gather(
     for index, encoded in enumerate(encoded_clips):
         if encoded.name not in targets:
             continue
-        target, weight = probabilities(targets[encoded.name], actions)
+        target, weight = probabilities(targets[encoded.name], actions, weights.get(encoded.name))
         ticks = np.flatnonzero((weight > 0) & (encoded.image_valid[:, camera] > 0))
         columns.append((np.full(len(ticks), index), ticks, target[ticks], weight[ticks]))
     if not sum(len(column[1]) for column in columns):

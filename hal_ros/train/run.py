@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hal_ros.core.card import ModelCard
+from hal_ros.labels.doubt_files import write_doubts
 from hal_ros.train import stages
 from hal_ros.train.chain import RunSettings, train_on_encoded_clips
 from hal_ros.train.config import TrainConfig
@@ -21,5 +22,6 @@ def train_on_episodes(
     trained = train_on_encoded_clips(
         RunSettings(config, folder), actions, training.encoded_clips, validation.encoded_clips
     )
+    write_doubts(folder, card.vocabulary, 1 / config.data.rate_hz, training.folders)
     print(f"best epoch {trained.epoch + 1}: {trained.accuracy:.4f} of validation ticks right (lagged head)")
     return folder

@@ -21,6 +21,7 @@ from hal_ros.datasets import config as dataset_card
 from hal_ros.datasets import episodes, features
 from hal_ros.datasets.config import TRAINING, DataConfig, asked_topics, streams_of
 from hal_ros.datasets.encoded_clips import EncodedClip, load_encoded_clips
+from hal_ros.datasets.look.marks import MARKS
 from hal_ros.datasets.pool import in_order
 from hal_ros.fit import checkpoint
 from hal_ros.labels.targets import LABELS
@@ -28,7 +29,7 @@ from hal_ros.nn.hal import CausalHal, HalConfig
 from hal_ros.nn.joint_guided_attention import Eye
 from hal_ros.nn.restoring import restored
 from hal_ros.outside.reading import reading
-from hal_ros.train.config import TrainConfig, config_from_mapping, to_mapping
+from hal_ros.train.config import MIXED, TrainConfig, config_from_saved, to_mapping
 from hal_ros.train.encoders import encoder_spec, ensure_encoder, try_own
 from hal_ros.train.eye import load_eye
 
@@ -95,7 +96,10 @@ def prepare(
     report: Report = print,
     limit: int | None = None,
 ) -> PreparedSplit:
-    """Ingest a split, or its first `limit` bags, and encode its pictures, as far as that is not in the cache."""
+    """Ingest a split, or its first `limit` bags, and encode its pictures, as far as that is not in the cache.
+
+    In mixed supervision marks are read beside the bags, anew each time.
+    """
     bags = episodes.find_bags(Path(config.folder), split)[:limit]
     job = partial(
         _prepare_one, card=card, asked=asked_topics(config), cache=Path(config.cache) / split, encoder=encoder
@@ -105,11 +109,17 @@ def prepare(
         folders.append(folder)
         if (fresh and count % 20 == 0) or count == len(bags):
             report(f"{split}: {count}/{len(bags)} episodes ingested")
-    encoded_clips = [encoded for folder in folders for encoded in load_encoded_clips(folder, encoder, card.vocabulary)]
+    told_in = bags if card.supervision == MIXED else (None,) * len(bags)
+    encoded_clips = [
+        encoded
+        for folder, bag in zip(folders, told_in, strict=True)
+        for encoded in load_encoded_clips(folder, encoder, card.vocabulary, bag)
+    ]
     if split == TRAINING:
         check_streams_seen(encoded_clips, card.streams, asked_topics(config))
-    digest = hashlib.sha256("\n".join(folder.name for folder in folders).encode()).hexdigest()
-    return PreparedSplit(encoded_clips, folders, digest)
+    marks = [bag / MARKS for bag in told_in if bag is not None and (bag / MARKS).exists()]
+    names = [folder.name for folder in folders] + [hashlib.sha256(path.read_bytes()).hexdigest() for path in marks]
+    return PreparedSplit(encoded_clips, folders, hashlib.sha256("\n".join(names).encode()).hexdigest())
 
 
 def check_streams_seen(clips: Sequence[EncodedClip], streams: StreamSpec, asked: AskedTopics) -> None:
@@ -181,7 +191,7 @@ def load_run(folder: Path) -> FinishedRun:
     saved = checkpoint.load(folder)
     with reading(folder / checkpoint.FILE, checkpoint.CHECKPOINT):
         model = restored(CausalHal, HalConfig.from_json(saved.about["hal"]), saved.part("best"))
-        config = config_from_mapping(saved.about["config"])
+        config = config_from_saved(saved.about["config"])
     _check_encoder(config.data, saved.about, folder)
     eyes = tuple(load_eye(part) for part in eye_folders(folder, config.data))
     return FinishedRun(config, eyes, model.eval(), saved.about)

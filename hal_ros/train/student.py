@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -11,24 +12,29 @@ import torch
 from torch import Tensor, nn
 
 from hal_ros.core.answers import NO_ACTION
+from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.streams.columns import NO_GROUPS, ValueGroups
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.encoded_clips import measure_values
 from hal_ros.fit.loop import UNSAVED, Epoch, Finished, Loop, RunSession, Seeds, Terms, Training, mean_terms
 from hal_ros.fit.schedule import warm_cosine
-from hal_ros.nn.hal import CausalHal, HalConfig, Inputs, State
+from hal_ros.nn.hal import CausalHal, HalConfig, Inputs
 from hal_ros.nn.losses import Hierarchy, LossWeights, training_loss
+from hal_ros.nn.state import State
 from hal_ros.train.answers import Answers
 from hal_ros.train.batches import BatchSpec, StreamBatch, batches, plan, training_clips
 from hal_ros.train.clips import Columns, Supervised
-from hal_ros.train.config import LossConfig, OptimiserConfig, TrainConfig, to_mapping
+from hal_ros.train.config import FEWEST_EPOCHS, LossConfig, OptimiserConfig, TrainConfig, to_mapping
 from hal_ros.train.encoders import try_own
 
 ANSWER_TICKS = 128
 """A clip is answered in pieces of so many ticks, the state carried: its length costs no memory."""
 MEASURED_VALUES = 30_000_000
 """Means and standard deviations are taken over so many values at most."""
+
+LEAST_CHANGE = 1e-6
+"""A value that changes less stands still."""
 
 
 class Trained(NamedTuple):
@@ -49,6 +55,8 @@ def new_model(config: TrainConfig, actions: int, columns: Columns, clips: Sequen
             joint_mean, joint_std = measure_values(rows.joints, rows.joints_valid)
             model.joints.mean.copy_(torch.from_numpy(joint_mean))
             model.joints.spread.copy_(torch.from_numpy(joint_std))
+        if model.config.state_shape.past_ticks:
+            model.differences.spread.copy_(torch.from_numpy(_spread_of_changes(clips, columns, model.config)))
         for index, camera in enumerate(model.camera_inputs()):
             attended = rows.attended[:, index * columns.attended : (index + 1) * columns.attended]
             seen_mean, seen_std = measure_values(attended, rows.image_valid[:, index, None])
@@ -61,6 +69,19 @@ def _sample(clips: Sequence[Clip]) -> np.ndarray:
     """Return (T, F): all ticks of all clips, or every n-th where they are too many for memory."""
     stride = 1 + sum(clip.inputs.size for clip in clips) // MEASURED_VALUES
     return np.concatenate([clip.inputs[::stride] for clip in clips])
+
+
+def _spread_of_changes(clips: Sequence[Clip], columns: Columns, config: HalConfig) -> FloatArray:
+    """Return the root mean square (L * V,) of what the values change over each lag; 1 for one that never does."""
+    squares, count = np.zeros((2, len(config.differences), columns.values))
+    for clip in clips:
+        rows = columns.split(clip.inputs)
+        for row, lag in enumerate(config.differences):
+            both = rows.joints_valid[lag:] * rows.joints_valid[:-lag]
+            squares[row] += (np.square(rows.joints[lag:] - rows.joints[:-lag]) * both).sum(0, dtype=np.float64)
+            count[row] += both.sum(0, dtype=np.float64)
+    spread = np.sqrt(squares / np.maximum(count, 1))
+    return np.where(spread > LEAST_CHANGE, spread, 1).astype(np.float32).ravel()
 
 
 def columns_of(model: CausalHal, groups: ValueGroups = NO_GROUPS) -> Columns:
@@ -84,16 +105,26 @@ def fit(
     settings = config.optimiser
     loop = Loop(
         "epoch",
-        settings.epochs,
+        epochs_for(config, training),
         Seeds(config.seed),
         parts,
         _optimiser(list(parts.values()), settings),
         lambda progress: warm_cosine(settings.learning_rate, settings.warmup, progress),
         settings.gradient_clip,
         session,
+        patience=settings.patience,
+        average=settings.average,
     )
     best = loop.run(_StudentTraining(config, (model, hierarchy), training, validation))
     return Trained(model.eval(), best.epoch, best.accuracy)
+
+
+def epochs_for(config: TrainConfig, training: Supervised) -> int:
+    """Return how often the clips are gone through: as it is set, or else as often as `least_steps` need."""
+    if config.optimiser.epochs:
+        return config.optimiser.epochs
+    streams = plan(training_clips(training), config.batches, np.random.default_rng(0))
+    return max(FEWEST_EPOCHS, math.ceil(config.optimiser.least_steps / max(map(len, streams))))
 
 
 class _StudentTraining(Training[StreamBatch]):
@@ -110,6 +141,8 @@ class _StudentTraining(Training[StreamBatch]):
         self.clips, self.groups, self.validation = training_clips(training), training.groups, validation
         self.weights = _weights(config.losses)
         self.state: State | None = None
+        asked = config.batches.offset or config.batches.scale or config.batches.noise
+        self.spread = self.model.joints.spread.numpy() if asked and self.model.config.joint_values else None
 
     def batches(self, epoch: Epoch) -> Iterator[tuple[float, StreamBatch]]:
         """Deal the clips to streams, which all begin anew."""
@@ -121,6 +154,7 @@ class _StudentTraining(Training[StreamBatch]):
             self.model.config.actions,
             config.data.lag_ticks,
             config.data.max_held_ticks,
+            self.spread,
         )
         made = batches(streams, config.batches, like, epoch.random)
         return ((index / count, batch) for index, batch in enumerate(made))

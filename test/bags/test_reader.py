@@ -15,10 +15,8 @@ from mcap.writer import CompressionType, Writer
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
 from rosbags.rosbag2 import Writer as RosbagsWriter
 
-from hal_ros.bags.mcap_files import McapFile
 from hal_ros.bags.messages import header_message, known_class, schema_text, serialise, typestore
 from hal_ros.bags.reader import METADATA, BagMessage, BagNotes, BagWriter, bag_files, read_messages, topic_types
-from hal_ros.bags.recover import recover
 from hal_ros.core.errors import BagError
 
 TRUTH = "hal_msgs/msg/ActionTruth"
@@ -223,55 +221,6 @@ def test_a_file_where_the_folder_should_be_is_refused(tmp_path: Path) -> None:
         BagWriter(tmp_path / "run")
 
 
-def test_recover_finishes_a_cut_file_and_keeps_what_is_in_it(tmp_path: Path) -> None:
-    bag = messages(40)
-    whole = tmp_path / "whole.mcap"
-    with whole.open("wb") as stream:
-        writer = Writer(stream, chunk_size=200)
-        writer.start("ros2", "test")
-        writer.add_metadata("bundle", {"card": "{}"})
-        schema = writer.register_schema(TRUTH, "ros2msg", schema_text(TRUTH).encode())
-        channel = writer.register_channel(TOPIC, "cdr", schema, {"offered_qos_profiles": "[]"})
-        for message in bag:
-            writer.add_message(channel, message.receive_ns, message.data, message.receive_ns - 1)
-        writer.finish()
-    cut = tmp_path / "cut.mcap"
-    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    expected = list(read_messages(cut))
-    assert 0 < len(expected) < len(bag)
-    recovered = recover(cut)
-    assert recovered is not None
-    assert recovered.folder == tmp_path / "cut-recovered"
-    assert recovered.messages == len(expected)
-    notes = BagNotes()
-    assert list(read_messages(recovered.folder, notes=notes)) == expected
-    assert not notes.cut_off
-    assert (recovered.folder / METADATA).exists()
-    with McapFile(recovered.folder / "cut-recovered_0.mcap") as file:
-        assert [(record.name, record.metadata) for record in file.metadata] == [("bundle", {"card": "{}"})]
-        assert {c.metadata["offered_qos_profiles"] for c in file.channels.values()} == {"[]"}
-        assert all(m.message.publish_time == m.message.log_time - 1 for m in file.messages())
-
-
-def test_recover_leaves_a_complete_recording_alone(tmp_path: Path) -> None:
-    write(tmp_path / "run", messages(3))
-    assert recover(tmp_path / "run") is None
-    assert recover(tmp_path / "run" / "run_0.mcap") is None
-
-
-def test_recover_writes_missing_metadata(tmp_path: Path) -> None:
-    write(tmp_path / "run", messages(3))
-    (tmp_path / "run" / METADATA).unlink()
-    recovered = recover(tmp_path / "run")
-    assert recovered is not None
-    assert list(read_messages(recovered.folder)) == messages(3)
-
-
-def test_recover_refuses_a_folder_without_a_recording(tmp_path: Path) -> None:
-    with pytest.raises(BagError, match=r"0 \.mcap files"):
-        recover(tmp_path)
-
-
 def test_the_parts_of_a_killed_recording_are_read_in_their_order(tmp_path: Path) -> None:
     bag = messages(13)
     for number, message in enumerate(bag):
@@ -311,7 +260,7 @@ def test_a_file_that_can_not_be_decompressed_is_refused(tmp_path: Path) -> None:
     (file,) = (tmp_path / "run").glob("*.zstd")
     for content in (b"no zstd at all", file.read_bytes()[:-9]):
         file.write_bytes(content)
-        with pytest.raises(BagError, match="can't be read as a bag"):
+        with pytest.raises(BagError, match=r"expected (an MCAP|a bag's) file"):
             list(read_messages(tmp_path / "run"))
 
 
@@ -328,14 +277,3 @@ def test_a_row_that_is_no_message_is_skipped_and_counted(tmp_path: Path, change:
     notes = BagNotes()
     assert [message.receive_ns for message in read_messages(tmp_path / "run", notes=notes)] == [1, 3]
     assert notes.skipped == {"row without time or bytes": 1}
-
-
-def test_metadata_of_other_kinds_than_rosbag2s_is_refused(tmp_path: Path) -> None:
-    with RosbagsWriter(tmp_path / "run", version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
-        connection = writer.add_connection("/chat", "std_msgs/msg/String", typestore=typestore())
-        writer.write(connection, 1, b"\0\1\0\0\1\0\0\0\0")
-    path = tmp_path / "run" / METADATA
-    path.write_text(path.read_text().replace("nanoseconds_since_epoch: 1", "nanoseconds_since_epoch: soon"))
-    with pytest.raises(BagError, match="can't be read as a bag") as refused:
-        list(read_messages(tmp_path / "run"))
-    assert "\n" not in str(refused.value)

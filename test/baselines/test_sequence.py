@@ -10,10 +10,15 @@ pytest.importorskip("torch")
 
 import torch
 
-from hal_ros.baselines.causal_asformer import CausalAsFormer
-from hal_ros.baselines.causal_tcn import CausalTcn
-from hal_ros.baselines.gru import GruModel
-from hal_ros.baselines.ms_tcn import MsTcn
+from hal_ros.baselines.networks.asformer import AsFormer
+from hal_ros.baselines.networks.causal_asformer import CausalAsFormer
+from hal_ros.baselines.networks.causal_tcn import CausalTcn
+from hal_ros.baselines.networks.diffact import DiffAct
+from hal_ros.baselines.networks.gru import GruModel
+from hal_ros.baselines.networks.mini_road import MiniRoad
+from hal_ros.baselines.networks.ms_tcn import MsTcn
+from hal_ros.baselines.networks.online_tas import OnlineTas
+from hal_ros.baselines.networks.pro_tas import ProTas
 from hal_ros.baselines.sequence import LAGGED, NOW, Size
 
 F, K, LAG = 5, 3, 2
@@ -21,13 +26,23 @@ CAUSAL = {
     "gru": lambda: GruModel(F, K, Size(width=8)),
     "causal_tcn": lambda: CausalTcn(F, K, Size(width=8, layers=3, stages=2)),
     "causal_asformer": lambda: CausalAsFormer(F, K, Size(width=8, layers=3, stages=3)),
+    "mini_road": lambda: MiniRoad(F, K, Size(width=8)),
+    "online_tas": lambda: OnlineTas(F, K, Size(width=8, layers=3, clip_ticks=20)),
+    "pro_tas": lambda: ProTas(F, K, LAG, Size(width=8, layers=3, stages=2)),
 }
-ALL = {**CAUSAL, "ms_tcn": lambda: MsTcn(F, K, LAG, Size(width=8, layers=3, stages=2))}
+OFFLINE = {
+    "ms_tcn": lambda: MsTcn(F, K, LAG, Size(width=8, layers=3, stages=2)),
+    "asformer": lambda: AsFormer(F, K, LAG, Size(width=8, layers=3, stages=2)),
+    "diffact": lambda: DiffAct(F, K, LAG, Size(width=8, layers=3, sampling_steps=3)),
+}
+ALL = {**CAUSAL, **OFFLINE}
 
 
 def make(kind: Any) -> Any:
     torch.manual_seed(3)
-    return ALL[kind]().eval()
+    model = ALL[kind]().eval()
+    model.prepare([[0, 1, 2], [0, 2]])
+    return model
 
 
 def clips(batch: int, ticks: Any, seed: int = 0) -> Any:
@@ -53,8 +68,9 @@ def test_what_comes_later_changes_nothing(kind: str) -> None:
     assert change_by_the_future(make(kind)) == 0
 
 
-def test_what_comes_later_changes_the_offline_answers() -> None:
-    assert change_by_the_future(make("ms_tcn")) > 1e-3
+@pytest.mark.parametrize("kind", OFFLINE)
+def test_what_comes_later_changes_the_offline_answers(kind: str) -> None:
+    assert change_by_the_future(make(kind)) > 1e-3
 
 
 def streamed(model: Any, inputs: Any, chunk: Any, forget: bool = False) -> Any:
@@ -113,12 +129,14 @@ def test_the_offline_field_is_centred() -> None:
     assert model.receptive_field_ticks == 2 * reach + 1
 
 
-def test_the_gru_promises_no_field() -> None:
-    assert make("gru").receptive_field_ticks is None
+@pytest.mark.parametrize("kind", ["gru", "mini_road", "online_tas", "pro_tas", "asformer", "diffact"])
+def test_who_carries_a_state_or_takes_norms_over_time_promises_no_field(kind: str) -> None:
+    assert make(kind).receptive_field_ticks is None
 
 
-def test_the_offline_lagged_head_repeats_what_was_said_of_that_tick() -> None:
-    said = answers(make("ms_tcn"), clips(1, 20))
+@pytest.mark.parametrize("kind", OFFLINE)
+def test_the_offline_lagged_head_repeats_what_was_said_of_that_tick(kind: str) -> None:
+    said = answers(make(kind), clips(1, 20))
     assert torch.equal(said[:, :, LAG:, LAGGED], said[:, :, :-LAG, NOW])
 
 

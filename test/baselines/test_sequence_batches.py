@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from hal_ros.baselines.sequence_batches import Piece, Sampling, assemble, check, measure, plan
+from hal_ros.baselines.sequence_batches import Piece, Sampling, assemble, check, measure, order_of, plan, progress_of
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
@@ -108,3 +108,20 @@ def test_targets_that_do_not_fit_are_refused_by_name() -> None:
 def test_a_clip_without_target_teaches_nothing() -> None:
     kept = check(Supervised([clip("a", 6), clip("b", 6)], {"b": np.zeros(6, np.int64)}), 3)
     assert [c.name for c in kept.clips] == ["b"]
+
+
+def test_progress_rises_to_1_in_every_segment_and_is_0_where_nobody_knows() -> None:
+    labels = np.array([NO_ACTION, 0, 0, 1, 1, 1, 1, 0, NO_ACTION])
+    assert progress_of(labels).tolist() == [0, 0.5, 1, 0.25, 0.5, 0.75, 1, 1, 0]
+    assert len(progress_of(labels[:0])) == 0
+    assert order_of(labels) == [0, 1, 0]
+    assert order_of(labels[:1]) == []
+
+
+def test_a_piece_of_a_clip_knows_how_far_its_segments_are_in_the_clip() -> None:
+    labels = np.repeat([0, 1], 4)
+    clips = Supervised([Clip("a", np.zeros((8, 2), np.float32), labels, ())], {"a": labels})
+    pieces = [Piece(0, 2, 6, 2), Piece(0, 0, 2, 0)]
+    read = assemble(pieces, clips, 2, 0, {"a": progress_of(labels)})
+    assert read.progress.tolist() == [[0.75, 1, 0.25, 0.5], [0.25, 0.5, 0, 0]]
+    assert not assemble(pieces, clips, 2, 0).progress.any()

@@ -96,14 +96,16 @@ def test_what_is_not_said_is_left_to_the_plan(work: Workplace, asked: list[Reque
 
 def test_every_argument_is_asked_for(work: Workplace, asked: list[Request]) -> None:
     topics = ["--camera-topic", "/c", "--joint-topic", "/j", "--state", "w=/w:a,b", "--camera", "front=/f"]
-    flags = ["--copy", "--partial", "--replace"]
+    flags = ["--copy", "--partial", "--replace", "--groups", "users.csv"]
     config = write_config(work)
     assert main([*MINE, "--config", str(config), "--split", "", *topics, *flags]) == 1
     data = load_config(config).data
     mine = Path("mine")
     states = {"w": AskedState(("/w",), ("a", "b")), "joints": AskedState(("/j",))}
     streams = AskedStreams({"front": ("/f",), "camera": ("/c",)}, states, only=True)
-    assert asked == [Request((BAGS,), TRANSCRIPTS, mine, config, data, "", streams, True, True, True)]
+    assert asked == [
+        Request((BAGS,), TRANSCRIPTS, mine, config, data, "", streams, True, True, True, Path("users.csv"))
+    ]
 
 
 @pytest.mark.parametrize("arguments", [("--out", "mine"), ()])
@@ -128,8 +130,8 @@ def test_the_settings_in_the_dataset_are_followed(
         (("bags", "--transcripts", "transcripts", "--camera", "x="), "--camera x=: has no name or no topic"),
         (("bags",), "bags: is no settings file; expected one .yaml, or bags with --transcripts DIR"),
         (("a.yaml", "b.yaml"), "a.yaml: is no settings file"),
-        (("bags", "--transcripts", "transcripts", "--config", "gone.yaml"), "config gone.yaml: "),
-        (("gone.yaml",), "config gone.yaml: "),
+        (("bags", "--transcripts", "transcripts", "--config", "gone.yaml"), "gone.yaml: can't be read"),
+        (("gone.yaml",), "gone.yaml: can't be read"),
         *((("bags", *own), f"--transcripts is missing; {FOLDER}") for own in OWN),
     ],
 )

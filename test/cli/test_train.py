@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import yaml
 
 pytest.importorskip("torch")
 
+from feature_folder import write_folder, write_settings
 from hal_ros import cli
 from hal_ros.core.errors import ConfigError
 from hal_ros.datasets.formats.layout_files import write_clip_files, write_dataset_files
@@ -49,6 +51,40 @@ def test_the_scores_are_printed_before_the_predictions_are_written(
     order = ["best epoch", "aligned: 4 clips", "on the held-out clips", "MoF %", "predictions: 2 clips"]
     places = [printed.index(part) for part in order]
     assert places == sorted(places)
+
+
+def test_all_folds_are_trained_in_one_call_and_their_rows_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_settings(tmp_path / "mine.yaml", write_folder(tmp_path / "data"), {"optimiser": {"epochs": 1}})
+    assert cli.main(["train", "mine.yaml", "--folds", "all"]) == 0
+    printed = capsys.readouterr().out
+    for part in ("fold 1", "fold 2", "test, mean of folds ± std (2)", "test, 2 folds pooled", " taken for "):
+        assert part in printed, part
+    (path,) = Path("runs").glob("mine-folds-*/scores.json")
+    rows = json.loads(path.read_text())
+    assert {(row["fold"], row["folds"], row["seed"]) for row in rows} == {
+        *(("1", 1, 0), ("2", 1, 0), ("mean of folds", 2, 0), ("pooled", 2, 0))
+    }
+    mof = {row["fold"]: row["mean"] for row in rows if (row["output"], row["metric"]) == ("confirmed", "MoF")}
+    assert mof["mean of folds"] == pytest.approx((mof["1"] + mof["2"]) / 2, abs=1e-3)
+    assert len(list(Path("runs").glob("mine-*/predictions/*.txt"))) == 4
+    assert path.with_name("confusion.svg").exists()
+
+
+@pytest.mark.parametrize("folds", ["all", "groups"])
+def test_folds_are_for_features_and_groups_for_a_file_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folds: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bags.yaml").write_text("name: bags\n")
+    assert cli.main(["train", "bags.yaml", "--folds", folds]) == 1
+    assert f"--folds {folds}: is for folders of features; expected data.layout in bags.yaml" in capsys.readouterr().err
+    write_settings(tmp_path / "mine.yaml", tmp_path)
+    assert cli.main(["train", "mine.yaml", "--folds", folds]) == 1
+    expected = {"all": "lists no split", "groups": "data.groups is empty; expected a file of groups"}
+    assert expected[folds] in capsys.readouterr().err
 
 
 def test_a_lone_training_clip_is_refused(

@@ -115,10 +115,70 @@ def png_of(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff\xd8not a jpeg", b"\x89PNG", png_of(65_000, 65_000)])
+@pytest.mark.parametrize("data", [b"", b"\xff\xd8not a jpeg", b"\x89PNG", png_of(650, 650)])
 def test_undecodable_compressed_images_are_refused(data: bytes) -> None:
     with pytest.raises(ImageError, match=f"{len(data)} bytes"):
         compressed_to_rgb(data)
+
+
+def packed_as(suffix: str, pixels: np.ndarray) -> bytes:
+    ok, data = cv2.imencode(suffix, np.ascontiguousarray(pixels))
+    assert ok
+    return bytes(data.tobytes())
+
+
+@pytest.mark.parametrize("order", ["rggb", "bggr", "gbrg", "grbg"])
+def test_a_compressed_mosaic_is_a_mosaic(order: str) -> None:
+    encoding = f"bayer_{order}8"
+    raw = convert(encoding, mosaic(order))
+    png = compressed_to_rgb(packed_as(".png", mosaic(order)), f"{encoding}; png compressed ")
+    np.testing.assert_array_equal(png, raw)
+    jpeg = compressed_to_rgb(packed_as(".jpg", mosaic(order)), f"{encoding}; jpeg compressed ")
+    assert np.abs(jpeg.astype(int) - raw).mean() < 10
+    grey = compressed_to_rgb(packed_as(".png", mosaic(order)), "png")  # nobody says that it is one
+    assert (grey[..., 0] == grey[..., 1]).all() and np.abs(grey.astype(int) - raw).mean() > 5
+    colour = packed_as(".png", RGB[..., ::-1])  # the driver made a picture of it
+    np.testing.assert_array_equal(compressed_to_rgb(colour, f"{encoding}; png compressed bgr8"), RGB)
+
+
+def test_mono16_keeps_its_upper_range_in_png_too() -> None:
+    deep = packed("mono16").reshape(HEIGHT, WIDTH)
+    found = compressed_to_rgb(packed_as(".png", deep), "mono16; png compressed ")
+    np.testing.assert_array_equal(found, convert("mono16", deep))
+    shallow = packed_as(".png", packed("mono8"))
+    np.testing.assert_array_equal(compressed_to_rgb(shallow, "mono16; jpeg compressed mono8"), expected("mono8"))
+
+
+@pytest.mark.parametrize(
+    ("format_text", "says"),
+    [
+        ("png", "16 bits and format 'png' may be depth"),
+        ("16UC1; png compressed ", "is depth"),
+        ("16UC1; compressedDepth png", "is depth"),
+        ("rgb16; png compressed rgb16", "may be depth"),
+        ("bayer_rggb16; png compressed ", "'bayer_rggb16' is not supported"),
+    ],
+)
+def test_pictures_of_16_bits_are_no_pictures(format_text: str, says: str) -> None:
+    deep = np.full((HEIGHT, WIDTH), 700, np.uint16)
+    with pytest.raises(ImageError, match=says) as refused:
+        compressed_to_rgb(packed_as(".png", deep), format_text)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".bmp", ".tiff"])
+def test_other_packings_are_refused(suffix: str) -> None:
+    with pytest.raises(ImageError, match="of format 'h264' can't be decoded; expected JPEG or PNG"):
+        compressed_to_rgb(packed_as(suffix, RGB), "h264")
+
+
+def test_a_large_picture_is_refused_by_its_header() -> None:
+    with pytest.raises(ImageError, match="image of 65000x65000 pixels is larger than 50 megapixels"):
+        compressed_to_rgb(png_of(65_000, 65_000))
+    small = packed_as(".png", RGB)
+    compressed_to_rgb(small, most_pixels=HEIGHT * WIDTH)
+    with pytest.raises(ImageError, match="larger than"):
+        compressed_to_rgb(small, most_pixels=HEIGHT * WIDTH - 1)
 
 
 def test_input_is_the_centre_square_averaged_over_areas() -> None:

@@ -43,8 +43,7 @@ def observations(card: ModelCard, stream: list[tuple[int, str]]) -> list[Observa
     for steps, colour in stream:
         stamp += steps * PERIOD or 1
         due = intake.picture("camera", TimedPicture(stamp, "/camera", None))
-        if due:
-            found.append(seen(due.stamp_ns, due.tick, due.origin_ns, picture(colour)))
+        found += [seen(one.stamp_ns, one.tick, one.origin_ns, picture(colour)) for one in (due.in_order if due else ())]
     return found
 
 
@@ -57,7 +56,7 @@ def run(
         estimates.append(estimate)
         boundaries += changes
     if finish and sequence:
-        boundaries += segmenter.finish(state, sequence[-1].stamp_ns)[0]
+        boundaries += segmenter.finish(state)[0]
     return estimates, boundaries
 
 
@@ -169,11 +168,11 @@ def test_closing_is_finishing_without_the_backend(monkeypatch: pytest.MonkeyPatc
     state = segmenter.start()
     for observation in observations(segmenter.card, [(1, "red")] * 4):
         _, _, state = segmenter.step(observation, state)
-    finished, _ = segmenter.finish(state, START)
+    finished, _ = segmenter.finish(state)
     monkeypatch.setattr(segmenter.backend, "initial_state", lambda: 1 / 0)
-    assert segmenter.close(state, START) == finished and len(finished) == 1
+    assert segmenter.close(state) == finished and len(finished) == 1
     with pytest.raises(ZeroDivisionError):
-        segmenter.finish(state, START)
+        segmenter.finish(state)
 
 
 class SingleUse(FakeBackend):
@@ -193,6 +192,18 @@ def test_no_state_is_stepped_twice(stream: list[tuple[int, str]]) -> None:
     estimates, boundaries = run(Segmenter(card, SingleUse(card)), observations(card, stream))
     expected, changes = run(Segmenter(card, FakeBackend(card)), observations(card, stream))
     assert boundaries == changes and [e.tick for e in estimates] == [e.tick for e in expected]
+
+
+@given(streams)
+def test_a_closing_is_detected_where_it_stands(stream: list[tuple[int, str]]) -> None:
+    segmenter = new()
+    estimates, boundaries = run(segmenter, observations(segmenter.card, stream))
+    closings = [b for b in boundaries if b.to_action == NO_ACTION]
+    assert all(b.detected_ns == b.stamp_ns for b in closings)  # whatever ended the stream: a gap, silence, a reset
+    confirmed = {e.confirmed.stamp_ns for e in estimates if e.confirmed}
+    assert all(
+        b.stamp_ns - PERIOD in confirmed for b in closings if b.stamp_ns - PERIOD in {e.stamp_ns for e in estimates}
+    )
 
 
 def test_nothing_is_detected_before_it_happened() -> None:
@@ -215,10 +226,10 @@ def test_segment_ids_survive_a_reset() -> None:
     segmenter = new(lag_ticks=0)
     (first, *_) = observations(segmenter.card, [(1, "red")])
     _, opened, state = segmenter.step(first, segmenter.start())
-    closed, state = segmenter.finish(state, first.stamp_ns)
+    closed, state = segmenter.finish(state)
     _, reopened, _ = segmenter.step(first, state)
     assert [b.segment_id for b in (*opened, *closed, *reopened)] == [1, 0, 2]
-    assert segmenter.finish(segmenter.start(), 0)[0] == ()  # nothing open, nothing closed
+    assert segmenter.finish(segmenter.start())[0] == ()  # nothing open, nothing closed
 
 
 def test_states_and_a_missing_picture_reach_the_graph_with_their_flags() -> None:

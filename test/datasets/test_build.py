@@ -23,6 +23,7 @@ from hal_ros.datasets import episodes, user_bags
 from hal_ros.datasets.build import build
 from hal_ros.datasets.config import draft_card
 from hal_ros.datasets.look.asked import read_asked
+from hal_ros.datasets.look.marks import MARKS
 from hal_ros.datasets.plan import Plan, plan
 from hal_ros.train.config import config_from_mapping, load_config
 from user_folder import (
@@ -56,7 +57,7 @@ def test_bags_and_transcripts_become_a_dataset_and_its_settings(work: Workplace)
     assert "3 actions: grasp, lift, reach" in work.printed
     assert work.printed.endswith(f"next: hal train {work.out / 'train.yaml'}\n")
     settings = yaml.safe_load((work.out / "train.yaml").read_text())
-    assert (settings["name"], settings["supervision"]) == ("mine", "transcripts")
+    assert (settings["name"], settings["supervision"]) == ("mine", "mixed")
     data = load_config(work.out / "train.yaml").data
     assert (data.folder, data.cache) == (str(work.out), str(work.out / "cache"))
     assert data.streams.clock == "camera"
@@ -175,6 +176,40 @@ def test_annotations_come_along(work: Workplace) -> None:
     config = write_config(work)
     (problem,) = work.refused(config=config)
     assert "'raech'" in problem
+
+
+def test_marks_come_along_and_what_is_told_stands_for_a_transcript(work: Workplace, tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    for name in ("marked", "told", "bare"):
+        work.add(name)
+    (marks / "marked.csv").write_text("start_s,end_s,action\n0.3,,reach->grasp\n")
+    for name in ("told", "bare"):
+        (work.transcripts / f"{name}.txt").unlink()
+    segment = {"action": "reach", "start_ns": START_NS, "end_ns": START_NS + 8 * PERIOD_NS}
+    (work.bags / "told" / episodes.ANNOTATION).write_text(json.dumps({"segments": [segment]}))
+    (problem,) = work.refused(split="train")
+    assert problem.startswith("bag bare: has no transcript")
+    work.ingest(split="train", marks=marks, unlabelled=True)
+    there = {path.parent.name: path.read_text().split() for path in work.out.glob("train/*/transcript.txt")}
+    assert there == {"marked": list(ACTIONS), "told": ["reach"], "bare": []}
+    assert (work.out / "train" / "marked" / MARKS).read_bytes() == (marks / "marked.csv").read_bytes()
+    cached = len(list((work.out / "cache" / "train").iterdir()))
+    (marks / "marked.csv").write_text("start_s,end_s,action\n0.4,,reach->grasp\n")
+    work.ingest(split="train", marks=marks, unlabelled=True)
+    assert len(list((work.out / "cache" / "train").iterdir())) == cached  # new marks cost no new episode
+    for line, problem in (
+        ("0.4,,push", f"{marks}/marked.csv:2: action 'push' is in no transcript"),
+        ("40,,reach", "marks.csv:2: lies outside the episode"),
+        ("0.1,,lift", "leave no room for"),
+    ):
+        (marks / "marked.csv").write_text(f"start_s,end_s,action\n{line}\n")
+        (found,) = work.refused(split="train", marks=marks, unlabelled=True)
+        assert problem in found or "expected the order of transcript.txt" in found
+    (marks / "other.csv").write_text("start_s,end_s,action\n0.4,,reach\n")
+    (marks / "marked.csv").unlink()
+    (found,) = work.refused(split="train", marks=marks, unlabelled=True)
+    assert found.startswith(f"{marks}/other.csv: belongs to no bag of this call")
 
 
 def test_messages_that_can_not_be_read_are_skipped_and_told(work: Workplace) -> None:

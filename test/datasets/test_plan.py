@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hal_ros.core.errors import ConfigError
+from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.datasets.look.asked import read_asked
+from hal_ros.datasets.look.settings_text import settings_text
 from hal_ros.datasets.plan import USUAL_OUT, Plan, Request, plan, vocabulary_of
 from user_folder import ACTIONS, CAMERA, JOINTS, Workplace, messages, write, write_config
 
@@ -29,7 +30,7 @@ def test_settings_and_arguments_agree(work: Workplace, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=text):
             plan(work.request(**asked))
     with pytest.raises(ConfigError, match="'episodes', which bags become"):
-        plan(work.request(config=write_config(work, layout="auto")))
+        plan(work.request(config=write_config(work, layout="auto", rate_hz=10)))
     empty = tmp_path / "empty.yaml"
     empty.write_text(f"data: {{folder: {work.out}}}")
     with pytest.raises(ConfigError, match=r"data\.joints is empty"):
@@ -170,3 +171,27 @@ def test_a_name_belongs_to_one_bag(work: Workplace) -> None:
     assert (work.out / "train" / "demo" / "demo_0.mcap").resolve() == again / "demo_0.mcap"
     (problem,) = work.refused(again, config=config, replace=True, split="test")
     assert problem == f"{again}: is in {work.out}/train/demo already; expected it there, or gone from there"
+
+
+def test_whole_groups_go_to_validation_and_settings_remember_the_file(work: Workplace, tmp_path: Path) -> None:
+    users = {"demo_0": "anna", "demo_1": "bert", "demo_2": "bert"}
+    groups = tmp_path / "groups.csv"
+    groups.write_text("bag,user\n" + "".join(f"{name},{user}\n" for name, user in users.items()))
+    for name in users:
+        work.add(name)
+    planned = plan(work.request(groups=groups))
+    assert isinstance(planned, Plan)
+    assert planned.splits == {"demo_0": "train", "demo_1": "validation", "demo_2": "validation"}
+    assert planned.data.groups == str(groups)
+    text = settings_text("mine", planned.data, {})
+    assert f"  groups: {groups}  # who is seen in which bag\n" in text
+    groups.write_text("demo_0 anna\ndemo_1 bert\n")
+    with pytest.raises(DatasetError, match=r"groups.csv: 1 of 3 have no group: demo_2"):
+        plan(work.request(groups=groups))
+    assert not work.out.exists()
+
+
+def test_another_file_of_groups_than_the_settings_name_is_refused(work: Workplace) -> None:
+    work.add("demo")
+    with pytest.raises(ConfigError, match=r"data.groups in .* is ''; expected 'users.csv', as asked"):
+        plan(work.request(config=write_config(work), groups=Path("users.csv")))

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
-from hal_ros.core.errors import ConfigError  # noqa: E402
-from hal_ros.experiments import datasets  # noqa: E402
-from hal_ros.experiments.graph import Graph  # noqa: E402
+from fakes import make_card  # noqa: E402
+from feature_folder import VOCABULARY, write_folder, write_settings  # noqa: E402
+from hal_ros.core.errors import ConfigError, DatasetError  # noqa: E402
+from hal_ros.experiments import datasets, kinds  # noqa: E402
+from hal_ros.experiments.declaration import own_tables  # noqa: E402
+from hal_ros.experiments.graph import Graph, Task  # noqa: E402
+from hal_ros.experiments.ingested import PreparedEpisodes  # noqa: E402
+from hal_ros.experiments.plan import Experiment  # noqa: E402
+from hal_ros.experiments.training_data import load_about, load_clips  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,3 +57,87 @@ def test_a_changed_recording_makes_new_jobs(tmp_path: Path, monkeypatch: pytest.
         assert (found.vocabulary, found.period_ns) == (("rest", "hold"), 33_333_333)
         keys.append(set(Graph(found.plan.jobs).keys.values()))
     assert keys[0].isdisjoint(keys[1])
+
+
+# --- one's own data ---------------------------------------------------------------------------------------------------
+
+
+def own_experiments(tmp_path: Path, *episodes: int, **data: Any) -> list[Experiment]:
+    own = own_tables(write_settings(tmp_path / "mine.yaml", tmp_path / "data", **data), [0, 1], episodes)
+    assert own is not None
+    return datasets.load_own(own)
+
+
+def test_ones_own_features_are_read_as_hal_train_does_and_fewer_episodes_have_jobs_of_their_own(tmp_path: Path) -> None:
+    write_folder(tmp_path / "data")
+    few, whole = own_experiments(tmp_path, 4, 6, split="all", groups="groups.csv")
+    assert (few.part, whole.part) == ("4", "6"), "six are all that there are"
+    assert {line.system for line in whole.plan.lines} == {"student", "GRU", "logistic"}
+    assert whole.vocabulary == VOCABULARY and whole.period_ns == 100_000_000
+    graphs = [Graph(one.plan.jobs) for one in (few, whole)]
+    assert not {*graphs[0].keys.values()} & {*graphs[1].keys.values()}
+    scores = [job for job in graphs[1].jobs.values() if job.kind == "score"]
+    assert {len(job.inputs) for job in scores} == {2}, "a fold each"
+    assert {str(job.settings["unscored"]) for job in scores} == {"[(3,), (3,)]"}
+    (read, *_) = (job for job in graphs[0].jobs.values() if job.kind == "features")
+    folder = tmp_path / "job"
+    folder.mkdir()
+    kinds.do(few.places, Task(read, {}, folder))
+    about = load_about(folder)
+    assert about.splits == ("train", "validation", "test") and about.rate_hz == 10
+    learned = [clip.name for split in about.splits[:2] for clip in load_clips(folder, split).clips]
+    assert len(learned) == 4
+
+
+def test_a_changed_group_makes_new_jobs(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "data")
+    keys = []
+    for text in ("", "other,eve\n"):
+        with (folder / "groups.csv").open("a") as file:
+            file.write(text)
+        (found,) = own_experiments(tmp_path, groups="groups.csv")
+        keys.append(set(Graph(found.plan.jobs).keys.values()))
+    assert keys[0].isdisjoint(keys[1])
+
+
+def test_data_without_anything_to_score_is_refused(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "data")
+    (folder / "splits" / "test.split1.bundle").unlink()
+    with pytest.raises(DatasetError, match="split '1' has no test clips; expected some to be scored"):
+        own_experiments(tmp_path)
+    own = own_tables(write_settings(tmp_path / "bags.yaml", folder, layout="episodes", joints=["a"]), [], [])
+    assert own is not None
+    with pytest.raises(ConfigError, match="has neither test nor unseen; expected annotated episodes"):
+        datasets.load_own(own)
+
+
+def test_ones_own_bags_are_ingested_once_and_cut_to_fewer_episodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abcdef":
+        bag = tmp_path / "bags" / "train" / name
+        bag.mkdir(parents=True)
+        (bag / "transcript.txt").write_text("rest\nmove\n")
+    (tmp_path / "bags" / "test").mkdir()
+    places = {
+        split: [f"/c/{name}-{'0' * 16}" for name in names] for split, names in (("train", "abcde"), ("test", "t"))
+    }
+    there = {**places, "validation": [f"/c/f-{'0' * 16}"]}
+    fold = {"episodes": dict.fromkeys(there, "hash"), "vocabulary": ["rest", "move"]}
+    card = make_card(vocabulary=("rest", "move"))
+    calls: list[list[str]] = []
+
+    def ingest(_: object, scored: list[str], __: object) -> PreparedEpisodes:
+        calls.append(scored)
+        return PreparedEpisodes(card, fold, {"encoder": "", "episodes": there})
+
+    monkeypatch.setattr(datasets, "ingest", ingest)
+    settings = write_settings(tmp_path / "mine.yaml", tmp_path / "bags", layout="episodes", joints=["a"])
+    own = own_tables(settings, [], [3])
+    assert own is not None
+    few, whole = datasets.load_own(own)
+    assert calls == [["test"]]
+    assert (few.part, whole.part) == ("3", "6")
+    assert {line.system for line in whole.plan.lines} == {"student", "GRU", "logistic", "gripper rule"}
+    assert sum(len(few.places["episodes"][split]) for split in ("train", "validation")) == 3
+    assert few.places["episodes"]["test"] == there["test"]

@@ -9,8 +9,9 @@ import pytest
 pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
+from feature_folder import write_settings  # noqa: E402
 from hal_ros.core.errors import ConfigError  # noqa: E402
-from hal_ros.experiments.declaration import load_declaration, run_settings  # noqa: E402
+from hal_ros.experiments.declaration import load_declaration, own_tables, run_settings  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,7 +21,7 @@ ROOT = Path(__file__).parents[2]
     [
         ("tabletop: {}", "has no gesture_phase, other_robots, quick, streams; expected the tables' declaration"),
         ("", "has no gesture_phase, other_robots, quick, streams, tabletop"),
-        ("a: [", "expected a readable YAML file"),
+        ("a: [", "can't be read as a YAML file that declares tables"),
     ],
 )
 def test_a_declaration_that_can_not_be_used_is_named(tmp_path: Path, text: str, said: str) -> None:
@@ -35,3 +36,34 @@ def test_the_short_form_stands_over_a_run(monkeypatch: pytest.MonkeyPatch) -> No
     whole, short = (run_settings("config/train_all.yaml", quick) for quick in (None, declared["quick"]))
     assert (whole["optimiser"]["epochs"], short["optimiser"]["epochs"]) == (12, 1)
     assert whole["data"] == short["data"]
+
+
+# --- one's own data ---------------------------------------------------------------------------------------------------
+
+
+def test_a_runs_settings_are_no_declaration_and_the_other_way_round(tmp_path: Path) -> None:
+    path = write_settings(tmp_path / "mine.yaml", tmp_path, {"supervision": "transcripts", "decoder": "duration"})
+    own = own_tables(path, [], [10, 5])
+    assert own is not None and (own.seeds, own.episodes) == ((0,), (5, 10))
+    declared = own.declared(("test",), rule=False)
+    assert (declared["blocks"], declared["decoder"]) == ({"transcripts": "plain"}, "duration")
+    assert declared["systems"] == ["student", "gru", "logistic"]
+    assert own.declared(("test",), rule=True)["systems"][-1] == "rule"
+    assert own_tables(ROOT / "config" / "tables.yaml", [], []) is None
+    assert own_tables(tmp_path / "none.yaml", [], []) is None
+
+
+@pytest.mark.parametrize(
+    ("seeds", "episodes", "said"),
+    [
+        ([-1], [], r"--seeds is \[-1\]; expected different numbers of 0 or more"),
+        ([1, 1], [], r"--seeds is \[1, 1\]"),
+        ([], [5, 1], r"--episodes is \[5, 1\]; expected different numbers of 2 or more"),
+    ],
+)
+def test_what_is_no_seed_and_no_number_of_episodes_is_refused(
+    tmp_path: Path, seeds: list[int], episodes: list[int], said: str
+) -> None:
+    path = write_settings(tmp_path / "mine.yaml", tmp_path)
+    with pytest.raises(ConfigError, match=said):
+        own_tables(path, seeds, episodes)

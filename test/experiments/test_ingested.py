@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
+from hal_ros.core.card import ModelCard  # noqa: E402
+from hal_ros.core.errors import ConfigError, DatasetError  # noqa: E402
 from hal_ros.datasets.config import DataConfig  # noqa: E402
 from hal_ros.experiments import ingested  # noqa: E402
-from hal_ros.experiments.ingested import extras_for, ingest, write_benchmark  # noqa: E402
+from hal_ros.experiments.ingested import (  # noqa: E402
+    PreparedEpisodes,
+    extras_for,
+    first_episodes,
+    ingest,
+    write_benchmark,
+)
 from hal_ros.sim import benchmark  # noqa: E402
 from hal_ros.sim.extras import Extras  # noqa: E402
 from hal_ros.train.config import config_from_mapping, load_config  # noqa: E402
@@ -105,3 +115,49 @@ def test_validation_is_what_is_there_and_limits_shorten_each_split(tmp_path: Pat
         "validation": 1,
         "test": 2,
     }
+
+
+# --- fewer episodes ---------------------------------------------------------------------------------------------------
+
+
+def prepared(tmp_path: Path, names: str, rare: str = "") -> tuple[PreparedEpisodes, DataConfig]:
+    """Return episodes as `ingest` prepares them, the last one for validation; `rare` alone shows the third action."""
+    for name in names:
+        bag = tmp_path / "bags" / ("validation" if name == names[-1] else "train") / name
+        bag.mkdir(parents=True)
+        (bag / "transcript.txt").write_text("\n".join(ACTIONS if name == rare else ACTIONS[:2]))
+    places = {"train": list(names[:-1]), "validation": [names[-1]], "test": ["t"]}
+    there = {split: [f"/cache/{split}/{name}-0123456789abcdef" for name in each] for split, each in places.items()}
+    fold = {"episodes": dict.fromkeys(places, "hash"), "vocabulary": list(ACTIONS)}
+    card = cast("ModelCard", SimpleNamespace(vocabulary=ACTIONS))
+    found = PreparedEpisodes(card, fold, {"encoder": "", "episodes": there})
+    return found, DataConfig(folder=str(tmp_path / "bags"))
+
+
+def names_of(found: PreparedEpisodes, *splits: str) -> set[str]:
+    return {Path(folder).name[0] for split in splits for folder in found.places["episodes"][split]}
+
+
+def test_the_first_episodes_are_nested_and_what_is_scored_stays(tmp_path: Path) -> None:
+    whole, settings = prepared(tmp_path, "abcdefgh")
+    parts = [first_episodes(whole, settings, count) for count in (2, 5, 8)]
+    learned = [names_of(part, "train", "validation") for part in parts]
+    assert [len(names) for names in learned] == [2, 5, 8] and learned[0] < learned[1] < learned[2]
+    assert [len(names_of(part, "validation")) for part in parts] == [1, 1, 1]
+    assert all(part.places["episodes"]["test"] == whole.places["episodes"]["test"] for part in parts)
+    hashes = [part.fold["episodes"] for part in parts]
+    assert len({one["train"] for one in hashes}) == 3 and {one["test"] for one in hashes} == {"hash"}
+    with pytest.raises(ConfigError, match="9 episodes, but there are 8 to learn from"):
+        first_episodes(whole, settings, 9)
+
+
+def test_groups_of_episodes_are_on_one_side(tmp_path: Path) -> None:
+    whole, settings = prepared(tmp_path, "abcdefgh", rare="a")
+    groups = tmp_path / "bags" / "users.txt"
+    groups.write_text("".join(f"{name} {'anna' if name in 'abcd' else 'bert'}\n" for name in "abcdefgh"))
+    found = first_episodes(whole, dataclasses.replace(settings, groups="users.txt"), 6)
+    held_out = names_of(found, "validation")
+    assert held_out <= set("efgh") and not names_of(found, "train") & set("efgh"), "anna alone lifts"
+    groups.write_text("a anna\n")
+    with pytest.raises(DatasetError, match=r"users.txt: 7 of 8 have no group: b, c, d and 4 more"):
+        first_episodes(whole, dataclasses.replace(settings, groups="users.txt"), 6)

@@ -46,7 +46,7 @@ def make(folder: Path, *splits: str) -> None:
         (folder / split).mkdir(parents=True)
 
 
-def test_each_robot_has_student_gru_and_logistic_under_both_supervisions(tmp_path: Path, folders: list[str]) -> None:
+def test_each_robot_has_student_and_baselines_under_both_supervisions(tmp_path: Path, folders: list[str]) -> None:
     for robot in ("aloha", "panda"):
         make(tmp_path / robot, "train", "test")
     found = other_robots.other_robot_experiments(DECLARED["other_robots"], None, tmp_path)
@@ -54,7 +54,8 @@ def test_each_robot_has_student_gru_and_logistic_under_both_supervisions(tmp_pat
     assert folders == [str(tmp_path / "aloha"), str(tmp_path / "panda")]
     for one in found:
         lines = {(line.system, line.supervision) for line in one.plan.lines if line.section == "main"}
-        systems, supervisions = ("student", "GRU", "logistic"), ("transcripts", "annotations")
+        systems = ("student", "GRU", "logistic", "MiniROAD, small", "OnlineTAS", "ProTAS")
+        supervisions = ("transcripts", "annotations")
         assert lines == {(system, supervision) for system in systems for supervision in supervisions}
         assert all(len(line.scores) == 3 for line in one.plan.lines)
         for job in Graph(one.plan.jobs).jobs.values():

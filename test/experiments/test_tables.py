@@ -37,6 +37,12 @@ def test_only_what_the_chosen_sections_need_is_to_be_done(tmp_path: Path) -> Non
     assert list(Tables([experiment()], SECTIONS, store).graph.jobs) == ["first", "middle", "last", "other"]
 
 
+def test_costs_are_measured_after_all_else(tmp_path: Path) -> None:
+    one = experiment()
+    one.plan.cost = one.plan.add("add", "measure costs", {"number": 7}, {})
+    assert list(Tables([one], [MAIN], Store(tmp_path)).graph.jobs)[-1] == one.plan.cost
+
+
 def test_the_list_tells_what_is_done_what_failed_and_what_is_left(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,7 @@ pytest.importorskip("onnxscript")
 from hal_ros.export import parity  # noqa: E402
 from hal_ros.export.half_precision import halved  # noqa: E402
 from hal_ros.export.to_onnx import StepGraph  # noqa: E402
-from hal_ros.nn.hal import flatten_state  # noqa: E402
+from hal_ros.nn.state import flatten_state  # noqa: E402
 from hal_ros.runtime.step_state import OUTPUTS  # noqa: E402
 from step_graphs import CONFIG, make_graph  # noqa: E402
 

@@ -16,6 +16,7 @@ pytest.importorskip("onnxscript")
 
 from hal_ros.core.errors import BackendError  # noqa: E402
 from hal_ros.export import parity, to_onnx  # noqa: E402
+from hal_ros.export.half_precision import halved  # noqa: E402
 from hal_ros.export.operators import check_graph  # noqa: E402
 from hal_ros.nn.hal import CausalHal, HalConfig  # noqa: E402
 from hal_ros.nn.joint_guided_attention import Eye  # noqa: E402
@@ -162,6 +163,30 @@ def test_presets_are_exported_and_agree(size: str, caches: str, tmp_path: Path) 
     graph = make_graph(HalConfig(4, 6, EYE.width, **vars(settings.model)), caches)
     to_onnx.export_step(graph, tmp_path / "step.onnx")
     assert parity.prove(graph, tmp_path / "step.onnx").ticks > 2 * graph.model.config.window_ticks
+
+
+TRUNKS: dict[str, dict[str, Any]] = {
+    "mingru": {"trunk": "mingru"},
+    "rg_lru": {"trunk": "rg_lru", "short_lookback": (3, 5), "recurrent_layers": 1, "differences": (1, 4)},
+    "gru": {"trunk": "gru", "recurrent_layers": 1, "context_gate": "vector", "context_every": 3},
+}
+
+
+@pytest.mark.parametrize(
+    ("trunk", "caches", "precision"),
+    [("mingru", "delta", "fp16"), ("rg_lru", "delta", "fp16"), ("gru", "shift", "fp32")],
+)
+def test_every_trunk_is_exported_and_agrees(trunk: str, caches: str, precision: str, tmp_path: Path) -> None:
+    """Also where there is no window at all: the state then is a few vectors, and rings are none."""
+    graph = make_graph(replace(CONFIG, **TRUNKS[trunk]), caches, ROBOTS["states"])  # an eye would only cost time
+    path = tmp_path / "step.onnx"
+    to_onnx.export_step(halved(graph) if precision == "fp16" else graph, path, "8.6")
+    found = parity.prove(graph, path, precision)
+    assert found.ticks > 2 * CONFIG.window_ticks and found.label_agreement == 1.0
+    assert max(found.output_error, found.state_error) <= (1e-4 if precision == "fp32" else 1e-2)
+    inputs, _ = to_onnx.tensor_names(graph.model.config, caches)
+    assert [entry.name for entry in onnx.load(path).graph.input] == inputs
+    assert ("state_hidden_0" in inputs) and ("state_key_0" in inputs) == (trunk == "rg_lru")
 
 
 def test_an_eye_that_does_not_fit_the_model_is_refused() -> None:

@@ -15,7 +15,8 @@ import onnxruntime as ort  # noqa: E402
 
 from hal_ros.core.step import StepInput  # noqa: E402
 from hal_ros.export import whole_window as window  # noqa: E402
-from hal_ros.nn.hal import HalConfig, flatten_state  # noqa: E402
+from hal_ros.nn.hal import HalConfig  # noqa: E402
+from hal_ros.nn.state import flatten_state  # noqa: E402
 from step_graphs import EYE, ROBOTS, make_graph  # noqa: E402
 
 TICKS = 20  # longer than the small model's window of 15

@@ -106,6 +106,32 @@ def test_the_best_epoch_is_the_last_of_equals_and_its_weights_stay(tmp_path: Pat
     assert torch.equal(saved.part("line")["0.weight"], last.model[0].weight), "without accuracies the last one is taken"
 
 
+def test_a_training_ends_where_none_was_better_for_long_also_when_it_was_cut_off(tmp_path: Path) -> None:
+    scores = (0.1, 0.5, 0.2, 0.2, 0.9)
+    best, lines = run(Line(scores), patience=0.3)  # 1.5 epochs: the third without a better one is not begun
+    assert (best.epoch, len(lines)) == (1, 4) and lines[-1] == "line 3/5: none was better since 2, it ends"
+    with pytest.raises(KeyboardInterrupt):
+        run(Line(scores), tmp_path, stop_at=3, patience=0.3)
+    again, lines = run(Line(scores), tmp_path, patience=0.3)
+    assert (again.epoch, lines) == (1, ["line 3/5: none was better since 2, it ends"])
+    assert run(Line(scores), patience=0.9)[0].epoch == 4
+
+
+def test_the_average_of_the_weights_is_kept_and_resumed(tmp_path: Path) -> None:
+    whole, cut, plain = Line(), Line(), Line()
+    run(whole, average=0.9)
+    run(plain)
+    assert not torch.equal(weights(whole), weights(plain))
+    with pytest.raises(KeyboardInterrupt):
+        run(cut, tmp_path, stop_at=2, average=0.9)
+    resumed = Line()
+    run(resumed, tmp_path, average=0.9)
+    assert torch.equal(whole.model[0].weight, resumed.model[0].weight)
+    saved = checkpoint.load(tmp_path)
+    assert torch.equal(saved.part("average")["0.weight"], resumed.model[0].weight)
+    assert torch.equal(saved.part("line")["0.weight"], plain.model[0].weight), "training itself is not touched by it"
+
+
 def test_an_epoch_that_can_not_be_taken_up_is_done_again(tmp_path: Path) -> None:
     whole, cut = Line(unsaved=(1, 2)), Line(unsaved=(1, 2))
     run(whole)

@@ -10,7 +10,7 @@ import pytest
 
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, OutputStream, Prediction
-from hal_ros.metrics.scores import Truth, rows, score
+from hal_ros.metrics.scores import MOF_BG, Truth, Unscored, rows, score
 
 PERIOD_NS = 100_000_000
 LABELS = np.repeat([0, 1, 2, 1], 10)
@@ -42,6 +42,29 @@ def test_a_flash_counts_as_first_detection_but_not_as_a_stable_one() -> None:
     found = score(TRUTH, [stream(labels)], PERIOD_NS)
     assert found["latency p90 s"] == 0
     assert found["stable latency p90 s"] > 0.3
+
+
+def test_background_is_left_out_of_segments_and_mof_without_it_stands_beside() -> None:
+    said = np.where(LABELS == 0, 2, LABELS)  # the background at the begin is taken for an action
+    whole, without = (score(TRUTH, [stream(said)], PERIOD_NS, Unscored((0,), out)) for out in ((), (0,)))
+    assert whole["MoF"] == without["MoF"] == 75
+    assert whole[MOF_BG] == without[MOF_BG] == 100
+    assert MOF_BG not in score(TRUTH, [stream(said)], PERIOD_NS)
+    assert whole["Edit"] == without["Edit"] == 75, "what is said in background is one segment too many"
+    held = np.where(LABELS == 0, 1, LABELS)
+    whole, without = (score(TRUTH, [stream(held)], PERIOD_NS, Unscored((0,), out)) for out in ((), (0,)))
+    assert (whole["segment ratio"], without["segment ratio"]) == (0.75, 1)
+    assert (whole["F1@50"], without["F1@50"]) == (pytest.approx(200 * 3 / 7), 100)
+
+
+def test_an_action_behind_background_has_an_onset_and_background_has_none() -> None:
+    labels = np.repeat([0, 1, 0, 2], 10)
+    truth, late = [Truth("one", STAMPS, labels)], stream(np.roll(labels, 2))
+    found = score(truth, [late], PERIOD_NS, Unscored((0,), (0,)))
+    assert found["latency median s"] == pytest.approx(0.2)
+    never = stream(np.where(labels == 0, 1, labels))  # background is never said, and nobody waits for it
+    assert score(truth, [never], PERIOD_NS)["latency missed"] == pytest.approx(100 / 3)
+    assert score(truth, [never], PERIOD_NS, Unscored((0,), (0,)))["latency missed"] == 0
 
 
 def test_probabilities_are_calibrated_only_where_there_are_some() -> None:

@@ -52,6 +52,15 @@ def test_the_first_segment_has_no_boundary_and_silence_is_looked_past() -> None:
     assert found.actions.tolist() == [1, 2]
 
 
+def test_a_boundary_that_begins_background_is_left_out() -> None:
+    found = find_boundaries(labels("AACABBCCB"), background=(2,))
+    assert (found.times.tolist(), found.actions.tolist()) == ([3, 4, 8], [0, 1, 1])
+    said = Pair(labels("AACABBCCB"), labels("AACABBCBB"))  # background ends a tick too early
+    assert boundary_scores([said], 0).f1 == pytest.approx(80)
+    assert boundary_scores([said], 0, background=(2,)).f1 == pytest.approx(200 / 3)
+    assert boundary_scores([Pair(labels("ACB"), labels("AAB"))], 0, background=(2,)) == (100, 100, 100)
+
+
 @given(words)
 def test_perfect_boundaries_score_100_at_any_tolerance(word: str) -> None:
     assert boundary_scores([Pair(labels(word), labels(word))], 0, class_aware=True) == (100, 100, 100)

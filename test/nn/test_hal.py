@@ -16,12 +16,9 @@ from hal_ros.nn.hal import (  # noqa: E402
     HalConfig,
     Inputs,
     Outputs,
-    State,
-    _leak,
-    flatten_state,
-    state_names,
-    unflatten_state,
 )
+from hal_ros.nn.recurrence import leak  # noqa: E402
+from hal_ros.nn.state import State, flatten_state, state_names, unflatten_state  # noqa: E402
 
 CONFIG = HalConfig(
     actions=5,
@@ -36,6 +33,13 @@ EYELESS = replace(CONFIG, attended=0)
 TWO = replace(CONFIG, cameras=2)
 BLIND = replace(CONFIG, cameras=0)
 PICTURES = replace(CONFIG, cameras=2, joint_values=0)
+SHORT = replace(CONFIG, short_lookback=(3, 5), recurrent_layers=1)
+NEWER = {
+    "differences": replace(CONFIG, differences=(1, 4)),
+    "mingru": replace(CONFIG, trunk="mingru"),
+    "rg_lru-over-band": replace(SHORT, trunk="rg_lru"),
+    "gru-slow": replace(SHORT, trunk="gru", differences=(2,), context_gate="vector", context_every=3),
+}
 TOLERANCE = 1e-5
 WINDOW = CONFIG.window_ticks
 TICKS = int(2.5 * WINDOW)
@@ -50,11 +54,24 @@ def make_model(config: HalConfig) -> CausalHal:
     return model
 
 
-@pytest.fixture(
-    params=[CONFIG, EYELESS, replace(CONFIG, gate=False), TWO, BLIND, PICTURES],
-    ids=["eye", "no-eye", "no-gate", "two-cameras", "states-alone", "cameras-alone"],
-)
+FIRST = {
+    "eye": CONFIG,
+    "no-eye": EYELESS,
+    "no-gate": replace(CONFIG, gate=False),
+    "two-cameras": TWO,
+    "states-alone": BLIND,
+    "cameras-alone": PICTURES,
+}
+
+
+@pytest.fixture(params=[*FIRST.values(), *NEWER.values()], ids=[*FIRST, *NEWER])
 def model(request: pytest.FixtureRequest) -> CausalHal:
+    return make_model(request.param)
+
+
+@pytest.fixture(params=[*FIRST.values()], ids=[*FIRST])
+def windowed(request: pytest.FixtureRequest) -> CausalHal:
+    """Models whose past but the context is what attention sees."""
     return make_model(request.param)
 
 
@@ -110,8 +127,9 @@ def cut_outputs(outputs: Outputs, stop: int) -> tuple:
 
 
 @torch.no_grad()
-def test_the_presence_of_a_tick_reaches_the_end_of_the_window(model: CausalHal) -> None:
+def test_the_presence_of_a_tick_reaches_the_end_of_the_window(windowed: CausalHal) -> None:
     """Attention sees window_ticks and no more; the control for causality being no mere blindness."""
+    model = windowed
     free = replace(model.config, classifier_reads="trunk")
     blind_gate = CausalHal(free).eval()
     blind_gate.load_state_dict(model.state_dict())
@@ -148,7 +166,8 @@ def test_parity_notices_a_cache_that_is_one_tick_late(model: CausalHal) -> None:
     with torch.no_grad():
         for tick in range(TICKS):
             stepped, fresh = model.step(Inputs(*(x[:, tick] for x in inputs)), state)
-            state = fresh._replace(keys=state.keys)  # keys stay behind, values go on
+            # keys, or recurrent vectors, stay behind, the rest goes on
+            state = fresh._replace(keys=state.keys) if state.keys else fresh._replace(hidden=state.hidden)
             worst = max(worst, float((stepped.log_probs - outputs.log_probs[:, tick]).abs().max()))
     assert worst > 1e-3
 
@@ -168,8 +187,9 @@ def test_chunks_with_carried_state_equal_the_whole(model: CausalHal, chunks: tup
 
 
 @torch.no_grad()
-def test_the_last_window_with_the_carried_context_equals_the_step(model: CausalHal) -> None:
+def test_the_last_window_with_the_carried_context_equals_the_step(windowed: CausalHal) -> None:
     """What a fresh process could recompute: attention from the last window, the context from the stream."""
+    model = windowed
     inputs = random_inputs(model, TICKS)
     before, _ = model(cut(inputs, 0, TICKS - 1), model.initial_state())
     _, state = step_through(model, cut(inputs, 0, TICKS - 1), model.initial_state())
@@ -228,9 +248,9 @@ def test_the_first_tick_takes_the_context_whole_and_outputs_are_probabilities(mo
 def test_state_flattens_to_the_named_tensors_and_back(model: CausalHal) -> None:
     state = model.initial_state()
     flat = flatten_state(state)
-    assert len(flat) == len(state_names(CONFIG))
+    assert len(flat) == len(state_names(model.config.state_shape))
     assert all(float(tensor.abs().max()) == 0 for tensor in flat)
-    assert difference(flatten_state(unflatten_state(flat)), flat) == 0
+    assert difference(flatten_state(unflatten_state(flat, model.config.state_shape)), flat) == 0
 
 
 @torch.no_grad()
@@ -272,7 +292,7 @@ def test_a_model_that_takes_nothing_is_refused() -> None:
         CausalHal(replace(BLIND, joint_values=0))
 
 
-@pytest.mark.parametrize("config", [CONFIG, TWO, BLIND, PICTURES])
+@pytest.mark.parametrize("config", [CONFIG, TWO, BLIND, PICTURES, *NEWER.values()])
 def test_config_survives_json(config: HalConfig) -> None:
     import json
 
@@ -298,7 +318,7 @@ def test_the_leak_in_one_sum_is_the_leak_tick_by_tick() -> None:
     for tick in range(600):
         unrolled = unrolled + gates[:, tick] * (candidate[:, tick] - unrolled)
         expected.append(unrolled)
-    torch.testing.assert_close(_leak(gates, candidate, context), torch.stack(expected, 1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(leak(gates, candidate, context), torch.stack(expected, 1), atol=1e-5, rtol=0)
 
 
 def test_dropout_takes_a_channel_for_the_whole_stretch_and_nothing_at_run_time() -> None:
@@ -312,7 +332,7 @@ def test_dropout_takes_a_channel_for_the_whole_stretch_and_nothing_at_run_time()
 @torch.no_grad()
 def step_rings_through(model: CausalHal, inputs: Inputs, slip: int = 0) -> tuple[Outputs, list[Any]]:
     """Step over rings written here, from the second window on `slip` slots too far; returns their columns as well."""
-    spans = [lookback - 1 for lookback in model.config.lookback]
+    spans = [lookback - 1 for lookback in model.config.attention]
     state, steps = model.initial_state(), []
     for tick in range(inputs.joints.shape[1]):
         orders = [((torch.arange(span) - tick) % span).int() for span in spans]
@@ -337,4 +357,4 @@ def test_rings_hold_what_the_shifted_caches_hold(model: CausalHal) -> None:
     assert difference(outputs, found) <= TOLERANCE
     assert difference(flatten_state(state), columns) <= TOLERANCE
     slipped, _ = step_rings_through(model, inputs, slip=1)
-    assert difference(outputs, slipped) > 1e-3
+    assert not model.config.attention or difference(outputs, slipped) > 1e-3

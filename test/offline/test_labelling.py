@@ -10,20 +10,31 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from mcap.records import Attachment
 from mcap.writer import Writer
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
 from rosbags.rosbag2 import Writer as RosbagsWriter
 
 from fakes import JOINTS as JOINT_SPEC
 from fakes import SIZE_PX, FakeBackend, make_card, make_streams, picture
+from hal_ros.bags import copying, frames
 from hal_ros.bags.answer_messages import LABEL_TYPE, PLAN_TYPE
 from hal_ros.bags.mcap_files import McapFile
 from hal_ros.bags.messages import deserialise, header_message, known_class, schema_text, serialise, typestore
-from hal_ros.bags.reader import METADATA, BagMessage, BagNotes, BagWriter, raw_messages, raw_topics, read_messages
+from hal_ros.bags.reader import (
+    METADATA,
+    BagMessage,
+    BagNotes,
+    BagWriter,
+    RawMessage,
+    raw_messages,
+    raw_topics,
+    read_messages,
+)
 from hal_ros.bags.sensors import IMAGE
 from hal_ros.core.errors import BagError
 from hal_ros.core.streams.spec import JOINT_STATE
-from hal_ros.offline import bundle, labelling
+from hal_ros.offline import bundle
 from hal_ros.offline.bundle import BundleChoice
 from hal_ros.offline.labelling import ANSWER_TOPICS, LabelJob, run_label
 from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC, PLAN_TOPIC, VOCABULARY_TOPIC
@@ -66,7 +77,7 @@ def sensors(story: list[str] = STORY) -> list[BagMessage]:
 def write(path: Path, messages: list[BagMessage]) -> Path:
     with BagWriter(path, {"robot": {"name": "arm"}}) as bag:
         for topic, type_name, receive_ns, data, _ in messages:
-            bag.write(topic, type_name, data, receive_ns, receive_ns - 1, sequence=receive_ns % 1000)
+            bag.write(topic, type_name, data, receive_ns, max(receive_ns - 1, 0), sequence=receive_ns % 1000)
     return path
 
 
@@ -189,10 +200,12 @@ def test_messages_of_no_ros_type_are_copied_too(
         writer.add_message(note, START_NS + 5, b'{"said": "careful"}', 7, 8)
         for message in sensors():
             writer.add_message(channels[message.topic], message.receive_ns, message.data, message.receive_ns)
-        writer.add_attachment(1, 1, "notes.txt", "text/plain", b"lost")
+        writer.add_attachment(1, 2, "notes.txt", "text/plain", b"kept")
         writer.finish()
     run(model, path, tmp_path / "out", camera=CAMERA)
-    assert "1 skipped: attachment" in capsys.readouterr().out
+    assert "messages of the bag, 1 attachments and the answers" in capsys.readouterr().out
+    with McapFile(tmp_path / "out" / "out_0.mcap") as file:
+        assert list(file.attachments()) == [Attachment(1, 2, "notes.txt", "text/plain", b"kept")]
     before = list(raw_messages(path, BagNotes()))
     after = [m for m in raw_messages(tmp_path / "out", BagNotes()) if m.topic not in ANSWER_TOPICS]
     assert after == before
@@ -369,14 +382,14 @@ def test_what_was_interrupted_never_looks_complete(
 ) -> None:
     bag, out, seen = write(tmp_path / "run", sensors()), tmp_path / "out", []
 
-    def stop(path: Path, notes: BagNotes) -> Iterator[Any]:
+    def stop(path: Path, notes: BagNotes, **_: Any) -> Iterator[Any]:
         yield from list(raw_messages(path, notes))[:20]
         (file,) = tmp_path.glob("out.unfinished-*/out/*")  # as a killed process would leave it
         seen.append((file.name, out.exists()))
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(labelling, "raw_messages", stop)
+        patch.setattr(copying, "raw_messages", stop)
         with pytest.raises(KeyboardInterrupt):
             run(model, bag, out)
     assert seen == [("out_0.mcap", False)]
@@ -420,3 +433,100 @@ def test_streams_that_begin_anew_are_counted(model: Path, tmp_path: Path, capsys
     assert "restart" not in capsys.readouterr().out
     run(model, write(tmp_path / "twice", [*images, *(m._replace(receive_ns=m.receive_ns * 10) for m in images)]))
     assert "1 restart of the tick grid" in capsys.readouterr().out
+
+
+def test_an_answer_is_written_before_the_bag_is_read_to_its_end(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is gathered: what is read for the answers is never far ahead of what is written."""
+    seconds = 60
+    bag = write(tmp_path / "run", sensors(["red", "blue"] * (5 * seconds)))
+    written, ahead = [0], list[int]()
+    copy, content_of = BagWriter.copy, frames.content_of
+
+    def count(writer: BagWriter, message: RawMessage) -> None:
+        written[0] += message.topic not in ANSWER_TOPICS
+        copy(writer, message)
+
+    def look(message: BagMessage, *rest: Any) -> Any:
+        at = round((message.receive_ns - START_NS) / PERIOD_NS)
+        ahead.append(at - written[0] // 3)
+        return content_of(message, *rest)
+
+    monkeypatch.setattr(BagWriter, "copy", count)
+    monkeypatch.setattr(frames, "content_of", look)
+    run(model, bag)
+    assert len(ahead) == 2 * 10 * seconds and written[0] == 3 * 10 * seconds
+    assert max(ahead) < 15  # ticks: a message of the clock waits for others, a second at most
+
+
+def test_what_can_not_be_read_is_told_with_its_reason(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = []
+    for message in sensors():
+        if message.topic == CAMERA:
+            content = deserialise(message.type_name, message.data)
+            content.encoding = "rgb9"
+            message = message._replace(data=serialise(content))
+        odd.append(message)
+    with pytest.raises(BagError, match=rf"{len(STORY)} messages unreadable.*encoding 'rgb9' is not supported"):
+        run(model, write(tmp_path / "run", odd))
+    assert not list(tmp_path.glob("run-labelled*"))
+    run(model, write(tmp_path / "half", [*odd[:21], *sensors()[21:]]))
+    printed = capsys.readouterr().out
+    assert "camera: 7 messages unreadable" in printed
+    assert "camera: unreadable, the first one because: encoding 'rgb9' is not supported" in printed
+
+
+def test_messages_of_another_form_than_theirs_tell_why(model: Path, tmp_path: Path) -> None:
+    """The bag lacks the definition of an older form: what is known here fits no message."""
+    short = [m._replace(data=m.data[:9]) if m.topic == CAMERA else m for m in sensors()]
+    with pytest.raises(BagError, match=rf"{len(STORY)} messages malformed.*9 bytes can't be read as {IMAGE}"):
+        run(model, write(tmp_path / "run", short))
+
+
+def test_stamps_that_are_none_are_counted(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = sensors()
+    for number in (4, 7):  # the second image and the third one
+        data = bytearray(bad[number].data)
+        data[4:12] = b"\xff\xff\xff\x7f\xff\xff\xff\xff" if number == 4 else data[4:8] + b"\xff\xff\xff\xff"
+        bad[number] = bad[number]._replace(data=bytes(data))
+    run(model, write(tmp_path / "run", bad))
+    printed = capsys.readouterr().out
+    assert f"{len(STORY) - 2} labels" in printed and "2 zero" in printed
+
+
+def test_a_bag_in_which_nothing_was_recorded_yet_says_so(model: Path, tmp_path: Path) -> None:
+    bag = small_chunks(tmp_path / "run.mcap")
+    bag.write_bytes(bag.read_bytes()[:33])
+    with pytest.raises(BagError, match="holds no topics: nothing was recorded in it yet"):
+        run(model, bag)
+
+
+def test_log_times_of_zero_do_not_count(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(model, write(tmp_path / "run", [message._replace(receive_ns=0) for message in sensors()]))
+    assert f"{(len(STORY) - 1) * PERIOD_NS / 1e9:.1f} s in " in capsys.readouterr().out
+
+
+def test_a_driver_without_a_clock_does_not_empty_the_others(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two drivers take turns on one topic, each with its joint; a third one stamps 0."""
+    messages = []
+    for message in sensors():
+        if message.topic != JOINTS:
+            messages.append(message)
+            continue
+        for name in ("a", "b", "a"):
+            content = deserialise(message.type_name, message.data)
+            content.name, content.position = [name], content.position[:1]
+            content.velocity, content.effort = content.velocity[:1], content.effort[:1]
+            if name == "a" and messages and messages[-1].topic == JOINTS:
+                content.header = header_message(0, "")
+            messages.append(message._replace(data=serialise(content)))
+    run(model, write(tmp_path / "run", messages))
+    printed = capsys.readouterr().out
+    assert f"joints: {len(STORY)} messages without a stamp" in printed
+    assert "missing" not in printed and "partial" not in printed
+    assert split(tmp_path / "run-labelled")[0] == messages

@@ -14,7 +14,8 @@ from rclpy.parameter import Parameter
 
 from fakes import make_card, make_streams
 from hal_ros.core.errors import ConfigError
-from hal_ros.ros.params import SegmenterParameters, markdown_table
+from hal_ros.ros.params import markdown_table
+from hal_ros.ros.segmenter_parameters import SegmenterParameters
 from hal_ros.runtime.backend import CHOICES
 from ros_fakes import Rig
 

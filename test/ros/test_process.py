@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -31,6 +32,18 @@ from hal_ros.tensorrt import building
 building._command = lambda *_: [sys.executable, "-c", "import signal; print('started', flush=True); signal.pause()"]
 def open_backend(bundle, choice, options):
     building.build_engines(bundle, options.precision, options.progress, options.cancelled)
+sys.exit(run(lambda: SegmenterNode(open_backend)))
+"""
+
+# Its graph never returns.
+HANGING_NODE = """
+import ctypes, sys
+from hal_ros.ros.process import run
+from hal_ros.ros.segmenter.node import SegmenterNode
+def open_backend(*_):
+    print("hangs", file=sys.stderr, flush=True)
+    while True:
+        ctypes.CDLL(None).pause()  # in a library, without Python's lock
 sys.exit(run(lambda: SegmenterNode(open_backend)))
 """
 
@@ -92,6 +105,52 @@ def test_signals_end_a_node_that_builds_engines(
     assert "building engines was cancelled" in lines[-1] and "Traceback" not in "".join(lines)
 
 
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_a_node_whose_model_never_returns(
+    kind: signal.Signals, child_environment: dict[str, str], tmp_path: Path
+) -> None:
+    from fakes import make_card
+    from hal_ros.runtime.bundle import save_card
+
+    save_card(make_card(), tmp_path)
+    arguments = ["--ros-args", "-p", f"model:={tmp_path}", "-p", "autostart:=true"]
+    with start(HANGING_NODE, child_environment, *arguments) as process:
+        assert process.stderr is not None
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if "hangs" in line:
+                process.send_signal(kind)
+        assert process.wait(DEADLINE_S) == 1
+    assert "running the model was given up" in lines[-1] and "Traceback" not in "".join(lines)
+
+
+def test_any_number_of_signals_of_both_kinds_ends_with_0(child_environment: dict[str, str], tmp_path: Path) -> None:
+    from fakes import make_card
+    from hal_ros.runtime.bundle import save_card
+
+    save_card(make_card(), tmp_path)
+    arguments = ["--ros-args", "-p", f"model:={tmp_path}", "-p", "autostart:=true"]
+    with start(ACTIVE_NODE, child_environment, *arguments) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if "active: " in line)
+        process.send_signal(signal.SIGINT)
+        while process.poll() is None:  # until the very end of the process
+            process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.001)
+        assert process.returncode == 0
+
+
+def test_a_signal_that_the_parent_ignores_ends_the_node(child_environment: dict[str, str]) -> None:
+    ignored = "import signal; [signal.signal(kind, signal.SIG_IGN) for kind in (signal.SIGINT, signal.SIGTERM)]\n"
+    with start(ignored + MAIN, child_environment) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if "unconfigured" in line)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(DEADLINE_S) == 0
+
+
 def test_a_failing_autostart_is_one_line_and_an_exit_code(child_environment: dict[str, str]) -> None:
     arguments = ["--ros-args", "-p", "model:=/nowhere", "-p", "autostart:=true"]
     process = start(MAIN, child_environment, *arguments)
@@ -108,6 +167,14 @@ def test_a_failing_autostart_is_one_line_and_an_exit_code(child_environment: dic
             "hal_ros: unknown parameter 'image_topik' for node /segmenter: did you mean image_topic?",
         ),
         ("segmenter:\n  ros__parameters:\n    threads: [1\n", "robot.yaml'. Error: Error parsing a event near line"),
+        (
+            "/**:\n  ros__parameters:\n    frame_rate: 30\nsegmenter:\n  ros__parameters:\n    frame_rate: 15\n",
+            "unknown parameter 'frame_rate' for node /segmenter",  # given to it by name
+        ),
+        (
+            "segmenter:\n  ros__parameters:\n    backend: []\n    autostart: true\n",
+            "parameter backend is None: expected one of auto",
+        ),
     ],
 )
 def test_a_mistake_in_a_parameter_file_is_one_line(
@@ -120,3 +187,20 @@ def test_a_mistake_in_a_parameter_file_is_one_line(
     _, errors = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 1
     assert expected in errors.splitlines()[-1] and "Traceback" not in errors
+
+
+def test_what_a_file_gives_to_all_nodes_may_be_of_others(child_environment: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "robot.yaml"
+    overrides = "qos_overrides:\n      /arm/joints:\n        publisher:\n          depth: 5\n"
+    file.write_text(f"/**:\n  ros__parameters:\n    frame_rate: 30\n    threads: 3\n    {overrides}")
+    renamed = ["--ros-args", "--params-file", str(file), "-r", "__node:=eye", "-r", "__ns:=/left"]
+    with start(MAIN, child_environment, *renamed) as process:
+        assert process.stderr is not None
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if "unconfigured" in line:
+                process.send_signal(signal.SIGINT)
+        assert process.wait(DEADLINE_S) == 0
+    text = "".join(lines)
+    assert "unknown parameter 'frame_rate' for node /left/eye" in text and "gives it to all nodes" in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -30,7 +31,8 @@ from fakes import make_card
 from hal_ros.bags.messages import header_message, known_class, serialise
 from hal_ros.bags.reader import METADATA, BagNotes, read_messages
 from hal_ros.bags.recover import recover
-from hal_ros.ros.recorder import message_class
+from hal_ros.core.errors import BagError
+from hal_ros.ros.recorder import LOSSES, message_class
 from hal_ros.runtime.bundle import save_card
 
 pytestmark = pytest.mark.ros
@@ -318,7 +320,10 @@ def test_a_full_disk_ends_it_with_a_clear_error(robot: Robot, start: Callable[..
     assert kept == robot.sent[CAMERA_TOPIC][: len(kept)]
 
 
-@pytest.mark.parametrize("parameter", ["output:=/proc/nowhere", "model:=/nowhere", "queue_mib:=0", "invented:=1"])
+@pytest.mark.parametrize(
+    "parameter",
+    ["output:=/proc/nowhere", "model:=/nowhere", "queue_mib:=0", "invented:=1", 'topics:=["no topic"]'],
+)
 def test_what_can_not_work_is_refused_in_one_line(start: Callable[..., Recorder], parameter: str) -> None:
     recorder = start(parameter)
     log = recorder.process.communicate(timeout=DEADLINE_S)[1]
@@ -334,3 +339,100 @@ def test_a_file_where_the_folder_should_be_is_refused(tmp_path: Path, start: Cal
     assert recorder.process.returncode == 1
     assert "can't be made" in log
     assert os.fspath(tmp_path / "taken") in log
+
+
+# --- losses -----------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_lost_ends_with_0_also_where_no_topic_is_asked_for(start: Callable[..., Recorder]) -> None:
+    recorder = start("topics:=[]")
+    until(lambda: recorder.file.exists())
+    log = recorder.end()
+    assert recorder.process.returncode == 0 and "0 messages, 0 dropped or lost" in log, log
+
+
+def test_a_folder_that_is_removed_ends_it_with_an_error(robot: Robot, start: Callable[..., Recorder]) -> None:
+    advertise_all(robot)
+    recorder = start()
+    until(robot.listened_to)
+    publish_tick(robot, 0)
+    shutil.rmtree(recorder.folder)
+    _, log = recorder.process.communicate(timeout=DEADLINE_S)
+    assert recorder.process.returncode == 1 and "was removed or replaced while it was written" in log
+    assert "Traceback" not in log
+
+
+def test_publishers_that_come_later_with_another_quality_are_recorded_too(
+    robot: Robot, start: Callable[..., Recorder]
+) -> None:
+    robot.advertise(JOINT_TOPIC, JOINT_STATE, RELIABLE)
+    robot.advertise(VOCABULARY_TOPIC, VOCABULARY, LATCHED)
+    recorder = start()
+    until(robot.listened_to)
+    kind, header = known_class(JOINT_STATE), header_message(1_000_000_000, "")
+    nothing = np.zeros(0)
+    first = robot.publishers[JOINT_TOPIC]
+    second = robot.node.create_publisher(message_class(JOINT_STATE), JOINT_TOPIC, SENSOR)
+    volatile = robot.node.create_publisher(message_class(VOCABULARY), VOCABULARY_TOPIC, RELIABLE)
+    sent: dict[str, list[bytes]] = {}
+
+    def publish(publisher: Any, name: str) -> None:
+        sent.setdefault(name, []).append(serialise(kind(header, [f"{name} {len(sent[name])}"], *[nothing] * 3)))
+        publisher.publish(sent[name][-1])
+
+    def both_are_heard() -> bool:
+        publish(first, "first")
+        threading.Event().wait(0.02)
+        return bool(second.get_subscription_count() and volatile.get_subscription_count())
+
+    until(both_are_heard)
+    for _ in range(20):
+        publish(first, "first")
+        publish(second, "second")
+        threading.Event().wait(0.005)
+    count = len(sent["first"]) + len(sent["second"])
+    until(lambda: recorder.count() == count)
+    log = recorder.end()
+    found = read_with_our_reader(recorder.folder)[JOINT_TOPIC]
+    assert sorted(found) == sorted([*sent["first"], *sent["second"]])  # each once, though two subscriptions overlapped
+    assert recorder.process.returncode == 0, log
+
+
+def test_what_a_publisher_sent_before_it_could_be_heard_is_lost_and_told(
+    robot: Robot, start: Callable[..., Recorder]
+) -> None:
+    robot.advertise(JOINT_TOPIC, JOINT_STATE, RELIABLE)
+    recorder = start()
+    until(robot.listened_to)
+    late = robot.node.create_publisher(message_class(JOINT_STATE), JOINT_TOPIC, SENSOR)
+    data = serialise(known_class(JOINT_STATE)(header_message(1, ""), [], *[np.zeros(0)] * 3))
+    late.publish(data)  # nobody hears it
+    until(late.get_subscription_count)
+    until(lambda: late.publish(data) or recorder.count())
+    log = recorder.end()
+    assert recorder.process.returncode == LOSSES and " dropped or lost" in log and " 0 dropped" not in log, log
+
+
+def test_a_topic_that_can_not_be_recorded_is_told_in_the_exit_code(
+    robot: Robot, start: Callable[..., Recorder]
+) -> None:
+    robot.advertise(JOINT_TOPIC, VOCABULARY, RELIABLE)
+    recorder = start()
+    until(robot.listened_to)
+    other = Context()  # one topic has one type in each participant
+    rclpy.init(args=[], context=other, domain_id=robot.context.get_domain_id())
+    node = rclpy.create_node("other", context=other)
+    node.create_publisher(message_class(JOINT_STATE), JOINT_TOPIC, RELIABLE)
+    lines = []
+    for line in recorder.process.stderr or ():
+        lines.append(line)
+        if "and not what others publish there" in line:
+            recorder.process.send_signal(signal.SIGINT)
+    assert recorder.process.wait(DEADLINE_S) == LOSSES, lines
+    node.destroy_node()
+    rclpy.shutdown(context=other)
+
+
+def test_events_of_services_are_named_as_what_they_are() -> None:
+    with pytest.raises(BagError, match="is of a service or an action, and no message; `ros2 bag record` takes it"):
+        message_class("std_srvs/srv/Trigger_Event")

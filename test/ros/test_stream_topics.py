@@ -30,5 +30,5 @@ def test_a_camera_is_recorded_in_both_transports_with_its_info() -> None:
 
 
 def test_the_file_of_parameters_lists_the_same() -> None:
-    written = yaml.safe_load((ROOT / "config" / "recorder.yaml").read_text())["/**/recorder"]["ros__parameters"]
+    written = yaml.safe_load((ROOT / "config" / "recorder.yaml").read_text())["/**"]["ros__parameters"]
     assert tuple(written["topics"]) == TOPICS

@@ -191,6 +191,11 @@ class Rig:
         """Publish a picture at a tick; by default, until its label has come back."""
         self.show_message(image_message(colour, START_NS + round(tick * PERIOD_NS)), wait)
 
+    def show_after_gap(self, colour: str, tick: float) -> None:
+        """A picture whose stamp jumps, and the next one, which proves it, until the first one's label is back."""
+        self.show(colour, tick, wait=False)
+        self.show(colour, tick + 0.01)
+
     def show_message(self, message: Image, wait: bool = True) -> None:
         """Publish an image; by default, until its label has come back."""
         count = len(self.labels)
@@ -204,7 +209,7 @@ class Rig:
         assert node.counters[name] == value
 
     def status(self, part: str, level: bytes, text: str = "") -> DiagnosticStatus:
-        """Spin until a fresh report has this level, and this text in it, for a part; returns that status."""
+        """Spin until a report that comes now has this level, and this text in it, for a part; returns that status."""
         self.diagnostics.clear()
         found: list[DiagnosticStatus] = []
 

@@ -14,7 +14,17 @@ torch = pytest.importorskip("torch")
 from hal_ros.core.answers import NO_ACTION  # noqa: E402
 from hal_ros.core.streams.columns import ValueGroups  # noqa: E402
 from hal_ros.datasets.clips import Clip  # noqa: E402
-from hal_ros.train.batches import BatchSpec, Masked, _stretch, _with_gaps, batches, changes, plan, training_clips  # noqa: E402
+from hal_ros.train.batches import (  # noqa: E402
+    BatchSpec,
+    Masked,
+    _stretch,
+    _with_gaps,
+    batches,
+    changes,
+    plan,
+    played,
+    training_clips,
+)
 from hal_ros.train.clips import AttendedClips, Columns, Rows, Supervised  # noqa: E402
 from hal_ros.train.config import BatchConfig  # noqa: E402
 from synthetic_episodes import ACTIONS, COLUMNS, random_clips  # noqa: E402
@@ -144,7 +154,7 @@ def test_single_joints_go_with_all_their_values() -> None:
 # --- several cameras and states ---------------------------------------------------------------------------------------
 
 ROBOT = Columns(attended=3, values=5, groups=ValueGroups((0, 0, 1, 2, 3), (0, 0, 0, 1, 1)), cameras=2)
-WIDE = STREAM._replace(columns=ROBOT)
+WIDE = replace(STREAM, columns=ROBOT)
 
 
 def several(count: int = 8, ticks: int = 60) -> Any:
@@ -207,7 +217,7 @@ def test_what_has_one_kind_of_streams_never_loses_all_of_them() -> None:
     for columns, name in ((seeing, "image_valid"), (feeling, "joints_valid")):
         clip = Clip("clip", np.ones((48, columns.width), np.float32), targets["clip"], ())
         material = Supervised([clip], targets, groups=columns.groups)
-        rows = all_batches(material, ALL_GAPS, stream=STREAM._replace(columns=columns))
+        rows = all_batches(material, ALL_GAPS, stream=replace(STREAM, columns=columns))
         valid = torch.cat([getattr(batch.inputs, name)[0] for batch in rows])
         assert (valid > 0).any(1).all() and (valid == 0).any()
 
@@ -255,7 +265,7 @@ def test_plain_feature_vectors_stand_where_joints_stand_and_are_never_dropped() 
     values = random.normal(size=(20, 5))
     values[3, 1] = np.nan
     clip = Clip("clip", values, np.zeros(20, np.int64), ())
-    stream = STREAM._replace(columns=Columns(0, 5))
+    stream = replace(STREAM, columns=Columns(0, 5))
     rows = all_batches(
         Supervised([clip], {"clip": clip.actions}), replace(PLAIN, camera_masked=1, joints_masked=1), stream=stream
     )
@@ -275,3 +285,59 @@ def test_the_same_seed_gives_the_same_epoch_and_another_does_not() -> None:
     first, again, other = signature(0), signature(0), signature(1)
     assert torch.equal(first, again)
     assert first.shape != other.shape or not torch.equal(first, other)
+
+
+# --- other people, calibrations and sensors ---------------------------------------------------------------------------
+
+SPREAD = np.arange(1.0, COLUMNS.values + 1).astype(np.float32)
+
+
+def joints_of(material: Any, config: BatchConfig, seed: int = 0) -> np.ndarray:
+    return joined(batch.inputs.joints for batch in all_batches(material, config, seed, replace(STREAM, spread=SPREAD)))
+
+
+def test_an_offset_and_a_factor_last_for_a_whole_clip_and_noise_does_not() -> None:
+    material = random_clips(1, seed=0, ticks=45)
+    plain = COLUMNS.split(material.clips[0].inputs).joints
+    moved = joints_of(material, replace(PLAIN, offset=0.5))[:45] - plain  # three chunks
+    np.testing.assert_allclose(moved, np.broadcast_to(moved[0], moved.shape), atol=1e-5)
+    assert np.abs(moved[0]).min() > 0 and not np.allclose(moved[0] / SPREAD, moved[0, 0])
+    scaled = joints_of(material, replace(PLAIN, scale=0.3))[:45] / plain
+    np.testing.assert_allclose(scaled, np.broadcast_to(scaled[0], scaled.shape), rtol=1e-4)
+    noise = joints_of(material, replace(PLAIN, noise=0.1))[:45] - plain
+    np.testing.assert_allclose(noise.std(0), 0.1 * SPREAD, rtol=0.4)
+    assert not np.array_equal(moved, joints_of(material, replace(PLAIN, offset=0.5), seed=1)[:45] - plain)
+    held = joints_of(material, replace(PLAIN, noise=0.1, held=0.3))[:16]
+    assert (held[1:] == held[:-1]).all(1).any() and (held[1:] != held[:-1]).all(1).any()
+
+
+def test_a_clip_at_another_speed_keeps_its_inputs_targets_and_changes_together() -> None:
+    material = random_clips(4, seed=0, ticks=45)
+    lengths = set()
+    config = replace(PLAIN, streams=1, warp=0.4)
+    for seed in range(3):
+        (stream,) = plan(training_clips(material), config, np.random.default_rng(seed))
+        for chunk in stream:
+            place = chunk.played.ticks
+            lengths.add(len(place))
+            assert (np.diff(place) >= 0).all() and place[0] == 0 and place[-1] <= 44 and chunk.stop <= len(place)
+            begun = chunk.played.changes(chunk.clip.change)
+            assert begun.sum() == chunk.clip.change[: place[-1] + 1].sum() or len(place) < 45
+            target = chunk.clip.target[place]
+            assert (begun[1:] > 0).sum() >= (target[1:] != target[:-1]).sum()
+    assert len(lengths) > 6 and min(lengths) >= 22 and max(lengths) <= 91
+    rows = all_batches(random_clips(1, seed=0, ticks=45), replace(PLAIN, warp=0.4), seed=3)
+    ids = joined(batch.targets.actions for batch in rows).argmax(1)
+    joints, (clip,) = joined(batch.inputs.joints for batch in rows), random_clips(1, seed=0, ticks=45).clips
+    source = COLUMNS.split(clip.inputs).joints
+    weights = joined(batch.targets.weight for batch in rows)
+    for tick in np.flatnonzero(weights):
+        (place,) = np.flatnonzero((source == joints[tick]).all(1))
+        assert ids[tick] == clip.actions[place]
+
+
+def test_nothing_is_drawn_for_what_is_not_asked_for() -> None:
+    random, untouched = np.random.default_rng(0), np.random.default_rng(0)
+    how = played(9, PLAIN, random)
+    assert how.seed is None and how.ticks.tolist() == list(range(9))
+    assert random.random() == untouched.random()

@@ -13,7 +13,7 @@ import yaml
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.streams.spec import CameraSpec, StateSpec
 from hal_ros.datasets.config import NamedStreams
-from hal_ros.train.config import TrainConfig, config_from_mapping, load_config, to_mapping
+from hal_ros.train.config import ADDED, TrainConfig, config_from_mapping, config_from_saved, load_config, to_mapping
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,6 +71,14 @@ def test_lists_become_tuples_and_whole_numbers_floats() -> None:
         ({"data": {"rate_hz": 0.0}}, "within"),
         ({"model": {"heads": 5}}, "divisor"),
         ({"losses": {"prior": "guess"}}, "'standard'"),
+        ({"model": {"trunk": "lstm"}}, "model.trunk is 'lstm'; expected 'band' or 'mingru'"),
+        ({"model": {"differences": [0]}}, "model.differences is .*; expected 1 to 1000 ticks each"),
+        ({"model": {"short_lookback": [1]}}, "model.short_lookback is .*; expected two ticks or more each"),
+        ({"model": {"context_every": 0}}, "model.context_every is 0; expected 1 to 64 ticks"),
+        ({"optimiser": {"average": 1}}, r"optimiser.average is 1.0; expected within \[0, 1\)"),
+        ({"optimiser": {"least_steps": -1}}, "optimiser.least_steps is -1; expected 0 to 1000000"),
+        ({"batches": {"warp": 3}}, r"batches.warp is 3.0; expected within \[0, 2\]"),
+        ({"decoder": "viterbi"}, "decoder is 'viterbi'; expected 'auto' or 'argmax'"),
         ({"supervision": "guesses"}, "'annotations'"),
         ({"data": {"rate_hz": 10**400}}, "data.rate_hz is 1000.*; expected a finite number"),
         ({"data": {"joints_max_age_s": float("nan")}}, "data.joints_max_age_s is nan; expected a finite number"),
@@ -109,6 +117,54 @@ def test_a_merged_key_may_be_given_again(tmp_path: Path) -> None:
     path = tmp_path / "train.yaml"
     path.write_text("eye: &eye {width: 8, gazes: 2}\nteacher: {}\nmodel: {<<: {width: 96}, width: 64, heads: 8}\n")
     assert load_config(path).model.width == 64
+
+
+@pytest.mark.parametrize("written", ["1", "01", "1.10", "0x1f", "1:30", "1_2", "2024-11-02", "1e3", ".5"])
+def test_a_name_that_looks_like_a_number_is_read_as_it_is_written(tmp_path: Path, written: str) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(f"name: {written}\ndata: {{split: {written}, actions: [a, {written}], camera_topic: {written}}}\n")
+    config = load_config(path)
+    assert (config.name, config.data.split, config.data.actions) == (written, written, ("a", written))
+    path.write_text("data:\n  streams: {states: {arm: {names: [1, 02], fields: [position]}}}\n")
+    arm = load_config(path).data.streams.states["arm"]
+    assert arm.names == ("1", "02")
+
+
+def test_numbers_of_a_file_are_numbers_where_numbers_are_meant(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("seed: 0x10\nmodel: {lookback: [3, 5]}\ndata: {rate_hz: 5, validation: .25}\n")
+    config = load_config(path)
+    assert (config.seed, config.model.lookback, config.data.rate_hz, config.data.validation) == (16, (3, 5), 5.0, 0.25)
+    for text, said in {
+        "seed: 1.5\n": "seed is 1.5; expected int",
+        "seed: 2024-11-02\n": "expected int",
+        "data: {split: yes}\n": "data.split is True; expected str; on, off, yes and no are words only in quotes",
+        "data: 3\n": "data is 3; expected a mapping",
+        "3: 4\n": "3 is not a setting",
+        "data: {split: [1]}\n": r"data.split is \[1\]; expected str",
+    }.items():
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=said) as caught:
+            load_config(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_the_rate_of_feature_vectors_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("data: {layout: auto, folder: mine}\n")
+    with pytest.raises(ConfigError, match=r"data.rate_hz is missing in .*own.yaml; expected the ticks a second"):
+        load_config(path)
+    path.write_text("data: {layout: auto, folder: mine, rate_hz: 15}\n")
+    assert load_config(path).data.rate_hz == 15
+    path.write_text("data: {folder: mine}\n")
+    assert load_config(path).data.rate_hz == 10, "bags have stamps, and are made into ticks at any rate"
+
+
+@pytest.mark.parametrize("data", [{"group_by": "user"}, {"split": "groups"}, {"split": "leave-out:anna"}])
+def test_groups_need_a_file_of_groups(data: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"data\.groups is empty; expected a file of groups"):
+        config_from_mapping({"data": data})
+    assert config_from_mapping({"data": {**data, "groups": "groups.csv"}}).data.groups == "groups.csv"
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
@@ -196,10 +252,27 @@ def test_newer_settings_are_stored_only_where_they_say_something() -> None:
 
 
 def test_runs_of_the_first_version_keep_their_hash() -> None:
+    """Their checkpoints lack what is newer, and are read as what they did; a new run of today's defaults is another."""
     from hal_ros.train.stages import settings_sha256
 
-    assert settings_sha256(TrainConfig()).startswith("e6eb3b500ca5fa01")
+    first = config_from_saved({"decoder": "hysteresis", "optimiser": {"epochs": 12}})
+    assert settings_sha256(first).startswith("e6eb3b500ca5fa01")
+    assert config_from_saved(json.loads(json.dumps(to_mapping(first)))) == first
     assert settings_sha256(load_config(ROOT / "config" / "train.yaml")).startswith("b6917331ab137e67")
+    assert settings_sha256(TrainConfig()) != settings_sha256(first)
+
+
+def test_newer_settings_are_what_a_checkpoint_says_and_not_what_is_usual_now() -> None:
+    for key, before in ADDED.items():
+        section, name = key.split(".")
+        if section == "data":
+            continue
+        usual = getattr(getattr(TrainConfig(), section), name)
+        said = to_mapping(TrainConfig())[section]
+        assert (name in said) == (usual != before), key
+        assert getattr(getattr(config_from_saved({}), section), name) == before
+    other = config_from_mapping({"optimiser": {"least_steps": 7}, "model": {"differences": [2], "trunk": "mingru"}})
+    assert config_from_saved(json.loads(json.dumps(to_mapping(other)))) == other
 
 
 YAML_STREAMS = """

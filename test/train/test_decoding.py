@@ -13,8 +13,11 @@ from hal_ros.core.decoding import decode
 from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.train.answers import Answers
 from hal_ros.train.decoding import (
+    CLEARLY,
+    best_decoder,
     best_of_each_kind,
     calibrated,
+    chosen_kind,
     confirmed,
     fit_both_temperatures,
     fit_boundary,
@@ -91,6 +94,18 @@ def test_durations_and_order_help_where_answers_flicker() -> None:
     assert found["duration"].score > found["hysteresis"].score > found["argmax"].score
     assert 0.8 < found["duration"].segment_ratio < 1.3 < found["argmax"].segment_ratio
     assert found["duration"].decoder.priors == priors
+
+
+def test_validation_chooses_the_kind_and_the_simpler_one_where_they_are_alike() -> None:
+    training, (answers, labels, _) = clips(12, first=100), clips(6)
+    priors = fit_priors(training[1], training[2], ACTIONS)
+    chosen = best_decoder("auto", answers, labels, [()] * 6, LAG, priors=priors)
+    assert chosen == best_of_each_kind(answers, labels, [()] * 6, LAG, priors=priors)["duration"]
+    assert best_decoder("argmax", answers, labels, [()] * 6, LAG, priors=priors).decoder.kind == "argmax"
+    hysteresis = chosen._replace(mof=90.0, edit=90.0, f1_50=90.0)
+    for lead, kind in ((0.0, "hysteresis"), (CLEARLY, "hysteresis"), (2 * CLEARLY, "duration")):
+        led = chosen._replace(mof=90.0 + lead, edit=90.0 + lead, f1_50=90.0 + lead)
+        assert chosen_kind({"hysteresis": hysteresis, "duration": led}) == kind
 
 
 def test_a_system_without_lag_or_boundary_head_is_served_too() -> None:

@@ -10,10 +10,12 @@ import yaml
 
 pytest.importorskip("torch")
 
+from feature_folder import SMALL, VOCABULARY, WIDTH, write_folder, write_settings
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.formats.layout_files import write_clip_files, write_dataset_files
+from hal_ros.metrics.segmentation import Pair, edit_score
 from hal_ros.train.config import load_config
-from hal_ros.train.on_features import FeaturePredictions, train_on_features
+from hal_ros.train.on_features import FeaturePredictions, load_feature_model, train_folds, train_on_features
 
 pytestmark = pytest.mark.torch
 
@@ -91,3 +93,66 @@ def test_a_lone_training_clip_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     write_dataset(tmp_path / "data", training=1)
     with pytest.raises(DatasetError, match="1 training clips can be used; expected two or more"):
         train(tmp_path, monkeypatch)
+
+
+# --- background, groups, seldom actions -------------------------------------------------------------------------------
+
+
+def test_background_is_left_out_of_segments_and_a_group_is_never_on_two_sides(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"optimiser": {"epochs": 2}, "supervision": "transcripts"}
+    settings |= {"teacher": {**SMALL["teacher"], "stride_ticks": 2}}
+    data = {"split": "leave-out:carl", "groups": "groups.csv"}
+    path = write_settings(tmp_path / "mine.yaml", write_folder(tmp_path / "data"), settings, **data)
+    place, (predictions,) = train_folds(load_config(path), tmp_path / "run")
+    assert place == tmp_path / "run"
+    assert {clip.name for clip in predictions.said.clips} == {"carl-0", "carl-1"}
+    assert predictions.said.fold == "without carl"
+    assert predictions.model.unscored == ((3,), (3,))
+    rows = {(row.output, row.metric): row.mean for row in predictions.rows}
+    assert rows["confirmed", "MoF-Bg"] is not None
+    pairs = [
+        Pair(clip.truth, said["confirmed"].labels)
+        for clip, said in zip(predictions.said.clips, predictions.said.outputs, strict=True)
+    ]
+    assert rows["confirmed", "Edit"] == pytest.approx(edit_score(pairs, (3,))) != edit_score(pairs)
+    printed = capsys.readouterr().out
+    assert "held out to choose by: all 2 clips of dora" in printed
+    assert "rate: 10 ticks a second, one in 3 frames" in printed
+    assert "left out of Edit and F1 as published: background" in printed
+
+
+def test_a_finished_run_answers_as_it_did_when_it_was_trained(tmp_path: Path) -> None:
+    path = write_settings(tmp_path / "mine.yaml", write_folder(tmp_path / "data"), {"optimiser": {"epochs": 1}})
+    predictions = train_on_features(load_config(path), tmp_path / "run")
+    assert predictions is not None
+    found = load_feature_model(tmp_path / "run")
+    assert (found.width, found.orientation, found.vocabulary) == (WIDTH, "DT", VOCABULARY)
+    assert found.learned == (0, 1, 2, 3)
+    assert (found.decoder, found.temperatures) == (predictions.model.decoder, predictions.model.temperatures)
+    clip, before = predictions.run.fold.test[0], predictions.said.clips[0]
+    np.testing.assert_array_equal(found.answer(clip).lagged_log_probs, before.lagged_log_probs)
+    with pytest.raises(DatasetError, match=r"features.json: No such file.*; expected a finished run"):
+        load_feature_model(tmp_path)
+
+
+def test_an_action_in_test_alone_is_told_and_scored_as_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_folder(tmp_path / "data", (*VOCABULARY, "serve"))
+    for name in ("anna-0", "anna-1"):
+        truth = folder / "groundTruth" / f"{name}.txt"
+        truth.write_text("serve\n" * len(truth.read_text().split()))
+    path = write_settings(tmp_path / "mine.yaml", folder, {"optimiser": {"epochs": 1}})
+    predictions = train_on_features(load_config(path), tmp_path / "run")
+    assert "test: 1 actions never occur in training (serve): 2 segments" in capsys.readouterr().out
+    assert predictions is not None
+    assert {row.mean for row in predictions.rows if row.metric == "MoF"} == {0.0}
+
+
+def test_clips_that_are_all_shorter_than_the_lag_are_refused_before_training(tmp_path: Path) -> None:
+    path = write_settings(tmp_path / "mine.yaml", write_folder(tmp_path / "data"), lag_ticks=999)
+    with pytest.raises(DatasetError, match="none of 1 held-out clips is longer than the lag of 999 ticks"):
+        train_on_features(load_config(path), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

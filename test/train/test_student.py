@@ -17,9 +17,10 @@ from hal_ros.datasets.clips import Clip  # noqa: E402
 from hal_ros.fit import checkpoint  # noqa: E402
 from hal_ros.fit.loop import RunSession  # noqa: E402
 from hal_ros.train import student as loop  # noqa: E402
+from hal_ros.train.batches import plan, training_clips  # noqa: E402
 from hal_ros.train.clips import Columns, Supervised, annotated  # noqa: E402
-from hal_ros.train.config import config_from_mapping  # noqa: E402
-from hal_ros.train.student import answer, fit, new_model, validate  # noqa: E402
+from hal_ros.train.config import FEWEST_EPOCHS, config_from_mapping  # noqa: E402
+from hal_ros.train.student import answer, epochs_for, fit, new_model, validate  # noqa: E402
 from synthetic_episodes import ACTIONS, COLUMNS, SETTINGS, look_at, make_encoded_clips, random_clips, restrict  # noqa: E402
 
 CONFIG = config_from_mapping(SETTINGS)
@@ -142,6 +143,31 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / checkpoint.FILE).write_bytes(b"no archive")
     with pytest.raises(DatasetError, match=r"checkpoint\.npz"):
         train(CONFIG, tmp_path)
+
+
+def test_few_clips_are_gone_through_until_there_are_enough_steps_unless_epochs_are_told() -> None:
+    def epochs(epochs: int, least_steps: int) -> int:
+        return epochs_for(replace(CONFIG, optimiser=replace(CONFIG.optimiser, **locals())), MATERIAL)
+
+    batches = max(map(len, plan(training_clips(MATERIAL), CONFIG.batches, np.random.default_rng(0))))
+    assert epochs(0, 0) == FEWEST_EPOCHS == epochs(0, FEWEST_EPOCHS * batches)
+    assert epochs(0, FEWEST_EPOCHS * batches + 1) == FEWEST_EPOCHS + 1
+    assert epochs(0, 100 * batches) == 100
+    assert epochs(3, 100 * batches) == 3
+
+
+def test_changes_are_standardised_by_the_training_clips() -> None:
+    config = replace(CONFIG, model=replace(CONFIG.model, differences=(1, 3)))
+    model = new_model(config, ACTIONS, COLUMNS, MATERIAL.clips)
+    spread = model.differences.spread.reshape(2, -1).numpy()
+    joints = [COLUMNS.split(clip.inputs).joints for clip in MATERIAL.clips]
+    for lag, found in zip((1, 3), spread, strict=True):
+        moved = np.concatenate([rows[lag:] - rows[:-lag] for rows in joints])
+        np.testing.assert_allclose(found, np.sqrt(np.square(moved).mean(0)), rtol=1e-4)
+    assert (
+        train(replace(config, optimiser=replace(config.optimiser, epochs=1))).model.differences.first.weight.grad
+        is not None
+    )
 
 
 def test_clips_without_targets_are_refused() -> None:

@@ -129,7 +129,7 @@ def pipeline_growth(card: ModelCard, seconds: int) -> int:
     def take(arrival: Arrival) -> None:
         due = feeder.take(arrival, pictures[arrival.stream == robot.FRONT])
         if due is not None:
-            pipeline.handle(ReceivedFrame(due, "camera", time.perf_counter_ns()))
+            pipeline.handle(ReceivedFrame(due, time.perf_counter_ns()))
 
     return blocks_growth(arrivals(seconds, UPTIME_HZ, UPTIME_HZ), seconds, take)
 

@@ -72,7 +72,7 @@ class Ticker:
 
         self._tick += 1
         due = due_tick(self._card.streams, self._tick, self._messages)
-        self.pipeline.handle(ReceivedFrame(due, "camera", time.perf_counter_ns()))
+        self.pipeline.handle(ReceivedFrame(due, time.perf_counter_ns()))
 
     def stages(self) -> dict[str, float]:
         """Return the median wall time in ms of each stage of a tick."""

@@ -53,8 +53,14 @@ class PictureConverter:
             self.sizes_px[name] = width, height
             converted = image.to_input(rgb, self._spec.cameras[name])
         except ImageError as error:
-            self._counters[counts.key(name, counts.UNREADABLE)] += 1
-            self.last_errors[name] = str(error)
+            self._refuse(name, str(error))
+            return None
+        except Exception as error:  # noqa: BLE001  # whatever a picture holds, the next good one is answered
+            self._refuse(name, f"picture can't be converted: {type(error).__name__}: {error}")
             return None
         self.last_errors[name] = ""
         return converted
+
+    def _refuse(self, name: str, why: str) -> None:
+        self._counters[counts.key(name, counts.UNREADABLE)] += 1
+        self.last_errors[name] = " ".join(why.split())

@@ -19,8 +19,12 @@ from hal_ros.core.streams import counts
 from hal_ros.core.streams.spec import StateSpec
 from hal_ros.core.ticks import BACKWARD_JUMP_NS, is_stamp
 
-MOST_WAITING = 4096
-"""Messages that wait for the clock: four seconds at 1 kHz. Of more the oldest go, so that memory stays bounded."""
+WAITING_NS = 10_000_000_000
+"""How long messages of one kind wait for the clock, by their stamps, however many they are."""
+LEAST_WAITING = 64
+"""So many of a kind wait, however far apart their stamps are: one that is far off says nothing of the others."""
+MOST_WAITING = 16_384
+"""Messages of all kinds that wait: ten seconds at 1 kHz and more. Of more the oldest go: memory stays bounded."""
 MOST_KINDS = 64
 """So many kinds of messages are remembered that have none waiting; drivers have one each."""
 
@@ -71,6 +75,15 @@ class _Waiting:
         at = len(stamps) if not stamps or sample.stamp_ns > stamps[-1] else bisect_left(stamps, sample.stamp_ns)
         stamps.insert(at, sample.stamp_ns)
         self.samples.insert(at, (order, sample))
+
+    def outlived(self) -> int:
+        """Return how many of the oldest waited long enough; half of the time is that to the middle one's stamp.
+
+        A single stamp that is far off does not move the middle one.
+        """
+        if len(self.stamps) <= LEAST_WAITING:
+            return 0
+        return bisect_left(self.stamps, self.stamps[len(self.stamps) // 2] - WAITING_NS // 2)
 
     def cut(self, start: int, end: int) -> int:
         """Take out the messages from `start` to `end`; returns how many there were."""
@@ -124,9 +137,9 @@ class StateMerger:
         self._order += 1
         kind.insert(self._order, sample)
         self._waiting += 1
-        if self._waiting > MOST_WAITING:
-            self._counters[self._keys[counts.OVERFLOWED]] += 1
-            self._waiting -= max(self._kinds.values(), key=lambda one: len(one.stamps)).cut(0, 1)
+        self._set_aside(kind, kind.outlived())
+        if self._waiting > MOST_WAITING:  # one that writes faster than all others does not cost them theirs
+            self._set_aside(max(self._kinds.values(), key=lambda one: len(one.stamps)), 1)
         return True
 
     def at(self, stamp_ns: int) -> StateAtTick:
@@ -147,6 +160,12 @@ class StateMerger:
         self._count(valid, oldest_ns)
         values = np.where(valid, self._values, np.float32(0))
         return StateAtTick(values, valid.astype(np.float32), self._sources(fresh))
+
+    def _set_aside(self, kind: _Waiting, count: int) -> None:
+        """Let go of the oldest messages of a kind."""
+        if count:
+            self._counters[self._keys[counts.OVERFLOWED]] += count
+            self._waiting -= kind.cut(0, count)
 
     def _kind(self, sample: StateSample) -> _Waiting:
         key = sample.topic, b"" if sample.present is None else sample.present.tobytes()

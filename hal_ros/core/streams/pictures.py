@@ -11,8 +11,12 @@ from hal_ros.core.streams import counts
 from hal_ros.core.streams.spec import CameraSpec
 from hal_ros.core.ticks import BACKWARD_JUMP_NS, is_stamp
 
-MOST_WAITING = 64
-"""Pictures of one camera that wait for the clock: two seconds at 30 Hz."""
+WAITING_NS = 2_000_000_000
+"""How long the pictures of one camera wait for the clock, by their stamps."""
+LEAST_WAITING = 8
+"""So many wait, however far apart their stamps are: one that is far off says nothing of the others."""
+MOST_WAITING = 256
+"""Of more pictures the oldest go: memory stays bounded."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,19 @@ class PictureQueue:
             0 <= self._asked_ns - picture.stamp_ns <= BACKWARD_JUMP_NS
         )
         self._pictures.insert(at, picture)
-        if len(self._pictures) > MOST_WAITING:
-            self._counters[counts.key(self._name, counts.OVERFLOWED)] += 1
-            del self._pictures[0]
+        if gone := self._outlived():
+            self._counters[counts.key(self._name, counts.OVERFLOWED)] += gone
+            del self._pictures[:gone]
         return True
+
+    def _outlived(self) -> int:
+        """Return how many of the oldest waited long enough, by the middle one's stamp, which no single one moves."""
+        pictures = self._pictures
+        if len(pictures) <= LEAST_WAITING:
+            return 0
+        limit_ns = pictures[len(pictures) // 2].stamp_ns - WAITING_NS // 2
+        old = sum(one.stamp_ns < limit_ns for one in pictures)
+        return max(old, len(pictures) - MOST_WAITING)
 
     def at(self, stamp_ns: int) -> TimedPicture | None:
         """Return the picture of a tick; it stays, as it may serve the next one too."""

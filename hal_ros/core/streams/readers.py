@@ -21,6 +21,8 @@ from hal_ros.core.streams.spec import JOINT_STATE, StateSpec
 
 MOST_LAYOUTS = 64
 """Orders of names that are remembered for one topic; drivers have one each."""
+MOST_NAMES = 1024
+"""Names of an order that is remembered: of longer ones 64 would fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,9 @@ class JointReader:
         if found is None:
             if len(self._layouts) >= MOST_LAYOUTS:
                 self._layouts.clear()
-            found = self._layouts[key] = self._lay_out(key)
+            found = self._lay_out(key)
+            if len(key) <= MOST_NAMES:
+                self._layouts[key] = found
         return found
 
     def _lay_out(self, names: tuple[str, ...]) -> _JointLayout | str:

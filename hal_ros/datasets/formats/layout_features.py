@@ -55,6 +55,15 @@ def read_features(paths: Mapping[str, Path], lengths: Mapping[str, int], max_cli
     return Features(arrays, orientation, tuple(notes))
 
 
+def open_features(path: Path) -> NDArray[np.floating[Any]]:
+    """Open one file, memory-mapped unless it holds integers.
+
+    Raises DatasetError for what is no array of numbers in two dimensions, and for one without a frame.
+    """
+    array = _open(path)
+    return array if np.issubdtype(array.dtype, np.floating) else _as_floating(array)
+
+
 def _open(path: Path) -> NDArray[Any]:
     try:
         with path.open("rb") as file:

@@ -18,7 +18,7 @@ from hal_ros.core import segments
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
-from hal_ros.datasets.formats.layout_features import read_features
+from hal_ros.datasets.formats.layout_features import Orientation, read_features
 from hal_ros.datasets.formats.layout_files import (
     FEATURES,
     GROUND_TRUTH,
@@ -49,6 +49,8 @@ class Layout:
     """Names of actions that are no action, where the mapping has them."""
     first_is_background: bool = False
     """Where the mapping has none of these names, its class 0 is the background, as in the published loader."""
+    unscored: tuple[str, ...] = ("background",)
+    """The background that published scripts leave out of Edit and F1, beside class 0: `SIL` and the like are scored."""
 
 
 LAYOUTS = {
@@ -69,18 +71,25 @@ class Dataset(NamedTuple):
     background: tuple[int, ...]  # ids, ascending, for the metrics that leave background out
     subsets: dict[str, tuple[Clip, ...]]  # "train", and "val" and "test" where the split lists them
     notes: tuple[str, ...]  # a line each: what was detected, clipped, derived, and what is odd
+    unscored: tuple[int, ...] = ()  # ids of the background that published Edit and F1 leave out
+    orientation: Orientation = "TD"  # of the files
+
+
+Members = Mapping[str, tuple[str, ...]]
+"""The clips' names of each subset."""
 
 
 def read_dataset(
     folder: Path,
-    split: str = "1",
+    split: str | Members = "1",
     layout: str | Layout = "auto",
     orientation: str = "auto",
     derive_transcripts: bool = False,
 ) -> Dataset:
     """Read one split of a dataset; features are memory-mapped, NaN in them are left for the models.
 
-    `layout`: a key of LAYOUTS, "auto" (see `find_layout`) or a Layout. `orientation`: "TD", "DT" or "auto".
+    `split`: the name of one that is listed, or the clips of each subset. `layout`: a key of LAYOUTS, "auto" (see
+    `find_layout`) or a Layout. `orientation`: "TD", "DT" or "auto".
     `derive_transcripts`: where a clip has no transcript file, or an empty one, take its transcript from its ground
     truth, background included. Otherwise that transcript is unknown, ().
 
@@ -93,11 +102,11 @@ def read_dataset(
 
 
 def _read_dataset(
-    folder: Path, split: str, layout: str | Layout, orientation: str, derive_transcripts: bool
+    folder: Path, split: str | Members, layout: str | Layout, orientation: str, derive_transcripts: bool
 ) -> Dataset:
     rules, why = find_layout(folder, layout)
     vocabulary = read_mapping(folder / MAPPING)
-    names, notes = _read_subsets(folder, split)
+    names, notes = _read_subsets(folder, split) if isinstance(split, str) else (dict(split), [])
     texts = _read_texts(folder, names, vocabulary)
     paths = {name: folder / FEATURES / f"{name}.npy" for members in names.values() for name in members}
     _refuse([str(path) for path in paths.values() if not path.is_file()], len(paths), "clips have no features")
@@ -113,11 +122,10 @@ def _read_dataset(
         )
         for subset, members in names.items()
     }
-    background, background_note = _background(vocabulary, rules)
+    background, unscored, background_note = _background(vocabulary, rules)
     notes = [f"layout: {rules.name}, {why}", *features.notes, *notes, *clip_notes, *origin, background_note]
-    return Dataset(
-        vocabulary, background, subsets, (*notes, *_oddities(subsets["train"], texts, transcripts, vocabulary))
-    )
+    notes += _oddities(subsets["train"], texts, transcripts, vocabulary)
+    return Dataset(vocabulary, background, subsets, tuple(notes), unscored, features.orientation)
 
 
 def find_layout(folder: Path, layout: str | Layout) -> tuple[Layout, str]:
@@ -223,13 +231,16 @@ def _clip(name: str, features: NDArray[Any], labels: NDArray[np.int64] | None, t
     return Clip(name, features[: len(labels)], labels, transcript)
 
 
-def _background(vocabulary: tuple[str, ...], rules: Layout) -> tuple[tuple[int, ...], str]:
+def _background(vocabulary: tuple[str, ...], rules: Layout) -> tuple[tuple[int, ...], tuple[int, ...], str]:
+    """Return the ids of all background, of that which published Edit and F1 leave out, and what to say of them."""
     ids = tuple(identity for identity, name in enumerate(vocabulary) if name in rules.background)
+    unscored = tuple(identity for identity in ids if vocabulary[identity] in rules.unscored)
     if ids:
-        return ids, f"background: {', '.join(vocabulary[identity] for identity in ids)}"
+        names, left_out = (", ".join(vocabulary[identity] for identity in some) for some in (ids, unscored))
+        return ids, unscored, f"background: {names}; left out of Edit and F1 as published: {left_out or 'none of it'}"
     if rules.first_is_background:
-        return (0,), f"background: {vocabulary[0]}, class 0 as in the published loader"
-    return (), f"background: none; {MAPPING} has none of {', '.join(rules.background)}"
+        return (0,), (0,), f"background: {vocabulary[0]}, class 0 as in the published loader; left out of Edit and F1"
+    return (), (), f"background: none; {MAPPING} has none of {', '.join(rules.background)}"
 
 
 def _oddities(

@@ -30,11 +30,12 @@ ABOUT_STREAMS = """\
 
 def settings_text(name: str, data: DataConfig, candidates: Mapping[str, Candidate]) -> str:
     """Return the YAML of a dataset's settings, with a comment on each key of the streams."""
-    top = yaml.safe_dump({"name": name, "supervision": "transcripts"}, sort_keys=False, allow_unicode=True)
+    top = yaml.safe_dump({"name": name, "supervision": "mixed"}, sort_keys=False, allow_unicode=True)
     lines = [
         "data:",
         f"  folder: {_flow(data.folder)}",
         f"  cache: {_flow(data.cache)}",
+        *([f"  groups: {_flow(data.groups)}  # who is seen in which bag"] if data.groups else []),
         f"  rate_hz: {_flow(data.rate_hz)}  # ticks of the model per second",
         "  streams:",
     ]

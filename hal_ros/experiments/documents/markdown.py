@@ -10,13 +10,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from hal_ros.metrics.scores import Row, RowKey, row_over_seeds
+from hal_ros.metrics.scores import MOF_BG, Row, RowKey, row_over_seeds
 
 ALL_SPLITS, MODEL = "all", "model"
 """Split and output of rows that speak of the network itself."""
 PARAMETERS, MS_PER_TICK, TRAINING_S = "parameters", "ms per tick", "training s"
 RECALL, SEGMENTS, TICKS = "recall", "segments", "ticks"
 """Of one action, whose name stands behind them: how much of it is found, in percent, and on how much that stands."""
+
+MEASURED_TOGETHER = (
+    "*ms / tick*: processor time of one tick on one thread, behind the eye, median of many steps, all systems in turns"
+    " in one process; who works on a window anew at every tick pays for all of it, who sees whole recordings has a"
+    " recording's time over its ticks."
+)
+MEASURED_APART = "*ms / tick* was measured beside each training, and not of all systems in the same way."
+"""What is said of the times of ticks."""
 
 RunScores = Mapping[str, Mapping[str, Mapping[str, float | None]]]
 """One run's scores: split -> output -> metric -> value, None where there was nothing to measure."""
@@ -37,6 +45,7 @@ class Column(NamedTuple):
 
 COLUMNS = (
     Column("MoF", "MoF"),
+    Column(MOF_BG, "MoF-Bg"),
     Column("Edit", "Edit"),
     Column("F1@10", "F1@10"),
     Column("F1@25", "F1@25"),
@@ -65,6 +74,14 @@ class SystemScores:
     def key(self, split: str, output: str, metric: str) -> RowKey:
         """Return what one of its rows speaks of."""
         return RowKey(self.system, self.supervision, split, output, metric)
+
+
+def with_cost(run: RunScores | None, cost: Mapping[str, float] | None) -> RunScores | None:
+    """Return a run's scores with what a tick costs as it was measured of all systems, if it was."""
+    if run is None or cost is None:
+        return run
+    found = {MS_PER_TICK: cost["ms_per_tick"], PARAMETERS: float(cost["parameters"])}
+    return {**run, ALL_SPLITS: {MODEL: {**run.get(ALL_SPLITS, {}).get(MODEL, {}), **found}}}
 
 
 def rows_of(entry: SystemScores) -> list[Row]:

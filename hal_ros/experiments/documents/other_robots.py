@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from hal_ros.experiments.documents.markdown import markdown, rows_of, unfinished
-from hal_ros.experiments.documents.report import Results
+from hal_ros.experiments.documents.report import OFFLINE_NOTE, Results
 from hal_ros.experiments.documents.rows import write_records
-from hal_ros.experiments.plan import MAIN, OTHER_ROBOTS
+from hal_ros.experiments.plan import MAIN, OTHER_ROBOTS, REFERENCES
+from hal_ros.metrics.decoded import OFFLINE
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL
 from hal_ros.metrics.scores import Row
 
@@ -31,7 +32,7 @@ def record(dataset: str, row: Row) -> dict[str, Any]:
 
 
 def _rows(part: Results) -> list[Row]:
-    return [row for entry in part.entries(MAIN) for row in rows_of(entry)]
+    return [row for entry in part.entries(MAIN, REFERENCES) for row in rows_of(entry)]
 
 
 def _document(parts: Sequence[Results]) -> str:
@@ -41,17 +42,23 @@ def _document(parts: Sequence[Results]) -> str:
         " Mean ± standard deviation over seeds; scores in percent, latencies in seconds; definitions in"
         " [metrics.md](../metrics.md). Half of the test episodes have an order of phases that training never shows."
         " All systems under one supervision learn the same targets from the same inputs, and have the same kind of"
-        " decoder, fitted to the validation targets.",
+        " decoder, fitted to the validation targets. " + cost_notes(parts),
     ]
     missing = []
     for part in parts:
-        robot, entries = part.experiment.part, part.entries(MAIN)
+        robot, entries, references = part.experiment.part, part.entries(MAIN), part.entries(REFERENCES)
         for split in part.splits:
             text += [f"## {robot}, {split}: {_size(part)}", markdown(entries, split, (PROVISIONAL, CONFIRMED))]
-        missing += [f"- {robot}: {line}" for line in unfinished(entries)]
+            text += [OFFLINE_NOTE, markdown(references, split, (OFFLINE,))] if references else []
+        missing += [f"- {robot}: {line}" for line in unfinished([*entries, *references])]
     if missing:
         text += ["## Not finished", "\n".join(missing)]
     return "\n\n".join(each.rstrip("\n") for each in text) + "\n"
+
+
+def cost_notes(parts: Sequence[Results]) -> str:
+    """Return what the times of ticks are, in the tables of several experiments."""
+    return " ".join(dict.fromkeys(part.cost_note for part in parts))
 
 
 def _size(part: Results) -> str:

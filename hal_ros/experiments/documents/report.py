@@ -11,9 +11,9 @@ from hal_ros.datasets.config import TRAINING
 from hal_ros.experiments.documents import aims, curves, latents, markdown
 from hal_ros.experiments.documents.aims import Aim, Verdict
 from hal_ros.experiments.documents.curves import Curve, Point
-from hal_ros.experiments.documents.markdown import SystemScores
+from hal_ros.experiments.documents.markdown import SystemScores, with_cost
 from hal_ros.experiments.documents.rows import write_rows
-from hal_ros.experiments.files import SCORES, latents_file, split_file
+from hal_ros.experiments.files import COSTS, SCORES, latents_file, split_file
 from hal_ros.experiments.graph import Graph, Store
 from hal_ros.experiments.jobs.scoring import commit_output, load_calibrated, load_fitted, output_of
 from hal_ros.experiments.plan import (
@@ -32,8 +32,9 @@ from hal_ros.experiments.plan import (
     Line,
 )
 from hal_ros.metrics import answer_files
+from hal_ros.metrics.answer_files import ClipAnswers
 from hal_ros.metrics.decoded import ALIGNED, OFFLINE, streams, truth_of
-from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, Prediction
+from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, OutputStream, Prediction
 from hal_ros.metrics.scores import Row, frame_accuracy
 from hal_ros.report import pictures
 from hal_ros.report.timeline import Timeline, standalone_svg
@@ -43,6 +44,10 @@ COMMANDS = {
     TABLETOP: "hal tables --dataset tabletop",
     GESTURE_PHASE: "HAL_ROS_DATA=<folder with gesture_phase> hal tables --dataset gesture_phase",
 }
+OFFLINE_NOTE = (
+    "Upper references below: they know what comes later, so that none of them can run on a robot, and they stand in no"
+    " table of those that can."
+)
 FAR_BELOW = NAMES["rule"]
 """Left out of the curve, where it would squash all others; it is in the tables."""
 COMPARED = ("teacher without HAL", "HAL teacher", "causal ASFormer", "causal TCN", "GRU", "logistic")
@@ -69,10 +74,32 @@ class Results(NamedTuple):
         found: dict[str, Any] = json.loads((self.store.path(self.graph, job) / SCORES).read_text())
         return found
 
+    @property
+    def costs(self) -> dict[str, dict[str, float]]:
+        """What a tick of each system costs; none before the job that measures all in one process is done.
+
+        Then each training's own measurement stands in the tables, as it does in those of 0.1.0.
+        """
+        job = self.experiment.plan.cost
+        if not job or not self.store.done(self.graph, job):
+            return {}
+        found: dict[str, dict[str, float]] = json.loads((self.store.path(self.graph, job) / COSTS).read_text())
+        return found
+
+    @property
+    def cost_note(self) -> str:
+        """What the tables' figures of time are."""
+        return markdown.MEASURED_TOGETHER if self.costs else markdown.MEASURED_APART
+
     def entries(self, *sections: str) -> list[SystemScores]:
-        """Return the lines of some sections with the scores of their finished seeds."""
+        """Return the lines of some sections with the scores of their finished seeds, and what a tick costs."""
+        costs = self.costs
         return [
-            SystemScores(line.system, line.supervision, tuple(self.scores(job) for job in line.scores))
+            SystemScores(
+                line.system,
+                line.supervision,
+                tuple(with_cost(self.scores(job), costs.get(line.system)) for job in line.scores),
+            )
             for section in sections
             for line in self.lines
             if line.section == section
@@ -107,17 +134,23 @@ def write(folder: Path, results: Results) -> None:
 
 
 def _document(results: Results, verdicts: Sequence[Verdict], drawn: Mapping[str, str]) -> str:
-    name, main = results.experiment.name, results.entries(MAIN, REFERENCES)
+    name = results.experiment.name
     parts = [
         f"# Results on {name}",
         f"Made by `{COMMANDS[name]}`, written again by the same with `--report`. Mean ± standard deviation over"
         " seeds. Scores in percent; latencies in seconds, lag counted, computing time left out; *segments*: predicted"
         " over true ones; definitions in [metrics.md](../metrics.md). All systems under one supervision learn the same"
-        " targets, and have the same kind of decoder, fitted to the validation targets of that supervision.",
+        " targets, and have the same kind of decoder, fitted to the validation targets of that supervision. "
+        + results.cost_note,
     ]
     for split in results.splits:
-        shown = (PROVISIONAL, CONFIRMED, OFFLINE)
-        parts += [f"## (a) All systems, {split}", markdown.markdown(main, split, shown)]
+        shown = (PROVISIONAL, CONFIRMED)
+        parts += [f"## (a) All systems, {split}", markdown.markdown(results.entries(MAIN), split, shown)]
+    if references := results.entries(REFERENCES):
+        parts += [OFFLINE_NOTE]
+        for split in results.splits:
+            title = f"## What sees the whole recording, {split}"
+            parts += [title, markdown.markdown(references, split, (OFFLINE,))]
     if verdicts:
         parts += [f"## What was aimed at, {results.experiment.aims}", "\n".join(aims.verdict_lines(verdicts)) + "\n"]
     student = [entry for entry in results.entries(MAIN) if entry.system == STUDENT and entry.supervision == WEAK]
@@ -209,18 +242,26 @@ def _answers(results: Results, line: Line) -> list[Path]:
     return [results.store.path(results.graph, inputs[role]) for role in sorted(inputs)]
 
 
-def _predictions(results: Results, line: Line, split: str) -> dict[str, Prediction]:
-    """Return what a line's first seed says of every clip of a split, by the clip's name."""
+def answers_of(results: Results, line: Line, split: str) -> tuple[list[ClipAnswers], list[dict[str, OutputStream]]]:
+    """Return what a line's first seed says of a split's clips, of all folds, and the confirmed output of each."""
     score = results.graph.jobs[line.scores[0]]
-    found = {}
     fitted = load_fitted(results.store.path(results.graph, line.scores[0]))
+    clips, outputs = [], []
     for folder, specs in zip(_answers(results, line), fitted, strict=True):
         shown = {name: spec for name, spec in specs.specs.items() if name == CONFIRMED}
         for clip in load_calibrated(folder / split_file(split), specs):
-            outputs = streams(clip, shown, score.settings["lag_ticks"], results.experiment.period_ns)
-            if line.system != STUDENT:
-                outputs.pop(PROVISIONAL, None)
-            found[clip.name] = Prediction(f"{line.system}, {line.supervision}", line.supervision, outputs)
+            clips.append(clip)
+            outputs.append(streams(clip, shown, score.settings["lag_ticks"], results.experiment.period_ns))
+    return clips, outputs
+
+
+def _predictions(results: Results, line: Line, split: str) -> dict[str, Prediction]:
+    """Return what a line's first seed says of every clip of a split, by the clip's name."""
+    found = {}
+    for clip, outputs in zip(*answers_of(results, line, split), strict=True):
+        if line.system != STUDENT:
+            outputs.pop(PROVISIONAL, None)
+        found[clip.name] = Prediction(f"{line.system}, {line.supervision}", line.supervision, outputs)
     return found
 
 

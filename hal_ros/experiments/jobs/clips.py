@@ -8,6 +8,7 @@ from pathlib import Path
 from hal_ros.core.streams.columns import groups_of
 from hal_ros.datasets.config import TRAINING, VALIDATION, streams_of
 from hal_ros.datasets.encoded_clips import EncodedClip, load_encoded_clips
+from hal_ros.datasets.formats.folds import TEST, read_fold
 from hal_ros.datasets.formats.layouts import read_dataset
 from hal_ros.datasets.hold_out import hold_out_end
 from hal_ros.experiments.files import CHECKPOINTS
@@ -17,7 +18,7 @@ from hal_ros.experiments.training_data import AboutClips, save_clips
 from hal_ros.labels.targets import load_targets
 from hal_ros.train import chain
 from hal_ros.train.clips import AttendedClips, Columns, attended_clips, columns_of
-from hal_ros.train.config import config_from_mapping
+from hal_ros.train.config import ANNOTATIONS, TRANSCRIPTS, config_from_mapping, config_from_saved
 
 
 def columns(task: Task, places: Places) -> None:
@@ -35,9 +36,21 @@ def columns(task: Task, places: Places) -> None:
     save_clips(task.folder, about, {split: AttendedClips(clips, {}) for split, clips in splits.items()})
 
 
+def features(task: Task, places: Places) -> None:
+    """Read one fold of one's own folder of features, as `hal train` does."""
+    settings = task.job.settings
+    data = {**settings["data"], "folder": places["dataset"], "groups": places["groups"]}
+    supervision = TRANSCRIPTS if settings["weak"] else ANNOTATIONS
+    fold = read_fold(config_from_mapping({"data": data}).data, supervision, settings["episodes"])
+    splits = {TRAINING: fold.training, VALIDATION: fold.validation, TEST: fold.test}
+    columns = Columns(0, fold.training[0].inputs.shape[1])
+    about = AboutClips(fold.dataset.vocabulary, columns, settings["data"]["rate_hz"], tuple(splits))
+    save_clips(task.folder, about, {split: AttendedClips(clips, {}) for split, clips in splits.items()})
+
+
 def eye(task: Task, places: Places) -> None:
     """Train each camera's eye on single ticks, freeze it, and let it look at every tick of every split."""
-    config = config_from_mapping(dict(task.job.settings["config"]))
+    config = config_from_saved(dict(task.job.settings["config"]))
     vocabulary = tuple(task.job.settings["vocabulary"])
     encoded_clips = load_splits(places, vocabulary)
     if "labels" in task.inputs:

@@ -30,6 +30,7 @@ from hal_ros.metrics.answer_files import ClipAnswers
 from hal_ros.metrics.decoded import CONFIRMED_ARGMAX, score_clips, score_targets, streams
 from hal_ros.metrics.predictions import CONFIRMED, OutputStream
 from hal_ros.metrics.recall import action_recall
+from hal_ros.metrics.scores import Unscored
 from hal_ros.metrics.segmentation import Pair
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def score(task: Task, _: Places) -> None:
     abouts = [json.loads((fold / ABOUT).read_text()) for fold in folds]
     decoders = [_decoders(settings, fold) for fold in folds]
     period_ns, lag_ticks = round(1e9 / abouts[0]["rate_hz"]), settings["lag_ticks"]
+    unscored = Unscored(*map(tuple, settings.get("unscored", ((), ()))))
     found: dict[str, Any] = {}
     answers: dict[str, _SplitAnswers] = {}
     for split in settings["splits"]:
@@ -54,11 +56,11 @@ def score(task: Task, _: Places) -> None:
             for clip in load_calibrated(fold / split_file(split), specs):
                 answers[split].clips.append(clip)
                 answers[split].outputs.append(streams(clip, specs.specs, lag_ticks, period_ns))
-        found[split] = score_clips(*answers[split], period_ns)
+        found[split] = score_clips(*answers[split], period_ns, unscored)
     if "recall" in settings:
         recall = settings["recall"]
         found[pooled(recall["splits"])] = _recall([answers[split] for split in recall["splits"]], recall["actions"])
-    found |= _aligned(folds, period_ns)
+    found |= _aligned(folds, period_ns, unscored)
     network = {name: sum(about[name] for about in abouts) / len(abouts) for name in (PARAMETERS, MS_PER_TICK)}
     found[ALL_SPLITS] = {MODEL: {**network, TRAINING_S: abouts[0][TRAINING_S]}}
     (task.folder / SCORES).write_text(json.dumps(found, indent=1))
@@ -167,9 +169,9 @@ def _spec(fields: Mapping[str, Any]) -> DecoderSpec:
     return DecoderSpec(**{**fields, "priors": Priors(**priors) if priors else None})
 
 
-def _aligned(folds: Sequence[Path], period_ns: int) -> dict[str, Any]:
+def _aligned(folds: Sequence[Path], period_ns: int, unscored: Unscored) -> dict[str, Any]:
     """Score what a teacher made of the training transcripts, where it says so."""
     if not all((fold / ALIGNED_TARGETS).exists() for fold in folds):
         return {}
     clips = [clip for fold in folds for clip in answer_files.load(fold / ALIGNED_TARGETS)]
-    return {TRAINING: score_targets(clips, period_ns)}
+    return {TRAINING: score_targets(clips, period_ns, unscored)}

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from hal_ros.baselines.sequence_answers import processor_ms
-from hal_ros.baselines.sequence_fit import Question, SequenceConfig, fit_sequence
+from hal_ros.baselines.sequence_config import SequenceConfig
+from hal_ros.baselines.sequence_fit import Question, fit_sequence
 from hal_ros.baselines.simple_fit import FittedBaseline, fit_logistic, fit_rule
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.streams.columns import JointColumns, joints_of
@@ -36,7 +37,7 @@ from hal_ros.train import chain
 from hal_ros.train import student as loop
 from hal_ros.train.answers import Answers
 from hal_ros.train.clips import Data
-from hal_ros.train.config import config_from_mapping
+from hal_ros.train.config import config_from_saved
 
 LATENT_CLIPS = 8
 
@@ -56,7 +57,7 @@ def student(task: Task, _: Places) -> None:
     started = time.monotonic()
     settings, inputs, folder = task.job.settings, task.inputs, task.folder
     data = load_training_data(inputs["clips"], inputs.get("labels"), settings.get("modalities", "both"))
-    config = config_from_mapping(dict(settings["config"]))
+    config = config_from_saved(dict(settings["config"]))
     about, clips = data.about, data.clips
     run_data = Data(about.actions, about.columns, clips[TRAINING], clips[VALIDATION])
     run = chain.RunSettings(config, folder / CHECKPOINTS, say)
@@ -78,8 +79,8 @@ def baseline(task: Task, _: Places) -> None:
     settings, inputs = task.job.settings, task.inputs
     data = load_training_data(inputs["clips"], inputs.get("labels"))
     fitted = _fit_baseline(settings, data, task.folder / CHECKPOINTS)
-    lag_ticks, offline = settings["lag_ticks"], settings["system"] == "ms_tcn"
-    system = System(fitted.answer, fitted.parameter_count, fitted.ms_per_tick(), lag_ticks, offline)
+    lag_ticks = settings["lag_ticks"]
+    system = System(fitted.answer, fitted.parameter_count, fitted.ms_per_tick(), lag_ticks, fitted.offline)
     keep_answers(system, data, task.folder, started)
 
 
@@ -99,7 +100,7 @@ def _fit_baseline(settings: Mapping[str, Any], data: TrainingData, run: Path) ->
 def joints_in(settings: Mapping[str, Any]) -> JointColumns:
     """Return the joints of the robot whose `joints`, or `streams`, stand in a job's settings."""
     data = {name: settings[name] for name in ("joints", "streams") if name in settings}
-    return joints_of(streams_of(config_from_mapping({"data": data}).data))
+    return joints_of(streams_of(config_from_saved({"data": data}).data))
 
 
 # --- what is kept -----------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from hal_ros.metrics import answer_files
 from hal_ros.metrics.answer_files import ClipAnswers
 from hal_ros.train import chain
 from hal_ros.train.answers import Answers
-from hal_ros.train.config import config_from_mapping
+from hal_ros.train.config import config_from_saved
 from hal_ros.train.encoders import grid_of
 
 
@@ -43,7 +43,7 @@ def first(task: Task, places: Places) -> None:
         actions = load_about(inputs["clips"]).actions
         training, validation = (load_clips(inputs["clips"], split).clips for split in (TRAINING, VALIDATION))
     else:
-        actions, grid = len(settings["vocabulary"]), grid_of(config_from_mapping(dict(settings["config"])).data)
+        actions, grid = len(settings["vocabulary"]), grid_of(config_from_saved(dict(settings["config"])).data)
         encoded_clips = load_splits(places, settings["vocabulary"], (TRAINING, VALIDATION))
         looks = [
             first_input_clips(encoded_clips[split], grid, training=encoded_clips[TRAINING])
@@ -69,7 +69,7 @@ def teacher(task: Task, _: Places) -> None:
     """Train a teacher on transcripts; write the targets that it aligns, and its answers without transcripts."""
     started = time.monotonic()
     inputs, folder = task.inputs, task.folder
-    config = config_from_mapping(dict(task.job.settings["config"]))
+    config = config_from_saved(dict(task.job.settings["config"]))
     data = load_training_data(inputs["clips"], inputs["first"])  # no annotation is in it
     training, validation = (data.clips[split].clips for split in (TRAINING, VALIDATION))
     start = _load_first(inputs["first"]) if config.teacher.start == "durations" else None

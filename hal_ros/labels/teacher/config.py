@@ -50,6 +50,9 @@ class TeacherConfig:
     soft: bool = True  # learn from posteriors, not from the labels of the likeliest alignment
     temper: float = 0.5  # of frame-wise evidence, for neighbouring ticks tell the same
     prior_share: float = 0.5  # how much of the actions' frequency is divided out of the network's probabilities
+    # the targets, where not all is told (docs/training.md)
+    doubt_discount: float = 0.0  # an aligned tick weighs the probability of its likeliest action to this power
+    pseudo_labels: float = 0.0  # in mixed supervision: weight of the teacher's answers where nothing is told; 0: none
     # the losses
     video: float = 0.1  # L_vid
     contrast: float = 0.0  # L_glc
@@ -73,10 +76,21 @@ class TeacherConfig:
             raise ConfigError(f"teacher.visual_layer is {self.visual_layer}; expected 1 to {self.layers - above}")
         if self.width % self.heads:
             raise ConfigError(f"teacher.heads is {self.heads}; expected a divisor of teacher.width, {self.width}")
-        for name in ("start_epochs", "epochs", "video", "contrast", "elbo", "kl", "free_bits", "slowness"):
+        for name in (
+            "start_epochs",
+            "epochs",
+            "video",
+            "contrast",
+            "elbo",
+            "kl",
+            "free_bits",
+            "slowness",
+            "doubt_discount",
+        ):
             _expect(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
         for name in ("stride_ticks", "batch_clips", "refresh_epochs", "threads"):
             _expect(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        _expect(0 <= self.pseudo_labels <= 1, "pseudo_labels", self.pseudo_labels, "within [0, 1]")
         _expect(0 < self.temper <= 1, "temper", self.temper, "within (0, 1]")
         _expect(self.start_epochs + self.epochs >= 1, "epochs", self.epochs, "an epoch at least, start_epochs included")
 

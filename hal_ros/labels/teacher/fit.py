@@ -24,8 +24,17 @@ from hal_ros.fit.loop import UNSAVED, Epoch, Finished, Loop, RunSession, Seeds, 
 from hal_ros.fit.progress import Scalars, open_scalars
 from hal_ros.fit.schedule import warm_cosine
 from hal_ros.labels.teacher import monitors
-from hal_ros.labels.teacher.alignment import PUBLISHED, ActionStatistics, ClipAlignment, align_clip, place_coarsely
-from hal_ros.labels.teacher.batches import TeacherBatch, assemble, middle_ticks, plan, random_ticks, steps_of
+from hal_ros.labels.teacher.alignment import (
+    NOTHING_KNOWN,
+    PUBLISHED,
+    ActionStatistics,
+    ClipAlignment,
+    Known,
+    Told,
+    align_clip,
+    place_coarsely,
+)
+from hal_ros.labels.teacher.batches import TeacherBatch, assemble, middle_ticks, plan, random_ticks, steps_of, stride_of
 from hal_ros.labels.teacher.config import TeacherConfig
 from hal_ros.labels.teacher.network import PyramidTeacher
 from hal_ros.labels.teacher.step import TeacherLoss, batch_terms
@@ -62,8 +71,10 @@ class Teacher(NamedTuple):
         return self.model.run(embedded, torch.ones(1, len(ticks))).log_probs[0].numpy()
 
 
-def align_clips(teacher: Teacher, clips: Sequence[Clip], published: AlignConfig = PUBLISHED) -> FirstLabels:
-    """Return hard labels and constrained posteriors of clips with transcripts, at every tick.
+def align_clips(
+    teacher: Teacher, clips: Sequence[Clip], known: Known = NOTHING_KNOWN, published: AlignConfig = PUBLISHED
+) -> FirstLabels:
+    """Return hard labels and constrained posteriors of clips with transcripts, at every tick; pinned ticks are as told.
 
     `published` matters for the aligner "boundaries" alone. Raises DatasetError for an empty transcript or an action
     outside the vocabulary.
@@ -73,7 +84,8 @@ def align_clips(teacher: Teacher, clips: Sequence[Clip], published: AlignConfig 
     durations = teacher.statistics.durations.scaled(stride)
     statistics = ActionStatistics(teacher.statistics.frequency, durations)
     alignments = [
-        align_clip(teacher.config, teacher.log_probs(clip), clip.transcript, statistics, published) for clip in clips
+        align_clip(teacher.config, teacher.log_probs(clip), known.told(clip, actions), statistics, published)
+        for clip in clips
     ]
     names = [clip.name for clip in clips]
     hard = dict(zip(names, (found.hard for found in alignments), strict=True))
@@ -82,12 +94,13 @@ def align_clips(teacher: Teacher, clips: Sequence[Clip], published: AlignConfig 
 
 @dataclass(frozen=True)
 class Transcribed:
-    """What a teacher learns from: clips with transcripts over K actions. Their annotations are never looked at."""
+    """What a teacher learns from: clips with transcripts over K actions. Of annotations it sees what is `known`."""
 
     actions: int  # K
     training: Sequence[Clip]
     validation: Sequence[Clip] = ()
     start: FirstLabels | None = None  # of the training clips, found elsewhere; in place of the configured start
+    known: Known = NOTHING_KNOWN
 
 
 def train_teacher(
@@ -126,6 +139,10 @@ class _TeacherTraining(Training[tuple[TeacherBatch, float]]):
     def __init__(self, config: TeacherConfig, transcribed: Transcribed, seed: int, scalars: Scalars) -> None:
         self.config, self.transcribed, self.scalars = config, transcribed, scalars
         self.actions, self.clips = transcribed.actions, transcribed.training
+        self.told = [
+            transcribed.known.told(clip, self.actions).at_steps(stride_of(clip, config.stride_ticks))
+            for clip in self.clips
+        ]
         torch.manual_seed(seed)
         self.model = PyramidTeacher(config.pyramid(self.actions, self.clips[0].inputs.shape[1]))
         _standardise(self.model, self.clips)
@@ -158,29 +175,36 @@ class _TeacherTraining(Training[tuple[TeacherBatch, float]]):
         else:
             flat = [np.zeros((steps_of(clip, stride), self.actions)) for clip in self.clips]
             durations = self.statistics.durations
-            pairs = zip(flat, self.clips, strict=True)
-            found = [place_coarsely(x, clip.transcript, durations).soft.astype(np.float32) for x, clip in pairs]
+            pairs = zip(flat, self.told, strict=True)
+            found = [
+                place_coarsely(x, told.transcript, durations, told.allowed).soft.astype(np.float32) for x, told in pairs
+            ]
             self.statistics = ActionStatistics(_frequency(found), durations)
         if config.start != "video":
-            self.targets = found
+            self.targets = self._discounted(found)
 
     def refresh(self) -> None:
         """Lay the transcripts over what the model says now."""
         self.model.eval()
-        alignments = [self._align(clip) for clip in self.clips]
+        alignments = [self._align(clip, told) for clip, told in zip(self.clips, self.told, strict=True)]
         found = [one.soft for one in alignments]
         if not self.config.soft:
             found = [np.eye(self.actions, dtype=np.float32)[one.hard] for one in alignments]
-        self.targets = list(found)
+        self.targets = self._discounted(found)
         self.statistics = ActionStatistics(
             _frequency(found), estimate(self.actions, [one.placed for one in alignments])
         )
 
     @torch.no_grad()
-    def _align(self, clip: Clip) -> ClipAlignment:
+    def _align(self, clip: Clip, told: Told) -> ClipAlignment:
         inputs = _rows(clip, middle_ticks(clip, self.config.stride_ticks))[None]
         log_probs = self.model(inputs, torch.ones(inputs.shape[:2])).log_probs[0].numpy()
-        return align_clip(self.config, log_probs, clip.transcript, self.statistics)
+        return align_clip(self.config, log_probs, told, self.statistics)
+
+    def _discounted(self, found: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32] | None]:
+        """Return targets whose rows sum to what they weigh: the frame loss averages by that."""
+        power = self.config.doubt_discount
+        return [soft * confidence(soft, power)[:, None] if power else soft for soft in found]
 
     def _refreshes(self, epoch: int) -> bool:
         behind = epoch - self.config.start_epochs
@@ -234,7 +258,7 @@ class _TeacherTraining(Training[tuple[TeacherBatch, float]]):
     def _constrained_loss(self, clips: Sequence[Clip]) -> float:
         """Return the cross-entropy of the model with its own alignment of held-out transcripts."""
         teacher = Teacher(self.model.eval(), self.config, self.statistics)
-        labels = align_clips(teacher, clips)
+        labels = align_clips(teacher, clips, self.transcribed.known)
         losses = [-(labels.soft[clip.name] * teacher.log_probs(clip)).sum(1) for clip in clips]
         return float(np.concatenate(losses).mean())
 
@@ -242,6 +266,11 @@ class _TeacherTraining(Training[tuple[TeacherBatch, float]]):
         """Return the teacher with what a last alignment of the training clips shows."""
         self.refresh()
         return Teacher(self.model.eval(), self.config, self.statistics)
+
+
+def confidence(soft: NDArray[np.floating], power: float) -> FloatArray:
+    """Return how much aligned ticks weigh, (T,) of (T, K): the probability of their likeliest action to a power."""
+    return np.asarray(soft.max(1) ** power, np.float32)
 
 
 def _rows(clip: Clip, ticks: NDArray[np.int64]) -> Tensor:

@@ -12,6 +12,9 @@ Both take log-probabilities (T, K) and a transcript of M actions, and agree on w
 - a transcript of one action covers the whole clip;
 - of a transcript with more segments than ticks, evenly chosen ones get a tick each, in order; the others get none;
 - an action that the probabilities never speak of still gets its place, at least one tick.
+
+Each also takes what `labels.transcripts.pins` says of known ticks, `allowed` (T, K); then a transcript with more
+segments than ticks, or one that no allowed segmentation follows, is refused.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.labels.transcripts.align_scores import boundary_scores, candidates, equal_shares, transition_scores
+from hal_ros.labels.transcripts.pins import Allowed, constrained, violations
 
 TIE_WEIGHT = 1e-6
 """Of alignments that score the same, the one nearest to equal shares wins: far below any score that means something."""
@@ -64,7 +68,11 @@ class Alignment:
 
 
 def align(
-    log_probs: NDArray[np.floating], transcript: Sequence[int], config: AlignConfig, extra_candidates: ArrayLike = ()
+    log_probs: NDArray[np.floating],
+    transcript: Sequence[int],
+    config: AlignConfig,
+    extra_candidates: ArrayLike = (),
+    allowed: Allowed | None = None,
 ) -> Alignment:
     """Lay the transcript (M actions) over log-probabilities (T, K), (T,) labels in its order.
 
@@ -74,17 +82,21 @@ def align(
     """
     probs = _probabilities(log_probs, transcript)
     ticks = len(probs)
-    actions, segment_of = fit_into(transcript, ticks)
+    actions, segment_of = _fitting(transcript, ticks, allowed)
     transitions = len(actions) - 1
     if len(actions) == ticks or not transitions:  # no choice to make
         return _alignment(actions, np.arange(1, transitions + 1), segment_of, ticks, 0.0)
     scores = boundary_scores(probs, config.boundary_window)
     extra = np.unique(np.asarray(extra_candidates, np.int64))
+    if allowed is not None:  # so that at least one choice of candidates is allowed
+        even = constrained(np.ones(probs.shape), allowed, actions)
+        extra = np.union1d(extra, most_correct(even, transcript, allowed).boundaries)
     scores[extra[(extra > 0) & (extra < ticks)]] += config.candidate_bonus
     at = candidates(scores, transitions, config.candidates_per_transition, config.suppression, extra)
     gain = transition_scores(probs, actions, at, config.transition_window) + scores[at]  # (S - 1, N)
     shares = equal_shares(len(actions), ticks)
-    chosen = drop_allowed_dp(gain - (TIE_WEIGHT / ticks) * np.abs(at - shares[:, None]))
+    price = _price_of_boundaries(allowed, actions, 4.0 * len(actions))[:, at] if allowed is not None else 0.0
+    chosen = drop_allowed_dp(gain - (TIE_WEIGHT / ticks) * np.abs(at - shares[:, None]) - price)
     return _alignment(actions, at[chosen], segment_of, ticks, float(gain[np.arange(transitions), chosen].sum()))
 
 
@@ -127,6 +139,23 @@ def fit_into(transcript: Sequence[int], ticks: int) -> tuple[list[int], NDArray[
     return fewer, renumbered[segment_of]
 
 
+def _fitting(transcript: Sequence[int], ticks: int, allowed: Allowed | None) -> tuple[list[int], NDArray[np.int64]]:
+    """Do what `fit_into` does, but refuse to squeeze where some ticks are known."""
+    actions, segment_of = fit_into(transcript, ticks)
+    if allowed is not None and (segments := len(_merged(transcript)[0])) > ticks:
+        raise DatasetError(f"{segments} segments and known ticks in {ticks} ticks; expected a tick for each at least")
+    return actions, segment_of
+
+
+def _price_of_boundaries(allowed: Allowed, actions: Sequence[int], more_than: float) -> NDArray[np.float64]:
+    """Return (S - 1, T) prices of each boundary at each tick: one known tick in a wrong segment costs `more_than`.
+
+    All boundaries together pay for the ticks that are not allowed; up to a constant, which no choice changes.
+    """
+    wrong = violations(allowed, actions)[:-1].T
+    return more_than * (wrong[:-1] - wrong[1:])
+
+
 def _merged(transcript: Sequence[int]) -> tuple[list[int], NDArray[np.int64]]:
     ids = np.asarray(transcript, np.int64)
     begins = np.append(True, ids[1:] != ids[:-1])
@@ -167,6 +196,7 @@ def posterior(
     temper: float = 0.25,
     min_ticks: int = 1,
     mean_ticks: ArrayLike | None = None,
+    allowed: Allowed | None = None,
 ) -> NDArray[np.float64]:
     """Return the probability of each action at each tick given the transcript, (T, K); rows sum to 1.
 
@@ -174,7 +204,8 @@ def posterior(
     prod_j prod_{t in segment j} p(action_j | t)^temper, over all segmentations with segments of at least `min_ticks`
     (less where the clip is too short for that). `temper` in (0, 1] because the noise of neighbouring ticks is
     correlated. `mean_ticks` (K,), if given, makes the rest of each segment's length geometric with that mean; without
-    it all segmentations are equally likely beforehand. Columns outside the transcript are 0.
+    it all segmentations are equally likely beforehand. Columns outside the transcript are 0. With `allowed`, whose
+    segments may be as short as a tick, segmentations that are not allowed weigh nothing.
 
     In terms of boundaries: F_j[t], the weight of segments before j ending at t, and B_j[t], that of segments from j on
     beginning at t, are cumulative log-sums in t, so the Python loop is over segments only; boundary j is at t with
@@ -184,15 +215,19 @@ def posterior(
     if not 0.0 < temper <= 1.0 or min_ticks < 1:
         raise ConfigError(f"temper {temper}, min_ticks {min_ticks}; expected temper in (0, 1] and min_ticks >= 1")
     ticks, width = _probabilities(log_probs, transcript).shape
-    actions, _ = fit_into(transcript, ticks)
-    least = min(min_ticks, ticks // len(actions))
+    actions, _ = _fitting(transcript, ticks, allowed)
+    least = 1 if allowed is not None else min(min_ticks, ticks // len(actions))
+    price = None
+    if allowed is not None:  # above all that evidence can say
+        price = (ticks * (1.0 - LEAST_LOG_PROB) + 1e3) * violations(allowed, actions)
     stay = _log_stay(mean_ticks, least, width)
 
     def sums(segment: int) -> NDArray[np.float64]:
         """Return (T + 1,): a segment from tick s up to t weighs the difference of its values at t and s, in logs."""
         action = actions[segment]
         weights = temper * np.maximum(np.asarray(log_probs[:, action], np.float64), LEAST_LOG_PROB) + stay[action]
-        return np.concatenate(([0.0], np.cumsum(weights)))
+        summed = np.concatenate(([0.0], np.cumsum(weights)))
+        return summed if price is None else summed - price[:, segment]
 
     found = np.zeros((ticks, width))
     started: NDArray[np.float64] = np.zeros(ticks)  # the probability that the segment after the present one has begun
@@ -203,10 +238,11 @@ def posterior(
         begun = np.cumsum(at / at.sum())[:ticks]
         found[:, actions[segment]] += np.maximum(begun - started, 0.0)
         started = begun
-    return found / found.sum(axis=1, keepdims=True)
+    found /= found.sum(axis=1, keepdims=True)
+    return found if allowed is None else constrained(found, allowed, actions)
 
 
-def most_correct(soft: NDArray[np.floating], transcript: Sequence[int]) -> Alignment:
+def most_correct(soft: NDArray[np.floating], transcript: Sequence[int], allowed: Allowed | None = None) -> Alignment:
     """Return the segmentation in the transcript's order that has the most ticks right, as `posterior` (T, K) expects.
 
     The tick-wise most probable actions of a posterior may leave out an action or break the order; this can't. `score`
@@ -215,12 +251,15 @@ def most_correct(soft: NDArray[np.floating], transcript: Sequence[int]) -> Align
     """
     probs = _checked(np.asarray(soft, np.float64), transcript)
     ticks = len(probs)
-    actions, segment_of = fit_into(transcript, ticks)
+    actions, segment_of = _fitting(transcript, ticks, allowed)
     boundaries: NDArray[np.int64] = np.empty(0, np.int64)
     if len(actions) > 1:
         # Up to a constant, segments that end and begin at boundaries hold what those boundaries give up and take on.
         sums = np.cumsum(probs[:-1], axis=0)[:, actions].T
-        boundaries = 1 + drop_allowed_dp(sums[:-1] - sums[1:])
+        gain = sums[:-1] - sums[1:]
+        if allowed is not None:
+            gain = gain - _price_of_boundaries(allowed, actions, 2.0 * ticks)[:, 1:]
+        boundaries = 1 + drop_allowed_dp(gain)
     alignment = _alignment(actions, boundaries, segment_of, ticks, 0.0)
     return replace(alignment, score=float(np.mean(probs[np.arange(ticks), alignment.labels])))
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hal_ros.core.errors import DatasetError
 from hal_ros.labels.transcripts.align import fit_into
+from hal_ros.labels.transcripts.pins import Allowed, constrained, violations
 
 Array = NDArray[np.float64]
 LONGEST = 6.0
@@ -76,39 +77,57 @@ class Placed:
     lengths: Array  # (S,) expected ticks
 
 
-def place(scores: Array, transcript: Sequence[int], durations: Durations) -> Placed:
+def place(scores: Array, transcript: Sequence[int], durations: Durations, allowed: Allowed | None = None) -> Placed:
     """Weigh every segmentation in the transcript's order by evidence and lengths.
 
     scores (T, K) are log-evidences, tempered by the caller; only differences at one tick count. Segment j covers
     [s, t) with weight p(t - s | action_j) prod exp(scores[s:t, action_j]). F_j[t], the weight of the first j segments
     ending at t, and B_j[t], that of the others beginning there, give P(boundary j at t) = F_j[t] B_j[t] / Z, and a
     segment holds the ticks between its boundaries. Time O(T S D) and memory O(T (S + D)) for lengths up to D, so long
-    clips are to be made coarser first. Raises DatasetError for an empty transcript.
+    clips are to be made coarser first. With `allowed` (T, K) segmentations that are not allowed weigh nothing, and D
+    grows where known ticks ask for longer segments. Raises DatasetError for an empty transcript, and where nothing is
+    allowed.
     """
     ticks, width = scores.shape
     if not len(transcript):
         raise DatasetError("the transcript is empty; expected at least one action")
     actions = np.asarray(fit_into(transcript, ticks)[0], np.int64)
     segments = len(actions)
-    longest = min(ticks, int(np.ceil(LONGEST * ticks / segments)))
     chosen = scores[:, actions] - scores[:, actions].max(1, keepdims=True)
     sums = np.concatenate([np.zeros((1, segments)), np.cumsum(np.maximum(chosen, LEAST_SCORE), 0)])  # (T + 1, S)
-    lengths = [durations.log_lengths(int(action), longest) for action in actions]
-    ends = np.full((segments + 1, ticks + 1), NOTHING)
+    longest = min(ticks, int(np.ceil(LONGEST * ticks / segments)))
+    price = 1e5 + 1e3 * ticks  # of one tick that is not allowed: above all that evidence and lengths can say
+    if allowed is not None:
+        sums -= price * violations(allowed, actions)
+    ends, lengths = _ends(sums, actions, durations, longest)
+    while ends[segments, ticks] < -price / 2 and longest < ticks:  # known ticks ask for longer segments
+        longest = min(ticks, 2 * longest)
+        ends, lengths = _ends(sums, actions, durations, longest)
     begins = np.full((segments + 1, ticks + 1), NOTHING)
-    ends[0, 0] = begins[segments, ticks] = 0.0
-    for j in range(segments):
-        ends[j + 1] = _extended(ends[j] - sums[:, j], lengths[j]) + sums[:, j]
+    begins[segments, ticks] = 0.0
     for j in range(segments - 1, -1, -1):
         later = (begins[j + 1] + sums[:, j])[::-1]
         begins[j] = _extended(later, lengths[j])[::-1] - sums[:, j]
     at = np.exp(np.minimum(ends + begins - ends[segments, ticks], 0.0))  # (S + 1, T + 1) of each boundary
     begun = np.cumsum(at / at.sum(1, keepdims=True), 1)[:, :ticks]
     held = np.maximum(begun[:-1] - begun[1:], 0.0)  # (S, T)
-    soft = np.zeros((ticks, width))
+    soft: Array = np.zeros((ticks, width))
     np.add.at(soft.T, actions, held)
     soft /= soft.sum(1, keepdims=True)
+    if allowed is not None:
+        soft = constrained(soft, allowed, actions)
     return Placed(soft, actions, held.sum(1))
+
+
+def _ends(sums: Array, actions: NDArray[np.int64], durations: Durations, longest: int) -> tuple[Array, list[Array]]:
+    """Return F, (S + 1, T + 1), for lengths up to `longest`, and the log-probabilities of each segment's lengths."""
+    ticks, segments = len(sums) - 1, len(actions)
+    lengths = [durations.log_lengths(int(action), longest) for action in actions]
+    ends = np.full((segments + 1, ticks + 1), NOTHING)
+    ends[0, 0] = 0.0
+    for j in range(segments):
+        ends[j + 1] = _extended(ends[j] - sums[:, j], lengths[j]) + sums[:, j]
+    return ends, lengths
 
 
 def _extended(starts: Array, log_lengths: Array) -> Array:

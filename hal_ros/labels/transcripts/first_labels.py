@@ -4,74 +4,96 @@ From a flat start (every segmentation in the transcript's order, weighed by leng
 Gaussian for each action and how long it lasts, and lays the transcripts over the clips again. A simple model that
 averages over all clips finds the changes that a network, which can also fit wrong labels, does not (docs/log.md).
 
-Everything runs on a coarse grid of about `STEPS` steps a segment, so the cost doesn't depend on the tick rate. A clip
-whose segments are much shorter than the others' has a finer grid of its own.
+Everything runs on a coarse grid, so the cost doesn't depend on the tick rate. A clip whose segments are much shorter
+than the others' has a finer grid of its own. Pins hold at every tick all the same, and where they show that boundaries
+of a kind are found too early or too late throughout, all of that kind are moved (`labels.transcripts.conventions`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
-from hal_ros.datasets.standardising import measure_columns
-from hal_ros.labels.transcripts.align import most_correct
+from hal_ros.labels.transcripts.align import fit_into, most_correct
+from hal_ros.labels.transcripts.conventions import (
+    Conventions,
+    KnownOffset,
+    boundaries_of,
+    exact,
+    known_offsets,
+    learn_conventions,
+    moved_boundaries,
+    warped,
+)
 from hal_ros.labels.transcripts.durations import Durations, Placed, estimate, place, uninformed
+from hal_ros.labels.transcripts.gaussians import Gaussians, fit_gaussians, log_likelihoods
+from hal_ros.labels.transcripts.grids import ClipGrid, Grids, make_grids
+from hal_ros.labels.transcripts.pins import Pins, allowed_actions, checked_pins, constrained, order_of
 
 Array = NDArray[np.float64]
-STEPS = 7
-"""Steps of the coarse grid in a segment of mean length."""
-LEAST_STEPS = 2
-"""Steps that every clip keeps for each of its own segments, as long as it has the ticks."""
-CONTEXT = 0.15
-"""How far before and after a tick it is looked as well, as a share of the mean segment."""
 ROUNDS = 12
 FIRST_TEMPER, TEMPER = 0.04, 0.12
 """Evidence is tempered, for neighbouring steps tell the same; less and less so while the Gaussians take shape."""
-SHARED = 0.1
-"""Share of the common covariance in each action's own; more where an action has few steps."""
-RAW_DIMS, DIMS = 64, 96
-"""Longer features are cut to their first principal components, before and after the context is put beside them."""
-FIT_ROWS = 20_000
-LEAST_VARIANCE = 1e-3
-STILL = 0.05
-"""A change this small, in standard deviations, counts as no change."""
+FOLDS = 5
+"""Clips with pins are left out in so many parts to see where their known boundaries would be found without them."""
+NO_PINS: Pins = MappingProxyType({})
+NO_CONVENTIONS = Conventions()
 
 
 @dataclass(frozen=True)
 class FirstLabels:
-    """Clips laid under their transcripts, by clip name."""
+    """Clips laid under their transcripts, by clip name.
+
+    Where nothing tells a clip's order (pinned in part, no transcript), unpinned ticks are NO_ACTION and rows of zeros.
+    """
 
     hard: dict[str, NDArray[np.int64]]  # (T,)
     soft: dict[str, NDArray[np.float32]]  # (T, K); rows sum to 1
     durations: Durations  # in ticks
+    conventions: Conventions = NO_CONVENTIONS  # by which boundaries were moved
 
 
-def first_labels(clips: Sequence[Clip], actions: int) -> FirstLabels:
-    """Return labels of clips with transcripts over K actions.
+def first_labels(clips: Sequence[Clip], actions: int, pins: Pins = NO_PINS) -> FirstLabels:
+    """Return labels of clips with transcripts over K actions, which pass through the `pins`, known ticks by clip name.
 
-    Raises DatasetError for an empty transcript, or an action outside the vocabulary.
+    A clip that is pinned throughout needs no transcript. One that is pinned in part and has none keeps its pins, and
+    nothing is said of its other ticks. Raises DatasetError for an empty transcript without pins, an action outside the
+    vocabulary, and pins that contradict the transcript.
     """
-    check_transcripts(clips, actions)
-    mean_segment = sum(clip.ticks for clip in clips) / sum(len(clip.transcript) for clip in clips)
-    common = max(1, round(mean_segment / STEPS))
-    steps = [_own_step(clip, common) for clip in clips]
-    features = _features(clips, steps, max(1, round(CONTEXT * mean_segment)))
-    durations = uninformed(actions, mean_segment / common)
-    shares = [step / common for step in steps]
-    grids = list(zip(features, clips, shares, strict=True))
-    placed = [_place(np.zeros((len(x), actions)), clip, durations, share) for x, clip, share in grids]
-    for number in range(ROUNDS):
-        temper = min(TEMPER, FIRST_TEMPER + (TEMPER - FIRST_TEMPER) * number / (0.6 * ROUNDS))
-        gaussians = _fit(features, placed, shares)
-        placed = [_place(temper * _log_likelihoods(x, gaussians), clip, durations, share) for x, clip, share in grids]
-        durations = estimate(actions, placed)
-    return _labels_of(clips, [result.soft for result in placed], durations.scaled(common), steps)
+    known = known_ticks(clips, actions, pins)
+    ordered = with_orders(clips, known)
+    grids = make_grids(laid_clips(ordered, known, actions), actions, known)
+    learned, placed = learn(grids, actions)
+    found = _labels_of(grids.of_clips, [result.soft for result in placed], learned.durations.scaled(grids.step))
+    if not known:
+        return found
+    held = _through_pins(found, ordered, known, actions)
+    conventions = _conventions(held, grids, placed, known)
+    return _through_pins(_moved(held, grids, conventions, known), ordered, known, actions)
+
+
+def known_ticks(clips: Sequence[Clip], actions: int, pins: Pins) -> dict[str, NDArray[np.int64]]:
+    """Return the pins of clips that have any or lack a transcript; DatasetError for what can't be kept."""
+    named = {clip.name: clip for clip in clips}
+    if strangers := sorted(pins.keys() - named.keys()):
+        raise DatasetError(f"known ticks of {strangers[0]}, which is none of {len(named)} clips; expected clips' names")
+    checked = {name: checked_pins(named[name], known, actions) for name, known in pins.items()}
+    return {name: known for name, known in checked.items() if not named[name].transcript or (known != NO_ACTION).any()}
+
+
+def with_orders(clips: Sequence[Clip], known: Pins) -> list[Clip]:
+    """Return the clips; one that is known throughout gets the transcript it lacks."""
+    return [
+        clip if clip.transcript or clip.name not in known else replace(clip, transcript=order_of(known[clip.name]))
+        for clip in clips
+    ]
 
 
 def check_transcripts(clips: Sequence[Clip], actions: int) -> None:
@@ -87,110 +109,124 @@ def check_transcripts(clips: Sequence[Clip], actions: int) -> None:
             raise DatasetError(f"clip {clip.name} has no ticks; expected at least one")
 
 
-def _own_step(clip: Clip, common: int) -> int:
-    """Return the ticks between two steps of this clip."""
-    segments = sum(1 for _ in groupby(clip.transcript))
-    return max(1, min(common, clip.ticks // (LEAST_STEPS * segments)))
+def laid_clips(clips: Sequence[Clip], known: Pins, actions: int) -> list[Clip]:
+    """Return those that are to be laid under their transcripts; DatasetError for one that can't be."""
+    laid = [clip for clip in with_orders(clips, known) if clip.transcript or clip.name not in known]
+    check_transcripts(laid, actions)
+    return laid
 
 
-def _place(scores: Array, clip: Clip, durations: Durations, share: float) -> Placed:
-    """Lay a transcript over steps that are `share` of a common one; durations and lengths are in common steps."""
-    placed = place(share * scores, clip.transcript, durations.scaled(1 / share))
-    return replace(placed, lengths=placed.lengths * share)
-
-
-def _labels_of(
-    clips: Sequence[Clip], coarse: Sequence[Array], durations: Durations, steps: Sequence[int]
-) -> FirstLabels:
-    """Return labels for every tick from posteriors (ceil(T / step), K), each repeated `step` times."""
-    hard, soft = {}, {}
-    for clip, posterior, step in zip(clips, coarse, steps, strict=True):
-        aligned = most_correct(posterior, clip.transcript).labels
-        hard[clip.name] = np.repeat(aligned, step)[: clip.ticks]
-        soft[clip.name] = np.repeat(posterior.astype(np.float32), step, 0)[: clip.ticks]
-    return FirstLabels(hard, soft, durations)
-
-
-# --- Gaussians --------------------------------------------------------------------------------------------------------
+# --- EM ---------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _Gaussians:
-    mean: Array  # (K, d)
-    whitening: Array  # (K, d, d)
-    log_scale: Array  # (K,)
+class LearnedActions:
+    """What EM has found out of each action."""
+
+    gaussians: Gaussians
+    durations: Durations  # in common steps
+
+    def lay(self, grid: ClipGrid, temper: float = TEMPER) -> Placed:
+        """Lay a clip's transcript over it by these."""
+        return _place(temper * log_likelihoods(grid.features, self.gaussians), grid, self.durations)
 
 
-def _fit(features: Sequence[Array], placed: Sequence[Placed], shares: Sequence[float]) -> _Gaussians:
-    x = np.concatenate(features)
-    share = np.concatenate([size * result.soft for size, result in zip(shares, placed, strict=True)])
-    count = share.sum(0)
-    dims = x.shape[1]
-    mean = share.T @ x / np.maximum(count, 1e-9)[:, None]
-    own = np.stack([(x * weight[:, None]).T @ x for weight in share.T]) / np.maximum(count, 1e-9)[:, None, None]
-    own -= mean[:, :, None] * mean[:, None, :]
-    common = np.tensordot(count, own, 1) / count.sum()
-    shared = np.maximum(SHARED, dims / np.maximum(count + dims, 1e-9))[:, None, None]
-    covariance = (1 - shared) * own + shared * common + LEAST_VARIANCE * np.eye(dims)
-    whitening = np.linalg.cholesky(np.linalg.inv(covariance))
-    return _Gaussians(mean, whitening, np.log(np.diagonal(whitening, axis1=1, axis2=2)).sum(1))
+def learn(grids: Grids, actions: int) -> tuple[LearnedActions, list[Placed]]:
+    """Return what EM finds out of K actions, from a flat start, and the clips as it lays them at last."""
+    clips = grids.of_clips
+    durations = uninformed(actions, grids.segment)
+    placed = [_place(np.zeros((len(grid), actions)), grid, durations) for grid in clips]
+    features, shares = [grid.features for grid in clips], [grid.share for grid in clips]
+    for number in range(ROUNDS):
+        temper = min(TEMPER, FIRST_TEMPER + (TEMPER - FIRST_TEMPER) * number / (0.6 * ROUNDS))
+        gaussians = fit_gaussians(features, [result.soft for result in placed], shares)
+        learned = LearnedActions(gaussians, durations)
+        placed = [learned.lay(grid, temper) for grid in clips]
+        durations = estimate(actions, placed)
+    return replace(learned, durations=durations), placed
 
 
-def _log_likelihoods(x: Array, gaussians: _Gaussians) -> Array:
-    """Return (T, K) up to a constant."""
-    white = np.stack([(x - m) @ w for m, w in zip(gaussians.mean, gaussians.whitening, strict=True)], 1)
-    return gaussians.log_scale - 0.5 * np.square(white).sum(-1)
+def _place(scores: Array, grid: ClipGrid, durations: Durations) -> Placed:
+    """Lay a transcript over steps; durations and lengths are in common steps."""
+    placed = place(grid.share * scores, grid.clip.transcript, durations.scaled(1 / grid.share), grid.allowed)
+    return replace(placed, lengths=placed.lengths * grid.share)
 
 
-# --- features ---------------------------------------------------------------------------------------------------------
+# --- steps to ticks ---------------------------------------------------------------------------------------------------
 
 
-def _features(clips: Sequence[Clip], steps: Sequence[int], context: int) -> list[Array]:
-    """Return (ceil(T / step), d) for each clip: standardised, with context and log-change, decorrelated."""
-    sample = _sample(clips)
-    found = measure_columns(sample, np.isfinite(sample))
-    mean = found.mean
-    std = np.where(found.std > 1e-6 * (1 + np.abs(mean)), found.std, np.inf)  # a constant says nothing
-
-    def standard(rows: NDArray[np.floating]) -> Array:
-        rows = np.asarray(rows, np.float64)
-        return np.clip(np.where(np.isfinite(rows), (rows - mean) / std, 0), -5, 5)
-
-    axes = _axes(standard(sample), RAW_DIMS) if sample.shape[1] > RAW_DIMS else np.eye(sample.shape[1])
-    wide = [_widened(standard(clip.inputs) @ axes, step, context) for clip, step in zip(clips, steps, strict=True)]
-    everything = np.concatenate(wide)
-    centre, scale = everything.mean(0), everything.std(0) + 1e-6
-    axes = _axes((everything - centre) / scale, DIMS, whiten=True)
-    return [(rows - centre) / scale @ axes for rows in wide]
+def hard_labels(grid: ClipGrid, soft: Array) -> NDArray[np.int64]:
+    """Return the labels (T,) of the segmentation with most steps right, as `soft` (ceil(T / step), K) expects."""
+    return np.repeat(most_correct(soft, grid.clip.transcript).labels, grid.step)[: grid.clip.ticks]
 
 
-def _sample(clips: Sequence[Clip]) -> Array:
-    """Return every n-th tick of all clips, at most about FIT_ROWS of them."""
-    stride = max(1, sum(clip.ticks for clip in clips) // FIT_ROWS)
-    return np.concatenate([np.asarray(clip.inputs[::stride], np.float64) for clip in clips])
+def _labels_of(grids: Sequence[ClipGrid], coarse: Sequence[Array], durations: Durations) -> FirstLabels:
+    """Return labels for every tick from posteriors (ceil(T / step), K), each repeated `step` times."""
+    hard, soft = {}, {}
+    for grid, posterior in zip(grids, coarse, strict=True):
+        hard[grid.clip.name] = hard_labels(grid, posterior)
+        soft[grid.clip.name] = np.repeat(posterior.astype(np.float32), grid.step, 0)[: grid.clip.ticks]
+    return FirstLabels(hard, soft, durations)
 
 
-def _widened(rows: Array, step: int, context: int) -> Array:
-    """Return the middle tick of each step: itself, before, after, and how fast everything changes there."""
-    last = len(rows) - 1
-    at = np.fromiter(_middles(len(rows), step), np.int64)
-    before, after = (rows[np.clip(at + offset, 0, last)] for offset in (-context, context))
-    change = rows[np.minimum(at + 1, last)] - rows[np.maximum(at - 1, 0)]
-    return np.concatenate([rows[at], before, after, np.log(STILL + np.abs(change))], 1)
+def _through_pins(found: FirstLabels, clips: Sequence[Clip], known: Pins, actions: int) -> FirstLabels:
+    """Return labels that hold at every pinned tick, where those of the steps may have cut corners."""
+    hard, soft = dict(found.hard), dict(found.soft)
+    for clip in clips:
+        if clip.name not in known:
+            continue
+        pinned, allowed = known[clip.name], allowed_actions(known[clip.name], actions)
+        if clip.transcript:
+            segments = fit_into(clip.transcript, clip.ticks)[0]
+            kept = constrained(soft[clip.name], allowed, segments)
+            soft[clip.name] = kept.astype(np.float32)
+            hard[clip.name] = most_correct(kept, clip.transcript, allowed).labels
+        else:
+            hard[clip.name] = pinned.copy()
+            soft[clip.name] = np.where((pinned == NO_ACTION)[:, None], 0.0, allowed).astype(np.float32)
+    return replace(found, hard=hard, soft=soft)
 
 
-def _middles(ticks: int, step: int) -> Iterator[int]:
-    return (min(start + step // 2, ticks - 1) for start in range(0, ticks, step))
+# --- conventions ------------------------------------------------------------------------------------------------------
 
 
-def _axes(rows: Array, most: int, whiten: bool = False) -> Array:
-    """Return the principal axes (d, n) of centred rows; the weakest thousandth of variance is left out.
+def _conventions(held: FirstLabels, grids: Grids, placed: Sequence[Placed], known: Pins) -> Conventions:
+    """Return what known boundaries show when they are laid once more as if they were not known.
 
-    A single row varies along none.
+    That is by actions learnt from the other clips: from its own, a clip finds its known boundaries again.
     """
-    width = rows.shape[1]
-    variance, axes = np.linalg.eigh(np.cov(rows.T).reshape(width, width) if len(rows) > 1 else np.zeros((width, width)))
-    order = np.argsort(-variance)[:most]
-    order = order[variance[order] > 1e-3 * variance.max(initial=1e-9)]
-    axes = axes[:, order]
-    return axes / np.sqrt(variance[order]) if whiten else axes
+    names = [grid.clip.name for grid in grids.of_clips]
+    pinned = [index for index, name in enumerate(names) if name in known]
+    offsets: list[KnownOffset] = []
+    for fold in range(min(FOLDS, len(pinned))):
+        left_out = pinned[fold::FOLDS]
+        rest = [index for index in range(len(names)) if index not in left_out] or pinned
+        learned = _learned_from([grids.of_clips[index] for index in rest], [placed[index] for index in rest])
+        for index in left_out:
+            free = hard_labels(grids.of_clips[index], learned.lay(replace(grids.of_clips[index], allowed=None)).soft)
+            offsets += known_offsets(known[names[index]], held.hard[names[index]], free)
+    return learn_conventions(offsets, grids.segment * grids.step)
+
+
+def _learned_from(clips: Sequence[ClipGrid], placed: Sequence[Placed]) -> LearnedActions:
+    """Return what clips show of the actions as they are laid."""
+    soft = [result.soft for result in placed]
+    gaussians = fit_gaussians([grid.features for grid in clips], soft, [grid.share for grid in clips])
+    return LearnedActions(gaussians, estimate(soft[0].shape[1], placed))
+
+
+def _moved(held: FirstLabels, grids: Grids, conventions: Conventions, known: Pins) -> FirstLabels:
+    """Return labels whose boundaries, but for known ones, lie where the conventions say."""
+    if not conventions.pairs:
+        return held
+    hard, soft, placed = dict(held.hard), dict(held.soft), []
+    for grid in grids.of_clips:
+        name, labels = grid.clip.name, held.hard[grid.clip.name]
+        old = boundaries_of(labels)
+        new = moved_boundaries(labels, conventions, exact(known[name], old) if name in known else None)
+        lengths = np.diff(new, prepend=0, append=len(labels))
+        actions = labels[np.append(0, old)]
+        hard[name], soft[name] = np.repeat(actions, lengths), warped(held.soft[name], old, new)
+        placed.append(Placed(soft[name].astype(np.float64), actions, lengths.astype(np.float64)))
+    durations = estimate(len(held.durations.mean), placed)
+    return FirstLabels(hard, soft, durations, conventions)

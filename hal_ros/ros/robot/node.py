@@ -19,6 +19,7 @@ from rclpy.node import Node
 
 from hal_ros.core.errors import HalError
 from hal_ros.ros import params
+from hal_ros.ros.params import full_name
 from hal_ros.ros.robot.pacing import Pacer
 from hal_ros.ros.robot.parameters import RobotParameters, check
 from hal_ros.ros.robot.scene import RENDER_TIMEOUT_S, Scene, Shot
@@ -178,7 +179,7 @@ class SimulatedRobotNode(Node):
         if WRIST in skipped:
             values["wrist_images"] = str(self._topics.images[WRIST])
             values["wrist_images_skipped"] = str(skipped[WRIST])
-        status = DiagnosticStatus(level=level, name=f"{self.get_name()}: simulation", message=message)
+        status = DiagnosticStatus(level=level, name=f"{full_name(self)}: simulation", message=message)
         status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
         report = DiagnosticArray(status=[status])
         report.header.stamp = self.get_clock().now().to_msg()

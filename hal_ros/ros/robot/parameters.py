@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hal_ros.core.errors import ConfigError
-from hal_ros.ros.params import parameter
+from hal_ros.ros.segmenter_parameters import parameter
 from hal_ros.sim.benchmark import LEVELS, RECIPES
 
 

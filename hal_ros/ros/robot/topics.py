@@ -8,11 +8,11 @@ from geometry_msgs.msg import PoseStamped, WrenchStamped
 from hal_msgs.msg import ActionTruth
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
 from hal_ros.bags.messages import header_message, known_class, serialise, time_message
+from hal_ros.ros import qos
 from hal_ros.ros.robot.parameters import RobotParameters
 from hal_ros.ros.robot.scene import CameraPlan, Picture, Scene
 from hal_ros.sim import messages
@@ -85,7 +85,7 @@ class Topics:
         return self._publisher(kind, topic, STATES_DEPTH) if wanted else None
 
     def _publisher(self, kind: Any, topic: str, depth: int) -> Any:
-        options = QoSOverridingOptions.with_default_policies()
+        options = qos.overridable()
         profile = QoSProfile(depth=depth)
         return self._node.create_publisher(kind, topic.lstrip("/"), profile, qos_overriding_options=options)
 

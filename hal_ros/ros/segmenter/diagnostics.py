@@ -6,7 +6,7 @@ They are made from counters, without asking ROS anything.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -15,18 +15,25 @@ from hal_ros.core.streams import counts
 from hal_ros.core.streams.spec import StreamSpec
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
-CLOCK_DROPS = ("not_due", "repeated", "backwards", "zero", "overwritten", "unpaired", "discarded")
+CLOCK_DROPS = (
+    *(counts.NOT_DUE, counts.REPEATED, counts.BACKWARDS, counts.ZERO, counts.OUTLIER),
+    *(counts.OVERWRITTEN, counts.UNPAIRED, counts.DISCARDED),
+)
 """Why a message of the clock gave no label. not_due is no fault: the clock is faster than the model's grid."""
-DROPS = (counts.REPEATED, counts.ZERO, counts.LATE, counts.OVERFLOWED, "lost")
+DROPS = (counts.REPEATED, counts.ZERO, counts.LATE, counts.OVERFLOWED, counts.FLOODED, counts.LOST)
 """Why a message of another stream was not used, or not for the tick that it was for."""
-WORDS = {
-    "zero": "without a stamp",
-    "repeated": "with the stamp of the one before",
-    "backwards": "with a stamp before the newest",
-    "lost": "lost on the way",
-    "malformed": "malformed",
-    "refused": "refused, as they name a joint twice",
-}
+TOLD_OTHERWISE = (counts.UNREADABLE, counts.UNNAMED, counts.MISSING, counts.STALE, counts.OVERWRITTEN, counts.UNPAIRED)
+"""Faults of a stream that need more words than those of the table."""
+FAULTS = [
+    name
+    for name, one in counts.TABLE.items()
+    if one.severity and one.unit in ("message", "tick") and name not in (*TOLD_OTHERWISE, counts.SKIPPED)
+]
+"""The others, the gravest first, as they are judged everywhere."""
+LOST_HINT = (
+    "images are lost on the way: on one machine, start both processes with FASTDDS_DEFAULT_PROFILES_FILE set to this "
+    "package's config/fastdds.xml"
+)
 PICTURES, MESSAGES = "images", "messages"
 
 
@@ -42,6 +49,7 @@ class StreamSnapshot:
     size_px: tuple[int, int] | None = None  # of its newest picture
     names_seen: frozenset[str] = frozenset()  # of a message that named nothing that the model knows
     names_unseen: tuple[str, ...] = ()  # of the model, that no message has brought yet
+    malformed: str = ""  # what was wrong with the newest message that could not be taken
     source: Callable[[], str] = str  # says who publishes; asked only when nothing comes
 
 
@@ -54,6 +62,11 @@ class NodeSnapshot:
     active_s: float  # since activation
     counters: Counter[str] = field(default_factory=Counter)
     before: Counter[str] = field(default_factory=Counter)  # the counters of the last report
+    earlier: Counter[str] = field(default_factory=Counter)  # and those of some seconds ago, or of the activation
+    earlier_s: float = 0.0  # how long ago that was
+    unanswered_s: float = 0.0  # since the last label, or activation
+    stale: bool = False  # the clock fell silent, and what was open is closed
+    namesake: bool = False  # another node has this one's name
     streams: Mapping[str, StreamSnapshot] = field(default_factory=dict)
     failure: str = ""  # why the node is not active
     facts: Mapping[str, str] = field(default_factory=dict)  # of bundle and backend
@@ -67,6 +80,17 @@ class NodeSnapshot:
         """How fast a counter rises."""
         return self.new(name) / self.period_s
 
+    def recent(self, name: str) -> int:
+        """How much a counter rose in the last seconds, so that what comes now and then is not forgotten meanwhile."""
+        return self.counters[name] - self.earlier[name]
+
+    @property
+    def recent_restarts(self) -> int:
+        """How often the grid began anew for no reason but its stamps."""
+        explained = (counts.SILENCES, counts.RESETS)
+        first = bool(self.counters[counts.RESTARTS] and not self.earlier[counts.RESTARTS])
+        return max(0, self.recent(counts.RESTARTS) - sum(map(self.recent, explained)) - first)
+
 
 @dataclass(frozen=True)
 class Silence:
@@ -79,9 +103,12 @@ class Silence:
 def report(
     name: str, snapshot: NodeSnapshot, model: tuple[str, StreamSpec] | None, silence: Silence
 ) -> list[DiagnosticStatus]:
-    """Return the status `<name>: model`, and `<name>: <stream>` for each; `model` is the configured one, by name."""
-    hardware, spec = model if model is not None else ("", StreamSpec(""))
-    parts = {"model": (_judge_model(snapshot, spec), _model_values(snapshot, spec))}
+    """Return the status `<name>: model`, and `<name>: <stream>` for each; `model` is the configured one, by name.
+
+    Until one is configured, the hardware is the node itself.
+    """
+    hardware, spec = model if model is not None else (name, StreamSpec(""))
+    parts = {"model": (_judge_model(snapshot, spec, silence), _model_values(snapshot, spec))}
     for stream in spec.names:
         judged = _Stream(stream, spec, snapshot, silence)
         parts[stream] = judged.judge(), judged.values()
@@ -97,21 +124,50 @@ def report(
     ]
 
 
-def _judge_model(now: NodeSnapshot, spec: StreamSpec) -> tuple[bytes, str]:
+def _judge_model(now: NodeSnapshot, spec: StreamSpec, silence: Silence) -> tuple[bytes, str]:
+    """Return level and sentence: the first of what is wrong, from the worst on."""
     if now.failure:
         return ERROR, now.failure
-    if now.state != "active":
-        return OK, now.state
-    if overwritten := now.new("overwritten"):
-        return WARN, f"too slow: {overwritten} due {_what(spec.clock, spec)} were overwritten in {now.period_s:.1f} s"
-    return OK, f"{now.rate_hz('labels'):.1f} labels per second"
+    if now.state == "active" and (fault := next(_model_faults(now, spec, silence), "")):
+        return WARN, fault
+    if now.namesake:
+        return WARN, f"{now.state}; another node has this one's name: their topics and parameters are mixed up"
+    return OK, f"{now.rate_hz(counts.LABELS):.1f} labels per second" if now.state == "active" else now.state
+
+
+def _model_faults(now: NodeSnapshot, spec: StreamSpec, silence: Silence) -> Iterator[str]:
+    what = _what(spec.clock, spec)
+    if now.stale:
+        yield f"stale: no tick for {now.unanswered_s:.1f} s, the last segment is closed"
+    if overwritten := now.new(counts.OVERWRITTEN):
+        yield f"too slow: {overwritten} due {what} were overwritten in {now.period_s:.1f} s"
+    limit_s = silence.image_timeout_s if spec.clock in spec.cameras else silence.joint_timeout_s
+    unanswered = now.unanswered_s > limit_s
+    if now.recent(counts.UNPAIRED) > 0 and (unanswered or not now.recent(counts.LABELS)):
+        waiting = now.recent(counts.UNPAIRED)
+        yield f"no answers: message_filters has found no partners for {waiting} {what} in {now.earlier_s:.1f} s"
+    rate_hz, least_hz = _clock_rate_hz(now, spec), spec.rate_hz / (spec.max_held_ticks + 1)
+    if restarts := now.recent_restarts:
+        slow = f": {spec.clock} comes at {rate_hz:.2g} Hz, the model's ticks at {spec.rate_hz:g} Hz"
+        slow += f"; expected {least_hz:.2g} Hz at least" if rate_hz < least_hz else ""
+        yield f"the tick grid began anew {restarts} times in {now.earlier_s:.1f} s{slow}; segments end there"
+    if unanswered and now.recent(counts.key(spec.clock, counts.RECEIVED)):
+        yield f"no label for {now.unanswered_s:.1f} s, though {what} of {spec.clock} come: see its own status"
+    if overruns := now.new(counts.OVERRUNS):
+        yield counts.sentence(counts.OVERRUNS, overruns)
+
+
+def _clock_rate_hz(now: NodeSnapshot, spec: StreamSpec) -> float:
+    return now.recent(counts.key(spec.clock, counts.RECEIVED)) / now.earlier_s if now.earlier_s else 0.0
 
 
 def _model_values(now: NodeSnapshot, spec: StreamSpec) -> dict[str, str]:
     values = {"state": now.state, **now.facts}
-    values |= {name: str(now.counters[name]) for name in ("labels", "boundaries", "held_ticks", "restarts", "overruns")}
-    values["label_rate_hz"] = f"{now.rate_hz('labels'):.2f}"
-    if spec.names and now.counters["due"]:
+    shown = counts.LABELS, counts.BOUNDARIES, counts.HELD, counts.RESTARTS, counts.OVERRUNS, counts.SILENCES
+    values |= {name: str(now.counters[name]) for name in shown}
+    values["stale"] = str(now.stale).lower()
+    values["label_rate_hz"] = f"{now.rate_hz(counts.LABELS):.2f}"
+    if spec.names and now.counters[counts.DUE]:
         values["standing_on"] = ", ".join(_standing(now, spec)) or "nothing"
     for stage, percentiles in now.stages_ms.items():
         for name, value in zip(("p50", "p95", "p99"), percentiles, strict=True):
@@ -120,9 +176,9 @@ def _model_values(now: NodeSnapshot, spec: StreamSpec) -> dict[str, str]:
 
 
 def _standing(now: NodeSnapshot, spec: StreamSpec) -> list[str]:
-    """Return the streams that went into ticks since the last report, or ever where reports outrun the ticks."""
-    count = now.new if now.new("due") or now.period_s * spec.rate_hz > 2 else now.counters.__getitem__
-    due = count("due")
+    """Return the streams that went into ticks since the last report or, where none was due, in the last seconds."""
+    count = now.new if now.new(counts.DUE) else now.recent
+    due = count(counts.DUE)
     return [
         name for name in spec.names if due and (name == spec.clock or count(counts.key(name, counts.MISSING)) < due)
     ]
@@ -171,17 +227,25 @@ class _Stream:
             expected = ", ".join(self.spec.states[self.name].names)
             seen = ", ".join(sorted(one.names_seen)) or "nothing"
             yield f"{where}: joint states name {seen}; the model expects {expected}{self._alone()}"
-        for cause, words in WORDS.items():
+        for cause in FAULTS:
             if count := self.new(cause):
-                yield f"{count} {self.what} {words} in {now.period_s:.1f} s"
+                yield f"{counts.sentence(cause, count, self.what[:-1])} in {now.period_s:.1f} s{self._more(cause)}"
         missing = self.new(counts.MISSING)
         if missing and one.age_s is not None:  # what never came is waited for, and its silence then says more
             yield f"{missing} ticks without {self.what} of the last {self._max_age_s():g} s on {where}{self._alone()}"
         if one.names_unseen and silent_s <= self.timeout_s < now.active_s:
             yield f"no message has brought {', '.join(one.names_unseen)} yet"
 
+    def _more(self, cause: str) -> str:
+        """Say what else is known of a fault."""
+        if cause == counts.LOST and self.camera is not None:
+            return f"; {LOST_HINT}"
+        return f": {self.one.malformed}" if cause == counts.MALFORMED and self.one.malformed else ""
+
     def _alone(self) -> str:
         """Say what the answers stand on without this stream."""
+        if self.now.recent(counts.UNPAIRED) > 0 and not self.now.new(counts.DUE):
+            return "; no answers without it, as message_filters waits for it"
         if self.name == self.spec.clock:
             return "; no answers without it, as it makes the ticks"
         others = [name for name in _standing(self.now, self.spec) if name != self.name]

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hal_ros.bags.messages import to_ns
 from hal_ros.core.errors import ConfigError, HalError
 from hal_ros.core.streams import counts
 from hal_ros.core.streams.intake import Due, Intake
@@ -24,15 +23,18 @@ from hal_ros.core.streams.merge import StateSample
 from hal_ros.core.streams.pictures import TimedPicture
 from hal_ros.core.streams.readers import Reading, StateReader, make_reader
 from hal_ros.core.streams.spec import StreamSpec
+from hal_ros.core.ticks import read_stamp
 from hal_ros.ros import message_types
 from hal_ros.ros.segmenter.topics import WantedTopic
+
+MOST_NAMES_SHOWN = 32
+"""Names of a message that the model does not know, as far as they are said."""
 
 
 class ReceivedFrame(NamedTuple):
     """A due tick on its way to the worker, and when its clock's message was received."""
 
     due: Due
-    frame_id: str  # of the clock's message
     received_ns: int  # on the clock that never jumps: time.perf_counter_ns
 
 
@@ -44,6 +46,7 @@ class StreamSight:
     names_seen: frozenset[str] = frozenset()  # of the newest message that named nothing that the model knows
     known: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))  # values that came at least once
     problem: str = ""  # why its messages can't be read
+    malformed: str = ""  # what was wrong with the newest message that could not be taken
 
 
 class MessageInputs:
@@ -93,27 +96,32 @@ class MessageInputs:
         return TopicPort(self, wanted.form.topic, order, readers, message_types.has_header(wanted.form.type_name))
 
     def take(self, port: TopicPort, message: Any, stamp_ns: int) -> None:
-        """Take one message for all streams of its topic."""
+        """Take one message for all streams of its topic; whatever it holds, the next good one is taken, too."""
         now_ns = time.perf_counter_ns()
         for name in port.streams:
-            self.sights[name].last_ns = now_ns
-            if name in port.readers:
-                due = self._state(name, port, message, stamp_ns)
-            else:
-                due = self._intake.picture(name, TimedPicture(stamp_ns, port.topic, message))
+            sight = self.sights[name]
+            sight.last_ns = now_ns
+            try:
+                due = self._take(name, port, message, stamp_ns)
+            except Exception as error:  # noqa: BLE001
+                self._intake.refuse(name, counts.MALFORMED)
+                sight.malformed = " ".join(f"{type(error).__name__}: {error}".split())
+                continue
             if due is not None:
-                frame_id = message.header.frame_id if port.headed else ""
-                self._put(ReceivedFrame(due, frame_id, now_ns))
+                self._put(ReceivedFrame(due, now_ns))
 
-    def _state(self, name: str, port: TopicPort, message: Any, stamp_ns: int) -> Due | None:
+    def _take(self, name: str, port: TopicPort, message: Any, stamp_ns: int) -> Due | None:
+        frame_id = message.header.frame_id if port.headed else ""
+        if name not in port.readers:
+            return self._intake.picture(name, TimedPicture(stamp_ns, port.topic, message), frame_id)
         reading, sight = port.readers[name].read(message), self.sights[name]
         if not isinstance(reading, Reading):
             self._intake.refuse(name, reading)
             if reading == counts.UNNAMED:
-                sight.names_seen = frozenset(message.name)
+                sight.names_seen = frozenset(message.name[:MOST_NAMES_SHOWN])
             return None
         sight.known |= True if reading.present is None else reading.present
-        return self._intake.state(name, StateSample(stamp_ns, port.topic, reading.values, reading.present))
+        return self._intake.state(name, StateSample(stamp_ns, port.topic, reading.values, reading.present), frame_id)
 
 
 def _carries(type_name: str, fault: str) -> str:
@@ -137,7 +145,8 @@ class TopicPort:
 
     def on_message(self, message: Any) -> None:
         """Take a message that bears its own stamp."""
-        self.inputs.take(self, message, to_ns(message.header.stamp))
+        stamp = message.header.stamp
+        self.inputs.take(self, message, read_stamp(stamp.sec, stamp.nanosec))
 
     def on_message_with_info(self, message: Any, info: Mapping[str, Any]) -> None:
         """Take a message without header: its stamp is when it was sent, as far as the middleware tells."""

@@ -15,38 +15,28 @@ from hal_msgs.msg import ActionLabel, BoundaryEvent, PlanProgress, Vocabulary
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # Humble defines it there
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_srvs.srv import Trigger
 
 from hal_ros.bags.answer_messages import vocabulary_message, warm_up
 from hal_ros.bags.messages import serialise
 from hal_ros.core.decoding.known_plan import PlanTracker, plan_ids, plan_names
 from hal_ros.core.errors import BackendError, ConfigError, HalError
-from hal_ros.core.segmenter import Segmenter
-from hal_ros.core.step import Backend
-from hal_ros.ros import params
+from hal_ros.core.streams.spec import StreamSpec
+from hal_ros.ros import params, qos
 from hal_ros.ros.convert import rgb_converter
-from hal_ros.ros.params import SegmenterParameters
+from hal_ros.ros.segmenter.configuring import OpenBackend, Opening, open_model, open_proven_backend
 from hal_ros.ros.segmenter.inputs import message_filters
 from hal_ros.ros.segmenter.reporter import Reporter
 from hal_ros.ros.segmenter.session import Configured, Opened, Session
-from hal_ros.ros.segmenter.topics import chosen_topics, declare_topics
-from hal_ros.runtime.backend import BackendOptions, about, open_backend, provider_names
+from hal_ros.ros.segmenter.silence import poll_s
+from hal_ros.ros.segmenter.topics import all_names, chosen_topics, declare_topics
+from hal_ros.ros.segmenter_parameters import TOPICS_PREFIX, SegmenterParameters
 from hal_ros.runtime.bundle import Bundle, load_bundle
-from hal_ros.runtime.golden import check_golden
 
+LABEL, BOUNDARY, PLAN = ANSWERS = ("action_label", "action_boundary", "~/plan_progress")
 ANSWER_QOS = QoSProfile(depth=50)
 LATCHED_QOS = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 FAILURE, ERROR = TransitionCallbackReturn.FAILURE, TransitionCallbackReturn.ERROR
-
-OpenBackend = Callable[[Bundle, str, BackendOptions], tuple[Backend, str]]
-
-
-def open_proven_backend(bundle: Bundle, choice: str, options: BackendOptions) -> tuple[Backend, str]:
-    """Open the backend and compare it with the bundle's golden outputs, which warms it up too."""
-    backend, reason = open_backend(bundle, choice, options)
-    check_golden(bundle, backend)
-    return backend, reason
 
 
 class SegmenterNode(LifecycleNode):
@@ -66,8 +56,9 @@ class SegmenterNode(LifecycleNode):
         self._reopening = False
         self._segments = 0
         self._first_look: Any = None
+        self._silence_look: Any = None
         try:
-            params.declare(self, SegmenterParameters, self._why_locked, later=(params.TOPICS_PREFIX,))
+            params.declare(self, SegmenterParameters, self._why_locked, later=(TOPICS_PREFIX,))
         except ConfigError:
             self.destroy_node()
             raise
@@ -175,12 +166,11 @@ class SegmenterNode(LifecycleNode):
             if len(card.streams.names) < 2:
                 raise ConfigError(f"synchroniser is message_filters, but {card.name} takes one stream; expected latest")
             message_filters()
-        declare_topics(self, card.streams)
-        topics = chosen_topics(self, card.streams, parameters)
+        topics = self._choose_topics(card.streams, parameters)
         plan = plan_ids(plan_names(parameters.plan), card.vocabulary)
         to_rgb = rgb_converter(parameters.image_conversion)
         cv2.setNumThreads(parameters.threads)
-        opened = self._open(bundle, parameters, self._options(parameters))
+        opened = self._open(self._opening(bundle, parameters, parameters.build_on_start))
         warm_up(card)
         vocabulary = self.create_publisher(Vocabulary, "~/vocabulary", LATCHED_QOS)
         vocabulary.publish(serialise(vocabulary_message(card, bundle.sha256)))
@@ -190,10 +180,10 @@ class SegmenterNode(LifecycleNode):
             opened=opened,
             topics=topics,
             to_rgb=to_rgb,
-            labels=self._make_answer_publisher(ActionLabel, "action_label"),
-            boundaries=self._make_answer_publisher(BoundaryEvent, "action_boundary"),
+            labels=self._make_answer_publisher(ActionLabel, LABEL),
+            boundaries=self._make_answer_publisher(BoundaryEvent, BOUNDARY, LATCHED_QOS),
             tracker=PlanTracker(plan, card) if plan else None,
-            plan_progress=self._make_answer_publisher(PlanProgress, "~/plan_progress") if plan else None,
+            plan_progress=self._make_answer_publisher(PlanProgress, PLAN) if plan else None,
             vocabulary=vocabulary,
         )
         self.destroy_timer(self._report_timer)
@@ -204,20 +194,19 @@ class SegmenterNode(LifecycleNode):
             f"{opened.words}, in {(time.perf_counter_ns() - began_ns) / 1e9:.1f} s"
         )
 
-    def _open(self, bundle: Bundle, parameters: SegmenterParameters, options: BackendOptions) -> Opened:
-        backend, reason = self._open_backend(bundle, parameters.backend, options)
-        return Opened(Segmenter(bundle.card, backend), reason, about(backend))
+    def _choose_topics(self, spec: StreamSpec, parameters: SegmenterParameters) -> dict[str, tuple[str, ...]]:
+        declare_topics(self, spec)
+        topics = chosen_topics(self, spec, parameters)
+        answers = {self.resolve_topic_name(name) for name in ANSWERS}
+        params.check_overrides(self, {"subscription": all_names(self, spec, topics), "publisher": answers})
+        return topics
 
-    def _options(self, parameters: SegmenterParameters) -> BackendOptions:
-        return BackendOptions(
-            threads=parameters.threads,
-            providers=provider_names(parameters.providers),
-            precision=parameters.precision,
-            build_on_start=parameters.build_on_start,
-            progress=self._say_progress,
-            warn=self._say_warning,
-            cancelled=lambda: self.is_ending() or not self.context.ok(),
-        )
+    def _open(self, ready: Opening) -> Opened:
+        """Open the backend, which runs the model: where it hangs, a signal still ends the process."""
+        return open_model(self._open_backend, ready, lambda: self.is_ending() or not self.context.ok())
+
+    def _opening(self, bundle: Bundle, parameters: SegmenterParameters, build: bool) -> Opening:
+        return Opening(bundle, parameters, build, self._say_progress, self._say_warning)
 
     def _say_progress(self, line: str) -> None:
         self.get_logger().info(line)
@@ -237,6 +226,8 @@ class SegmenterNode(LifecycleNode):
         self._first_look = self.create_timer(
             ready.parameters.image_timeout_s, self._look_once, clock=self._steady_clock
         )
+        # On the ROS clock: while simulated time is paused nothing is silent.
+        self._silence_look = self.create_timer(poll_s(self._session.silence.limit_s), self._look_for_silence)
         self.get_logger().info(f"active: {self._session.subscriptions.words}")
 
     def _deactivate(self) -> None:
@@ -244,6 +235,7 @@ class SegmenterNode(LifecycleNode):
         self._worker_error = None  # its traceback holds on to the backend
         if session is not None:
             self.destroy_timer(self._first_look)
+            self.destroy_timer(self._silence_look)
             try:
                 session.end(publish=True)
             finally:
@@ -265,9 +257,9 @@ class SegmenterNode(LifecycleNode):
                 self.destroy_lifecycle_publisher(ready.plan_progress)
             self.destroy_publisher(ready.vocabulary)
 
-    def _make_answer_publisher(self, kind: Any, topic: str) -> Any:
-        profile = QoSProfile(depth=ANSWER_QOS.depth)
-        options = QoSOverridingOptions.with_default_policies()
+    def _make_answer_publisher(self, kind: Any, topic: str, usual: QoSProfile = ANSWER_QOS) -> Any:
+        profile = QoSProfile(depth=usual.depth, durability=usual.durability)  # overrides are written into it
+        options = qos.overridable()
         return self.create_lifecycle_publisher(kind, topic, profile, qos_overriding_options=options)
 
     def _why_locked(self) -> str:
@@ -303,9 +295,8 @@ class SegmenterNode(LifecycleNode):
         # The old backend ends here: a small board has no memory for two.
         self._configured = ready = replace(self._configured, opened=None)
         # Nothing is built now: a robot at work does not wait for minutes.
-        options = replace(self._options(ready.parameters), build_on_start=False)
         try:
-            opened = self._open(ready.bundle, ready.parameters, options)
+            opened = self._open(self._opening(ready.bundle, ready.parameters, build=False))
         except Exception as error:  # noqa: BLE001  # whatever a broken driver makes of it, the node stays
             self._configured = replace(ready, why_closed=str(error))
             self._failure += f"; it can't be opened again: {error}"
@@ -339,6 +330,10 @@ class SegmenterNode(LifecycleNode):
         """Look at the inputs for the first time, image_timeout_s after activation."""
         if self._first_look is not None:
             self._first_look.cancel()
+            self._report()
+
+    def _look_for_silence(self) -> None:
+        if self._session is not None and self._session.look_for_silence(int(self.get_clock().now().nanoseconds)):
             self._report()
 
     def _report(self) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from hal_ros.bags.answer_messages import boundary_message, label_message, plan_message
 from hal_ros.bags.messages import serialise
-from hal_ros.core.answers import ActionEstimate, BoundaryEstimate
+from hal_ros.core.answers import NO_ACTION, ActionEstimate, BoundaryEstimate
 from hal_ros.core.arrays import ByteArray, FloatArray
 from hal_ros.core.decoding.known_plan import PlanTracker
 from hal_ros.core.observations import Observation
@@ -27,7 +27,7 @@ from hal_ros.ros.segmenter.inputs import ReceivedFrame
 WINDOW = 600
 """Newest durations of each stage that percentiles are taken over: a minute at 10 Hz."""
 
-COUNTERS = ("labels", "boundaries", "held_ticks", "overruns")
+COUNTERS = (counts.LABELS, counts.BOUNDARIES, counts.HELD, counts.OVERRUNS)
 
 STAGES = ("wait", "convert", "encode", "step", "publish", "total")
 """Waiting for the worker; pixels; encoder; step graph, each held tick alone; messages; reception to published."""
@@ -93,9 +93,7 @@ class TimedBackend:
 class Pipeline:
     """Turns frames into published answers.
 
-    Counters: labels, boundaries (published), held_ticks (stepped without a message of the clock), <camera>/unreadable
-    (pictures that can't be converted; of the clock their ticks are held or lost), overruns (fresh states on a running
-    grid, because more due ticks were lost on the way to the model than can be held).
+    Counters: COUNTERS, and <camera>/unreadable; of the clock the ticks of such pictures are held or lost.
     """
 
     def __init__(
@@ -117,7 +115,7 @@ class Pipeline:
         self._tracker = tracker
         self._plan = None if tracker is None else tracker.start()
         self._newest: Due | None = None
-        self._frame_id = ""
+        self.answered_ns = 0  # when the newest frame was received of all that were handled
 
     @property
     def segments(self) -> int:
@@ -125,25 +123,32 @@ class Pipeline:
         return self._state.segments
 
     def handle(self, frame: ReceivedFrame) -> None:
-        """Take one frame all the way to its published label. Raises what the backend raises."""
+        """Take one frame all the way to its published label, and first the tick that had to wait for it, if any.
+
+        Raises what the backend raises.
+        """
         self.stopwatch.add("wait", time.perf_counter_ns() - frame.received_ns)
+        for due in frame.due.in_order:
+            self._answer(due, frame.received_ns)
+        self.answered_ns = frame.received_ns
+
+    def _answer(self, due: Due, received_ns: int) -> None:
         with self.stopwatch.measure("convert"):
-            pictures = self.converter.convert(frame.due)
+            pictures = self.converter.convert(due)
         if pictures is None:
             return
-        due = frame.due
         self._count_overrun(due)
-        self._newest, self._frame_id = due, frame.frame_id
         observation = Observation(due.stamp_ns, due.tick, due.origin_ns, pictures, due.values, due.valid)
         estimate, boundaries, self._state = self._segmenter.step(observation, self._state)
-        self.counters["held_ticks"] += estimate.held_ticks
+        self.counters[counts.HELD] += estimate.held_ticks
         with self.stopwatch.measure("publish"):
-            label = label_message(estimate, due, self._card, frame.frame_id)
+            label = label_message(estimate, due, self._card, due.frame_id)
             self._ports.publish_label(serialise(label))
-            self.counters["labels"] += 1
-            self._publish(boundaries)
-            self._follow_plan(estimate, due.origin_ns)
-        self.stopwatch.add("total", time.perf_counter_ns() - frame.received_ns)
+            self.counters[counts.LABELS] += 1
+            self._publish(boundaries, due)
+            self._follow_plan(estimate, due)
+        self._newest = due
+        self.stopwatch.add("total", time.perf_counter_ns() - received_ns)
         self.stopwatch.add("latency", self._ports.clock_ns() - due.stamp_ns)
 
     def finish(self) -> None:
@@ -154,23 +159,24 @@ class Pipeline:
 
     def close(self) -> None:
         """Close the open segment: the last that a pipeline does, also when its backend is gone."""
-        newest_ns = 0 if self._newest is None else self._newest.stamp_ns
-        self._publish(self._segmenter.close(self._state, newest_ns))
+        self._publish(self._segmenter.close(self._state))
 
-    def _follow_plan(self, estimate: ActionEstimate, origin_ns: int) -> None:
+    def _follow_plan(self, estimate: ActionEstimate, due: Due) -> None:
         if self._tracker is None or self._plan is None:
             return
-        progress, self._plan = self._tracker.follow(estimate, origin_ns, self._plan)
+        progress, self._plan = self._tracker.follow(estimate, due.origin_ns, self._plan)
         if progress is not None:
-            self._ports.publish_plan(serialise(plan_message(progress, self._card.vocabulary, self._frame_id)))
+            self._ports.publish_plan(serialise(plan_message(progress, self._card.vocabulary, due.frame_id)))
 
     def _count_overrun(self, due: Due) -> None:
         before = self._newest
         if before is not None and before.origin_ns == due.origin_ns:
-            self.counters["overruns"] += due.tick - before.tick - 1 > self._card.max_held_ticks
+            self.counters[counts.OVERRUNS] += due.tick - before.tick - 1 > self._card.max_held_ticks
 
-    def _publish(self, boundaries: tuple[BoundaryEstimate, ...]) -> None:
+    def _publish(self, boundaries: tuple[BoundaryEstimate, ...], due: Due | None = None) -> None:
+        """Publish the events of a tick; one that closes a segment is still of the tick before."""
         for boundary in boundaries:
-            message = boundary_message(boundary, self._card.vocabulary, self._frame_id)
+            of = self._newest if due is None or boundary.to_action == NO_ACTION else due
+            message = boundary_message(boundary, self._card.vocabulary, "" if of is None else of.frame_id)
             self._ports.publish_boundary(serialise(message))
-            self.counters["boundaries"] += 1
+            self.counters[counts.BOUNDARIES] += 1

@@ -13,11 +13,13 @@ from rclpy.lifecycle import LifecycleNode
 from hal_ros.core.decoding.known_plan import PlanTracker
 from hal_ros.core.errors import BackendError
 from hal_ros.core.segmenter import Segmenter
+from hal_ros.core.streams import counts
 from hal_ros.core.streams.convert import ToRgb
-from hal_ros.ros.params import SegmenterParameters
 from hal_ros.ros.segmenter.inputs import MessageInputs, ReceivedFrame
 from hal_ros.ros.segmenter.pipeline import Pipeline, PipelinePorts
+from hal_ros.ros.segmenter.silence import SilenceWatch, silence_s
 from hal_ros.ros.segmenter.subscriptions import Subscriptions
+from hal_ros.ros.segmenter_parameters import SegmenterParameters
 from hal_ros.runtime.bundle import Bundle
 from hal_ros.runtime.worker import Worker
 
@@ -73,6 +75,19 @@ class Alarm:
             self._on_error(error)
 
 
+class Handover:
+    """Gives frames to the worker, and knows the newest. No part of the session, which would hold itself in a circle."""
+
+    def __init__(self, worker: Worker[ReceivedFrame]) -> None:
+        self.newest_ns = 0  # when it was received
+        self._worker = worker
+
+    def __call__(self, frame: ReceivedFrame) -> None:
+        """Hand over one frame."""
+        self.newest_ns = frame.received_ns
+        self._worker.put(frame)
+
+
 class Session:
     """One activation. All methods are for the executor's thread; `on_error` is called in the worker's."""
 
@@ -91,7 +106,10 @@ class Session:
         self.pipeline = Pipeline(ready.opened.segmenter, _ports(node, ready), ready.tracker, segments)
         self._alarm = Alarm(on_error)
         self._worker = Worker[ReceivedFrame](self.pipeline.handle, self._alarm, "segmenter")
-        self.inputs = MessageInputs(card.streams, self._worker.put)
+        self._handover = Handover(self._worker)
+        timeouts = ready.parameters.image_timeout_s, ready.parameters.joint_timeout_s
+        self.silence = SilenceWatch(silence_s(card.streams, *timeouts))
+        self.inputs = MessageInputs(card.streams, self._handover)
         self.subscriptions = Subscriptions(node, ready.topics, ready.parameters, self.inputs)
         self._worker.start()
 
@@ -99,13 +117,29 @@ class Session:
         """Return all counters since activation."""
         merged = Counter(self.inputs.counters)
         merged.update(self.pipeline.counters)
-        merged["overwritten"] = self._worker.overwritten
+        merged[counts.OVERWRITTEN] = self._worker.overwritten
         return merged
+
+    def look_for_silence(self, now_ns: int) -> bool:
+        """Close the open segment if the clock is silent by now on the ROS clock; whether it has just become so.
+
+        The next message of the clock begins a fresh grid. While the model is still at work nothing is silent.
+        """
+        at_work = self._handover.newest_ns != self.pipeline.answered_ns
+        if at_work or not self.silence.look(self.pipeline.counters[counts.LABELS], now_ns):
+            return False
+        self.inputs.counters[counts.SILENCES] += 1
+        self.inputs.reset()
+        self._worker.call(self.pipeline.finish, RESET_TIMEOUT_S)
+        return True
 
     def reset(self) -> bool:
         """Close the open segment and start afresh with the next image; false when the model gives no answer."""
         self.inputs.reset()
-        self.inputs.counters["discarded"] += self._worker.discard()
+        dropped = self._worker.discard()
+        self.inputs.counters[counts.RESETS] += 1
+        self.inputs.counters[counts.DISCARDED] += dropped
+        self._handover.newest_ns = self.pipeline.answered_ns if dropped else self._handover.newest_ns
         return self._worker.call(self.pipeline.finish, RESET_TIMEOUT_S)
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -9,16 +11,18 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # Humble defines it there
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy, qos_policy_name_from_kind
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 
 from hal_ros.bags.sensors import COMPRESSED, IMAGE
 from hal_ros.core.errors import HalError
 from hal_ros.core.streams import counts
+from hal_ros.ros import qos
 from hal_ros.ros.message_types import message_class
-from hal_ros.ros.params import SegmenterParameters
+from hal_ros.ros.segmenter.diagnostics import LOST_HINT
 from hal_ros.ros.segmenter.inputs import MessageInputs, Synchroniser, TopicPort
 from hal_ros.ros.segmenter.topics import Form, OpenTopic, WantedTopic, open_topics, published
+from hal_ros.ros.segmenter_parameters import SegmenterParameters
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks
@@ -30,16 +34,12 @@ CAMERA_QOS = QoSProfile(depth=5, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 STATE_QOS = QoSProfile(depth=200, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 DRAIN_PERIOD_S = 0.025
 """How long messages wait at most when the clock is silent; 200 of 1 kHz fit into a queue."""
+DRAIN_LIMIT_S = 0.01
+"""Processor time that the messages of one topic may take at once: what else the node has to do comes to its turn."""
 LISTENING_ROUND = 8
 """Every how many of these periods one is spent listening to what the middleware says."""
 LOOK_PERIOD_S = 0.2
 """How often topics are looked for whose transport or type only their publishers can tell."""
-
-LOST_HINT = (
-    "a publisher is matched, so images are lost on the way: on one machine, start both processes with "
-    "FASTDDS_DEFAULT_PROFILES_FILE set to this package's config/fastdds.xml"
-)
-
 
 # Humble's rclpy tells callbacks nothing of when a message was sent.
 TELLS_TIMES = hasattr(Subscription, "CallbackType")
@@ -66,6 +66,10 @@ class Fetched(NamedTuple):
     take: Callable[..., None]
     informed: bool  # `take` is told when a message was sent, too
     depth: int
+
+    def give(self, message: Any, info: Any) -> None:
+        """Hand one message on."""
+        self.take(message, info) if self.informed else self.take(message)
 
 
 class Held(NamedTuple):
@@ -133,7 +137,7 @@ class Subscriptions:
 
     def source(self, stream: str) -> str:
         """Say, of a silent stream, who publishes on its topics and what may be wrong."""
-        seen_before = self._inputs.sights[stream].last_ns is not None
+        lost = self._inputs.counters[counts.key(stream, counts.LOST)]
         camera = stream in self._inputs.spec.cameras
         forms = self._forms_of(stream)
         for name in dict.fromkeys(form.name for form in forms):
@@ -143,7 +147,7 @@ class Subscriptions:
                 hint = ": see image_transport" if camera and kinds & set(IMAGES) else ""
                 return f"{', '.join(sorted(kinds))} is published there, expected {' or '.join(sorted(expected))}{hint}"
             if kinds:
-                return LOST_HINT if camera and not seen_before else "its publisher is still there"
+                return LOST_HINT if camera and lost else "its publisher is still there"
         kinds = set(IMAGES) if camera else {form.type_name for form in forms}
         others = ", ".join(self._others(kinds, {form.topic for form in forms} | self._held.keys()))
         if camera:
@@ -235,7 +239,7 @@ class Subscriptions:
             profile,
             callback_group=None if port.is_clock else self._group,
             event_callbacks=events,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            qos_overriding_options=qos.overridable(),
         )
         self._held[port.topic] = Held(subscription, port, wanted)
         if not port.is_clock:
@@ -268,12 +272,28 @@ class Subscriptions:
         self._group.listening = self._rounds % LISTENING_ROUND == 0
 
     def _drain(self) -> None:
-        for one in self._fetched.values():
-            for _ in range(one.depth):
+        for topic, one in self._fetched.items():
+            limit_s = time.thread_time() + DRAIN_LIMIT_S
+            for count in range(one.depth):
+                if time.thread_time() > limit_s:
+                    self._skip(self._held[topic].port, one, one.depth - count)
+                    break
                 taken = one.subscription.handle.take_message(one.kind, False)
                 if taken is None:
                     break
-                one.take(*taken) if one.informed else one.take(taken[0])
+                one.give(*taken)
+
+    def _skip(self, port: TopicPort, one: Fetched, most: int) -> None:
+        """Take only the newest of what still waits, as a tick needs that most; count the rest, which nobody reads."""
+        waiting = deque[tuple[bytes, Any]](maxlen=1)
+        count = 0
+        while count < most and (taken := one.subscription.handle.take_message(one.kind, True)) is not None:
+            waiting.append(taken)
+            count += 1
+        for data, info in waiting:
+            one.give(deserialize_message(data, one.kind), info)
+        for stream in port.streams:
+            self._inputs.counters[counts.key(stream, counts.FLOODED)] += max(0, count - 1)
 
     def _others(self, kinds: set[str], own: set[str]) -> list[str]:
         topics = self._node.get_topic_names_and_types()
@@ -281,7 +301,7 @@ class Subscriptions:
 
     def _on_lost(self, port: TopicPort, event: Any) -> None:
         for stream in port.streams:
-            self._inputs.counters[counts.key(stream, "lost")] += event.total_count_change
+            self._inputs.counters[counts.key(stream, counts.LOST)] += event.total_count_change
 
     def _on_qos(self, topic: str, event: Any) -> None:
         self.qos_errors[topic] = _qos_error(topic, event)

@@ -11,7 +11,8 @@ from rclpy.node import Node
 from hal_ros.bags.sensors import COMPRESSED, IMAGE, SUFFIX
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.streams.spec import CAMERA, JOINT_STATE, JOINTS, CameraSpec, StateSpec, StreamSpec
-from hal_ros.ros.params import TOPICS_PREFIX, SegmenterParameters
+from hal_ros.ros.params import given_values, refuse, resolve_topic, value_of
+from hal_ros.ros.segmenter_parameters import TOPICS_PREFIX, SegmenterParameters
 
 CAMERA_TOPIC, JOINT_TOPIC = "camera/color/image_raw", "joint_states"
 """Where cards of format 1, which name no topics, find their two streams; relative, so that namespaces hold."""
@@ -42,11 +43,11 @@ class OpenTopic(NamedTuple):
 
 def declare_topics(node: Node, spec: StreamSpec) -> None:
     """Declare topics.<stream> for each stream; raises ConfigError for one that is given and not a stream."""
-    # rclpy keeps what YAML and command line gave for this node in one place, which has no public name.
-    for given in node._parameter_overrides:
+    for given in given_values(node):
         if given.startswith(TOPICS_PREFIX) and given.removeprefix(TOPICS_PREFIX) not in spec.names:
             names = ", ".join(TOPICS_PREFIX + name for name in spec.names)
-            raise ConfigError(f"unknown parameter {given!r}: the model has no such stream; expected one of {names}")
+            reason = f"unknown parameter {given!r}: the model has no such stream; expected one of {names}"
+            refuse(node, given, reason)
     for name in node.get_parameters_by_prefix(TOPICS_PREFIX.rstrip(".")):
         if name not in spec.names:  # of the model before
             node.undeclare_parameter(TOPICS_PREFIX + name)
@@ -62,35 +63,33 @@ def chosen_topics(node: Node, spec: StreamSpec, parameters: SegmenterParameters)
     chosen: dict[str, tuple[str, ...]] = {}
     aliases = _aliases(spec, parameters)
     for stream, one in spec.streams.items():
-        given = _given(node, stream)
-        if given and stream in aliases:
+        given, (older, alias) = _given(node, stream), aliases.get(stream, ("", ""))
+        if given and alias:
             raise ConfigError(f"topics.{stream} and its older name are both set; expected one of them")
-        chosen[stream] = given or aliases.get(stream) or one.topic or _usual(stream, one)
+        chosen[stream] = given or ((alias,) if alias else one.topic or _usual(stream, one))
+        source = (
+            f"parameter {TOPICS_PREFIX}{stream}" if given else f"parameter {older}" if alias else "the model's card"
+        )
         for topic in chosen[stream]:
-            _check_name(node, stream, topic)
+            resolve_topic(node, topic, f"{source}, stream {stream}")
     return chosen
-
-
-def _check_name(node: Node, stream: str, topic: str) -> None:
-    try:
-        node.resolve_topic_name(topic)
-    except RuntimeError as error:  # what rclpy's errors have in common
-        reason = str(error).partition(", at ")[0].removeprefix("failed to resolve name: ")
-        raise ConfigError(f"stream {stream}: {topic!r} is no topic: {reason}") from error
 
 
 def _given(node: Node, stream: str) -> tuple[str, ...]:
     name = TOPICS_PREFIX + stream
-    value = node.get_parameter(name).value
+    value = value_of(node, name, ())  # an empty list, too, leaves the card its say
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, Sequence) or not all(isinstance(topic, str) for topic in values):
         raise ConfigError(f"parameter {name} is {value!r}; expected a topic, or a list of topics")
     return tuple(topic for topic in values if topic)
 
 
-def _aliases(spec: StreamSpec, parameters: SegmenterParameters) -> dict[str, tuple[str, ...]]:
-    """Return what image_topic and joint_topic mean: the streams of these names, or else the only one of their kind."""
-    found: dict[str, tuple[str, ...]] = {}
+def _aliases(spec: StreamSpec, parameters: SegmenterParameters) -> dict[str, tuple[str, str]]:
+    """Return what image_topic and joint_topic mean, by stream: of these names, or else the only one of their kind.
+
+    Each is the parameter's name and the topic.
+    """
+    found: dict[str, tuple[str, str]] = {}
     asked = (("image_topic", parameters.image_topic, CAMERA, spec.cameras),)
     joints = {name: state for name, state in spec.states.items() if state.names}
     for key, topic, usual, streams in (*asked, ("joint_topic", parameters.joint_topic, JOINTS, joints)):
@@ -102,7 +101,7 @@ def _aliases(spec: StreamSpec, parameters: SegmenterParameters) -> dict[str, tup
         if usual not in names and len(names) != 1:
             listed = ", ".join(TOPICS_PREFIX + name for name in names)
             raise ConfigError(f"{key} is {topic!r}, but the model has {len(names)} such streams; expected {listed}")
-        found[usual if usual in names else names[0]] = (topic,)
+        found[usual if usual in names else names[0]] = key, topic
     return found
 
 
@@ -132,6 +131,12 @@ def open_topics(node: Node, spec: StreamSpec, topics: Mapping[str, tuple[str, ..
             type_name = JOINT_STATE if state.names else state.type
             opened += [OpenTopic(stream, (_form(node, topic, type_name),)) for topic in named]
     return opened
+
+
+def all_names(node: Node, spec: StreamSpec, topics: Mapping[str, tuple[str, ...]]) -> set[str]:
+    """Return the full names of all topics that the node may subscribe to, a camera's in both transports."""
+    opened = open_topics(node, spec, topics, "auto")
+    return {form.topic for one in opened for form in one.forms}
 
 
 def _form(node: Node, name: str, type_name: str) -> Form:

@@ -35,13 +35,40 @@ def shot(stamp_ns: int, topic: str = "/camera") -> TimedPicture:
 
 def test_every_stamp_of_the_clock_is_counted_under_one_verdict() -> None:
     intake = Intake(make_streams(max_held_ticks=3))
-    for offset in (0, 1, PERIOD, PERIOD, PERIOD - 1, 3 * PERIOD, 30 * PERIOD):
+    for offset in (0, 1, PERIOD, PERIOD, PERIOD - 1, 3 * PERIOD, 90 * PERIOD, 4 * PERIOD, 30 * PERIOD, 31 * PERIOD):
         intake.picture("camera", shot(START + offset))
     intake.picture("camera", shot(0))
-    verdicts = {name: intake.counters[name] for name in ("due", "not_due", "repeated", "backwards", "zero")}
-    assert verdicts == {"due": 4, "not_due": 1, "repeated": 1, "backwards": 1, "zero": 1}
+    names = ("due", "not_due", "repeated", "backwards", "zero", "outlier")
+    verdicts = {name: intake.counters[name] for name in names}
+    assert verdicts == {"due": 6, "not_due": 1, "repeated": 1, "backwards": 1, "zero": 1, "outlier": 1}
     assert intake.counters["camera/received"] == sum(verdicts.values())
-    assert intake.counters["restarts"] == 2 and intake.counters["joints/missing"] == 4
+    assert intake.counters["restarts"] == 2 and intake.counters["joints/missing"] == 6
+    intake.picture("camera", shot(START + 90 * PERIOD))
+    intake.reset()  # nothing comes any more that would prove the last one
+    assert intake.counters["outlier"] == 2
+
+
+def test_a_tick_that_waited_for_the_next_stamp_comes_with_it_and_with_what_was_its_own() -> None:
+    intake = Intake(make_streams(max_held_ticks=3))
+    intake.picture("camera", shot(START), "left")
+    first = shot(START + 30 * PERIOD)
+    intake.state("joints", sample(first.stamp_ns - MS, 1))
+    assert intake.picture("camera", first, "mid") is None
+    intake.state("joints", sample(first.stamp_ns + MS, 2))
+    due = intake.picture("camera", shot(START + 31 * PERIOD), "right")
+    assert due is not None
+    before, after = due.in_order
+    assert (before.tick, before.origin_ns, before.frame_id, before.pictures["camera"]) == (
+        0,
+        first.stamp_ns,
+        "mid",
+        first,
+    )
+    assert before.values.tolist() == [1] * 6 and before.before is None
+    assert (after.tick, after.origin_ns, after.frame_id, after.valid.any()) == (1, first.stamp_ns, "right", True)
+    intake.picture("camera", shot(START + 60 * PERIOD))
+    alone = intake.picture("camera", shot(START + 60 * PERIOD + 1))  # not due itself
+    assert alone is not None and len(alone.in_order) == 1 and alone.stamp_ns == START + 60 * PERIOD
 
 
 def test_the_newest_causal_message_is_taken() -> None:
@@ -86,8 +113,9 @@ def test_states_of_another_stream_are_forgotten() -> None:
         intake.state("joints", sample(START + offset_ms * MS))
     intake.picture("camera", shot(START + 5000 * MS))
     intake.state("joints", sample(START + 12 * MS, 7))  # a simulation that was reset: older ones lie nearer
-    due = intake.picture("camera", shot(START + 20 * MS))
-    assert due is not None and due.values.tolist() == [7] * 6
+    assert intake.picture("camera", shot(START + 20 * MS)) is None
+    due = intake.picture("camera", shot(START + 21 * MS))
+    assert due is not None and due.stamp_ns == START + 20 * MS and due.values.tolist() == [7] * 6
 
 
 def test_all_streams_stand_in_a_tick_in_the_specs_order() -> None:

@@ -303,13 +303,32 @@ def test_memory_stays_bounded_while_the_clock_is_silent(age_s: float) -> None:
     state, counters = merger(replace(SPEC, max_age_s=age_s))
     slow = only(START - 50 * MS, 2, 8.0, "/gripper")
     state.add(slow)
-    for i in range(10_000):
-        state.add(sample(START + i * MS, (i, i, i), (True, True, False)))
+    for i in range(20_000):
+        state.add(sample(START + i * MS // 2, (i, i, i), (True, True, False)))
     assert held(state) == MOST_WAITING
-    assert counters["arm/overflowed"] == 10_001 - MOST_WAITING
+    assert counters["arm/overflowed"] == 20_001 - MOST_WAITING
     found = state.at(START + 10_000 * MS)
-    assert found.values.tolist() == [9_999, 9_999, 8 * (age_s > 1)]  # nothing slow was pushed out by what is fast
+    assert found.values.tolist() == [19_999, 19_999, 8 * (age_s > 1)]  # nothing slow was pushed out by what is fast
     assert held(state) == 0
+
+
+@pytest.mark.parametrize("period_ms", [1, 10, 100])
+def test_messages_wait_for_seconds_however_fast_their_driver_is(period_ms: int) -> None:
+    state, counters = merger(replace(SPEC, max_age_s=3600))
+    for i in range(12_000 // period_ms):
+        state.add(sample(START + i * period_ms * MS, (i, i, i)))
+    assert state.at(START + 4 * S).values.tolist() == [4_000 / period_ms] * 3  # the clock is eight seconds late
+    assert counters["arm/overflowed"] <= 2_000 / period_ms
+
+
+@pytest.mark.parametrize("far_s", [-5000, 5000])
+def test_one_stamp_that_is_far_off_empties_no_buffer(far_s: int) -> None:
+    state, _ = merger(replace(SPEC, max_age_s=3600))
+    for i in range(500):
+        state.add(sample(START + i * 10 * MS, (i, i, i)))
+        if i == 300:
+            state.add(sample(START + far_s * S))
+    assert state.at(START + S).values.tolist() == [100] * 3
 
 
 def test_memory_stays_bounded_whatever_names_come() -> None:

@@ -86,6 +86,16 @@ def test_memory_stays_bounded_while_the_clock_is_silent() -> None:
     assert len(pictures._pictures) == 1
 
 
+def test_pictures_wait_for_seconds_by_their_stamps() -> None:
+    pictures, counters = queue()
+    for i in range(300):  # 30 Hz; one stamp is far off
+        pictures.add(shot(START + i * 33 * MS))
+        if i == 150:
+            pictures.add(shot(START + 5000 * S))
+    waiting = [one.stamp_ns - START for one in pictures._pictures]
+    assert 1_900 * MS < waiting[-2] - waiting[0] < 2_200 * MS and counters["wrist/overflowed"] > 200
+
+
 def test_a_looped_bag_starts_afresh() -> None:
     pictures, counters = queue()
     loops = []

@@ -172,6 +172,19 @@ def test_ones_own_background_is_named_in_ones_own_layout(folder: Path) -> None:
     assert read_dataset(folder, layout=replace(LAYOUTS["mstcn"], background=("wipe", "no such"))).background == (3,)
 
 
+def test_edit_and_f1_leave_out_what_the_published_scripts_do(tmp_path: Path) -> None:
+    write_dataset_files(tmp_path, ("SIL", "background", "a"), {"train": TRAIN}, "1")
+    for name in TRAIN:
+        write_clip_files(tmp_path, name, np.zeros((3, 20 + len(name))), ["a"] * (20 + len(name)))
+    dataset = read_dataset(tmp_path, orientation="DT")
+    assert (dataset.background, dataset.unscored) == ((0, 1), (1,))
+    assert note(dataset, "background").endswith("left out of Edit and F1 as published: background")
+    ported = read_dataset(tmp_path, layout=replace(LAYOUTS["crosstask"], background=("none",)), orientation="DT")
+    assert (ported.background, ported.unscored) == ((0,), (0,))
+    own = replace(LAYOUTS["mstcn"], unscored=("SIL", "background"))
+    assert read_dataset(tmp_path, layout=own, orientation="DT").unscored == (0, 1)
+
+
 # --- orientation ------------------------------------------------------------------------------------------------------
 
 

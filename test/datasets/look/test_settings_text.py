@@ -32,4 +32,4 @@ def test_settings_are_read_back(
     path = tmp_path / "train.yaml"
     path.write_text(settings_text("my: set", data, {}), encoding="utf-8")
     config = load_config(path)
-    assert (config.name, config.supervision, config.data) == ("my: set", "transcripts", data)
+    assert (config.name, config.supervision, config.data) == ("my: set", "mixed", data)

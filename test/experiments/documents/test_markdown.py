@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hal_ros.experiments.documents.markdown import SystemScores, markdown, rows_of, unfinished
+from hal_ros.experiments.documents.markdown import SystemScores, markdown, rows_of, unfinished, with_cost
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL
 from run_scores import run
 
@@ -35,3 +35,10 @@ def test_what_is_not_finished_stands_in_the_table_by_name() -> None:
         "student, transcripts: 1 of 2 seeds missing",
         "GRU, transcripts: 2 of 2 seeds missing",
     ]
+
+
+def test_costs_that_were_measured_together_stand_in_place_of_each_trainings_own() -> None:
+    cost = {"ms_per_tick": 0.25, "parameters": 7}
+    entry = SystemScores("student", "transcripts", (with_cost(run(), cost), with_cost(None, cost)))
+    assert "| 7 | 0.25 | 1 of 2 |" in markdown([entry], "unseen", (CONFIRMED,))
+    assert with_cost(run(), None) == run()

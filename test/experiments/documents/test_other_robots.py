@@ -13,7 +13,7 @@ from hal_ros.experiments.plan import MAIN, REFERENCES, Experiment, Line, TablePl
 
 
 def results(tmp_path: Path, robot: str, mof: float | None) -> Results:
-    """Return one robot's results: the student's of one seed, the GRU's none; a teacher's, which no row is made of."""
+    """Return one robot's results: the student's of one seed, the GRU's none, a teacher's."""
     names = [f"other_robots: {robot}: score {system}" for system in ("student", "GRU", "teacher")]
     jobs = [Job(name, "score", {"splits": ["test"], "name": name}) for name in names]
     sections = (MAIN, MAIN, REFERENCES)
@@ -37,13 +37,17 @@ def test_rows_say_of_which_robot_and_system_they_are(tmp_path: Path) -> None:
     other_robots.write(tmp_path, [results(tmp_path, "aloha", 80.0), results(tmp_path, "panda", 90.0)])
     rows = json.loads((tmp_path / "other_robots.json").read_text())
     keys = ["dataset", "system", "supervision", "split", "output", "metric", "mean", "std", "seeds"]
-    assert [list(row) for row in rows] == [keys, keys]
+    assert all(list(row) == keys for row in rows)
     assert [(row["dataset"], row["system"], row["mean"]) for row in rows] == [
         ("aloha", "student", 80.0),
+        ("aloha", "teacher", 80.0),
         ("panda", "student", 90.0),
+        ("panda", "teacher", 90.0),
     ]
     text = (tmp_path / "other_robots.md").read_text()
     assert "## panda, test: 2 actions, episodes: 2 train, 1 validation, 1 test" in text
+    online = text.split("Upper references below")[0]
+    assert "teacher" not in online and "measured beside each training" in online
     assert "- aloha: GRU, transcripts: 1 of 1 seeds missing" in text and "| GRU | transcripts | not finished |" in text
 
 

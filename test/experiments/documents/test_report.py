@@ -9,8 +9,9 @@ import pytest
 
 from hal_ros.experiments.documents import report
 from hal_ros.experiments.documents.report import Results
+from hal_ros.experiments.files import COSTS
 from hal_ros.experiments.graph import Graph, Job, Store
-from hal_ros.experiments.plan import ABLATIONS, CURVE, MAIN, WEAK, Experiment, Line, TablePlan
+from hal_ros.experiments.plan import ABLATIONS, CURVE, MAIN, REFERENCES, WEAK, Experiment, Line, TablePlan
 from stored_answers import SETTINGS, score, write_answers
 
 
@@ -54,6 +55,29 @@ def test_documents_hold_rows_tables_verdicts_and_pictures(
     for part in ("hal tables --dataset tabletop", "| GRU | transcripts | not finished |", "(b) Ablations", "no gate"):
         assert part in text
     assert "- GRU, transcripts: 2 of 2 seeds missing" in text
+    assert "was measured beside each training" in text and "| 10 | 0.10 | 2 |" in text
     for name in ("latency", "timelines", "latents", "changes"):
         assert f"(tabletop-{name}.svg)" in text
         assert (tmp_path / "docs" / f"tabletop-{name}.svg").exists()
+
+
+def test_costs_of_one_run_stand_in_all_tables_once_they_are_measured(results: Results) -> None:
+    plan = results.experiment.plan
+    plan.cost = plan.add("cost", "measure costs", {}, {})
+    measured = results._replace(graph=Graph(plan.jobs))
+    before = report._document(measured, (), {})
+    folder = measured.store.path(measured.graph, plan.cost)
+    folder.mkdir()
+    (folder / COSTS).write_text('{"student": {"ms_per_tick": 1.5, "parameters": 3}}')
+    (folder / "job.json").write_text("{}")
+    after = report._document(measured, (), {})
+    assert "was measured beside each training" in before and "all systems in turns in one process" in after
+    assert "| 3 | 1.50 | 2 |" not in before and "| 3 | 1.50 | 2 |" in after
+    assert "| logistic | transcripts | confirmed |" in after and "| 10 | 0.10 | 2 |" in after
+
+
+def test_who_sees_the_whole_recording_stands_in_a_table_of_its_own(results: Results) -> None:
+    results.experiment.plan.lines.append(Line(REFERENCES, "MS-TCN", WEAK, ("score GRU 0",)))
+    online, offline = report._document(results, (), {}).split("Upper references below", 1)
+    assert "MS-TCN" not in online and "| MS-TCN | transcripts | not finished |" in offline
+    assert "| student | transcripts | confirmed |" in online

@@ -33,7 +33,12 @@ from table_jobs import ACTIONS, COLUMNS, CONFIG, LAG, TINY, clip, do  # noqa: E4
         ("baseline", {"system": "rule", "seed": 0, "lag_ticks": LAG, "joints": ["arm", "gripper"]}),
         ("baseline", {"system": "logistic", "seed": 0, "lag_ticks": LAG}),
         ("baseline", {"system": "gru", "seed": 0, "lag_ticks": LAG, "preset": {**TINY, "kind": "gru"}}),
+        (
+            "baseline",
+            {"system": "mini_road_small", "seed": 0, "lag_ticks": LAG, "preset": {**TINY, "kind": "mini_road"}},
+        ),
         ("baseline", {"system": "ms_tcn", "seed": 0, "lag_ticks": LAG, "preset": {**TINY, "kind": "ms_tcn"}}),
+        ("baseline", {"system": "asformer", "seed": 0, "lag_ticks": LAG, "preset": {**TINY, "kind": "asformer"}}),
     ],
     ids=lambda value: value if isinstance(value, str) else str(value.get("system", value.get("modalities", "both"))),
 )
@@ -42,7 +47,7 @@ def test_a_system_is_trained_answers_and_is_scored(
 ) -> None:
     inputs = {"clips": folders["clips"], "labels": folders["labels"]}
     folder = do(tmp_path, kind, settings, inputs)
-    offline = settings.get("system") == "ms_tcn"
+    offline = settings.get("system") in ("ms_tcn", "asformer")
     for split, count in (("validation", 2), ("test", 2), ("unseen", 1)):
         said = answer_files.load(folder / f"{split}.npz")
         assert len(said) == count and all(one.offline == offline for one in said)

@@ -55,7 +55,7 @@ class StopError(Exception):
 def test_both_callers_let_the_training_tracks_decide(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, blind: str
 ) -> None:
-    def first_labels(clips: Any, _: Any) -> None:
+    def first_labels(clips: Any, *_: Any) -> None:
         widths.append([clip.inputs.shape[1] for clip in clips])
         raise StopError
 

@@ -16,6 +16,7 @@ from hal_ros.datasets.clips import Clip
 from hal_ros.labels.transcripts import first_labels as module
 from hal_ros.labels.transcripts.durations import place
 from hal_ros.labels.transcripts.first_labels import first_labels
+from hal_ros.labels.transcripts.grids import STEPS
 from synthetic_clips import ACTIONS, FEATURES, accuracy, make_clips
 
 
@@ -90,7 +91,7 @@ def test_a_short_clip_beside_long_ones_keeps_all_its_actions(monkeypatch: pytest
     assert [action for action, _ in itertools.groupby(found.hard[short.name])] == list(short.transcript)
     assert accuracy({short.name: found.hard[short.name]}, [short]) > 0.8
     assert 2 * len(short.transcript) <= sizes[0] <= short.ticks
-    assert max(sizes) < 2 * module.STEPS * len(short.transcript)  # it makes nobody else's grid finer
+    assert max(sizes) < 2 * STEPS * len(short.transcript)  # it makes nobody else's grid finer
 
 
 def test_ticks_of_a_finer_grid_count_as_much_as_others() -> None:

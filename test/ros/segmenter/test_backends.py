@@ -13,7 +13,7 @@ from fakes import FakeBackend, FakeState, make_card
 from hal_ros.bags.messages import to_ns
 from hal_ros.core.errors import BackendError
 from hal_ros.core.step import StepInput, StepOutput
-from hal_ros.ros.segmenter.node import open_proven_backend
+from hal_ros.ros.segmenter.configuring import open_proven_backend
 from hal_ros.runtime.backend import BackendOptions
 from hal_ros.runtime.bundle import save_card
 from ros_fakes import START_NS, Rig, image_message, values

@@ -72,7 +72,7 @@ def test_a_bad_stamp_gives_no_label_and_a_warning(rig: Rig, offset_ns: int, caus
     for tick in range(4):
         rig.show("red", tick)
     rig.show_message(image_message("red", START_NS + 3 * PERIOD_NS + offset_ns), wait=False)
-    status = rig.status("camera", WARN, "1 images with")
+    status = rig.status("camera", WARN, "1 image with")
     assert values(status)[f"dropped_{cause}"] == "1"
     rig.show("red", 4)
     assert [label.tick for label in rig.labels] == [0, 1, 2, 3, 4]
@@ -108,8 +108,11 @@ def test_a_camera_that_never_comes_is_a_warning(rig: Rig) -> None:
     assert node.state == "active" and not rig.labels
 
 
-def test_a_matched_camera_without_images_points_at_the_profile(rig: Rig) -> None:
-    rig.active(image_timeout_s=0.1)
+def test_a_matched_camera_without_images_points_at_the_profile_only_where_some_were_lost(rig: Rig) -> None:
+    node = rig.active(image_timeout_s=0.1)
+    assert "fastdds" not in rig.status("camera", WARN, "its publisher is still there").message
+    assert node._session is not None
+    node._session.inputs.counters["camera/lost"] += 1  # as the middleware tells
     rig.status("camera", WARN, "config/fastdds.xml")
 
 
@@ -138,7 +141,8 @@ def test_a_camera_that_falls_silent_is_a_warning_until_it_speaks(rig: Rig) -> No
     rig.show("red", 0)
     rig.status("camera", WARN, "its publisher is still there")
     rig.diagnostics.clear()
-    ticks = itertools.count(50)  # five seconds later
+    rig.show_after_gap("red", 50)  # five seconds later
+    ticks = itertools.count(51)
 
     def is_well_again() -> bool:
         rig.show("red", next(ticks))

@@ -8,38 +8,28 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hal_ros.baselines.sequence import SequenceModel, Size
+from hal_ros.baselines.sequence import Size, WholeClipModel
 
 
-class MsTcn(SequenceModel):
+class MsTcn(WholeClipModel):
     """S stages of L layers of centred dilated convolutions."""
 
     def __init__(self, inputs: int, actions: int, lag_ticks: int, size: Size) -> None:
-        super().__init__(inputs, actions, size.input_dropout)
-        self.lag_ticks = lag_ticks
-        # how far an answer looks to either side
+        super().__init__(inputs, actions, lag_ticks, size.input_dropout)
         self.reach_ticks = size.stages * sum(2**index for index in range(size.layers))
         reads = [inputs] + [actions] * (size.stages - 1)
         self.stages = nn.ModuleList(
             CentredStage(read, actions, size.width, size.layers, size.dropout) for read in reads
         )
 
-    @property
-    def receptive_field_ticks(self) -> int:
-        """Both sides and the tick itself."""
-        return 2 * self.reach_ticks + 1
-
-    def forward(self, inputs: Tensor, mask: Tensor) -> Tensor:
-        """Return logits (S, B, T, 2, K); row t of the lagged head repeats what was said of tick t - lag."""
-        shown = mask[..., None]
+    def look(self, inputs: Tensor, shown: Tensor, first_tick: int) -> Tensor:
+        """Return logits (S, B, T, K)."""
+        del first_tick  # it looks the same everywhere
         reads, logits = self.standard(inputs) * shown, []
         for stage in self.stages:
             logits.append(stage(reads, shown))
             reads = torch.softmax(logits[-1], -1) * shown
-        now = torch.stack(logits)  # (S, B, T, K)
-        ticks = now.shape[2]
-        earlier = (torch.arange(ticks) - self.lag_ticks).clamp(min=0)
-        return torch.stack([now, now[:, :, earlier]], 3)
+        return torch.stack(logits)
 
 
 class CentredStage(nn.Module):

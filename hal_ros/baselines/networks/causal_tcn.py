@@ -57,11 +57,16 @@ class CausalStage(nn.Module):
 
     def forward(self, reads: Tensor, pasts: Iterator[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Return logits and what each layer keeps; takes as many of `pasts` as there are layers."""
+        hidden, kept = self.inside(reads, pasts)
+        return self.last(hidden), kept
+
+    def inside(self, reads: Tensor, pasts: Iterator[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Return the last layer's values (B, T, width) and what each layer keeps."""
         hidden, kept = self.first(reads), []
         for layer in self.layers:
             hidden, past = layer(hidden, next(pasts))
             kept.append(past)
-        return self.last(hidden), kept
+        return hidden, kept
 
 
 class CausalLayer(nn.Module):

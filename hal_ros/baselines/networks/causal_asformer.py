@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from hal_ros.baselines.causal_tcn import CausalConvolution
+from hal_ros.baselines.networks.causal_tcn import CausalConvolution
 from hal_ros.baselines.sequence import CausalModel, Size, State
 
 MASKED = -1e4

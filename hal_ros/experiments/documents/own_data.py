@@ -1,0 +1,150 @@
+"""The results on one's own data, as files: rows, tables, a learning curve, and which action is taken for which."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hal_ros.core.errors import ConfigError
+from hal_ros.experiments.documents import confusion
+from hal_ros.experiments.documents.markdown import COLUMNS, RowIndex, markdown, rows_of, unfinished
+from hal_ros.experiments.documents.report import Results, answers_of
+from hal_ros.experiments.documents.rows import write_records
+from hal_ros.experiments.plan import MAIN, NAMES, REFERENCES
+from hal_ros.metrics.decoded import OFFLINE
+from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL
+from hal_ros.metrics.scores import Row, RowKey
+from hal_ros.report import plots
+
+CURVE = ("MoF", "Edit", "F1@50")
+STUDENT = NAMES["student"]
+
+
+def write(folder: Path, parts: Sequence[Results]) -> None:
+    """Write <name>.json, <name>.md and pictures of as much as is done; print who is taken for whom.
+
+    `parts` are experiments on growing numbers of episodes, all of them last.
+    """
+    name, _, _ = parts[-1].experiment.name.rpartition(": ")
+    folder.mkdir(parents=True, exist_ok=True)
+    records = [record(part.experiment.part, row) for part in parts for row in _rows(part)]
+    write_records(folder / f"{name}.json", records)
+    text = [_head(name), *_tables(parts[-1])]
+    if len(parts) > 1:
+        picture = f"{name}-episodes.svg"
+        _draw_curve(parts, folder / picture)
+        text += [_curve_table(parts), f"![Scores by episodes]({picture})"]
+    lines = _confusions(parts[-1], folder / f"{name}-confusion.svg")
+    if lines:
+        text += [
+            "## Who is taken for whom",
+            f"![Confusions]({name}-confusion.svg)",
+            "\n".join(f"- {li}" for li in lines),
+        ]
+    missing = [
+        f"- {part.experiment.part} episodes, {line}" for part in parts for line in unfinished(part.entries(MAIN))
+    ]
+    text += ["## Not finished", "\n".join(missing)] if missing else []
+    (folder / f"{name}.md").write_text("\n\n".join(part.rstrip("\n") for part in text) + "\n", encoding="utf-8")
+    print(*lines, f"{name}: {len(records)} rows in {folder / name}.json, tables in {name}.md", sep="\n")
+
+
+def record(episodes: str, row: Row) -> dict[str, Any]:
+    """Return a row that says of how many episodes to learn from it is."""
+    return {"episodes": int(episodes), **dataclasses.asdict(row)}
+
+
+def _rows(part: Results) -> list[Row]:
+    return [row for entry in part.entries(MAIN, REFERENCES) for row in rows_of(entry)]
+
+
+def _head(name: str) -> str:
+    return (
+        f"# Results on {name}\n\nMade by `hal tables --config` from the settings of that name, written again by the"
+        " same with `--report`. Mean ± standard deviation over seeds; folds are pooled. Scores in percent, latencies in"
+        " seconds, lag counted. All systems learn the same targets from the same clips and have the same kind of"
+        " decoder, fitted to the validation targets."
+    )
+
+
+def _tables(part: Results) -> list[str]:
+    entries, episodes = part.entries(MAIN, REFERENCES), part.experiment.part
+    found = []
+    for split in part.splits:
+        shown = (PROVISIONAL, CONFIRMED, OFFLINE)
+        found += [f"## {split}, {episodes} episodes to learn from", markdown(entries, split, shown)]
+    return found
+
+
+# --- the learning curve -----------------------------------------------------------------------------------------------
+
+
+def _curve_table(parts: Sequence[Results]) -> str:
+    split = parts[-1].splits[-1]
+    headings = {column.metric: column.heading for column in COLUMNS}
+    lines = [f"## By episodes, {split}, {CONFIRMED}\n"]
+    lines += [
+        "| system | episodes | " + " | ".join(headings[metric] for metric in CURVE) + " |",
+        "|---|--:|" + "--:|" * 3,
+    ]
+    for system in _systems(parts):
+        for part in parts:
+            cells = [_cell(_point(part, system, split, metric)) for metric in CURVE]
+            lines.append(f"| {system} | {part.experiment.part} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _systems(parts: Sequence[Results]) -> list[str]:
+    return list(dict.fromkeys(line.system for part in parts for line in part.lines if line.section == MAIN))
+
+
+def _point(part: Results, system: str, split: str, metric: str) -> Row | None:
+    line = next(line for line in part.lines if (line.section, line.system) == (MAIN, system))
+    outputs = (CONFIRMED, PROVISIONAL)
+    rows = RowIndex(_rows(part))
+    found = (rows.get(RowKey(system, line.supervision, split, output, metric)) for output in outputs)
+    return next((row for row in found if row is not None), None)
+
+
+def _cell(row: Row | None) -> str:
+    if row is None or row.mean is None:
+        return "–"
+    return f"{row.mean:.1f}" + ("" if row.std is None else f" ± {row.std:.1f}")
+
+
+@plots.styled
+def _draw_curve(parts: Sequence[Results], path: Path) -> None:
+    split = parts[-1].splits[-1]
+    figure, axes = plots.figure(11, 4.2, 1, len(CURVE))
+    for axis, metric in zip(axes[0], CURVE, strict=True):
+        for index, system in enumerate(_systems(parts)):
+            points = [(int(part.experiment.part), _point(part, system, split, metric)) for part in parts]
+            known = [(count, row.mean, row.std or 0.0) for count, row in points if row and row.mean is not None]
+            if known:
+                counts, means, stds = zip(*known, strict=True)
+                look = {"color": plots.hue(index), "marker": plots.MARKERS[index % len(plots.MARKERS)]}
+                axis.errorbar(counts, means, stds, label=system, linewidth=1.2, elinewidth=0.7, **look)
+        axis.set_xlabel("episodes to learn from, those to choose by included")
+        axis.set_ylabel(f"{metric} (%)")
+    handles, names = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=4)
+    figure.suptitle(f"{split}, {CONFIRMED}")
+    plots.write(figure, path)
+
+
+# --- who is taken for whom --------------------------------------------------------------------------------------------
+
+
+def _confusions(part: Results, picture: Path) -> list[str]:
+    """Draw the student's confusions, first seed, all folds; returns the worst pairs, nothing if it isn't done."""
+    line = next((line for line in part.lines if (line.section, line.system) == (MAIN, STUDENT)), None)
+    if line is None:
+        raise ConfigError(f"{part.experiment.name}: has no {STUDENT}; expected one, whose confusions are drawn")
+    if not part.store.done(part.graph, line.scores[0]):
+        return []
+    clips, outputs = answers_of(part, line, part.splits[-1])
+    counts = confusion.confusions(clips, outputs, CONFIRMED, len(part.experiment.vocabulary))
+    confusion.draw(counts, part.experiment.vocabulary, f"{STUDENT}, {part.splits[-1]}, {CONFIRMED}", picture)
+    return confusion.worst_lines(counts, part.experiment.vocabulary)

@@ -1,0 +1,130 @@
+"""What `hal train` leaves of the alignment's doubts: a list, a page of pictures in the run's folder, closing lines."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from hal_ros.core.errors import DatasetError
+from hal_ros.datasets import episodes
+from hal_ros.labels.doubtful import MARK_S, EpisodeDoubt, Place, doubtful_share, doubts
+from hal_ros.labels.targets import LABELS, load_targets
+from hal_ros.outside.reading import Expected, read_json
+
+DOUBTS, PAGE = "doubts.json", "doubts.html"
+DOUBTS_OF_A_RUN = Expected(DatasetError, "the doubts of a run's labels")
+PROOF = "alignment.json"
+"""How right first labels are of annotated clips whose annotation they are not told."""
+GUESSING, WRONG = 0.2, 0.3
+"""An alignment that expects so large a share of its ticks to be wrong, or has it wrong where it shows, is guessing."""
+SHOWN_PLACES = 20
+FRAMES, FRAME_PX = (-10, -5, 0, 5, 10), 112
+"""Ticks around a doubtful boundary whose pictures are shown, and their side."""
+
+
+def write_doubts(folder: Path, vocabulary: Sequence[str], period_s: float, cached: Sequence[Path] = ()) -> None:
+    """Write doubts.json of a run's labels, and doubts.html where `cached` episodes have pictures."""
+    if not (folder / LABELS).exists():
+        return
+    found = doubts(load_targets(folder), period_s)
+    listed = [_to_json(one, vocabulary, period_s) for one in found]
+    about = {"expected_wrong_share": round(doubtful_share(found), 4), "episodes": listed}
+    (folder / DOUBTS).write_text(json.dumps(about, indent=1), encoding="utf-8")
+    page = folder / PAGE
+    page.unlink(missing_ok=True)
+    if text := "".join(_rows(found, vocabulary, period_s, cached)):
+        page.write_text(f"<!doctype html><meta charset=utf-8><title>Doubtful places</title>{text}", encoding="utf-8")
+
+
+def closing_lines(folder: Path) -> list[str]:
+    """Return what `hal train` ends with: which episode to annotate next, and whether the alignment guesses."""
+    if not (folder / DOUBTS).exists():
+        return []
+    about = read_json(folder / DOUBTS, DOUBTS_OF_A_RUN)
+    if not (listed := about["episodes"]):
+        return []
+    best, pages = listed[0], [folder / name for name in (DOUBTS, PAGE) if (folder / name).exists()]
+    lines = _warnings(folder, about["expected_wrong_share"])
+    lines.append(
+        f"annotate this episode next: {best['name']}, {best['expected_wrong_s']:.1f} s of {best['length_s']:.1f} s in"
+        f" doubt, about {best['gain_s_per_minute']:.1f} s of right labels for a minute of your time"
+    )
+    if best["places"]:
+        place = best["places"][0]
+        change, time = f"{place['before']}->{place['after']}", f"{place['time_s']:.1f}"
+        lines.append(
+            f"or mark its boundary {change} near {time} s, give or take {place['spread_s']:.1f} s: {time},,{change} in"
+            " marks.csv, with the right time"
+        )
+    return [*lines, f"all doubtful places: {', '.join(map(str, pages))}"]
+
+
+def _warnings(folder: Path, expected_wrong: float) -> list[str]:
+    """Return a line where the alignment is known to guess: by annotated clips that it was not told, or by its doubt."""
+    proof = read_json(folder / PROOF, DOUBTS_OF_A_RUN) if (folder / PROOF).exists() else None
+    if proof is not None and 1 - proof["right_share"] > WRONG:
+        what = f"from transcripts alone {100 * proof['right_share']:.0f}% of the annotated ticks are right"
+    elif expected_wrong > GUESSING:
+        what = f"it expects {100 * expected_wrong:.0f}% of its own labels to be wrong"
+    else:
+        return []
+    return [f"warning: the alignment guesses: {what}; annotate more episodes, or mark boundaries (docs/training.md)"]
+
+
+def _to_json(one: EpisodeDoubt, vocabulary: Sequence[str], period_s: float) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "length_s": round(one.ticks * period_s, 3),
+        "expected_wrong_s": round(one.wrong_ticks * period_s, 3),
+        "gain_s_per_minute": round(one.gain_per_minute(period_s), 3),
+        "places": [_place_to_json(place, vocabulary, period_s) for place in one.places],
+    }
+
+
+def _place_to_json(place: Place, vocabulary: Sequence[str], period_s: float) -> dict[str, Any]:
+    """Return a place; its time is that of marks.csv, seconds after the episode's first tick."""
+    return {
+        "time_s": round(place.tick * period_s, 3),
+        "before": vocabulary[place.before],
+        "after": vocabulary[place.after],
+        "spread_s": round(place.spread_ticks * period_s, 3),
+        "gain_s_per_minute": round(place.wrong_ticks * period_s * 60 / MARK_S, 3),
+    }
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
+def _rows(
+    found: Sequence[EpisodeDoubt], vocabulary: Sequence[str], period_s: float, cached: Sequence[Path]
+) -> Iterator[str]:
+    """Yield the most doubtful places of the episodes that have pictures."""
+    folders = {episodes.name_of(folder): folder for folder in cached}
+    places = [(one.name, place) for one in found if one.name in folders for place in one.places]
+    places.sort(key=lambda entry: -entry[1].wrong_ticks)
+    for name, place in places[:SHOWN_PLACES]:
+        pictures = list(_pictures(folders[name], place.tick))
+        if pictures:
+            change = " &rarr; ".join(html.escape(vocabulary[action]) for action in (place.before, place.after))
+            at, spread = place.tick * period_s, place.spread_ticks * period_s
+            text = f"{html.escape(name)}: {change} at {at:.1f} s &plusmn; {spread:.1f} s"
+            images = "".join(f'<img src="data:image/jpeg;base64,{picture}" alt="">' for picture in pictures)
+            yield f"<h3>{text}</h3><p>{images}</p>\n"
+
+
+def _pictures(folder: Path, tick: int) -> Iterator[str]:
+    """Yield the first camera's pictures around a tick, JPEG in base64."""
+    images = next(iter(episodes.load(folder).images.values()), None)
+    if images is None:
+        return
+    for at in (tick + offset for offset in FRAMES):
+        shown = cv2.resize(np.asarray(images[min(max(at, 0), len(images) - 1)]), (FRAME_PX, FRAME_PX))
+        _, encoded = cv2.imencode(".jpg", cv2.cvtColor(shown, cv2.COLOR_RGB2BGR))
+        yield base64.b64encode(encoded.tobytes()).decode()

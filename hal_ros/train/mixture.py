@@ -1,0 +1,223 @@
+"""What a run learns from: of each clip an annotation, some marks, a transcript, a tool's claims, or nothing.
+
+All that is known of ticks stands in the clips' actions. Clips that are annotated throughout are taken as they are; the
+others with a transcript are laid under it, through their known ticks; of the rest known ticks alone count. Under
+transcripts alone the same is done after the annotations have been hidden, and under annotations nothing is laid out: so
+full annotations of all, or transcripts of all, give the very targets of those supervisions.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hal_ros.core import segments
+from hal_ros.core.answers import NO_ACTION
+from hal_ros.core.arrays import FloatArray
+from hal_ros.core.errors import DatasetError
+from hal_ros.core.work import Report
+from hal_ros.datasets.clips import Clip
+from hal_ros.datasets.encoded_clips import EncodedClip
+from hal_ros.datasets.look.known_ticks import first_misfit, is_full
+from hal_ros.labels.sources import Claims, Reliability, likeliest, log_evidence, reliabilities
+from hal_ros.labels.targets import Targets, of_annotations
+from hal_ros.labels.teacher.alignment import Known
+from hal_ros.labels.teacher.fit import confidence
+from hal_ros.labels.transcripts.first_labels import FirstLabels
+from hal_ros.train.clips import probabilities
+from hal_ros.train.config import ANNOTATIONS, TRANSCRIPTS, TrainConfig
+
+ANNOTATED, MARKED, TRANSCRIBED = "annotated", "transcribed with marks", "transcribed"
+MARKED_ALONE, CLAIMED, BARE = "marked without a transcript", "labelled by tools alone", "unlabelled"
+LAID = (ANNOTATED, MARKED, TRANSCRIBED)
+"""What an order is known of: annotated clips show the aligner what the actions look like."""
+AnyClip = Clip | EncodedClip
+
+
+def kind_of(clip: AnyClip) -> str:
+    """Return what is told of a clip."""
+    known = clip.actions != NO_ACTION
+    if known.any() and _is_annotated(clip):
+        return ANNOTATED
+    if clip.transcript:
+        return MARKED if known.any() else TRANSCRIBED
+    if known.any():
+        return MARKED_ALONE
+    return CLAIMED if isinstance(clip, EncodedClip) and clip.claims else BARE
+
+
+def _is_annotated(clip: AnyClip) -> bool:
+    """Whether a person has told all of a clip, as far as its transcript goes."""
+    if (clip.actions != NO_ACTION).all() or (isinstance(clip, EncodedClip) and clip.annotated):
+        return True
+    return is_full(clip.actions) and (not clip.transcript or _order(clip.actions) == _order(clip.transcript))
+
+
+def _order(actions: Sequence[int] | NDArray[np.int64]) -> list[int]:
+    return segments.transcript(np.asarray(actions, np.int64))
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """The clips of a run of which something is told, and what."""
+
+    training: list[Any]  # Clip or EncodedClip, as of the run
+    validation: list[Any]
+    kinds: Mapping[str, str]  # by clip name
+    align: bool  # whether any clip is to be laid under its transcript
+
+    @property
+    def pins(self) -> dict[str, NDArray[np.int64]]:
+        """The known ticks (T,) of the clips that are laid out, by name; of one with none there are none."""
+        both = [*self.training, *self.validation]
+        pinned = [clip for clip in both if self.kinds[clip.name] in (ANNOTATED, MARKED)]
+        return {clip.name: clip.actions for clip in pinned}
+
+    @property
+    def claims(self) -> dict[str, Claims]:
+        """What tools say, by clip name and source."""
+        both = [*self.training, *self.validation]
+        return {clip.name: clip.claims for clip in both if isinstance(clip, EncodedClip) and clip.claims}
+
+    def laid(self, clips: Sequence[Clip]) -> list[Clip]:
+        """Return those of some of its clips that are laid under an order."""
+        return [clip for clip in clips if self.kinds[clip.name] in LAID]
+
+
+def mixture_of(
+    config: TrainConfig, training: Sequence[AnyClip], validation: Sequence[AnyClip], report: Report = print
+) -> Mixture:
+    """Sort out what a supervision reads of clips. Raises DatasetError where that is nothing, or contradicts itself."""
+    if config.supervision == ANNOTATIONS:
+        clips = [*training, *validation]
+        return Mixture(list(training), list(validation), dict.fromkeys((c.name for c in clips), ANNOTATED), False)
+    hides = config.supervision == TRANSCRIPTS
+    told = [_with_transcripts(p, report) if hides else _mixed(p, config, report) for p in (training, validation)]
+    kinds = {clip.name: kind_of(clip) for part in told for clip in part}
+    teaches = bool(config.teacher.pseudo_labels) and any(kind not in LAID for kind in kinds.values())
+    return Mixture(told[0], told[1], kinds, teaches or any(kind in (MARKED, TRANSCRIBED) for kind in kinds.values()))
+
+
+def _with_transcripts(clips: Sequence[AnyClip], report: Report) -> list[AnyClip]:
+    """Return the clips that can be aligned, without their annotations; DatasetError when there is none."""
+    kept = [_hidden(clip) for clip in clips if clip.transcript]
+    if not kept:
+        raise DatasetError(f"none of {len(clips)} episodes has a transcript; expected one beside each bag")
+    if len(kept) < len(clips):
+        report(f"{len(clips) - len(kept)} stretches without a transcript of their own are left out")
+    return kept
+
+
+def _hidden(clip: AnyClip) -> AnyClip:
+    nothing = np.full(clip.ticks, NO_ACTION)
+    if isinstance(clip, EncodedClip):
+        return replace(clip, actions=nothing, annotated=False, claims={})
+    return replace(clip, actions=nothing)
+
+
+def _mixed(clips: Sequence[AnyClip], config: TrainConfig, report: Report) -> list[AnyClip]:
+    """Return the clips of which something is told, and the others where they get pseudo labels; say how many."""
+    kinds = [kind_of(clip) for clip in clips]
+    count = Counter(kinds)
+    if set(count) <= {BARE}:
+        raise DatasetError(f"of none of {len(clips)} episodes anything is told; expected a transcript or an annotation")
+    taken = {*count} if config.teacher.pseudo_labels else {*count} - {BARE}
+    order = (*LAID, MARKED_ALONE, CLAIMED, BARE)
+    parts = [f"{count[k]} {k}{'' if k in taken else ' (left out)'}" for k in order if count[k]]
+    report(f"{len(clips)} stretches: {', '.join(parts)}")
+    kept = [(clip, kind) for clip, kind in zip(clips, kinds, strict=True) if kind in taken]
+    return [_ordered(clip, kind, report) for clip, kind in kept]
+
+
+def _ordered(clip: AnyClip, kind: str, report: Report) -> AnyClip:
+    """Return a clip with the order that its annotation has, or refuse marks that do not fit the transcript's."""
+    if kind == ANNOTATED:
+        found = tuple(_order(clip.actions))
+        if clip.transcript and list(found) != _order(clip.transcript):
+            report(f"{clip.name}: annotated in another order than its transcript's; the annotation counts")
+        return replace(clip, transcript=found)
+    if kind == MARKED and (tick := first_misfit(clip.transcript, clip.actions)) is not None:
+        raise DatasetError(f"{clip.name}: what is told of tick {tick} does not fit its transcript; expected its order")
+    return clip
+
+
+# --- targets ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What targets are made from, beside what is told."""
+
+    actions: int  # K
+    labels: FirstLabels | None = None  # of the clips that are laid out; None where none is
+    sources: Mapping[str, Reliability] = field(default_factory=dict)
+    log_probs: Mapping[str, FloatArray] = field(default_factory=dict)  # (T, K) of the teacher, for pseudo labels
+
+
+def compare_sources(mixture: Mixture, learnt: Learnt, report: Report = print) -> Learnt:
+    """Return also how reliable tools are beside persons' and aligned labels; each is said in a line."""
+    clips = [*mixture.training, *mixture.validation]
+    reference: dict[str, Any] = {clip.name: probabilities(clip.actions, learnt.actions)[0] for clip in clips}
+    sources = reliabilities(mixture.claims, reference | (learnt.labels.soft if learnt.labels else {}))
+    for source in sources.values():
+        report(source.line())
+    return replace(learnt, sources=sources)
+
+
+def known_of(mixture: Mixture, learnt: Learnt) -> Known:
+    """Return what the teacher is told of the clips that are laid out."""
+    evidence = {name: log_evidence(claims, learnt.sources, learnt.actions) for name, claims in mixture.claims.items()}
+    return Known(mixture.pins, evidence)
+
+
+def targets_of(mixture: Mixture, learnt: Learnt, config: TrainConfig) -> Targets:
+    """Return the targets of all clips of a run, from whatever is told of each.
+
+    Raises DatasetError for a name that is in both splits.
+    """
+    if not mixture.align and not mixture.claims:
+        return of_annotations(mixture.training, mixture.validation)
+    if both := sorted({clip.name for clip in mixture.training} & {clip.name for clip in mixture.validation}):
+        raise DatasetError(f"{both[0]} is the name of a training and of a validation clip; expected names of their own")
+    found = {clip.name: _target(clip, mixture, learnt, config) for clip in mixture.training}
+    told = {name: one for name, one in found.items() if (one.ids != NO_ACTION).any()}
+    chosen_by = {
+        clip.name: _target(clip, mixture, replace(learnt, log_probs={}), config) for clip in mixture.validation
+    }
+    return Targets(
+        {name: one.ids for name, one in told.items()},
+        {name: one.ids for name, one in chosen_by.items() if (one.ids != NO_ACTION).any()},
+        {name: one.soft for name, one in told.items() if one.soft is not None},
+        {name: one.weight for name, one in told.items() if one.weight is not None},
+    )
+
+
+@dataclass(frozen=True)
+class _Target:
+    ids: NDArray[np.int64]  # (T,)
+    soft: NDArray[Any] | None = None  # (T, K)
+    weight: FloatArray | None = None  # (T,)
+
+
+def _target(clip: AnyClip, mixture: Mixture, learnt: Learnt, config: TrainConfig) -> _Target:
+    """Return the target of one clip; a tool's word counts where no person's and no transcript's does."""
+    kind, power = mixture.kinds[clip.name], config.teacher.doubt_discount
+    if kind == ANNOTATED:
+        return _Target(clip.actions)
+    if kind in LAID and learnt.labels is not None:
+        soft = learnt.labels.soft[clip.name]
+        return _Target(learnt.labels.hard[clip.name], soft, confidence(soft, power) if power else None)
+    ids, weight = clip.actions, (clip.actions != NO_ACTION).astype(np.float32)
+    if clip.name in mixture.claims:
+        claimed, sure = likeliest(log_evidence(mixture.claims[clip.name], learnt.sources, learnt.actions))
+        ids, weight = np.where(ids == NO_ACTION, claimed, ids), np.where(ids == NO_ACTION, sure, weight)
+    if clip.name in learnt.log_probs:
+        chances = np.exp(learnt.log_probs[clip.name])
+        pseudo = (config.teacher.pseudo_labels * chances.max(1)).astype(np.float32)
+        ids, weight = np.where(ids == NO_ACTION, chances.argmax(1), ids), np.where(ids == NO_ACTION, pseudo, weight)
+    return _Target(ids.astype(np.int64), None, weight.astype(np.float32))

@@ -1,0 +1,79 @@
+"""What `hal train` ends with: the most doubtful episode and boundary, and a warning where the alignment guesses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from hal_ros.datasets.episodes import Episode, save
+from hal_ros.labels.doubt_files import DOUBTS, PAGE, PROOF, closing_lines, write_doubts
+from hal_ros.labels.targets import Targets, save_targets
+
+pytestmark = pytest.mark.torch
+
+WORDS = ("reach", "<grasp>")
+HARD = np.repeat([0, 1], 20)
+TICKS = len(HARD)
+BEGUN = np.clip((np.arange(TICKS) - 20) / 12 + 0.5, 0, 1)
+DOUBTFUL = {"wide": np.stack([1 - BEGUN, BEGUN], 1), "sure": np.eye(2)[HARD]}
+
+
+def leave(folder: Path, soft: dict[str, np.ndarray] = DOUBTFUL) -> list[str]:
+    save_targets(folder, Targets(dict.fromkeys(soft, HARD), {}, soft))
+    write_doubts(folder, WORDS, 0.1)
+    return closing_lines(folder)
+
+
+def test_the_most_doubtful_episode_and_its_boundary_are_named(tmp_path: Path) -> None:
+    episode, boundary, files = leave(tmp_path)
+    assert episode.startswith("annotate this episode next: wide, 0.3 s of 4.0 s in doubt")
+    assert "or mark its boundary reach-><grasp> near 2.0 s, give or take 0.3 s: 2.0,,reach-><grasp> in" in boundary
+    assert files == f"all doubtful places: {tmp_path / DOUBTS}"
+    listed = json.loads((tmp_path / DOUBTS).read_text())["episodes"]
+    assert [one["name"] for one in listed] == ["wide", "sure"]
+    assert listed[0]["places"][0]["gain_s_per_minute"] == pytest.approx(1.8, rel=0.1)
+
+
+def test_an_alignment_that_guesses_is_told(tmp_path: Path) -> None:
+    assert leave(tmp_path, {"flat": np.full((TICKS, 2), 0.5)})[0].startswith(
+        "warning: the alignment guesses: it expects 50% of its own labels to be wrong"
+    )
+    (tmp_path / PROOF).write_text(json.dumps({"ticks": 9, "right_share": 0.46}))
+    assert "from transcripts alone 46% of the annotated ticks are right" in leave(tmp_path)[0]
+    (tmp_path / PROOF).write_text(json.dumps({"ticks": 9, "right_share": 0.92}))
+    assert leave(tmp_path)[0].startswith("annotate this")
+
+
+def test_without_an_alignment_nothing_is_said(tmp_path: Path) -> None:
+    write_doubts(tmp_path, WORDS, 0.1)
+    assert closing_lines(tmp_path) == [] and not (tmp_path / DOUBTS).exists()
+    assert leave(tmp_path, {}) == []
+
+
+def test_cameras_give_a_page_of_pictures(tmp_path: Path) -> None:
+    episode = Episode(
+        name="wide",
+        stamp_ns=np.arange(TICKS),
+        fresh=np.eye(1, TICKS, dtype=bool)[0],
+        held=np.zeros(TICKS, bool),
+        image_valid=np.ones((TICKS, 1), np.float32),
+        images={"camera": np.zeros((TICKS, 8, 8, 3), np.uint8)},
+        joints=np.zeros((TICKS, 1), np.float32),
+        joints_valid=np.ones((TICKS, 1), np.float32),
+        actions=None,
+        transcript=WORDS,
+        counters={},
+    )
+    cached = tmp_path / "cached"
+    cached.mkdir()
+    save(episode, cached)
+    leave(tmp_path)
+    write_doubts(tmp_path, WORDS, 0.1, [cached])
+    page = (tmp_path / PAGE).read_text()
+    assert page.count("<img") == 5 and "reach &rarr; &lt;grasp&gt; at 2.0 s" in page
+    assert closing_lines(tmp_path)[-1].endswith(str(tmp_path / PAGE))
