@@ -48,7 +48,9 @@ setup(
         "opencv-python-headless>=4.5",
         "onnxruntime>=1.17",
         "mcap>=1.1",
-        "rosbags>=0.10",
+        "rosbags>=0.11",  # 0.10 has no store of Kilted
+        "apsw>=3.40",
+        "lz4>=4",
         "zstandard>=0.21",
         "PyYAML>=5.4",
         "psutil>=5.9",
