@@ -3,12 +3,14 @@
 #   make demo DURATION=20      seconds of simulated work (default 60)
 #   TORCH_PIP_ARGS='...'       further arguments for pip when torch is installed, such as another index
 #   PYTHON=/usr/bin/python3    the interpreter to build .venv with
+#   TEST_PROCESSES=1           tests one after the other (default: two at once; those of ROS never two)
 #   make device STAND_IN=1     without a GPU: on what the tests use for TensorRT and CUDA
 
 PYTHON ?= python3
 DURATION ?= 60
 TORCH_PIP_ARGS ?=
 PYTEST_ARGS ?=
+TEST_PROCESSES ?= 2
 STAND_IN ?=
 DEVICE_ARGS ?=
 
@@ -32,7 +34,7 @@ demo:  ## robot, segmenter, recorder and live view together; ends with a report
 
 test:  ## all tests (PYTEST_ARGS='-k ticks')
 	$(setup) test
-	$(python) -m pytest $(PYTEST_ARGS)
+	$(python) -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadgroup $(PYTEST_ARGS)
 
 check:  ## format, lint, types, import rules, files
 	$(setup) test

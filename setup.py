@@ -52,6 +52,7 @@ setup(
         "mcap>=1.1",
         "rosbags>=0.11",  # 0.10 has no store of Kilted
         "apsw>=3.40",
+        "lz4>=4",
         "zstandard>=0.21",
         "PyYAML>=5.4",
         "psutil>=5.9",
@@ -68,6 +69,7 @@ setup(
         "test": [
             "pytest>=8",
             "pytest-timeout>=2.3",
+            "pytest-xdist>=3.6",
             "hypothesis>=6.100",
             "ruff>=0.6",
             "mypy>=1.11",

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hal_ros.baselines.sequence_fit import PRESETS, Question, fit_sequence
+from hal_ros.baselines.presets import PRESETS
+from hal_ros.baselines.sequence_fit import Question, fit_sequence
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.config import TRAINING
 from hal_ros.experiments.training_data import TrainingData, load_training_data
@@ -41,7 +42,7 @@ class Competitor:
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)  # of a student, nested as in config/train.yaml
-    baseline: str = ""  # one of `baselines.sequence_fit.PRESETS`
+    baseline: str = ""  # one of `baselines.presets.PRESETS`
     clips: int = 0  # of the fold's training clips, how many it learns from; 0: all. The eye has seen them all
 
     @property

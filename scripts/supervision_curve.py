@@ -84,7 +84,7 @@ def read(config: TrainConfig, folder: Path) -> FeatureRun:
     card, _, splits = stages.ingest(config, (TRAINING, VALIDATION, TEST))
     parts = [[_states(encoded) for encoded in split.encoded_clips if encoded.transcript] for split in splits]
     dataset = Dataset(card.vocabulary, (), {TRAINING: tuple(parts[0]), TEST: tuple(parts[2])}, ())
-    return FeatureRun(config, Fold(dataset, *parts, ()), folder)
+    return FeatureRun(config, Fold(dataset, parts[0], parts[1], parts[2], ()), folder)
 
 
 def _states(encoded: EncodedClip) -> Clip:

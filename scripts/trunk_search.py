@@ -27,7 +27,7 @@ from typing import Any
 
 import yaml
 
-from hal_ros.baselines.sequence_fit import PRESETS
+from hal_ros.baselines.presets import PRESETS
 from hal_ros.core.errors import ConfigError
 from hal_ros.train.config import TrainConfig, load_config
 from search_folds import Fold, gesture_folds, robot_folds

@@ -48,6 +48,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             raise pytest.UsageError(f"--require={mark}: {reason}")
         for item in marked if reason else []:
             item.add_marker(pytest.mark.skip(reason=reason))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    """Return what one process of several runs in order: a file, whose fixtures are made once, or all that speak ROS.
+
+    Two robots at once would leave neither the processor that it expects.
+    """
+    return "ros" if item.get_closest_marker("ros") else item.nodeid.partition("::")[0]
 
 
 def pytest_collection_finish() -> None:

@@ -21,7 +21,8 @@ from hal_ros.experiments.kinds import Places
 from hal_ros.experiments.training_data import AboutClips, load_about, load_clips
 from hal_ros.labels.teacher.config import TeacherConfig
 from hal_ros.labels.teacher.network import PyramidTeacher
-from hal_ros.nn.hal import CausalHal, State
+from hal_ros.nn.hal import CausalHal
+from hal_ros.nn.state import State
 from hal_ros.train import student as loop
 from hal_ros.train.config import config_from_saved
 
