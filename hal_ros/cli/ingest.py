@@ -32,8 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     own.add_argument("--out", type=Path, metavar="FOLDER", help="dataset to make or add to (default: datasets/mine)")
     own.add_argument("--config", type=Path, help="settings to follow (default: FOLDER/train.yaml, written if absent)")
     own.add_argument("--split", help="where the bags go (default: every fifth to validation, the others to train)")
-    text = "who is seen in which bag: validation takes whole groups (docs/datasets.md)"
-    own.add_argument("--groups", type=Path, metavar="FILE", help=text)
+    own.add_argument("--groups", type=Path, metavar="FILE", help="who is in which bag: groups are not split")
     text = "only the streams that are named are taken, the first camera is the clock (default: those that are likely)"
     for option, form in (("--camera", "[NAME=]TOPIC"), ("--state", "NAME=TOPIC[:FIELD,...]")):
         own.add_argument(option, action="append", default=[], metavar=form, help=text)
@@ -60,8 +59,8 @@ def run(args: argparse.Namespace) -> int:
     planned = plan.plan(asked)
     built = planned if isinstance(planned, plan.Problems) else build.build(planned)
     if isinstance(built, plan.Problems):
-        lines = (*built.lines, f"nothing was added to {built.out}")
-        print(*(f"hal ingest: {line}" for line in lines), sep="\n", file=sys.stderr)
+        for line in (*built.lines, f"nothing was added to {built.out}"):
+            print(f"hal ingest: {line}", file=sys.stderr)
         return 1
     print(*summary.summary(built), sep="\n")
     return 0

@@ -14,7 +14,7 @@ import numpy as np
 
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets import episodes
-from hal_ros.labels.doubtful import MARK_S, EpisodeDoubt, Place, doubtful_share, doubts
+from hal_ros.labels.doubtful import MARK_S, DoubtfulPlace, EpisodeDoubt, doubtful_share, doubts
 from hal_ros.labels.targets import LABELS, load_targets
 from hal_ros.outside.reading import Expected, read_json
 
@@ -88,7 +88,7 @@ def _to_json(one: EpisodeDoubt, vocabulary: Sequence[str], period_s: float) -> d
     }
 
 
-def _place_to_json(place: Place, vocabulary: Sequence[str], period_s: float) -> dict[str, Any]:
+def _place_to_json(place: DoubtfulPlace, vocabulary: Sequence[str], period_s: float) -> dict[str, Any]:
     """Return a place; its time is that of marks.csv, seconds after the episode's first tick."""
     return {
         "time_s": round(place.tick * period_s, 3),

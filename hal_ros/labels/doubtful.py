@@ -25,7 +25,7 @@ OPENING_S = 30.0
 
 
 @dataclass(frozen=True)
-class Place:
+class DoubtfulPlace:
     """A boundary that an alignment has put somewhere."""
 
     tick: int  # the first one of `after`
@@ -42,7 +42,7 @@ class EpisodeDoubt:
     name: str
     ticks: int
     wrong_ticks: float  # expected
-    places: tuple[Place, ...]  # the most expected wrong ticks first
+    places: tuple[DoubtfulPlace, ...]  # the most expected wrong ticks first
 
     def gain_per_minute(self, period_s: float) -> float:
         """Return how many seconds of right labels a minute of annotating this clip is expected to give."""
@@ -69,7 +69,7 @@ def _doubt(name: str, hard: NDArray[np.int64], soft: NDArray[np.floating]) -> Ep
         first, stop = (left.start + left.end) // 2, (right.start + right.end + 1) // 2
         pair = np.asarray(soft[first:stop][:, [left.action, right.action]], np.float64)
         spread = _spread(pair[:, 1] / np.maximum(pair.sum(1), 1e-9))
-        places.append(Place(right.start, left.action, right.action, spread, float(wrong[first:stop].sum())))
+        places.append(DoubtfulPlace(right.start, left.action, right.action, spread, float(wrong[first:stop].sum())))
     places.sort(key=lambda place: -place.wrong_ticks)
     return EpisodeDoubt(name, len(hard), float(wrong.sum()), tuple(places))
 

@@ -199,8 +199,6 @@ class TrainConfig:
         for name in ("patience", "average"):
             value = getattr(self.optimiser, name)
             _expect(0 <= value < 1, f"optimiser.{name}", value, "within [0, 1)")
-        lags = self.model.differences
-        _expect(all(1 <= ticks <= 1000 for ticks in lags), "model.differences", lags, "1 to 1000 ticks each")
         actions = self.data.actions
         named = all(action.strip() for action in actions) and len(set(actions)) == len(actions)
         _expect(named, "data.actions", actions, "names that are not empty, all different")
@@ -217,6 +215,8 @@ class TrainConfig:
         gates = ("scalar", "vector")
         _expect(model.context_gate in gates, "model.context_gate", model.context_gate, " or ".join(map(repr, gates)))
         _expect(1 <= model.context_every <= 64, "model.context_every", model.context_every, "1 to 64 ticks")
+        lags = model.differences
+        _expect(all(1 <= ticks <= 1000 for ticks in lags), "model.differences", lags, "1 to 1000 ticks each")
 
 
 def _expect(holds: bool, key: str, value: object, expected: str) -> None:
