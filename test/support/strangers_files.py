@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,11 @@ from hal_ros.bench import rows as bench_rows
 from hal_ros.core.errors import HalError
 from hal_ros.datasets import episodes
 from hal_ros.datasets.formats.layouts import read_dataset
+from hal_ros.datasets.look.marks import read_marks
 from hal_ros.metrics import answer_files
 from hal_ros.offline.plan import read_plan
 from hal_ros.outside import outputs
+from hal_ros.ros.parameter_files import given_to
 from hal_ros.runtime.bundle import CARD, GOLDEN, STEP, WEIGHTS, Bundle, load_bundle, save_card
 from hal_ros.runtime.golden import read_golden
 from hal_ros.train.config import load_config
@@ -165,7 +168,8 @@ def _labels(folder: Path) -> Path:
     from hal_ros.labels.targets import LABELS, Targets, save_targets
 
     ids = {"clip": np.zeros(4, np.int64)}
-    save_targets(folder, Targets(ids, ids, {"clip": np.zeros((4, 3), np.float32)}))
+    ones = np.ones((4, 3), np.float32)
+    save_targets(folder, Targets(ids, ids, {"clip": ones}, {"clip": ones[:, 0]}))
     return folder / LABELS
 
 
@@ -269,6 +273,7 @@ def _check_listing(path: Path) -> None:
 
 ANNOTATION = json.dumps({"segments": [{"action": "reach", "start_ns": 1, "end_ns": 5}] * 3, "seed": 1})
 DECLARATION = "tabletop: {run: config/train.yaml}\nquick: {run: {}}\ngesture_phase: {}\nother_robots: {}\n"
+PARAMETERS = "/**:\n  ros__parameters: {model: mine, rate: 10.0}\nsegmenter:\n  ros__parameters:\n    log: {level: 2}\n"
 READERS = {
     name: Reader(make, read, damage)
     for damage, readers in {
@@ -277,6 +282,7 @@ READERS = {
             "job of the store": (_job, _read_job),
             "benchmark rows": (_bench, bench_rows.load),
             "annotation": (_written("annotation.json", ANNOTATION), lambda path: episodes.read_annotation(path.parent)),
+            "cached name": (_episode(episodes.ABOUT), lambda path: episodes.name_of(path.parent)),
             "cached account": (_episode(episodes.ABOUT), lambda path: episodes.load(path.parent)),
             "listing": (_listing, _check_listing),
         },
@@ -290,6 +296,7 @@ READERS = {
         },
         mutations.damaged_yaml: {
             "settings": (_written("train.yaml", SETTINGS), load_config),
+            "parameters": (_written("node.yaml", PARAMETERS), partial(given_to, "segmenter", "")),
             "declaration": (_written("tables.yaml", DECLARATION), _read_declaration),
             "metadata of a bag": (_bag, _read_bag),
         },
@@ -298,6 +305,7 @@ READERS = {
                 _written("transcript.txt", "reach\ngrasp\n"),
                 lambda path: episodes.read_transcript(path.parent),
             ),
+            "marks": (_written("marks.csv", "start_s,end_s,action\n0.5,2,reach\n4,,reach->grasp\n"), read_marks),
             "plan": (_written("plan.txt", "red\ngreen # then\nblue\n"), lambda path: read_plan(path, make_card())),
             "mapping": (_layout("mapping.txt"), _read_layout),
             "split": (_layout("splits/train.split1.bundle"), _read_layout),
