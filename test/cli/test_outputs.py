@@ -16,6 +16,7 @@ from hal_ros.bags.background_writer import BackgroundWriter
 from hal_ros.cli import SUBCOMMANDS, main
 from hal_ros.core.errors import BagError, ConfigError, HalError
 from hal_ros.datasets import build as building
+from hal_ros.datasets.formats.new_clips import write_labels
 from hal_ros.experiments.documents.rows import write_records
 from hal_ros.live.nodes import NODES
 from hal_ros.runtime.bundle import ENCODER, save_card
@@ -110,6 +111,7 @@ MARKS = {
 ELSEWHERE = {
     "evaluate": "test_result_rows_spare_a_users_file",
     "tables": "test_result_rows_spare_a_users_file",
+    "predict": "test_labels_spare_an_annotation_of_their_name",
     "recover": "test_a_recording_is_not_mended_over_a_users_folder",
     "recorder": "test_a_recording_is_not_begun_in_a_users_folder",
     "compile": "",  # writes into its own cache alone
@@ -148,6 +150,14 @@ def test_result_rows_spare_a_users_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"mine\.json: is there already and is not result rows"):
         write_records(tmp_path / "mine.json", rows)
     assert contents(tmp_path) == before
+
+
+def test_labels_spare_an_annotation_of_their_name(tmp_path: Path) -> None:
+    write_labels(tmp_path, "clip", ["reach", "grasp"])
+    write_labels(tmp_path, "clip", ["reach", "grasp"])
+    with pytest.raises(ConfigError, match=r"clip\.txt: is there already and is not the same labels"):
+        write_labels(tmp_path, "clip", ["reach", "reach"])
+    assert (tmp_path / "clip.txt").read_text() == "reach\ngrasp\n"
 
 
 def test_a_recording_is_not_mended_over_a_users_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

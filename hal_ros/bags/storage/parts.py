@@ -20,7 +20,7 @@ from hal_ros.bags.storage.sqlite_files import SqliteFile
 from hal_ros.bags.storage.unpack import MOST_DEFINITION_BYTES, ZSTD_MAGIC, unpack_file
 from hal_ros.bags.writer import METADATA
 from hal_ros.core.errors import BagError
-from hal_ros.outside.reading import Expected, reading
+from hal_ros.outside.reading import Expected, reading, reason
 from hal_ros.outside.yaml_text import read_yaml
 
 SUFFIXES = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd", ".zstd")
@@ -178,7 +178,7 @@ def _read_metadata(folder: Path) -> _Told:
         with reading(path, METADATA_FILE):
             return _told(content["rosbag2_bagfile_information"])
     except BagError as error:  # the files are believed over it
-        return _Told(fault=str(error).removeprefix(f"{path}: "))
+        return _Told(fault=f"is no {METADATA_FILE.what} ({reason(error.__cause__ or error)})")
 
 
 def _told(information: Any) -> _Told:

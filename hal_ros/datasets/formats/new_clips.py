@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.formats.layout_features import open_features
 from hal_ros.datasets.formats.layout_files import shown
+from hal_ros.outside import outputs
 
 
 @dataclass(frozen=True)
@@ -70,5 +71,6 @@ def write_labels(folder: Path, name: str, labels: Sequence[str]) -> Path:
     """Write <folder>/<name>.txt, one action's name a frame, as a ground truth has it; returns the file."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.txt"
-    path.write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+    text = "".join(f"{label}\n" for label in labels)
+    outputs.replace_text(path, text, lambda old: old.read_bytes() == text.encode(), "the same labels")
     return path
