@@ -18,7 +18,6 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -296,7 +295,7 @@ READERS = {
         },
         mutations.damaged_yaml: {
             "settings": (_written("train.yaml", SETTINGS), load_config),
-            "parameters": (_written("node.yaml", PARAMETERS), partial(given_to, "segmenter", "")),
+            "parameters": (_written("node.yaml", PARAMETERS), lambda path: given_to("segmenter", "", path)),
             "declaration": (_written("tables.yaml", DECLARATION), _read_declaration),
             "metadata of a bag": (_bag, _read_bag),
         },
