@@ -104,7 +104,7 @@ def test_every_argument_is_asked_for(work: Workplace, asked: list[Request]) -> N
     states = {"w": AskedState(("/w",), ("a", "b")), "joints": AskedState(("/j",))}
     streams = AskedStreams({"front": ("/f",), "camera": ("/c",)}, states, only=True)
     assert asked == [
-        Request((BAGS,), TRANSCRIPTS, mine, config, data, "", streams, True, True, True, Path("users.csv"))
+        Request((BAGS,), TRANSCRIPTS, mine, config, data, "", streams, True, True, True, groups=Path("users.csv"))
     ]
 
 
