@@ -81,4 +81,4 @@ def test_ones_own_jobs_are_listed(
     printed = capsys.readouterr().out
     for part in ("mine: 4 episodes: score GRU, annotations, seed 1: to do", "mine: 6 episodes: score student"):
         assert part in printed, part
-    assert "26 jobs, 0 done" in printed
+    assert "28 jobs, 0 done" in printed

@@ -57,6 +57,10 @@ ONE_OF_EACH = [
     Job("student", "student", {"config": CONFIG}, {"clips": "eye", "labels": "teacher"}),
     Job("GRU", "baseline", {"system": "gru", "seed": 0, "lag_ticks": 4, "preset": {"epochs": 1}}, {"clips": "eye"}),
     Job("score", "score", {"splits": ["test"], "kinds": ("duration", "argmax")}, {"answers0": "student"}),
+    Job(
+        "features", "features", {"data": {"split": "1", "rate_hz": 30}, "weak": True, "episodes": None, "bytes": "abc"}
+    ),
+    Job("cost", "cost", {"systems": {"GRU": {"system": "gru"}}}, {"clips": "eye"}),
 ]
 
 
@@ -73,4 +77,6 @@ def test_a_store_of_an_older_version_is_still_found(tmp_path: Path) -> None:
         "student-463b7a956178",
         "baseline-48cc1c1b9428",
         "score-5f27e00eeec0",
+        "features-aa945c6a2b32",
+        "cost-2c3c27f23c41",
     ]

@@ -70,7 +70,7 @@ def test_every_set_has_its_own_chain_of_jobs_under_both_supervisions(monkeypatch
         assert all(len(line.scores) == 3 for line in lines.values())
         kinds = [job.kind for job in graph.jobs.values() if job.name.startswith(f"streams: {name}: ")]
         counts = {kind: kinds.count(kind) for kind in set(kinds)}
-        assert counts == {"first": 1, "eye": 6, "teacher": 3, "student": 6, "score": 9}
+        assert counts == {"first": 1, "eye": 6, "teacher": 3, "student": 6, "score": 9, "cost": 1}
     for job in graph.jobs.values():
         kind_of(job, job.inputs)  # raises for inputs that it does not take
     trainings = [graph.keys[job.name] for job in graph.jobs.values() if job.kind in ("eye", "teacher", "student")]
@@ -123,7 +123,7 @@ def test_what_the_tabletop_table_has_trained_is_not_trained_again(monkeypatch: p
     tabletop = Graph(make_plan("tabletop", declared, run_settings(declared["run"], None), folds, None).jobs)
     keys = {tabletop.keys[job.name] for job in tabletop.jobs.values()}
     own = Graph(today.plan.jobs)
-    assert {own.keys[job.name] for job in own.jobs.values() if job.kind != "score"} <= keys
+    assert {own.keys[job.name] for job in own.jobs.values() if job.kind not in ("score", "cost")} <= keys
 
 
 def test_the_short_form_is_one_seed(monkeypatch: pytest.MonkeyPatch) -> None:
