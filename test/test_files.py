@@ -18,7 +18,7 @@ tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else 
 
 ROOT = Path(__file__).parent.parent
 LARGEST_BYTES = 500_000
-# What is larger, each for its reason. Entries go; none is added but for a shipped model, asset or table of results.
+# What is larger, each for its reason. Entries go; none is added but for a model, an asset or a table that is shipped.
 LARGE = {
     "docs/results/streams.json",
     "docs/results/tabletop.json",
