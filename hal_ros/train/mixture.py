@@ -129,7 +129,7 @@ def _mixed(clips: Sequence[AnyClip], config: TrainConfig, report: Report) -> lis
     taken = {*count} if config.teacher.pseudo_labels else {*count} - {BARE}
     order = (*LAID, MARKED_ALONE, CLAIMED, BARE)
     parts = [f"{count[k]} {k}{'' if k in taken else ' (left out)'}" for k in order if count[k]]
-    report(f"{len(clips)} stretches: {', '.join(parts)}")
+    report(f"{len(clips)} {'stretch' if len(clips) == 1 else 'stretches'}: {', '.join(parts)}")
     kept = [(clip, kind) for clip, kind in zip(clips, kinds, strict=True) if kind in taken]
     return [_ordered(clip, kind, report) for clip, kind in kept]
 
