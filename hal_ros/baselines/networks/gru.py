@@ -13,14 +13,20 @@ from hal_ros.baselines.sequence import CausalModel, Size, State
 
 
 class GruModel(CausalModel):
-    """Inputs -> linear, norm, ReLU -> GRU -> ReLU -> two heads. One stage."""
+    """Inputs -> linear, norm, ReLU -> GRU -> ReLU -> two heads. One stage; the state is O(1)."""
+
+    EMBEDDING = 1
+    """How many times as wide as the hidden state the embedding is."""
+    DROPS_STATE = True
+    """Whether dropout is applied to what the heads read, too."""
 
     def __init__(self, inputs: int, actions: int, size: Size) -> None:
         super().__init__(inputs, actions, size.input_dropout)
-        width, dropout = size.width, size.dropout
-        self.embed = nn.Sequential(nn.Linear(inputs, width), nn.LayerNorm(width), nn.ReLU(), nn.Dropout(dropout))
-        self.gru = nn.GRU(width, width, batch_first=True)
-        self.heads = nn.Sequential(nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, 2 * actions))
+        width, wide, dropout = size.width, self.EMBEDDING * size.width, size.dropout
+        self.embed = nn.Sequential(nn.Linear(inputs, wide), nn.LayerNorm(wide), nn.ReLU(), nn.Dropout(dropout))
+        self.gru = nn.GRU(wide, width, batch_first=True)
+        late = nn.Dropout(dropout if self.DROPS_STATE else 0.0)
+        self.heads = nn.Sequential(nn.ReLU(), late, nn.Linear(width, 2 * actions))
 
     @property
     def receptive_field_ticks(self) -> None:
