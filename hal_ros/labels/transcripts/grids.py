@@ -22,8 +22,6 @@ CONTEXT = 0.15
 """How far before and after a tick it is looked as well, as a share of the mean segment."""
 RAW_DIMS, DIMS = 64, 96
 """Longer features are cut to their first principal components, before and after the context is put beside them."""
-STATE_DIMS = 24
-"""The same after the context, where features are not longer than that: fewer see less of what does not matter."""
 FIT_ROWS = 20_000
 STILL = 0.05
 """A change this small, in standard deviations, counts as no change."""
@@ -95,7 +93,7 @@ def _features(clips: Sequence[Clip], steps: Sequence[int], context: int) -> list
     wide = [_widened(standard(clip.inputs) @ axes, step, context) for clip, step in zip(clips, steps, strict=True)]
     everything = np.concatenate(wide)
     centre, scale = everything.mean(0), everything.std(0) + 1e-6
-    axes = _axes((everything - centre) / scale, DIMS if sample.shape[1] > RAW_DIMS else STATE_DIMS, whiten=True)
+    axes = _axes((everything - centre) / scale, DIMS, whiten=True)
     return [(rows - centre) / scale @ axes for rows in wide]
 
 
