@@ -204,9 +204,7 @@ def _run(path: Path, trials: Sequence[Trial], jobs: int) -> None:
             print(f"{count}/{len(trials)} {fold}, {name}, seed {seed}: {shown} | {spent:.0f} min", flush=True)
 
 
-SEEN = (
-    "gesture: its three users are the test users of its own tables, so that no choice is to be made there for these"
-)
+SEEN = "gesture: its three users are the test users of its own tables, so that no choice is to be made there for these"
 
 
 def main() -> None:
