@@ -61,13 +61,13 @@ train:  ## train models/tabletop from the benchmark
 
 tables:  ## train and score every system of docs/results (hours; goes on where it was interrupted)
 	$(setup) train
-	$(python) -m hal_ros tables
+	$(python) -m hal_ros tables --results docs/results
 
 other-robots:  ## make bags of two other robots and their table: docs/results/other_robots.json (hours, resumable)
 	$(setup) train
 	@$(PYTHON) scripts/other_robots/make_bags.py aloha --out datasets/other_robots --processes 2
 	@$(PYTHON) scripts/other_robots/make_bags.py panda --out datasets/other_robots --processes 2
-	$(python) -m hal_ros tables --dataset other_robots
+	$(python) -m hal_ros tables --dataset other_robots --results docs/results
 
 build:  ## build both packages with colcon into build/ and install/
 	$(setup) build

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "run the encoder on every picture, use no cached features"
     parser.add_argument("--encode", action="store_true", help=text)
     parser.add_argument("--limit", type=int, help="score only the first N episodes of each split")
-    text = "rows as JSON, picture beside (default: docs/results/bundle-<model>.json; of features: in the run's folder)"
+    text = "rows as JSON, pictures beside (default: runs/evaluation/; of features: the run's folder)"
     parser.add_argument("--results", type=Path, help=text)
 
 

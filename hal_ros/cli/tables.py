@@ -31,9 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     own.add_argument("--episodes", nargs="+", type=int, default=[], metavar="N", help=text)
     parser.add_argument("--bags", type=Path, help="folder with the other robots' bags (default: as their settings say)")
     parser.add_argument("--store", type=Path, default=Path("runs/tables"), help="jobs' results (default: %(default)s)")
-    parser.add_argument(
-        "--results", type=Path, help="default: docs/results; quick: build/tables; own: runs/<name>-tables"
-    )
+    parser.add_argument("--results", type=Path, help="default: build/tables; own: runs/<name>-tables")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -58,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         tables.list_jobs(args.jobs)
         return 0
     outcome = NOTHING_DONE if args.report else tables.do_jobs(args.jobs)
-    usual = f"runs/{own.config.name}-tables" if own else "build/tables" if args.quick else "docs/results"
+    usual = f"runs/{own.config.name}-tables" if own else "build/tables"
     tables.write(args.results or Path(usual))
     print_failures(outcome)
     return 1 if outcome.failed else 0

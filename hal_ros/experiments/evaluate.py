@@ -40,6 +40,7 @@ from hal_ros.metrics.segmentation import Pair
 from hal_ros.offline.episodes import CachedEncoder, features_by_picture, run_segmenter
 from hal_ros.outside.console import PrintableConsole
 from hal_ros.report import pictures
+from hal_ros.report.svg_files import write_svg
 from hal_ros.report.timeline import Timeline, standalone_svg
 from hal_ros.runtime.backend import open_backend
 from hal_ros.runtime.bundle import ENCODER, Bundle, load_bundle
@@ -48,6 +49,9 @@ RULE, LOGISTIC = "rule", "logistic"
 BASELINES = (RULE, LOGISTIC)
 SUPERVISION = "annotations"
 """What the baselines learn from."""
+
+RESULTS = Path("runs/evaluation")
+"""Where a bundle's rows and pictures go unless told otherwise."""
 
 Predict = Callable[[EncodedEpisode], Prediction]
 """A system ready to run: what it says of one episode."""
@@ -64,7 +68,7 @@ class EvaluationConfig:
     baselines: Sequence[str]  # of BASELINES
     encode: bool  # run the encoder on every picture, use no cached features
     limit: int | None  # episodes of each split that are scored, the first ones; None: all
-    results: Path | None  # rows as JSON, the picture beside; None: docs/results/bundle-<model>.json
+    results: Path | None  # rows as JSON, the picture beside; None: RESULTS/bundle-<model>.json
 
 
 class Evaluation:
@@ -106,10 +110,10 @@ class Evaluation:
     def write(self) -> tuple[Path, Path]:
         """Write all rows and the picture of the timelines; returns both paths."""
         card = self.bundle.card
-        results = self.config.results or Path("docs/results") / f"bundle-{card.name}.json"
+        results = self.config.results or RESULTS / f"bundle-{card.name}.json"
         write_rows(results, self.rows)
         picture = results.with_suffix(".svg")
-        picture.write_text(standalone_svg(self.timelines, card.vocabulary), encoding="utf-8")
+        write_svg(picture, standalone_svg(self.timelines, card.vocabulary))
         place = results.with_name(f"{results.stem}-confusion.svg")
         confusion.draw(self.confusions, card.vocabulary, f"{card.name}, {CONFIRMED}", place)
         return results, picture

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from hal_ros.core.palette import HUES
+from hal_ros.report.svg_files import write_svg
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,12 +58,11 @@ def figure(width: float, height: float, rows: int = 1, columns: int = 1, **optio
 
 
 def write(made: Figure, path: Path) -> None:
-    """Write the picture; the format follows the file's name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    vector = path.suffix == ".svg"
-    made.savefig(path, metadata={"Date": None} if vector else None, dpi=100)
-    if vector:  # Matplotlib leaves blanks at the ends of lines
-        path.write_text("\n".join(line.rstrip() for line in path.read_text().splitlines()) + "\n")
+    """Write the picture, as SVG; ConfigError as `svg_files.write_svg`."""
+    text = io.StringIO()
+    made.savefig(text, format="svg", metadata={"Date": None}, dpi=100)
+    # Matplotlib leaves blanks at the ends of lines
+    write_svg(path, "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n")
 
 
 def hue(index: int) -> str:

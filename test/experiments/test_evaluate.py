@@ -90,7 +90,7 @@ def test_rows_go_beside_the_other_results_unless_told_otherwise(
     evaluation.score("test")
     monkeypatch.chdir(tmp_path)
     results, picture = evaluation.write()
-    assert results == Path("docs/results/bundle-colours.json") and results.exists() and picture.exists()
+    assert results == Path("runs/evaluation/bundle-colours.json") and results.exists() and picture.exists()
 
 
 def test_episodes_without_annotation_are_refused_by_name(config: EvaluationConfig, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from hal_ros.metrics.confusion import count_confusions, worst_pairs
 from hal_ros.metrics.predictions import OutputStream
 from hal_ros.metrics.segmentation import Pair
 from hal_ros.report.confusion import confusion_svg
+from hal_ros.report.svg_files import write_svg
 
 
 def confusions(
@@ -38,5 +39,4 @@ def worst_lines(counts: NDArray[np.int64], vocabulary: Sequence[str]) -> list[st
 
 def draw(counts: NDArray[np.int64], vocabulary: Sequence[str], title: str, path: Path) -> None:
     """Write the table as a picture; see `report.confusion`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(confusion_svg(counts, vocabulary, f"{title}, % of each row's ticks"), encoding="utf-8")
+    write_svg(path, confusion_svg(counts, vocabulary, f"{title}, % of each row's ticks"))

@@ -9,7 +9,7 @@ from typing import Any
 
 from hal_ros.experiments.documents.markdown import markdown, rows_of, unfinished
 from hal_ros.experiments.documents.report import OFFLINE_NOTE, Results
-from hal_ros.experiments.documents.rows import write_records
+from hal_ros.experiments.documents.rows import write_document, write_records
 from hal_ros.experiments.plan import MAIN, OTHER_ROBOTS, REFERENCES
 from hal_ros.metrics.decoded import OFFLINE
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL
@@ -22,7 +22,7 @@ def write(folder: Path, parts: Sequence[Results]) -> None:
     """Write other_robots.json and other_robots.md of as much as is done."""
     records = [record(part.experiment.part, row) for part in parts for row in _rows(part)]
     write_records(folder / f"{OTHER_ROBOTS}.json", records)
-    (folder / f"{OTHER_ROBOTS}.md").write_text(_document(parts), encoding="utf-8")
+    write_document(folder / f"{OTHER_ROBOTS}.md", _document(parts))
     print(f"{OTHER_ROBOTS}: {len(records)} rows in {folder / OTHER_ROBOTS}.json, tables in {OTHER_ROBOTS}.md")
 
 

@@ -11,7 +11,7 @@ from hal_ros.core.errors import ConfigError
 from hal_ros.experiments.documents import confusion
 from hal_ros.experiments.documents.markdown import COLUMNS, RowIndex, markdown, rows_of, unfinished
 from hal_ros.experiments.documents.report import Results, answers_of
-from hal_ros.experiments.documents.rows import write_records
+from hal_ros.experiments.documents.rows import write_document, write_records
 from hal_ros.experiments.plan import MAIN, NAMES, REFERENCES
 from hal_ros.metrics.decoded import OFFLINE
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL
@@ -47,7 +47,7 @@ def write(folder: Path, parts: Sequence[Results]) -> None:
         f"- {part.experiment.part} episodes, {line}" for part in parts for line in unfinished(part.entries(MAIN))
     ]
     text += ["## Not finished", "\n".join(missing)] if missing else []
-    (folder / f"{name}.md").write_text("\n\n".join(part.rstrip("\n") for part in text) + "\n", encoding="utf-8")
+    write_document(folder / f"{name}.md", "\n\n".join(part.rstrip("\n") for part in text) + "\n")
     print(*lines, f"{name}: {len(records)} rows in {folder / name}.json, tables in {name}.md", sep="\n")
 
 

@@ -12,7 +12,7 @@ from hal_ros.experiments.documents import aims, curves, latents, markdown
 from hal_ros.experiments.documents.aims import Aim, Verdict
 from hal_ros.experiments.documents.curves import Curve, Point
 from hal_ros.experiments.documents.markdown import SystemScores, with_cost
-from hal_ros.experiments.documents.rows import write_rows
+from hal_ros.experiments.documents.rows import write_document, write_rows
 from hal_ros.experiments.files import COSTS, SCORES, latents_file, split_file
 from hal_ros.experiments.graph import Graph, Store
 from hal_ros.experiments.jobs.scoring import commit_output, load_calibrated, load_fitted, output_of
@@ -37,6 +37,7 @@ from hal_ros.metrics.decoded import ALIGNED, OFFLINE, streams, truth_of
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL, OutputStream, Prediction
 from hal_ros.metrics.scores import Row, frame_accuracy
 from hal_ros.report import pictures
+from hal_ros.report.svg_files import write_svg
 from hal_ros.report.timeline import Timeline, standalone_svg
 
 STUDENT = NAMES["student"]
@@ -124,7 +125,7 @@ def write(folder: Path, results: Results) -> None:
     write_rows(folder / f"{name}.json", rows)
     verdicts = _verdicts(results, rows)
     drawn = _pictures(folder, results, rows)
-    (folder / f"{name}.md").write_text(_document(results, verdicts, drawn), encoding="utf-8")
+    write_document(folder / f"{name}.md", _document(results, verdicts, drawn))
     print(f"{name}: {len(rows)} rows in {folder / name}.json, tables in {name}.md")
     for line in aims.verdict_lines(verdicts):
         print(line)
@@ -199,7 +200,7 @@ def _pictures(folder: Path, results: Results, rows: Sequence[Row]) -> dict[str, 
         drawn[name] = title
     if timelines := _timelines(results):
         name = f"{experiment.name}-timelines.svg"
-        (folder / name).write_text(standalone_svg(timelines, experiment.vocabulary), encoding="utf-8")
+        write_svg(folder / name, standalone_svg(timelines, experiment.vocabulary))
         drawn[name] = "(d) The median and the worst episode, first seed"
     line = results.line(STUDENT, WEAK)
     if line is not None and results.store.done(results.graph, line.scores[0]):

@@ -1,4 +1,4 @@
-"""Result rows as JSON, one row a line."""
+"""What results are written as: rows as JSON, one row a line, and Markdown."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hal_ros.outside import outputs
 from hal_ros.outside.reading import MIB, Expected, read_json
 
 ROWS = Expected(DatasetError, "result rows", 64 * MIB)
+IS_DOCUMENT = outputs.has_mark("Made by `hal ")  # near the head of each
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
@@ -26,6 +27,11 @@ def write_records(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     """Write rows that have further keys, or others."""
     lines = [json.dumps({**record, **{key: _rounded(record[key]) for key in ("mean", "std")}}) for record in records]
     outputs.replace_text(path, "[\n" + ",\n".join(lines) + "\n]\n", is_ours, "result rows")
+
+
+def write_document(path: Path, text: str) -> None:
+    """Write tables as Markdown, in place of older ones; ConfigError where something else lies."""
+    outputs.replace_text(path, text, IS_DOCUMENT, "tables")
 
 
 def is_ours(path: Path) -> bool:

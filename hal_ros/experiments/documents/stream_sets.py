@@ -24,7 +24,7 @@ from hal_ros.experiments.documents.markdown import (
     unfinished,
 )
 from hal_ros.experiments.documents.report import Results
-from hal_ros.experiments.documents.rows import write_records
+from hal_ros.experiments.documents.rows import write_document, write_records
 from hal_ros.experiments.plan import MAIN, STREAMS, WEAK
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL
 from hal_ros.metrics.scores import Row, RowKey
@@ -65,7 +65,7 @@ def write(folder: Path, parts: Sequence[Results]) -> None:
     picture = f"{STREAMS}.svg"
     draw(entries, folder / picture)
     text = _document(entries, parts[0].splits, recalled, verdicts, picture)
-    (folder / f"{STREAMS}.md").write_text(text, encoding="utf-8")
+    write_document(folder / f"{STREAMS}.md", text)
     print(f"{STREAMS}: {len(rows)} rows in {folder / STREAMS}.json, tables in {STREAMS}.md")
     for line in aims.verdict_lines(verdicts):
         print(line)
