@@ -81,7 +81,7 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "hal = hal_ros.cli:main",
+            "hal = hal_ros.__main__:hal",
         ]
     },
 )

@@ -31,6 +31,7 @@ from hal_ros.core.errors import BagError, ConfigError, HalError
 from hal_ros.core.ticks import BACKWARD_JUMP_NS
 from hal_ros.outside.yaml_text import parse_yaml
 from hal_ros.ros.params import declare, read
+from hal_ros.ros.printable_logs import PrintableLogs
 from hal_ros.ros.recorder import message_class
 from hal_ros.ros.segmenter_parameters import parameter
 
@@ -74,7 +75,7 @@ class Channel(NamedTuple):
     stamped: bool
 
 
-class Player(Node):
+class Player(PrintableLogs, Node):
     """Plays one bag, until `stopped` says so. Raises ConfigError for wrong parameters, BagError for an unusable bag."""
 
     def __init__(self, stopped: Callable[[], bool]) -> None:

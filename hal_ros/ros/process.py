@@ -16,6 +16,8 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
 from hal_ros.core.errors import ConfigError, HalError
+from hal_ros.core.printable import one_line
+from hal_ros.outside.terminal import printable_output
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 POLL_S = 0.1
@@ -78,11 +80,12 @@ def _run(make_node: Callable[[], Any], arguments: Sequence[str] | None, ended: C
     code = 0
     try:
         _init(arguments)
-        node = make_node()
-        node.is_ending = ended
-        _spin(node, ended)
+        with printable_output():
+            node = make_node()
+            node.is_ending = ended
+            _spin(node, ended)
     except (HalError, NameValidationException) as error:
-        print(f"hal_ros: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"hal_ros: {one_line(' '.join(str(error).split()))}", file=sys.stderr)
         code = 1
     except ExternalShutdownException:
         pass

@@ -25,6 +25,7 @@ from hal_ros.bags.messages import schema_text
 from hal_ros.bags.reader import qos_profile, qos_text
 from hal_ros.core.errors import BagError
 from hal_ros.ros.params import check_overrides, declare, full_name, read, resolve_topic
+from hal_ros.ros.printable_logs import PrintableLogs
 from hal_ros.ros.process import can_run, run
 from hal_ros.ros.segmenter_parameters import parameter
 from hal_ros.ros.stream_topics import TOPICS, input_topics
@@ -60,7 +61,7 @@ class RecorderParameters:
     diagnostics_period_s: float = parameter(1.0, "Seconds between two messages on /diagnostics.", (0.05, 60.0))
 
 
-class Recorder(Node):
+class Recorder(PrintableLogs, Node):
     """Records from construction to `stop`. Raises ConfigError for a wrong parameter or bundle, BagError by the disk."""
 
     def __init__(self, **options: Any) -> None:

@@ -20,6 +20,7 @@ from rclpy.node import Node
 from hal_ros.core.errors import HalError
 from hal_ros.ros import params
 from hal_ros.ros.params import full_name
+from hal_ros.ros.printable_logs import PrintableLogs
 from hal_ros.ros.robot.pacing import Pacer
 from hal_ros.ros.robot.parameters import RobotParameters, check
 from hal_ros.ros.robot.scene import RENDER_TIMEOUT_S, Scene, Shot
@@ -34,7 +35,7 @@ SLOW = 0.95
 """A real-time factor below this one is a warning."""
 
 
-class SimulatedRobotNode(Node):
+class SimulatedRobotNode(PrintableLogs, Node):
     """Publishes camera, joints and the truth about them, for ever."""
 
     def __init__(self, **options: Any) -> None:

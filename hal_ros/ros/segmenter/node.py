@@ -24,6 +24,7 @@ from hal_ros.core.errors import BackendError, ConfigError, HalError
 from hal_ros.core.streams.spec import StreamSpec
 from hal_ros.ros import params, qos
 from hal_ros.ros.convert import rgb_converter
+from hal_ros.ros.printable_logs import PrintableLogs
 from hal_ros.ros.segmenter.configuring import OpenBackend, Opening, open_model, open_proven_backend
 from hal_ros.ros.segmenter.inputs import message_filters
 from hal_ros.ros.segmenter.reporter import Reporter
@@ -39,7 +40,7 @@ LATCHED_QOS = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL
 FAILURE, ERROR = TransitionCallbackReturn.FAILURE, TransitionCallbackReturn.ERROR
 
 
-class SegmenterNode(LifecycleNode):
+class SegmenterNode(PrintableLogs, LifecycleNode):
     """Labels what the robot does, tick by tick. All ROS callbacks run in one executor thread."""
 
     def __init__(self, open_backend: OpenBackend = open_proven_backend, **options: Any) -> None:
