@@ -11,22 +11,28 @@ from sensor_msgs.msg import CompressedImage
 from hal_ros.bags.sensors import COMPRESSED, IMAGE, pixels
 from hal_ros.core.arrays import ByteArray
 from hal_ros.core.errors import ConfigError, ImageError
+from hal_ros.core.picture_headers import MOST_PIXELS, check_size, read_header
 from hal_ros.core.streams.convert import ToRgb
 
 ImageMessage: TypeAlias = Any
 """sensor_msgs/Image or sensor_msgs/CompressedImage."""
 
 
-def rgb_converter(conversion: str) -> ToRgb:
-    """Return the conversion that the parameter image_conversion names; raises ConfigError where cv_bridge is absent."""
-    return _native_rgb if conversion == "native" else _cv_bridge_rgb()
+def rgb_converter(conversion: str, most_pixels: int = MOST_PIXELS) -> ToRgb:
+    """Return the conversion that the parameter image_conversion names, of pictures of at most so many pixels.
+
+    Raises ConfigError where cv_bridge is absent.
+    """
+    if conversion != "native":
+        return _cv_bridge_rgb(most_pixels)
+    return lambda message: pixels(message, COMPRESSED if _is_compressed(message) else IMAGE, most_pixels)
 
 
-def _native_rgb(message: ImageMessage) -> ByteArray:
-    return pixels(message, COMPRESSED if isinstance(message, CompressedImage) else IMAGE)
+def _is_compressed(message: ImageMessage) -> bool:
+    return isinstance(message, CompressedImage)
 
 
-def _cv_bridge_rgb() -> ToRgb:
+def _cv_bridge_rgb(most_pixels: int) -> ToRgb:
     try:
         bridge: Any = importlib.import_module("cv_bridge").CvBridge()
     except ImportError as error:
@@ -35,7 +41,10 @@ def _cv_bridge_rgb() -> ToRgb:
         ) from error
 
     def convert(message: ImageMessage) -> ByteArray:
-        compressed = isinstance(message, CompressedImage)
+        compressed = _is_compressed(message)
+        header = read_header(memoryview(message.data)) if compressed else message
+        if header is not None:  # what is no picture cv_bridge says itself
+            check_size(header.width, header.height, most_pixels)
         to_cv2 = bridge.compressed_imgmsg_to_cv2 if compressed else bridge.imgmsg_to_cv2
         try:
             rgb = np.ascontiguousarray(to_cv2(message, "rgb8"), np.uint8)

@@ -42,6 +42,11 @@ class SegmenterParameters:
         "Who converts pixels to RGB: this package, as in training, or cv_bridge, which has to be installed.",
         choices=("native", "cv_bridge"),
     )
+    most_megapixels: float = parameter(
+        50.0,
+        "Larger pictures are refused by what their header says, before memory is taken for them, and counted.",
+        (0.01, 50.0),
+    )
     image_timeout_s: float = parameter(
         2.0,
         "Seconds without an image of a camera after which diagnostics warn; also counted from activation.",

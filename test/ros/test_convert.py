@@ -92,3 +92,15 @@ def test_absent_cv_bridge_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_picture_is_what_it_shows() -> None:
     assert np.array_equal(rgb_converter("native")(image_message("green", START_NS)), picture("green"))
+
+
+@pytest.mark.parametrize("conversion", CONVERSIONS)
+def test_larger_pictures_than_the_parameter_allows_are_refused(conversion: str) -> None:
+    converter(conversion)  # or it is not there
+    convert = rgb_converter(conversion, 255)
+    encoded = cv2.imencode(".png", random_pixels((16, 16, 3)))[1].tobytes()
+    raw = Image(encoding="rgb8", height=16, width=16, step=48, data=bytes(768))
+    for message in (raw, CompressedImage(format="png", data=encoded)):
+        with pytest.raises(ImageError, match="16x16 pixels is larger than"):
+            convert(message)
+        assert rgb_converter("native", 256)(message).shape == (16, 16, 3)

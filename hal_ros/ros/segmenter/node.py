@@ -169,7 +169,7 @@ class SegmenterNode(PrintableLogs, LifecycleNode):
             message_filters()
         topics = self._choose_topics(card.streams, parameters)
         plan = plan_ids(plan_names(parameters.plan), card.vocabulary)
-        to_rgb = rgb_converter(parameters.image_conversion)
+        to_rgb = rgb_converter(parameters.image_conversion, round(parameters.most_megapixels * 1e6))
         cv2.setNumThreads(parameters.threads)
         opened = self._open(self._opening(bundle, parameters, parameters.build_on_start))
         warm_up(card)
