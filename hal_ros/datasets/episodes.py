@@ -63,6 +63,7 @@ class Episode:
     actions: NDArray[np.int64] | None  # (T,) ids, NO_ACTION outside the segments; None without annotation
     transcript: tuple[str, ...]
     counters: dict[str, int]  # of `frames.due_frames` and, by reason, what the bag's reader skipped
+    remarks: tuple[str, ...] = ()  # what was odd in the bag's files, and was read all the same
 
 
 # --- one bag ----------------------------------------------------------------------------------------------------------
@@ -110,6 +111,7 @@ def ingest(
         actions=_actions(bag, stamps, card.vocabulary),
         transcript=read_transcript(bag),
         counters=dict(counters),
+        remarks=tuple(notes.remarks),
     )
 
 
@@ -289,6 +291,7 @@ def save(episode: Episode, folder: Path) -> None:
         "name": episode.name,
         "annotated": episode.actions is not None,
         "counters": episode.counters,
+        "remarks": episode.remarks,
     }
     (folder / ABOUT).write_text(json.dumps({**about, "transcript": episode.transcript}))
 
@@ -319,5 +322,6 @@ def load(folder: Path) -> Episode:
             actions=actions if about["annotated"] else None,
             transcript=tuple(about["transcript"]),
             counters=about["counters"],
+            remarks=tuple(about.get("remarks", ())),  # caches of 0.1.0 have none
             **arrays,
         )

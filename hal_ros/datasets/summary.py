@@ -56,7 +56,7 @@ def _about_bags(done: Collection[Ingested]) -> Iterator[str]:
     divided = []
     for name, cached in done:
         episode = episodes.load(cached)
-        if found := episodes.faults(episode.counters):
+        if found := "; ".join(filter(None, (episodes.faults(episode.counters), *episode.remarks))):
             yield f"{name}: {found}"
         divided += [name] * (int(episode.fresh.sum()) > 1)
     if divided:

@@ -248,3 +248,15 @@ def test_restarts_are_told_but_not_the_first_grid(tmp_path: Path) -> None:
     assert episodes.faults({"restarts": 2, "zero": 1}) == "1 zero stamps, the tick grid begins anew once"
     counters = episodes.ingest(write_bag(tmp_path, range(10, 25)), CARD).counters
     assert episodes.faults(counters) == "joints: 21 ticks partial, the tick grid begins anew once"
+
+
+def test_what_is_odd_in_a_bags_files_is_remembered(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path)
+    assert episodes.ingest(bag, CARD).remarks == ()
+    (bag / "metadata.yaml").write_text("")
+    episode = episodes.ingest(bag, CARD)
+    (remark,) = episode.remarks
+    assert "read from the files alone" in remark
+    (tmp_path / "cached").mkdir()
+    episodes.save(episode, tmp_path / "cached")
+    assert episodes.load(tmp_path / "cached").remarks == (remark,)
