@@ -7,9 +7,8 @@ attachments and metadata records come along; what can't be read is counted.
 from __future__ import annotations
 
 import heapq
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +20,7 @@ from hal_ros.bags.storage.parts import SUFFIXES
 from hal_ros.bags.storage.stored import RawMessage
 from hal_ros.bags.writer import BagWriter
 from hal_ros.core.errors import BagError
+from hal_ros.outside import outputs
 
 UNFINISHED = ".unfinished-"
 
@@ -100,20 +100,20 @@ def beside(bag: Path, ending: str, suffix: str = "") -> Path:
 def whole(out: Path) -> Iterator[Path]:
     """Give a place beside `out` to write to, of its own for each call; it becomes `out` if all goes well, or goes.
 
-    Raises BagError where `out` is there already or can't be made.
+    What killed calls left of the same name is removed. Raises BagError where `out` is there already or can't be made.
     """
     if out.exists() or out.is_symlink():
         raise BagError(f"{out}: exists; expected a new file or folder to write")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        place = tempfile.TemporaryDirectory(prefix=out.name + UNFINISHED, dir=out.parent, ignore_cleanup_errors=True)
-    except OSError as error:
-        raise BagError(f"{out}: can't be made ({error.strerror}); expected a new file or folder") from error
-    with place as folder:
+    with ExitStack() as stack:
         try:
-            yield Path(folder, out.name)
+            out.parent.mkdir(parents=True, exist_ok=True)
+            folder = stack.enter_context(outputs.staging(out.parent, out.name + UNFINISHED))
+        except OSError as error:
+            raise BagError(f"{out}: can't be made ({error.strerror}); expected a new file or folder") from error
+        try:
+            yield folder / out.name
             if out.exists():
                 raise BagError(f"{out}: exists by now; expected a new file or folder to write")
-            Path(folder, out.name).rename(out)
+            (folder / out.name).rename(out)
         except OSError as error:
             raise BagError(f"{out}: can't be written ({error.strerror}); expected a new file or folder") from error

@@ -1,4 +1,4 @@
-"""`hal label`: a bag again, with the labels and boundaries that the node would publish in it."""
+"""`hal label`: bags again, with the labels and boundaries that the node would publish in them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from pathlib import Path
 
 from hal_ros.cli import arguments as backends
 from hal_ros.cli import topic_arguments as topics
+from hal_ros.core.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("bag", type=Path, metavar="BAG", help="an .mcap or .db3 file, or a rosbag2 folder")
-    parser.add_argument(
-        "--out", type=Path, help="a new .mcap file, or a new folder (default: BAG-labelled beside the bag)"
-    )
+    text = "an .mcap or .db3 file, a rosbag2 folder, or a folder of such"
+    parser.add_argument("bags", type=Path, nargs="+", metavar="BAG", help=text)
+    text = "a new .mcap file or folder; of several bags the folder that they go to (default: BAG-labelled beside each)"
+    parser.add_argument("--out", type=Path, help=text)
+    parser.add_argument("--processes", type=int, help="of several bags, how many at a time (default: the cores here)")
     parser.add_argument("--replace", action="store_true", help="leave the answers out that are in the bag already")
     topics.add_arguments(parser)
     backends.add_arguments(parser)
@@ -23,6 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check, label, report."""
     from hal_ros.offline.labelling import LabelJob, run_label
+    from hal_ros.offline.several import are_several, run_labels, usual_processes
 
-    run_label(LabelJob(args.bag, args.out, args.replace, topics.asked(args)), backends.bundle_choice(args))
+    if args.processes is not None and args.processes < 1:
+        raise ConfigError(f"--processes is {args.processes}; expected 1 or more")
+    job, choice = LabelJob(args.bags[0], args.out, args.replace, topics.asked(args)), backends.bundle_choice(args)
+    if are_several(args.bags):
+        run_labels(args.bags, job, choice, args.processes or usual_processes(), print)
+    else:
+        run_label(job, choice)
     return 0

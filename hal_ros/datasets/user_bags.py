@@ -45,7 +45,7 @@ def find_user_bags(paths: Sequence[Path]) -> tuple[dict[str, UserBag], list[str]
             lacking = "holds no bag" if path.exists() else "does not exist"
             problems.append(f"{path}: {lacking}; expected .mcap or .db3 files or rosbag2 folders")
         for bag in found:
-            name = bag.resolve().name if bag.is_dir() else bag.stem
+            name = bag.resolve().name if bag.is_dir() else Path(bag.name.removesuffix(PACKED)).stem
             try:
                 files = tuple(bag_files(bag))
             except HalError as error:
@@ -62,7 +62,7 @@ def _bags_in(path: Path, seen: set[Path] | None = None) -> Iterator[Path]:
     """Yield the bags in a folder, or the one that it is; each folder is looked into once, whatever links lead to it."""
     seen = set() if seen is None else seen
     if not path.is_dir():
-        if path.suffix in STORAGES and path.exists():
+        if path.name.removesuffix(PACKED).endswith(STORAGES) and path.exists():
             yield path
     elif (path / METADATA).exists() or _is_one_recording(path):
         yield path

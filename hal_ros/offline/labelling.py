@@ -33,6 +33,8 @@ from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC, PLAN_TOPIC, VOCA
 from hal_ros.offline.summary import AnswerTally, inputs_lines, reason_lines, summary_lines
 from hal_ros.runtime.bundle import Bundle, bundle_metadata
 
+Opened = tuple[Bundle, Segmenter]
+"""What `open_segmenter` gives."""
 ANSWER_TOPICS = (LABEL_TOPIC, BOUNDARY_TOPIC, VOCABULARY_TOPIC, PLAN_TOPIC)
 
 
@@ -65,18 +67,29 @@ def answer_topics(bag: Path) -> list[str]:
 
 
 def run_label(job: LabelJob, choice: BundleChoice, report: Report = print) -> None:
-    """Check, label, report.
+    """Label one bag. Raises as `label_bag` does, and what `open_segmenter` raises."""
+    _check(job)  # before the model is opened
+    label_bag(job, open_segmenter(choice, report), report)
 
-    Raises BagError where `out` is there already or no MCAP, the bag holds answers that nobody wants replaced, or
-    `label` does; and what `open_segmenter` raises.
-    """
-    bag, out = job.bag, job.out or _beside(job.bag)
+
+def _check(job: LabelJob) -> tuple[Path, list[str]]:
+    """Return where a bag goes, and on which topics it holds answers that will be replaced."""
+    bag, out = job.bag, job.out or beside_bag(job.bag)
     if out.exists() or out.suffix == ".db3":
         raise BagError(f"{out}: {'exists' if out.exists() else 'is no MCAP'}; expected a new .mcap file or folder")
     held = answer_topics(bag)
     if held and not job.replace:
         raise BagError(f"{bag}: holds {', '.join(held)} already; expected none of them, or --replace")
-    bundle, segmenter = open_segmenter(choice, report)
+    return out, held
+
+
+def label_bag(job: LabelJob, opened: Opened, report: Report) -> None:
+    """Check, label, report.
+
+    Raises BagError where `out` is there already or no MCAP, the bag holds answers that nobody wants replaced, or
+    `label` does.
+    """
+    bag, (out, held), (bundle, segmenter) = job.bag, _check(job), opened
     started = time.perf_counter()
     done = label(bag, out, bundle, segmenter, job.topics)
     for line in inputs_lines(bag, done.inputs):
@@ -91,7 +104,7 @@ def run_label(job: LabelJob, choice: BundleChoice, report: Report = print) -> No
     report(f"{out}: written, {done.copied} messages of the bag{attached} and the answers")
 
 
-def _beside(bag: Path) -> Path:
+def beside_bag(bag: Path) -> Path:
     """Return where the labelled bag goes that nobody named: of a lone MCAP file one file, else a folder."""
     return beside(bag, "-labelled", ".mcap" if bag.suffix == ".mcap" and not bag.is_dir() else "")
 

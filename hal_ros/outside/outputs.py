@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -180,7 +181,7 @@ def staging(folder: Path, prefix: str) -> Iterator[Path]:
 
 def left_places(folder: Path, prefix: str) -> Iterator[Path]:
     """Yield the places of killed calls, each locked meanwhile. One without a lock file is nobody's that is known."""
-    for lock_file in sorted(folder.glob(f"{prefix}*/{LOCK}")):
+    for lock_file in sorted(folder.glob(f"{glob.escape(prefix)}*/{LOCK}")):
         with suppress(OSError), lock_file.open("r") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield lock_file.parent

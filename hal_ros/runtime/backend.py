@@ -17,6 +17,14 @@ from hal_ros.runtime.golden import check_golden
 CHOICES = ("auto", "onnxruntime", "tensorrt", "torch")
 
 
+def _nobody(_: str) -> None:
+    """Tell nobody. It has a name, so that other processes can be given it."""
+
+
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class BackendOptions:
     """How to open a back end; each one reads what concerns it.
@@ -31,9 +39,9 @@ class BackendOptions:
     providers: tuple[str, ...] = ()
     precision: str = "fp16"
     build_on_start: bool = False
-    progress: Report = lambda _: None
-    warn: Report = lambda _: None
-    cancelled: Callable[[], bool] = lambda: False
+    progress: Report = _nobody
+    warn: Report = _nobody
+    cancelled: Callable[[], bool] = _never
 
 
 DEFAULTS = BackendOptions()

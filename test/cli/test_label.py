@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -69,3 +70,37 @@ def test_what_must_be_named_is_asked_for_in_one_line(
     assert main(["label", str(bag), "--model", str(model)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("hal label: several topics carry ")
+
+
+def test_several_bags_go_beside_or_into_a_folder_and_one_that_fails_stops_none(
+    model: Path, bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bags = tmp_path / "bags"
+    for name in ("a", "b", "c"):
+        shutil.copytree(bag, bags / name)
+        (bags / name / "run_0.mcap").rename(bags / name / f"{name}_0.mcap")
+        (bags / name / "metadata.yaml").unlink()
+    (bags / "b" / "b_0.mcap").write_bytes(b"no bag at all")
+    given = ["--model", str(model), "--camera-topic", "/right", "--joint-topic", "/arm", "--processes", "1"]
+    assert main(["label", str(bags), *given, "--out", str(tmp_path / "out")]) == 1
+    printed = capsys.readouterr()
+    assert printed.out.count("on fake (by the test)") == 1
+    assert f"1 of 3 bags were not labelled: {bags / 'b'}" in printed.err
+    assert str(bags / "b") in printed.out.replace("c_0", "")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a-labelled", "c-labelled"]
+    assert main(["label", str(bags / "a"), str(bags / "c"), *given]) == 0
+    assert {path.name for path in bags.iterdir()} == {"a", "b", "c", "a-labelled", "c-labelled"}
+
+
+def test_what_killed_calls_left_is_removed_by_the_next_one(model: Path, bag: Path, tmp_path: Path) -> None:
+    left = tmp_path / "run-labelled.unfinished-abc"
+    left.mkdir()
+    (left / ".lock").touch()
+    (tmp_path / "run-labelled.unfinished-of-mine").mkdir()  # no lock: nobody's that is known
+    assert main(["label", str(bag), "--model", str(model), "--camera-topic", "/right", "--joint-topic", "/arm"]) == 0
+    assert not left.exists() and (tmp_path / "run-labelled.unfinished-of-mine").exists()
+
+
+def test_less_than_one_process_is_refused(bag: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["label", str(bag), "--processes", "0"]) == 1
+    assert "--processes is 0; expected 1 or more" in capsys.readouterr().err

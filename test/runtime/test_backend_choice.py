@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
 import shlex
 import shutil
 import subprocess
@@ -337,3 +338,7 @@ def damage(cache: Path) -> None:
     content = bytearray(plan.read_bytes())
     content[-1] ^= 1
     plan.write_bytes(content)
+
+
+def test_options_can_be_given_to_other_processes() -> None:
+    assert pickle.loads(pickle.dumps(BackendOptions(threads=2))) == BackendOptions(threads=2)
