@@ -187,9 +187,11 @@ def read_actions(path: Path) -> tuple[str, ...]:
 
 def read_annotation(bag: Path) -> tuple[Segment, ...] | None:
     """Return the segments of annotation.json beside a bag, None where there is none; DatasetError for a broken one."""
-    path = bag / ANNOTATION
-    if not path.exists():
-        return None
+    return read_segments(bag / ANNOTATION) if (bag / ANNOTATION).exists() else None
+
+
+def read_segments(path: Path) -> tuple[Segment, ...]:
+    """Return the segments of an annotation; DatasetError for a broken one."""
     annotation = read_json(path, SEGMENTS)
     with reading(path, SEGMENTS):
         entries = annotation["segments"]

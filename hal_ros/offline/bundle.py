@@ -8,8 +8,11 @@ from pathlib import Path
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.work import Report
 from hal_ros.runtime.backend import DEFAULTS, BackendOptions, open_backend
-from hal_ros.runtime.bundle import Bundle, load_bundle
+from hal_ros.runtime.bundle import Bundle, bundle_metadata, load_bundle
 from hal_ros.runtime.golden import check_golden
+
+ANSWERS, OFFLINE = "answers", "offline"
+"""Metadata record of a bag whose labels were made offline: when they were received tells nothing of a computer."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,11 @@ class BundleChoice:
     folder: Path
     backend: str = "auto"
     options: BackendOptions = DEFAULTS
+
+
+def answers_metadata(bundle: Bundle) -> dict[str, dict[str, str]]:
+    """Return the metadata records of a bag with answers of this bundle that no node has published."""
+    return {**bundle_metadata(bundle), ANSWERS: {"made": OFFLINE}}
 
 
 def open_segmenter(choice: BundleChoice, report: Report = print) -> tuple[Bundle, Segmenter]:

@@ -28,10 +28,11 @@ from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.streams import counts
 from hal_ros.core.work import Report
 from hal_ros.datasets.episodes import faults
-from hal_ros.offline.bundle import BundleChoice, open_segmenter
+from hal_ros.offline.bundle import BundleChoice, answers_metadata, open_segmenter
 from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC, PLAN_TOPIC, VOCABULARY_TOPIC, replay
 from hal_ros.offline.summary import AnswerTally, inputs_lines, reason_lines, summary_lines
-from hal_ros.runtime.bundle import Bundle, bundle_metadata
+from hal_ros.offline.truth import LABELLED, place_of_annotation
+from hal_ros.runtime.bundle import Bundle
 
 Opened = tuple[Bundle, Segmenter]
 """What `open_segmenter` gives."""
@@ -102,11 +103,13 @@ def label_bag(job: LabelJob, opened: Opened, report: Report) -> None:
         report(line)
     attached = f", {done.attachments} attachments" if done.attachments else ""
     report(f"{out}: written, {done.copied} messages of the bag{attached} and the answers")
+    if annotation := place_of_annotation(bag):
+        report(f"hal report {out} --annotation {annotation}: scores them")
 
 
 def beside_bag(bag: Path) -> Path:
     """Return where the labelled bag goes that nobody named: of a lone MCAP file one file, else a folder."""
-    return beside(bag, "-labelled", ".mcap" if bag.suffix == ".mcap" and not bag.is_dir() else "")
+    return beside(bag, LABELLED, ".mcap" if bag.suffix == ".mcap" and not bag.is_dir() else "")
 
 
 def label(bag: Path, out: Path, bundle: Bundle, segmenter: Segmenter, asked: AskedTopics) -> Labelled:
@@ -132,7 +135,7 @@ def label(bag: Path, out: Path, bundle: Bundle, segmenter: Segmenter, asked: Ask
             RawMessage(one.topic, one.type_name, one.data, one.receive_ns, None, None)
             for one in chain([first], answers)
         ),
-        records=bundle_metadata(bundle),
+        records=answers_metadata(bundle),
         begin=lambda writer, receive_ns: write_vocabulary(writer, bundle, receive_ns),
     )
     with whole(out) as unfinished:

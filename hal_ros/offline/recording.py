@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 from hal_ros.bags.answer_messages import BOUNDARY_TYPE, LABEL_TYPE, VOCABULARY_TYPE
 from hal_ros.bags.definitions import BagTypes
 from hal_ros.bags.messages import header_stamp_ns, to_ns
-from hal_ros.bags.reader import BagMessage, BagNotes, read_messages, topic_types
+from hal_ros.bags.reader import BagMessage, BagNotes, raw_metadata, read_messages, topic_types
 from hal_ros.bags.sensors import COMPRESSED, IMAGE, pixels
 from hal_ros.core.arrays import ByteArray
 from hal_ros.core.errors import BagError, ImageError
 from hal_ros.core.streams.merge import Source
+from hal_ros.offline.bundle import ANSWERS, OFFLINE
 from hal_ros.offline.robots import choose_robot, of_others
+from hal_ros.offline.truth import TruthMark, annotated_truth, place_of_annotation
 
 TRUTH_TYPE = "hal_msgs/msg/ActionTruth"
 DIAGNOSTICS_TYPE = "diagnostic_msgs/msg/DiagnosticArray"
@@ -49,13 +51,6 @@ class Event(NamedTuple):
     segment_id: int
 
 
-class TruthMark(NamedTuple):
-    """What the robot truly did at one image."""
-
-    stamp_ns: int
-    action: str
-
-
 class Status(NamedTuple):
     """The last diagnostics of one component: level OK, WARN, ERROR or STALE, a sentence, and its counters."""
 
@@ -83,6 +78,7 @@ class Recording:
     images_received_ns: Mapping[int, int] = field(default_factory=dict)  # image stamp to receive time
     cameras: frozenset[str] = frozenset()  # topics that carry images
     remark: str = ""  # what the reader skipped, or that the file was cut off
+    offline: bool = False  # no node has published the labels: there is no latency to tell
 
     @property
     def start_ns(self) -> int:
@@ -117,9 +113,11 @@ class _Contents:
             self.vocabulary = self.types.deserialise(message.type_name, message.data)
 
 
-def read_recording(path: Path, namespace: str | None = None) -> Recording:
+def read_recording(path: Path, namespace: str | None = None, annotation: Path | None = None) -> Recording:
     """Read a recording; messages that are not of their type are skipped and counted in its remark.
 
+    Where no truth was recorded, that of an annotation.json is taken: of `annotation`, or else of the one beside the
+    recording or, of BAG-labelled, beside BAG. Raises DatasetError for a broken one.
     Raises BagError when it can't be read or holds no ActionLabel, and when it holds those of several robots and none,
     or none of them, is named by its namespace.
     """
@@ -137,12 +135,12 @@ def read_recording(path: Path, namespace: str | None = None) -> Recording:
     if not found.entries[LABEL_TYPE]:
         readable = f" ({notes})" if notes.skipped["malformed"] else ""
         raise BagError(f"{path}: holds no {LABEL_TYPE}{readable}; expected a recording made while the segmenter ran")
-    vocabulary = found.vocabulary
+    vocabulary, stamps = found.vocabulary, [label.stamp_ns for label in found.entries[LABEL_TYPE]]
     return Recording(
         name="/".join(path.resolve().with_suffix("").parts[-2:]),
         labels=tuple(found.entries[LABEL_TYPE]),
         events=tuple(found.entries[BOUNDARY_TYPE]),
-        truth=tuple(found.entries[TRUTH_TYPE]),
+        truth=tuple(found.entries[TRUTH_TYPE]) or annotated_truth(annotation or place_of_annotation(path), stamps),
         vocabulary=tuple(vocabulary.labels) if vocabulary else _seen_actions(found.entries),
         bundle=vocabulary.bundle if vocabulary else "",
         bundle_hash=vocabulary.bundle_hash if vocabulary else "",
@@ -153,7 +151,17 @@ def read_recording(path: Path, namespace: str | None = None) -> Recording:
         images_received_ns=found.images_received_ns,
         cameras=frozenset(found.cameras),
         remark=str(notes),
+        offline=_is_offline(path, found),
     )
+
+
+def _is_offline(path: Path, found: _Contents) -> bool:
+    """Tell by the bag's record or, of earlier versions, by labels that were all received with their very image."""
+    if raw_metadata(path).get(ANSWERS, {}).get("made") == OFFLINE:
+        return True
+    images = found.images_received_ns
+    with_image = [label for label in found.entries[LABEL_TYPE] if label.stamp_ns in images]
+    return bool(with_image) and all(label.receive_ns == images[label.stamp_ns] for label in with_image)
 
 
 def read_pictures(path: Path, stamps_ns: Iterable[int], topic: str = "") -> dict[int, ByteArray]:

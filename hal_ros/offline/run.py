@@ -18,7 +18,7 @@ from hal_ros.bags.reader import BagMessage, BagNotes, BagWriter, read_messages, 
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import BagError
 from hal_ros.core.work import Report
-from hal_ros.offline.bundle import BundleChoice, open_segmenter
+from hal_ros.offline.bundle import BundleChoice, answers_metadata, open_segmenter
 from hal_ros.offline.labelling import write_vocabulary
 from hal_ros.offline.named_ticks import named_frames, named_ticks
 from hal_ros.offline.plan import read_plan, step_lines
@@ -32,7 +32,7 @@ from hal_ros.offline.replay import (
 )
 from hal_ros.offline.robots import choose_robot, of_others
 from hal_ros.offline.summary import AnswerTally, inputs_lines, summary_lines
-from hal_ros.runtime.bundle import Bundle, bundle_metadata
+from hal_ros.runtime.bundle import Bundle
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _frames(job: ReplayJob, card: ModelCard, found: _Found, report: Report) -> t
 
 def _write(path: Path, bundle: Bundle, answers: Sequence[BagMessage]) -> Path:
     """Write vocabulary and answers; returns the file that they are in."""
-    with whole(path) as unfinished, BagWriter(unfinished, bundle_metadata(bundle)) as bag:
+    with whole(path) as unfinished, BagWriter(unfinished, answers_metadata(bundle)) as bag:
         write_vocabulary(bag, bundle, answers[0].receive_ns if answers else 0)
         for topic, type_name, receive_ns, data, _ in answers:
             bag.write(topic, type_name, data, receive_ns)

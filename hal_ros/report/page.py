@@ -35,6 +35,8 @@ MOST_THUMBNAILS = 60
 THUMBNAIL_WIDTH_PX = 208
 STAMP, RECEIPT = "image stamp", "image received"
 TRUTH_MAX_AGE_NS = 200_000_000
+BOUNDARY_TOLERANCE_NS = 500_000_000
+"""As in the metric at the head of the page."""
 LONGEST_PLAUSIBLE_LATENCY_NS = 30_000_000_000
 """Receive time and sensor stamp further apart than this are of two clocks."""
 
@@ -103,7 +105,12 @@ def summarise(recording: Recording) -> Summary:
 
 
 def _latency(recording: Recording, stamps: NDArray[np.int64]) -> tuple[str, NDArray[np.int64]]:
-    """Return where each label's latency begins and how long it was, (T,) in ns; -1 where it is not known."""
+    """Return where each label's latency begins and how long it was, (T,) in ns; -1 where it is not known.
+
+    Labels that were made offline have none.
+    """
+    if recording.offline:
+        return "", np.full(len(stamps), -1)
     received = np.array([answer.receive_ns for answer in recording.labels], np.int64)
     if 0 <= np.median(received - stamps) <= LONGEST_PLAUSIBLE_LATENCY_NS:
         return STAMP, received - stamps
@@ -228,10 +235,18 @@ def _thumbnails(recording: Recording, summary: Summary, pictures: Pictures) -> l
                 wait_s=(event.detected_ns - event.stamp_ns) / 1e9,
                 pictures=tuple(ThumbnailPicture(source.stream, _jpeg(pictures[source])) for source in shown),
                 truth=truth,
-                right=None if not truth else truth == event.to_action,
+                right=None if not truth else event.to_action in {truth, *_truths_near(event.stamp_ns, summary)},
             )
         )
     return found
+
+
+def _truths_near(stamp_ns: int, summary: Summary) -> set[str]:
+    """Return what is true within the tolerance of boundaries: a change that is found a tick too soon is found."""
+    if summary.truth is None:
+        return set()
+    near = np.abs(summary.stamps_ns - stamp_ns) <= BOUNDARY_TOLERANCE_NS
+    return {summary.vocabulary[action] for action in set(summary.truth.labels[near].tolist()) - {NO_ACTION}}
 
 
 def _truth_at(stamp_ns: int, summary: Summary) -> str:

@@ -17,7 +17,8 @@ from hal_ros.bench import rows as bench
 from hal_ros.bench.live import ProcessSample
 from hal_ros.bench.rows import FIELDS, BenchRow
 from hal_ros.core.errors import DatasetError
-from hal_ros.offline.recording import LabelAnswer, Recording, Status, TruthMark
+from hal_ros.offline.recording import LabelAnswer, Recording, Status
+from hal_ros.offline.truth import TruthMark
 
 PERIOD_NS = 1_000_000_000 // 15
 START_NS = 10**18

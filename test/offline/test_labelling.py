@@ -126,7 +126,7 @@ def test_all_else_stays_as_it_was(model: Path, tmp_path: Path) -> None:
             assert after[index - 1].receive_ns == message.receive_ns
             assert {m.topic for m in after[:index] if m.receive_ns == message.receive_ns} >= {CAMERA, CLOCK}
     with McapFile(out / "out_0.mcap") as file:
-        assert {record.name for record in file.metadata} == {"robot", "bundle"}
+        assert {record.name for record in file.metadata} == {"robot", "bundle", "answers"}
         assert not file.cut_off
 
 

@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hal_ros.bags.reader import BagWriter
+from hal_ros.bags.answer_messages import LABEL_TYPE
+from hal_ros.bags.messages import header_stamp_ns
+from hal_ros.bags.reader import BagWriter, read_messages
 from hal_ros.core.errors import BagError
+from hal_ros.offline.bundle import ANSWERS, OFFLINE
 from hal_ros.offline.recording import read_pictures, read_recording
 from recordings import PERIOD_NS, START_NS, Story, draw, put_image, write_story
 
@@ -51,3 +54,19 @@ def test_pictures_are_found_by_their_stamp(tmp_path: Path, kind: str) -> None:
     assert sorted(pictures) == wanted
     for tick, stamp in zip((3, 12), wanted, strict=True):
         assert np.abs(pictures[stamp].astype(int) - draw(tick // 10, tick)).mean() < 3
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_labels_that_were_made_offline_have_no_latency(tmp_path: Path, told: bool) -> None:
+    """By the bag's record, or by labels that were received with their very images, as earlier versions wrote them."""
+    words = "A" * 10
+    path = write_story(tmp_path / "live", Story(("reach",), truth=words, provisional=words, confirmed=words))
+    live = read_recording(path)
+    assert not live.offline
+    with BagWriter(tmp_path / "offline", {ANSWERS: {"made": OFFLINE}} if told else {}) as writer:
+        for message in read_messages(path):
+            received_ns = message.receive_ns
+            if message.type_name == LABEL_TYPE and not told:
+                received_ns = live.images_received_ns[header_stamp_ns(message.data) or 0]
+            writer.write(message.topic, message.type_name, message.data, received_ns)
+    assert read_recording(tmp_path / "offline").offline

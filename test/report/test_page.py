@@ -190,6 +190,12 @@ def test_a_boundary_says_whether_the_truth_agrees(tmp_path: Path) -> None:
     assert text.count("✓") == 1
 
 
+def test_a_boundary_within_the_tolerance_is_right(tmp_path: Path) -> None:
+    for soon, right in ((4, 3), (7, 2)):  # the third boundary comes so many ticks before the truth's
+        said = "A" * 10 + "B" * (10 - soon) + "C" * (10 + soon)
+        assert Page(page(tmp_path / str(soon), STORY._replace(confirmed=said))).text.count("✓") == right
+
+
 def test_names_can_not_break_the_page(tmp_path: Path) -> None:
     html = page(tmp_path, STORY._replace(vocabulary=("<script>x</script>", 'a"b', "c&d")))
     assert "<script>" not in html
