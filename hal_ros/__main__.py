@@ -12,7 +12,9 @@ def hal() -> int:
     """Run the command line; returns the exit code."""
     try:
         from hal_ros.cli import main
+        from hal_ros.outside.open_files import allow_most
 
+        allow_most()
         return main()
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -172,7 +172,7 @@ def test_the_command_line_imports_only_the_chosen_subcommand() -> None:
     own = {found.module for found in imports(tree, "hal_ros.cli") if found.module.startswith(PACKAGE)}
     assert {name for name in own if name.count(".") <= 2} == {
         *("hal_ros", "hal_ros.cli.missing", "hal_ros.live.nodes"),
-        *("hal_ros.core.errors", "hal_ros.core.printable", "hal_ros.outside.terminal"),
+        *("hal_ros.core.errors", "hal_ros.outside.terminal"),
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from hal_ros.bags.writer import BagWriter
+from hal_ros.bags.writer import ZSTD, BagWriter
 from hal_ros.core.errors import BagError
 
 FLUSH_S = 0.4
@@ -41,11 +41,13 @@ class BackgroundWriter:
     readable. Raises BagError when the bag can't be made.
     """
 
-    def __init__(self, folder: Path, metadata: Mapping[str, Mapping[str, str]], queue_bytes: int) -> None:
+    def __init__(
+        self, folder: Path, metadata: Mapping[str, Mapping[str, str]], queue_bytes: int, compression: str = ZSTD
+    ) -> None:
         self.failure: BagError | None = None
         self.written: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
-        self._writer = BagWriter(folder, metadata, flush_s=FLUSH_S)
+        self._writer = BagWriter(folder, metadata, FLUSH_S, compression=compression)
         self.file = self._writer.file
         self._queue: deque[Topic | Recorded] = deque()
         self._queue_bytes = queue_bytes

@@ -27,6 +27,9 @@ METADATA = "metadata.yaml"
 METADATA_VERSION = 8
 """rosbag2's format with quality of service as text: the newest one that Humble's reader understands as well."""
 CHUNK_BYTES = 1 << 20
+ZSTD = "zstd"
+COMPRESSIONS = {ZSTD: CompressionType.ZSTD, "lz4": CompressionType.LZ4, "none": CompressionType.NONE}
+"""Of chunks, by the names that users give."""
 LIBRARY = "hal_ros"
 _MOST_QOS = 1 << 16
 """Characters of a topic's qualities of service: each publisher has some 500 of them."""
@@ -93,6 +96,7 @@ class BagWriter:
         metadata: Mapping[str, Mapping[str, str]] | None = None,
         flush_s: float | None = None,
         profile: str = "ros2",
+        compression: str = ZSTD,
     ) -> None:
         self.path = path
         self.folder = None if path.suffix == ".mcap" else path
@@ -112,7 +116,7 @@ class BagWriter:
             self._stream = self.file.open("xb")
         except OSError as error:
             raise BagError(f"{self.file}: can't be made ({error.strerror}); expected a new file to write") from error
-        self._writer = _open_writer(self._stream)
+        self._writer = _open_writer(self._stream, compression)
         with self._writing():
             self._writer.start(profile=profile, library=LIBRARY)
             for name, values in (metadata or {}).items():
@@ -268,9 +272,9 @@ class BagWriter:
         }
 
 
-def _open_writer(stream: BinaryIO) -> Any:
+def _open_writer(stream: BinaryIO, compression: str) -> Any:
     """Return mcap's writer; as Any, since half of its methods carry no types."""
-    return Writer(stream, chunk_size=CHUNK_BYTES, compression=CompressionType.ZSTD)
+    return Writer(stream, chunk_size=CHUNK_BYTES, compression=COMPRESSIONS[compression])
 
 
 def _topic_information(topic: _Topic) -> dict[str, Any]:

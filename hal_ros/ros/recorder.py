@@ -23,6 +23,7 @@ from rclpy.type_support import check_for_type_support
 from hal_ros.bags.background_writer import BackgroundWriter, Recorded, Topic
 from hal_ros.bags.messages import schema_text
 from hal_ros.bags.reader import qos_profile, qos_text
+from hal_ros.bags.writer import COMPRESSIONS, ZSTD
 from hal_ros.core.errors import BagError
 from hal_ros.ros.params import check_overrides, declare, full_name, read, resolve_topic
 from hal_ros.ros.printable_logs import PrintableLogs
@@ -58,6 +59,11 @@ class RecorderParameters:
     queue_mib: int = parameter(
         256, "MiB of messages that may wait to be written; what comes beyond is dropped and counted.", (1, 16384)
     )
+    compression: str = parameter(
+        ZSTD,
+        "Of the file's chunks. none for raw pictures: they hardly shrink, and zstd takes a core for 90 MB a second.",
+        choices=COMPRESSIONS,
+    )
     diagnostics_period_s: float = parameter(1.0, "Seconds between two messages on /diagnostics.", (0.05, 60.0))
 
 
@@ -86,7 +92,9 @@ class Recorder(PrintableLogs, Node):
             metadata = bundle_metadata(bundle)
             named = input_topics(bundle.card.streams)
             self._topics |= {resolve_topic(self, topic, f"the card of {bundle.card.name}") for topic in named}
-        self.recording = BackgroundWriter(folder, metadata, self.parameters.queue_mib << 20)
+        self.recording = BackgroundWriter(
+            folder, metadata, self.parameters.queue_mib << 20, self.parameters.compression
+        )
         self._inode = self.recording.file.stat().st_ino
 
     @property

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from mcap.reader import make_reader
 
 from hal_ros.bags.background_writer import BackgroundWriter, Recorded, Topic
 from hal_ros.bags.messages import schema_text
 from hal_ros.bags.reader import BagNotes, qos_profile, qos_text, read_messages
-from hal_ros.bags.writer import BagWriter
+from hal_ros.bags.writer import COMPRESSIONS, BagWriter
 from hal_ros.core.errors import BagError
 
 IMAGE = "sensor_msgs/msg/Image"
@@ -176,3 +177,18 @@ def test_a_file_where_the_folder_should_be_is_refused_at_once(tmp_path: Path) ->
     (tmp_path / "recordings").write_text("in the way")
     with pytest.raises(BagError, match="can't be made"):
         BackgroundWriter(tmp_path / "recordings" / "run", {}, MIB)
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_chunks_are_compressed_as_asked(tmp_path: Path, compression: str) -> None:
+    recording = BackgroundWriter(tmp_path / "run", {}, 64 * MIB, compression)
+    recording.announce(Topic("/image", IMAGE, qos_text([qos_profile()]), schema_text(IMAGE)))
+    sent = [message(number, 100_000) for number in range(3)]
+    for one in sent:
+        recording.put(one)
+    recording.close()
+    with recording.file.open("rb") as file:
+        summary = make_reader(file).get_summary()
+    assert summary is not None
+    assert {index.compression for index in summary.chunk_indexes} == {"" if compression == "none" else compression}
+    assert [one.data for one in read_messages(tmp_path / "run")] == [one.data for one in sent]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import re
@@ -113,3 +114,12 @@ def test_a_card_names_no_file_outside_its_bundle(name: str, tmp_path: Path, caps
     (tmp_path / "model" / "card.json").write_text(json.dumps(card | {"files": {name: "0" * 64}}))
     assert main(["verify", "--model", str(tmp_path / "model")]) == 1
     assert "plain names of files in the bundle" in capsys.readouterr().err
+
+
+def test_too_many_open_files_are_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(_: Any) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setitem(sys.modules, "hal_ros.cli.verify", SimpleNamespace(add_arguments=lambda _: None, run=fail))
+    assert main(["verify"]) == 1
+    assert "too many open files; expected a higher `ulimit -n`" in capsys.readouterr().err
