@@ -31,11 +31,14 @@ from hal_ros.core.segments import sample_segments
 from hal_ros.core.streams import counts
 from hal_ros.core.streams.intake import Due
 from hal_ros.core.streams.spec import StreamSpec
+from hal_ros.datasets.digests import file_digest
 from hal_ros.datasets.look.marks import MARKS
 from hal_ros.outside.arrays import read_arrays
 from hal_ros.outside.reading import MIB, Expected, read_json, read_text, reading
 
 FORMAT = 2
+DIGESTS = ".digests"
+"""Folder in a cache with what is remembered of the bags."""
 ANNOTATION, TRANSCRIPT = "annotation.json", "transcript.txt"
 ROWS, ABOUT = "rows.npz", "about.json"
 ROW_KEYS = ("stamp_ns", "fresh", "held", "image_valid", "joints", "joints_valid")
@@ -221,7 +224,7 @@ def find_bags(folder: Path, split: str) -> tuple[Path, ...]:
 
 def cached(bag: Path, card: ModelCard, asked: AskedTopics, cache: Path) -> Path:
     """Return the cache folder of a bag's episode, ingesting the bag unless that was done; a cut-off run leaves none."""
-    folder = cache / f"{bag.name}-{episode_key(bag, card, asked)[:16]}"
+    folder = cache / f"{bag.name}-{episode_key(bag, card, asked, cache / DIGESTS)[:16]}"
     if not (folder / ABOUT).exists():
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{bag.name}-", dir=cache) as place:  # each call has its own
@@ -251,8 +254,11 @@ def _remove_unfinished(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def episode_key(bag: Path, card: ModelCard, asked: AskedTopics) -> str:
-    """Return a hash of all that an episode depends on: the bag's bytes, what was written beside it, the settings."""
+def episode_key(bag: Path, card: ModelCard, asked: AskedTopics, notes: Path) -> str:
+    """Return a hash of all that an episode depends on: the bag's bytes, what was written beside it, the settings.
+
+    `notes`: see `datasets.digests`.
+    """
     settings: dict[str, object] = {
         "format": FORMAT,
         "streams": asdict(card.streams),
@@ -263,22 +269,8 @@ def episode_key(bag: Path, card: ModelCard, asked: AskedTopics) -> str:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for path in sorted(bag.iterdir()):
         if path.name != MARKS:  # read anew each time, so that a new mark does not cost a new episode
-            digest.update(path.name.encode() + _file_digest(path))
+            digest.update(path.name.encode() + file_digest(path, notes))
     return digest.hexdigest()
-
-
-def _file_digest(path: Path) -> bytes:
-    """Return the SHA-256 of a file's content, read piece by piece: bags may be larger than memory."""
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while piece := file.read(1 << 20):
-                digest.update(piece)
-    except FileNotFoundError as error:
-        raise DatasetError(
-            f"{path}: leads to {path.readlink()}, which is gone; expected the bag there (`hal ingest` it anew)"
-        ) from error
-    return digest.digest()
 
 
 def save(episode: Episode, folder: Path) -> None:

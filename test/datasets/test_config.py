@@ -32,7 +32,7 @@ def test_other_settings_make_other_episodes(tmp_path: Path, change: dict[str, An
     (tmp_path / ANNOTATION).touch()
 
     def key(data: DataConfig, *actions: str) -> str:
-        return episode_key(tmp_path, draft_card(data, actions), AS_IN_THE_CARD)
+        return episode_key(tmp_path, draft_card(data, actions), AS_IN_THE_CARD, tmp_path / "notes")
 
     assert key(DATA, "reach") == key(replace(DATA, lag_ticks=0, folder="elsewhere"), "reach") != key(DATA, "grasp")
     assert key(DATA, "reach") != key(replace(DATA, **change), "reach")
