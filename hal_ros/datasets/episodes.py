@@ -31,9 +31,9 @@ from hal_ros.core.segments import sample_segments
 from hal_ros.core.streams import counts
 from hal_ros.core.streams.intake import Due
 from hal_ros.core.streams.spec import StreamSpec
-from hal_ros.datasets.digests import file_digest
 from hal_ros.datasets.look.marks import MARKS
 from hal_ros.outside.arrays import read_arrays
+from hal_ros.outside.digests import file_digest
 from hal_ros.outside.reading import MIB, Expected, read_json, read_text, reading
 
 FORMAT = 2
@@ -257,7 +257,7 @@ def _remove_unfinished(folder: Path) -> None:
 def episode_key(bag: Path, card: ModelCard, asked: AskedTopics, notes: Path) -> str:
     """Return a hash of all that an episode depends on: the bag's bytes, what was written beside it, the settings.
 
-    `notes`: see `datasets.digests`.
+    `notes`: see `outside.digests`.
     """
     settings: dict[str, object] = {
         "format": FORMAT,

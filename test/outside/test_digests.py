@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from hal_ros.core.errors import DatasetError
-from hal_ros.datasets import digests
-from hal_ros.datasets.digests import LARGE_BYTES, file_digest
+from hal_ros.outside import digests
+from hal_ros.outside.digests import LARGE_BYTES, file_digest
 
 OLD_NS = 10**18
 
