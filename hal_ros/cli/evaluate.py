@@ -15,17 +15,16 @@ FILE_WIDTH = 120
 """Columns of the tables where the output is no terminal."""
 FEATURE_RUN = "features.json"
 """What a finished run on features has in its folder."""
-BENCHMARK, SPLITS = Path("datasets/tabletop-v1"), ("test", "unseen")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     text = "bundle folder, or that of a run of `hal train` on features"
     parser.add_argument("--model", type=Path, default=Path("models/tabletop"), help=text)
-    text = "folder of splits with bags (default: datasets/tabletop-v1), or of features (default: the run's own)"
+    text = "folder of splits with bags, or of features (default: what the model was trained on)"
     parser.add_argument("--data", type=Path, help=text)
-    parser.add_argument("--splits", nargs="+", help="splits to score (default: test unseen; of features: test)")
-    parser.add_argument("--cache", type=Path, default=Path("datasets/cache"), help="ingested episodes and features")
+    parser.add_argument("--splits", nargs="+", help="splits to score (default: test and unseen, where there are such)")
+    parser.add_argument("--cache", type=Path, help="ingested episodes and features (default: the data set's)")
     topic_arguments.add_arguments(parser)
     parser.add_argument(
         "--baselines",
@@ -50,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     console = PrintableConsole(width=None if PrintableConsole().is_terminal else FILE_WIDTH)
     config = EvaluationConfig(
         model=args.model,
-        data=args.data or BENCHMARK,
+        data=args.data,
         cache=args.cache,
         topics=topic_arguments.asked(args),
         baselines=args.baselines,
@@ -59,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         results=args.results,
     )
     evaluation = Evaluation(config)
-    for split in args.splits or SPLITS:
+    for split in args.splits or evaluation.usual_splits():
         console.print(results_table(split, evaluation.score(split)))
     results, picture = evaluation.write()
     console.print(*evaluation.worst_pairs(), sep="\n", soft_wrap=True)

@@ -50,6 +50,8 @@ BASELINES = (RULE, LOGISTIC)
 SUPERVISION = "annotations"
 """What the baselines learn from."""
 
+DATASETS, CACHE = Path("datasets"), "cache"
+BENCHMARK, HELD_OUT = DATASETS / "tabletop-v1", ("test", "unseen")
 RESULTS = Path("runs/evaluation")
 """Where a bundle's rows and pictures go unless told otherwise."""
 
@@ -62,8 +64,8 @@ class EvaluationConfig:
     """What is scored, on which episodes, beside what."""
 
     model: Path  # bundle folder
-    data: Path  # folder of splits with bags
-    cache: Path  # ingested episodes and features
+    data: Path | None  # folder of splits with bags; None: that of datasets/ which the bundle was trained on
+    cache: Path | None  # ingested episodes and features; None: the data set's own, or that of datasets/
     topics: AskedTopics
     baselines: Sequence[str]  # of BASELINES
     encode: bool  # run the encoder on every picture, use no cached features
@@ -80,6 +82,8 @@ class Evaluation:
         Raises CardError, BackendError or DatasetError for what can't be read, ConfigError where torch is missing.
         """
         self.config, self.bundle = config, load_bundle(config.model)
+        self.data = config.data or _usual_data(self.bundle)
+        self.cache = config.cache or (self.data if (self.data / CACHE).is_dir() else DATASETS) / CACHE
         if LOGISTIC in config.baselines and importlib.util.find_spec("torch") is None:
             raise ConfigError("the logistic baseline needs torch, which is not installed; or choose --baselines rule")
         self.systems = [_segmenter(self.bundle, config.encode)]
@@ -89,6 +93,13 @@ class Evaluation:
         self.confusions = count_confusions([], len(self.bundle.card.vocabulary))
         self.rows: list[Row] = []
         self.timelines: list[Timeline] = []
+
+    def usual_splits(self) -> list[str]:
+        """Return which of the splits that nobody learns from there are. Raises DatasetError where there is none."""
+        found = [split for split in HELD_OUT if (self.data / split).is_dir()]
+        if not found:
+            raise DatasetError(f"{self.data}: has none of the splits {', '.join(HELD_OUT)}; expected one, or --splits")
+        return found
 
     def score(self, split: str) -> list[Row]:
         """Run all systems on a split; returns its rows. Raises DatasetError for an episode without annotation."""
@@ -126,9 +137,9 @@ class Evaluation:
         """Yield a split's episodes, ingesting and encoding what the cache lacks."""
         card, config = self.bundle.card, self.config
         cameras = tuple(card.streams.cameras)
-        bags = episodes.find_bags(config.data, split)[:limit]
+        bags = episodes.find_bags(self.data, split)[:limit]
         for bag in track(bags, description=f"{split:<12}", console=PrintableConsole(), transient=True):
-            folder = episodes.cached(bag, card, config.topics, config.cache)
+            folder = episodes.cached(bag, card, config.topics, self.cache)
             episode = episodes.load(folder)
             if episode.actions is None:
                 why = (
@@ -139,6 +150,11 @@ class Evaluation:
                 raise DatasetError(f"{bag}: has no {episodes.ANNOTATION}; expected annotated episodes {why}")
             paths = features.cached(folder, self.bundle.path(ENCODER), cameras) if cameras else ()
             yield EncodedEpisode(episode, tuple(map(features.load, paths)))
+
+
+def _usual_data(bundle: Bundle) -> Path:
+    name = bundle.card.trained_from.get("dataset", "")
+    return DATASETS / name if name and (DATASETS / name).is_dir() else BENCHMARK
 
 
 @dataclass(frozen=True)

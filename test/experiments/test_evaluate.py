@@ -18,6 +18,7 @@ pytest.importorskip("torch")
 from hal_ros.bags.inputs import AS_IN_THE_CARD
 from hal_ros.core.errors import DatasetError
 from hal_ros.experiments.evaluate import BASELINES, RULE, Evaluation, EvaluationConfig
+from hal_ros.runtime.bundle import load_bundle, save_card
 
 METRICS = {"MoF", "Edit", "F1@10", "F1@25", "F1@50", "boundary F1@0.25s", "boundary F1@0.5s", "boundary F1@1s"}
 
@@ -99,3 +100,22 @@ def test_episodes_without_annotation_are_refused_by_name(config: EvaluationConfi
         Evaluation(bare).score("test")
     with pytest.raises(DatasetError, match="to train baselines on; --baselines alone leaves these out"):
         Evaluation(dataclasses.replace(bare, baselines=config.baselines))
+
+
+def test_what_nobody_says_is_the_models_own(
+    config: EvaluationConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bundle names the data set that it was trained on; its cache and those of its splits that exist are taken."""
+    monkeypatch.chdir(tmp_path)
+    asked = dataclasses.replace(config, model=config.model.resolve(), data=None, cache=None, baselines=())
+    card = load_bundle(config.model).card
+    named = dataclasses.replace(card, trained_from={**card.trained_from, "dataset": "mine"})
+    save_card(named, config.model)
+    assert Evaluation(asked).data == Path("datasets/tabletop-v1")
+    (tmp_path / "datasets/mine/cache").mkdir(parents=True)
+    evaluation = Evaluation(asked)
+    assert (evaluation.data, evaluation.cache) == (Path("datasets/mine"), Path("datasets/mine/cache"))
+    with pytest.raises(DatasetError, match="datasets/mine: has none of the splits test, unseen"):
+        evaluation.usual_splits()
+    (tmp_path / "datasets/mine/test").mkdir()
+    assert evaluation.usual_splits() == ["test"]
