@@ -46,9 +46,8 @@ ACTIONS = Expected(DatasetError, "UTF-8 text of one action a line", MIB)
 SEGMENTS = Expected(DatasetError, "an annotation: segments of action, start_ns, end_ns")
 CACHED_ACCOUNT = Expected(DatasetError, "the account of a cached episode; delete its folder, it is made anew")
 CACHED = Expected(DatasetError, "an episode of the cache; delete its folder, it is made anew", 4096 * MIB)
-HARMLESS = {"due", "not_due", "restarts", "repeated"}
-"""Counters of the tick grid in a healthy bag."""
-FAULTS = {"backwards": "stamps that go back", "zero": "zero stamps"}
+CUT_OFF = "cut_off"
+"""Counter of bags that lack their end: 0 or 1."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def ingest(
     inputs = find_inputs(bag, card.streams, card.name, asked)
     messages = read_messages(bag, inputs.all_topics, notes)
     rows, images = _spill(_rows(due_frames(messages, inputs, counters), card), card.streams, pictures_folder)
-    counters["cut_off"] += notes.cut_off
+    counters[CUT_OFF] += notes.cut_off
     if not rows:
         drivers = " or ".join(sorted(inputs.clock_topics))
         raise DatasetError(f"{bag}: gives no tick; expected messages on {drivers}{_in_brackets(faults(counters))}")
@@ -160,13 +159,8 @@ def restarts(counters: Mapping[str, int]) -> int:
 
 def faults(counters: Mapping[str, int]) -> str:
     """Return what was skipped or repaired on the way to an episode, as 'arm: 3 ticks partial'; '' for nothing."""
-    again = restarts(counters)
-    plain = {name: count for name, count in counters.items() if count and not counts.is_of_stream(name)}
-    found = {name: count for name, count in plain.items() if name not in {*HARMLESS, "cut_off"}}
-    parts = [f"{count} {FAULTS.get(name, f'skipped: {name}')}" for name, count in found.items()]
-    parts += [counts.stream_fault(*one) for one in counts.by_stream(counters) if one[1] not in counts.HARMLESS]
-    parts += [f"the tick grid begins anew {'once' if again == 1 else f'{again} times'}"] * bool(again)
-    return ", ".join([*parts, *["cut off, read up to the cut"] * bool(counters.get("cut_off"))])
+    found = counts.faults({name: count for name, count in counters.items() if name != CUT_OFF})
+    return ", ".join([*found, *["cut off, read up to the cut"] * bool(counters.get(CUT_OFF))])
 
 
 def _in_brackets(text: str) -> str:

@@ -10,12 +10,9 @@ from pathlib import Path
 from hal_ros.bags.inputs import BagInputs
 from hal_ros.bags.messages import header_stamp_ns
 from hal_ros.bags.reader import BagMessage
-from hal_ros.core.streams.counts import CAUSES, HARMLESS, by_stream, stream_fault
-from hal_ros.datasets.episodes import restarts
+from hal_ros.core.streams import counts
+from hal_ros.core.streams.counts import CAUSES
 from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC
-
-FAULTS = ("skipped", "repeated", "backwards", "zero", "missing")
-"""What is counted of the clock's stamps, and ticks that can't be rebuilt."""
 
 
 def inputs_lines(bag: Path, inputs: BagInputs) -> Iterator[str]:
@@ -56,12 +53,8 @@ def summary_lines(
         yield f"{robot_s:.1f} s in {wall_s:.1f} s: {robot_s / wall_s:.1f} times real time"
     elif tally.counts[LABEL_TOPIC] > 1:
         yield f"done in {wall_s:.1f} s; how long it took the robot is unknown, as its stamps go back"
-    again = restarts(counters)
-    faults = [f"{counters[name]} {name}" for name in FAULTS if counters[name]]
-    faults += [stream_fault(*counted) for counted in by_stream(counters) if counted[1] not in HARMLESS]
-    faults += [f"{again} restart{'' if again == 1 else 's'} of the tick grid"] * bool(again)
-    if faults:
-        yield f"counted: {', '.join(faults)}"
+    if found := counts.faults(counters):
+        yield f"counted: {', '.join(found)}"
     yield from reason_lines(reasons or {})
 
 

@@ -118,7 +118,7 @@ def test_replay_begins_with_the_recorded_labels(
     assert main(["replay", str(bag), "--model", str(model)]) == 0
     printed = capsys.readouterr().out
     assert f"{LABEL_TOPIC}: 8 of 8 recorded messages equal byte for byte\n" in printed
-    assert "3 skipped" in printed
+    assert "3 messages of the clock before the first recorded label" in printed
     assert main(["replay", str(bag), "--model", str(model), "--from-start"]) == 0
     assert f"{LABEL_TOPIC}: 0 of 8 recorded" in capsys.readouterr().out
 

@@ -273,7 +273,7 @@ def test_grids_that_begin_anew_are_told(work: Workplace) -> None:
     work.add("two", content=[*messages(), *later])
     work.add("one")
     work.ingest(split="train")
-    assert "two: the tick grid begins anew once\n" in work.printed
+    assert "two: 1 restart of the tick grid\n" in work.printed
     assert "two: in parts with a tick grid each, which are trained on without a transcript\n" in work.printed
     assert "one: " not in work.printed
 

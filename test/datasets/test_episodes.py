@@ -245,9 +245,9 @@ def test_two_calls_at_a_time_do_not_meet(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_restarts_are_told_but_not_the_first_grid(tmp_path: Path) -> None:
     assert episodes.faults({"restarts": 1}) == ""
-    assert episodes.faults({"restarts": 2, "zero": 1}) == "1 zero stamps, the tick grid begins anew once"
+    assert episodes.faults({"restarts": 2, "zero": 1}) == "1 message without a stamp, 1 restart of the tick grid"
     counters = episodes.ingest(write_bag(tmp_path, range(10, 25)), CARD).counters
-    assert episodes.faults(counters) == "joints: 21 ticks partial, the tick grid begins anew once"
+    assert episodes.faults(counters) == "1 restart of the tick grid, joints: 21 ticks partial"
 
 
 def test_what_is_odd_in_a_bags_files_is_remembered(tmp_path: Path) -> None:
