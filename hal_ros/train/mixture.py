@@ -23,7 +23,7 @@ from hal_ros.core.errors import DatasetError
 from hal_ros.core.work import Report
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.encoded_clips import EncodedClip
-from hal_ros.datasets.look.known_ticks import first_misfit, is_full
+from hal_ros.datasets.look.known_ticks import boundaries, first_misfit, is_full
 from hal_ros.labels.sources import Claims, Reliability, likeliest, log_evidence, reliabilities
 from hal_ros.labels.targets import Targets, of_annotations
 from hal_ros.labels.teacher.alignment import Known
@@ -79,6 +79,12 @@ class Mixture:
         return {clip.name: clip.actions for clip in pinned}
 
     @property
+    def known_pairs(self) -> set[tuple[int, int]]:
+        """The actions before and after each boundary that somebody has told."""
+        pinned = self.pins.values()
+        return {(int(known[at - 1]), int(known[at])) for known in pinned for at in boundaries(known)}
+
+    @property
     def claims(self) -> dict[str, Claims]:
         """What tools say, by clip name and source."""
         both = [*self.training, *self.validation]
@@ -109,7 +115,13 @@ def _with_transcripts(clips: Sequence[AnyClip], report: Report) -> list[AnyClip]
     if not kept:
         raise DatasetError(f"none of {len(clips)} episodes has a transcript; expected one beside each bag")
     if len(kept) < len(clips):
-        report(f"{len(clips) - len(kept)} stretches without a transcript of their own are left out")
+        left = len(clips) - len(kept)
+        whose = (
+            "stretch without a transcript of its own is"
+            if left == 1
+            else "stretches without transcripts of their own are"
+        )
+        report(f"{left} {whose} left out")
     return kept
 
 

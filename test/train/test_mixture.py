@@ -16,6 +16,7 @@ from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
 from hal_ros.labels.doubt_files import PROOF
+from hal_ros.labels.restart_files import RESTARTS, load_checks
 from hal_ros.labels.targets import Targets, of_annotations
 from hal_ros.train.chain import RunSettings, _source
 from hal_ros.train.clips import AttendedClips, Columns, Data, Supervised, probabilities
@@ -157,6 +158,35 @@ def test_contradictions_and_nothing_at_all_are_one_line(tmp_path: Path) -> None:
     mixture = mixture_of(config_from_mapping({"supervision": "mixed"}), [other], VALIDATION, lines.append)
     assert mixture.training[0].transcript == clip.transcript
     assert f"{clip.name}: annotated in another order than its transcript's; the annotation counts" in lines
+
+
+def test_a_run_says_before_training_what_transcripts_do_not_place_and_restarts_once(tmp_path: Path) -> None:
+    """Actions 0 and 1 only come together; a boundary of theirs that is told ends the complaint."""
+    order = (2, 0, 1, 3, 2, 3, 0, 1, 2)
+    inputs = np.repeat(np.eye(ACTIONS)[list(order)], 8, axis=0)
+    right = np.repeat(order, 8)
+    clips = [
+        Clip(f"a{n}", inputs + 0.1 * np.random.default_rng(n).normal(size=inputs.shape), right, order) for n in range(4)
+    ]
+    bare, config = list(map(hidden, clips)), config_from_mapping({"supervision": "mixed"})
+    for training, complains in ((bare, True), ([hidden(clips[0], slice(8, 20)), *bare[1:]], False)):
+        lines: list[str] = []
+        folder = tmp_path / str(complains)
+        folder.mkdir()
+        run = RunSettings(config, folder, lines.append, ("reach", "grasp", "lift", "put"))
+        mixture = mixture_of(config, training[:3], training[3:], quiet)
+        _source(run, mixture, ACTIONS, (mixture.training, mixture.validation))
+        told = [
+            line for line in lines if line.startswith("transcripts alone do not tell when these change: reach | grasp;")
+        ]
+        assert len(told) == complains and (not told or lines.index(told[0]) == 0)
+        checks = load_checks(folder)
+        found = checks.restarts
+        assert checks.unplaced == ({(0, 1)} if complains else set())
+        assert found is not None and found.versions.keys() == {clip.name for clip in clips} and not found.guess()
+        left = (folder / RESTARTS).stat().st_mtime_ns
+        _source(run, mixture, ACTIONS, (mixture.training, mixture.validation))
+        assert (folder / RESTARTS).stat().st_mtime_ns == left
 
 
 def test_settings_of_older_runs_keep_their_hashes() -> None:
