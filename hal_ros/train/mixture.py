@@ -30,12 +30,15 @@ from hal_ros.labels.teacher.alignment import Known
 from hal_ros.labels.teacher.fit import confidence
 from hal_ros.labels.transcripts.first_labels import FirstLabels
 from hal_ros.train.clips import probabilities
-from hal_ros.train.config import ANNOTATIONS, TRANSCRIPTS, TrainConfig
+from hal_ros.train.config import ANNOTATIONS, AUTO, MIXED, TRANSCRIPTS, TrainConfig
+from hal_ros.train.decoding import CHOSEN_FROM
 
 ANNOTATED, MARKED, TRANSCRIBED = "annotated", "transcribed with marks", "transcribed"
 MARKED_ALONE, CLAIMED, BARE = "marked without a transcript", "labelled by tools alone", "unlabelled"
 LAID = (ANNOTATED, MARKED, TRANSCRIBED)
 """What an order is known of: annotated clips show the aligner what the actions look like."""
+FEWEST_JUDGES = 2
+"""So many annotated validation clips choose by themselves; one among others would choose what suits it."""
 AnyClip = Clip | EncodedClip
 
 
@@ -104,6 +107,8 @@ def mixture_of(
         return Mixture(list(training), list(validation), dict.fromkeys((c.name for c in clips), ANNOTATED), False)
     hides = config.supervision == TRANSCRIPTS
     told = [_with_transcripts(p, report) if hides else _mixed(p, config, report) for p in (training, validation)]
+    if not hides:
+        _say_who_judges(*told, report)
     kinds = {clip.name: kind_of(clip) for part in told for clip in part}
     teaches = bool(config.teacher.pseudo_labels) and any(kind not in LAID for kind in kinds.values())
     return Mixture(told[0], told[1], kinds, teaches or any(kind in (MARKED, TRANSCRIBED) for kind in kinds.values()))
@@ -158,6 +163,44 @@ def _ordered(clip: AnyClip, kind: str, report: Report) -> AnyClip:
     return clip
 
 
+# --- validation -------------------------------------------------------------------------------------------------------
+
+
+def judges(supervision: str, validation: Sequence[AnyClip]) -> list[AnyClip]:
+    """Return the validation clips whose known ticks choose epochs and decoder; none where aligned labels have to.
+
+    In mixed supervision these are the annotated ones, if there are FEWEST_JUDGES of them, or no others.
+    """
+    if supervision == ANNOTATIONS:
+        return list(validation)
+    annotated = [clip for clip in validation if kind_of(clip) == ANNOTATED] if supervision == MIXED else []
+    return annotated if len(annotated) >= min(FEWEST_JUDGES, len(validation)) else []
+
+
+def decoder_kind(config: TrainConfig, validation: Sequence[AnyClip], report: Report = print) -> str:
+    """Return the kind of decoder to be fitted: of kind "auto" the simplest, and say so, where no known ticks choose.
+
+    Durations found by alignment are more regular than real ones: aligned labels flatter a decoder that knows them.
+    """
+    if config.decoder != AUTO or judges(config.supervision, validation):
+        return config.decoder
+    report(f"decoder: {CHOSEN_FROM[0]}, as labels of validation are aligned, which flatters {CHOSEN_FROM[1]}")
+    return CHOSEN_FROM[0]
+
+
+def _say_who_judges(training: Sequence[AnyClip], validation: Sequence[AnyClip], report: Report) -> None:
+    """Say by what a mixture with annotations is chosen, unless it is all annotated."""
+    judging = judges(MIXED, validation)
+    kinds = Counter(kind_of(clip) for clip in (*training, *validation))
+    if kinds[ANNOTATED] and not judging:
+        report(
+            f"epochs and decoder are chosen by aligned labels of validation; with {FEWEST_JUDGES} or more annotated "
+            "validation episodes they would be chosen by these"
+        )
+    elif len(judging) < len(validation):
+        report(f"epochs and decoder are chosen by the {len(judging)} annotated of {len(validation)} validation clips")
+
+
 # --- targets ----------------------------------------------------------------------------------------------------------
 
 
@@ -198,9 +241,8 @@ def targets_of(mixture: Mixture, learnt: Learnt, config: TrainConfig) -> Targets
         raise DatasetError(f"{both[0]} is the name of a training and of a validation clip; expected names of their own")
     found = {clip.name: _target(clip, mixture, learnt, config) for clip in mixture.training}
     told = {name: one for name, one in found.items() if (one.ids != NO_ACTION).any()}
-    chosen_by = {
-        clip.name: _target(clip, mixture, replace(learnt, log_probs={}), config) for clip in mixture.validation
-    }
+    judging = judges(config.supervision, mixture.validation) or mixture.validation
+    chosen_by = {clip.name: _target(clip, mixture, replace(learnt, log_probs={}), config) for clip in judging}
     return Targets(
         {name: one.ids for name, one in told.items()},
         {name: one.ids for name, one in chosen_by.items() if (one.ids != NO_ACTION).any()},

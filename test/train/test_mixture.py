@@ -18,10 +18,11 @@ from hal_ros.datasets.clips import Clip
 from hal_ros.labels.doubt_files import PROOF
 from hal_ros.labels.restart_files import RESTARTS, load_checks
 from hal_ros.labels.targets import Targets, of_annotations
+from hal_ros.labels.transcripts.first_labels import first_labels
 from hal_ros.train.chain import RunSettings, _source
 from hal_ros.train.clips import AttendedClips, Columns, Data, Supervised, probabilities
 from hal_ros.train.config import config_from_mapping, to_mapping
-from hal_ros.train.mixture import kind_of, mixture_of, targets_of
+from hal_ros.train.mixture import Learnt, decoder_kind, judges, kind_of, mixture_of, targets_of
 from synthetic_clips import ACTIONS, FEATURES, make_clips
 from synthetic_episodes import make_encoded_clips
 
@@ -158,6 +159,26 @@ def test_contradictions_and_nothing_at_all_are_one_line(tmp_path: Path) -> None:
     mixture = mixture_of(config_from_mapping({"supervision": "mixed"}), [other], VALIDATION, lines.append)
     assert mixture.training[0].transcript == clip.transcript
     assert f"{clip.name}: annotated in another order than its transcript's; the annotation counts" in lines
+
+
+def test_two_annotated_validation_clips_judge_by_themselves() -> None:
+    """Aligned labels choose where there are fewer, and never the kind of decoder, which they flatter."""
+    annotated, aligned = make_clips(3, seed=2), [hidden(clip) for clip in make_clips(3, seed=3)]
+    auto, asked = (config_from_mapping({"supervision": "mixed", "decoder": kind}) for kind in ("auto", "duration"))
+    for validation, judging in ((annotated[:1], 1), ([*annotated, aligned[0]], 3), ([annotated[0], *aligned], 0)):
+        lines: list[str] = []
+        mixture = mixture_of(auto, [*TRAINING[:1], *map(hidden, TRAINING[1:])], validation, lines.append)
+        assert judges("mixed", mixture.validation) == mixture.validation[:judging]
+        learnt = Learnt(ACTIONS, first_labels([*mixture.training, *mixture.validation], ACTIONS))
+        found = targets_of(mixture, learnt, auto)
+        assert list(found.validation) == [clip.name for clip in validation[: judging or None]]
+        assert decoder_kind(auto, mixture.validation, lines.append) == ("auto" if judging else "hysteresis")
+        assert decoder_kind(asked, mixture.validation, lines.append) == "duration"
+        said = "\n".join(lines)
+        assert ("chosen by aligned labels of validation; with 2 or more annotated" in said) == (not judging)
+        assert ("chosen by the 3 annotated of 4 validation clips" in said) == (judging == 3)
+        assert ("decoder: hysteresis, as labels of validation are aligned" in said) == (not judging)
+    assert judges("annotations", aligned) == aligned and not judges("transcripts", annotated)
 
 
 def test_a_run_says_before_training_what_transcripts_do_not_place_and_restarts_once(tmp_path: Path) -> None:
