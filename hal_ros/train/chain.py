@@ -48,6 +48,7 @@ from hal_ros.train.mixture import (
     known_of,
     mixture_of,
     targets_of,
+    unseen_actions,
 )
 from hal_ros.train.stages import eye_folders, settings_sha256
 from hal_ros.train.student import Trained, fit, new_model
@@ -124,6 +125,7 @@ def train_on_encoded_clips(
     config, grid = run.config, grid_of(run.config.data)
     mixture = mixture_of(config, training, validation, run.report)
     training, validation = mixture.training, mixture.validation
+    _say_unseen(run, training, actions)
     _claim(run, actions, [*training, *validation])
     looks = [first_input_clips(p, grid, training=training) for p in (training, validation)] if mixture.align else []
     source = _source(run, mixture, actions, looks)
@@ -153,6 +155,12 @@ def _source(run: RunSettings, mixture: Mixture, actions: int, looks: Sequence[Se
             save_checks(run.folder, Checks(again, unplaced))
         _prove(run, mixture, actions, both)
     return Aligned(run, mixture, compare_sources(mixture, learnt, run.report))
+
+
+def _say_unseen(run: RunSettings, training: Sequence[EncodedClip], actions: int) -> None:
+    if unseen := unseen_actions(training, actions):
+        names = ", ".join(run.vocabulary[action] if run.vocabulary else str(action) for action in unseen)
+        run.report(f"never in training, so never learned: {names}")
 
 
 def _unplaced(run: RunSettings, mixture: Mixture, laid: Sequence[Clip]) -> frozenset[tuple[int, int]]:

@@ -109,6 +109,10 @@ def mixture_of(
     told = [_with_transcripts(p, report) if hides else _mixed(p, config, report) for p in (training, validation)]
     if not hides:
         _say_who_judges(*told, report)
+    for clip in (*told[0], *told[1]):
+        if (needed := len(_order(clip.transcript))) > clip.ticks:
+            over = needed - clip.ticks
+            report(f"{clip.name}: a transcript of {needed} actions in {clip.ticks} ticks; {over} are left out")
     kinds = {clip.name: kind_of(clip) for part in told for clip in part}
     teaches = bool(config.teacher.pseudo_labels) and any(kind not in LAID for kind in kinds.values())
     return Mixture(told[0], told[1], kinds, teaches or any(kind in (MARKED, TRANSCRIBED) for kind in kinds.values()))
@@ -161,6 +165,16 @@ def _ordered(clip: AnyClip, kind: str, report: Report) -> AnyClip:
     if kind == MARKED and (tick := first_misfit(clip.transcript, clip.actions)) is not None:
         raise DatasetError(f"{clip.name}: what is told of tick {tick} does not fit its transcript; expected its order")
     return clip
+
+
+def unseen_actions(training: Sequence[AnyClip], actions: int) -> list[int]:
+    """Return which of K actions no training clip shows: nobody can learn them."""
+    shown: set[int] = set()
+    for clip in training:
+        shown |= {*clip.transcript, *np.unique(clip.actions).tolist()}
+        if isinstance(clip, EncodedClip):
+            shown |= {action for claimed in clip.claims.values() for action in np.unique(claimed).tolist()}
+    return [action for action in range(actions) if action not in shown]
 
 
 # --- validation -------------------------------------------------------------------------------------------------------

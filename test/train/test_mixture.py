@@ -22,7 +22,7 @@ from hal_ros.labels.transcripts.first_labels import first_labels
 from hal_ros.train.chain import RunSettings, _source
 from hal_ros.train.clips import AttendedClips, Columns, Data, Supervised, probabilities
 from hal_ros.train.config import config_from_mapping, to_mapping
-from hal_ros.train.mixture import Learnt, decoder_kind, judges, kind_of, mixture_of, targets_of
+from hal_ros.train.mixture import Learnt, decoder_kind, judges, kind_of, mixture_of, targets_of, unseen_actions
 from synthetic_clips import ACTIONS, FEATURES, make_clips
 from synthetic_episodes import make_encoded_clips
 
@@ -208,6 +208,18 @@ def test_a_run_says_before_training_what_transcripts_do_not_place_and_restarts_o
         left = (folder / RESTARTS).stat().st_mtime_ns
         _source(run, mixture, ACTIONS, (mixture.training, mixture.validation))
         assert (folder / RESTARTS).stat().st_mtime_ns == left
+
+
+def test_what_does_not_fit_and_what_is_never_shown_is_said() -> None:
+    clip = TRAINING[0]
+    longer = replace(hidden(clip), transcript=(0, 1) * clip.ticks)
+    for supervision in ("transcripts", "mixed"):
+        lines: list[str] = []
+        mixture = mixture_of(config_from_mapping({"supervision": supervision}), [longer], VALIDATION, lines.append)
+        squeezed = f"a transcript of {2 * clip.ticks} actions in {clip.ticks} ticks; {clip.ticks} are left out"
+        assert f"{clip.name}: {squeezed}" in lines
+        assert unseen_actions(mixture.training, 3) == [2]
+    assert not unseen_actions(TRAINING, ACTIONS)
 
 
 def test_settings_of_older_runs_keep_their_hashes() -> None:
