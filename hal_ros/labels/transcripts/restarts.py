@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.datasets.clips import Clip
-from hal_ros.labels.transcripts.conventions import boundaries_of, exact, moved_boundaries
+from hal_ros.labels.transcripts.conventions import Conventions, boundaries_of, exact, moved_boundaries
 from hal_ros.labels.transcripts.first_labels import (
     NO_CONVENTIONS,
     NO_PINS,
-    Conventions,
     LearnedActions,
     hard_labels,
     known_ticks,
