@@ -27,14 +27,16 @@ from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import HalError
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.formats.layouts import read_dataset
+from hal_ros.labels.doubtful import doubtful_share, doubts
+from hal_ros.labels.targets import Targets
 from hal_ros.labels.teacher.config import TeacherConfig
 from hal_ros.labels.teacher.fit import Transcribed, align_clips, train_teacher
 from hal_ros.labels.transcripts.conventions import boundaries_of
-from hal_ros.labels.transcripts.doubt import doubts, is_guessing, restarts, spread_share
 from hal_ros.labels.transcripts.first_inputs import first_input_clips
 from hal_ros.labels.transcripts.first_labels import first_labels
 from hal_ros.labels.transcripts.pins import Pins
 from hal_ros.labels.transcripts.quality import AlignmentQuality, alignment_quality
+from hal_ros.labels.transcripts.restarts import restarts
 from hal_ros.labels.transcripts.separability import ambiguous_junctions, inseparable_groups
 from hal_ros.train.config import load_config
 from hal_ros.train.stages import draft_card, prepare
@@ -173,14 +175,21 @@ def line(title: str, rows: Sequence[dict[str, float]], seconds: float) -> str:
 
 def doubt(episodes: Episodes) -> None:
     """Print how far restarts agree, and where they do least."""
-    found = restarts(episodes.clips, len(episodes.vocabulary))
-    every = doubts(found, episodes.period_s)
-    share = spread_share(every, episodes.mean_segment_s())
-    guess = "guessing" if is_guessing(found, every, episodes.mean_segment_s()) else "no guess"
-    print(f"{guess}: median spread {share:.3f} of a mean segment, held out {found.held_out_nats:+.2f} nats a step")
+    clips, actions = episodes.clips, len(episodes.vocabulary)
+    found, first = restarts(clips, actions), first_labels(clips, actions)
+    if found is None:
+        print("one episode: no other confirms it")
+        return
+    every = doubts(Targets(first.hard, {}, first.soft), found, episodes.period_s)
+    print(
+        f"{found.guess() or 'no guess'}: median spread {found.spread_share:.3f} of a mean segment, held out "
+        f"{found.held_out_nats:+.2f} nats a step, expected wrong {100 * doubtful_share(every):.0f} %"
+    )
     for one in every[:5]:
-        before, after = episodes.vocabulary[one.before], episodes.vocabulary[one.after]
-        print(f"  {one.clip} at {one.tick * episodes.period_s:.1f} s, {before} -> {after}: {one.spread_s:.2f} s")
+        for place in one.places[:1]:
+            before, after = episodes.vocabulary[place.before], episodes.vocabulary[place.after]
+            at, spread = place.tick * episodes.period_s, place.spread_ticks * episodes.period_s
+            print(f"  {one.name} at {at:.1f} s, {before} -> {after}: {spread:.2f} s")
 
 
 if __name__ == "__main__":

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.segments import transcript
 from hal_ros.datasets.clips import Clip
+
+Name = TypeVar("Name")
+TEACHERS, JUDGES = 3, 2
+"""Where a few clips are annotated: so many show the alignment of the others where actions begin, and then so many are
+worth being chosen by. More than three teach it little more (docs/log.md)."""
 
 
 class Grouping(NamedTuple):
@@ -29,17 +34,24 @@ def hold_out_episodes(
     training: Mapping[str, tuple[str, ...]],
     validated: bool,
     grouping: Grouping | None = None,
+    annotated: Collection[str] = (),
 ) -> set[str]:
     """Choose every fifth of the new episodes for validation, and one at least unless there is one (`validated`).
 
     `training` are the transcripts that are in training already. An episode with an action that no other one in training
     shows is not chosen: nobody could learn it then. With a `grouping` whole groups are chosen: an episode whose group
-    is in validation already is, one whose group is in training is not.
+    is in validation already is, one whose group is in training is not. Where some are `annotated`, and not all, these
+    are chosen by `annotated_to_hold_out`; if it leaves them all to training, the others are chosen from.
     """
     if grouping is not None:
         return _hold_out_episode_groups(transcripts, training, validated, grouping)
     names = sorted(transcripts)
     wanted = max(len(names) // 5, 0 if validated or len(names) + len(training) < 2 else 1)
+    some = [name for name in names if name in annotated]
+    if 0 < len(some) < len(names):
+        judges = annotated_to_hold_out(some)
+        names = judges or [name for name in names if name not in annotated]
+        wanted = len(judges) or wanted
     chosen: set[str] = set()
     for name in [*names[4::5], *reversed(names)]:
         if len(chosen) == wanted:
@@ -49,6 +61,19 @@ def hold_out_episodes(
         if set(transcripts[name]) <= shown:
             chosen.add(name)
     return chosen
+
+
+def annotated_to_hold_out(annotated: Sequence[Name]) -> list[Name]:
+    """Return which of the annotated ones, among others that are not, are for validation: every fifth, JUDGES at least.
+
+    None where fewer than TEACHERS would be left: a validation that is aligned itself chooses less well, but labels
+    that are learned from come first.
+    """
+    if len(annotated) < TEACHERS + JUDGES:
+        return []
+    count = max(JUDGES, len(annotated) // 5)
+    every = len(annotated) // count
+    return list(annotated[every - 1 :: every])[:count]
 
 
 def _hold_out_episode_groups(

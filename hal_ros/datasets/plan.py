@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 from hal_ros.core.streams.spec import StreamSpec
@@ -158,5 +159,7 @@ def _splits(
     validation = [name for name, split in kept.items() if split == VALIDATION]
     groups = None if asked else groups_of(data, [*new, *training, *validation])
     grouping = None if groups is None else Grouping(groups, validation)
-    held_out = hold_out_episodes(new, training, bool(validation), grouping)
+    orders, _ = user_bags.annotated_orders({name: bags[name] for name in new})
+    whole = [name for name, order in orders.items() if order == tuple(action for action, _ in groupby(new[name]))]
+    held_out = hold_out_episodes(new, training, bool(validation), grouping, whole)
     return {name: asked or kept.get(name) or (VALIDATION if name in held_out else TRAINING) for name in bags}

@@ -21,6 +21,7 @@ from hal_ros.train import stages
 from hal_ros.train.clips import attended_clips
 from hal_ros.train.decoding import best_decoder, fit_temperatures
 from hal_ros.train.encoders import build
+from hal_ros.train.mixture import decoder_kind
 from hal_ros.train.priors import fit_priors
 from hal_ros.train.stages import FinishedRun, PreparedSplit
 from hal_ros.train.student import answer
@@ -108,7 +109,8 @@ def _choose(run: FinishedRun, folder: Path, training: PreparedSplit, validation:
     temperatures = fit_temperatures(run.model, clips, lag_ticks)
     answers = [answer(run.model, clip) for clip in clips]
     actions, transcripts = [clip.actions for clip in clips], [clip.transcript for clip in clips]
-    chosen = best_decoder(run.config.decoder, answers, actions, transcripts, lag_ticks, priors)
+    kind = decoder_kind(run.config, validation.encoded_clips)
+    chosen = best_decoder(kind, answers, actions, transcripts, lag_ticks, priors)
     print(f"temperatures {temperatures[0]:.2f} and {temperatures[1]:.2f}; {chosen}")
     return chosen.decoder
 

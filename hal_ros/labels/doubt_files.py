@@ -15,6 +15,7 @@ import numpy as np
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets import episodes
 from hal_ros.labels.doubtful import MARK_S, DoubtfulPlace, EpisodeDoubt, doubtful_share, doubts
+from hal_ros.labels.restart_files import RESTARTS, load_checks
 from hal_ros.labels.targets import LABELS, load_targets
 from hal_ros.outside.reading import Expected, read_json
 
@@ -22,20 +23,29 @@ DOUBTS, PAGE = "doubts.json", "doubts.html"
 DOUBTS_OF_A_RUN = Expected(DatasetError, "the doubts of a run's labels")
 PROOF = "alignment.json"
 """How right first labels are of annotated clips whose annotation they are not told."""
-GUESSING, WRONG = 0.2, 0.3
-"""An alignment that expects so large a share of its ticks to be wrong, or has it wrong where it shows, is guessing."""
+WRONG = 0.3
+"""An alignment that has so large a share of ticks wrong where it shows is guessing."""
+ALONE = "one episode has no others to confirm it"
 SHOWN_PLACES = 20
 FRAMES, FRAME_PX = (-10, -5, 0, 5, 10), 112
 """Ticks around a doubtful boundary whose pictures are shown, and their side."""
 
 
 def write_doubts(folder: Path, vocabulary: Sequence[str], period_s: float, cached: Sequence[Path] = ()) -> None:
-    """Write doubts.json of a run's labels, and doubts.html where `cached` episodes have pictures."""
-    if not (folder / LABELS).exists():
+    """Write doubts.json of a run whose alignment was restarted, and doubts.html where `cached` episodes have pictures.
+
+    Raises DatasetError for a run's files that can't be read.
+    """
+    if not ((folder / LABELS).exists() and (folder / RESTARTS).exists()):
         return
-    found = doubts(load_targets(folder), period_s)
-    listed = [_to_json(one, vocabulary, period_s) for one in found]
-    about = {"expected_wrong_share": round(doubtful_share(found), 4), "episodes": listed}
+    checks = load_checks(folder)
+    restarts = checks.restarts
+    found = doubts(load_targets(folder), restarts, period_s, checks.unplaced) if restarts is not None else []
+    about = {
+        "guess": ALONE if restarts is None else restarts.guess(),
+        "expected_wrong_share": round(doubtful_share(found), 4),
+        "episodes": [_to_json(one, vocabulary, period_s) for one in found],
+    }
     (folder / DOUBTS).write_text(json.dumps(about, indent=1), encoding="utf-8")
     page = folder / PAGE
     page.unlink(missing_ok=True)
@@ -44,18 +54,20 @@ def write_doubts(folder: Path, vocabulary: Sequence[str], period_s: float, cache
 
 
 def closing_lines(folder: Path) -> list[str]:
-    """Return what `hal train` ends with: which episode to annotate next, and whether the alignment guesses."""
+    """Return what `hal train` ends with: whether the alignment guesses, and which episode to annotate next."""
     if not (folder / DOUBTS).exists():
         return []
     about = read_json(folder / DOUBTS, DOUBTS_OF_A_RUN)
+    lines = _warnings(folder, about["guess"])
     if not (listed := about["episodes"]):
-        return []
+        return lines
     best, pages = listed[0], [folder / name for name in (DOUBTS, PAGE) if (folder / name).exists()]
-    lines = _warnings(folder, about["expected_wrong_share"])
-    lines.append(
-        f"annotate this episode next: {best['name']}, {best['expected_wrong_s']:.1f} s of {best['length_s']:.1f} s in"
-        f" doubt, about {best['gain_s_per_minute']:.1f} s of right labels for a minute of your time"
-    )
+    doubt = f"{best['expected_wrong_s']:.1f} s of {best['length_s']:.1f} s in doubt"
+    kinds = best["unplaced"]
+    why = f"{doubt}, about {best['gain_s_per_minute']:.1f} s of right labels for a minute of your time"
+    if kinds:
+        why = f"which has {', '.join(kinds)}: transcripts do not tell when these change; {doubt}"
+    lines.append(f"annotate this episode next: {best['name']}, {why}")
     if best["places"]:
         place = best["places"][0]
         change, time = f"{place['before']}->{place['after']}", f"{place['time_s']:.1f}"
@@ -66,16 +78,19 @@ def closing_lines(folder: Path) -> list[str]:
     return [*lines, f"all doubtful places: {', '.join(map(str, pages))}"]
 
 
-def _warnings(folder: Path, expected_wrong: float) -> list[str]:
-    """Return a line where the alignment is known to guess: by annotated clips that it was not told, or by its doubt."""
-    proof = read_json(folder / PROOF, DOUBTS_OF_A_RUN) if (folder / PROOF).exists() else None
-    if proof is not None and 1 - proof["right_share"] > WRONG:
-        what = f"from transcripts alone {100 * proof['right_share']:.0f}% of the annotated ticks are right"
-    elif expected_wrong > GUESSING:
-        what = f"it expects {100 * expected_wrong:.0f}% of its own labels to be wrong"
-    else:
+def _warnings(folder: Path, guess: str) -> list[str]:
+    """Return a line where the alignment is known to guess: by annotated clips that it was not told, or else by itself.
+
+    Halves of a few clips know less than all of them do, so annotated clips have the last word.
+    """
+    if (folder / PROOF).exists():
+        share = read_json(folder / PROOF, DOUBTS_OF_A_RUN)["right_share"]
+        guess = (
+            f"from transcripts alone {100 * share:.0f}% of the annotated ticks are right" if 1 - share > WRONG else ""
+        )
+    if not guess:
         return []
-    return [f"warning: the alignment guesses: {what}; annotate more episodes, or mark boundaries (docs/training.md)"]
+    return [f"warning: the alignment guesses: {guess}; annotate more episodes, or mark boundaries (docs/training.md)"]
 
 
 def _to_json(one: EpisodeDoubt, vocabulary: Sequence[str], period_s: float) -> dict[str, Any]:
@@ -84,8 +99,13 @@ def _to_json(one: EpisodeDoubt, vocabulary: Sequence[str], period_s: float) -> d
         "length_s": round(one.ticks * period_s, 3),
         "expected_wrong_s": round(one.wrong_ticks * period_s, 3),
         "gain_s_per_minute": round(one.gain_per_minute(period_s), 3),
+        "unplaced": sorted({_change(place, vocabulary) for place in one.places if place.unplaced}),
         "places": [_place_to_json(place, vocabulary, period_s) for place in one.places],
     }
+
+
+def _change(place: DoubtfulPlace, vocabulary: Sequence[str]) -> str:
+    return f"{vocabulary[place.before]}->{vocabulary[place.after]}"
 
 
 def _place_to_json(place: DoubtfulPlace, vocabulary: Sequence[str], period_s: float) -> dict[str, Any]:

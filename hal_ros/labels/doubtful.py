@@ -1,12 +1,13 @@
 """Where an alignment doubts, and what a person's minute would be worth there.
 
-Doubt is read off the aligned probabilities: how far each boundary may lie from where it was put, and how many ticks are
-expected to be wrong. An alignment that is wrong without knowing has no doubt, so these numbers are a lower bound.
+Doubt is how many of the alignment's restarts (`labels.transcripts.restarts`) say something else: it finds wrong ticks
+better than the aligned probabilities do, which are sure of themselves (docs/log.md). What all get wrong alike has none,
+so these numbers are a lower bound.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 from hal_ros.core import segments
 from hal_ros.labels.targets import Targets
+from hal_ros.labels.transcripts.conventions import boundaries_of
+from hal_ros.labels.transcripts.restarts import Restarts
 
 MARK_S = 10.0
 """Assumed: what it takes a person to find and mark one boundary, in seconds."""
@@ -31,8 +34,9 @@ class DoubtfulPlace:
     tick: int  # the first one of `after`
     before: int
     after: int
-    spread_ticks: float  # standard deviation of where it may lie
+    spread_ticks: float  # root mean square of how far from it the restarts put it
     wrong_ticks: float  # expected, between the middles of the actions on either side
+    unplaced: bool = False  # no transcript tells when these two change
 
 
 @dataclass(frozen=True)
@@ -42,18 +46,33 @@ class EpisodeDoubt:
     name: str
     ticks: int
     wrong_ticks: float  # expected
-    places: tuple[DoubtfulPlace, ...]  # the most expected wrong ticks first
+    places: tuple[DoubtfulPlace, ...]  # unplaced ones first, then the most expected wrong ticks
+
+    @property
+    def unplaced_kinds(self) -> int:
+        """How many pairs of actions it has of which no transcript tells when they change."""
+        return len({(place.before, place.after) for place in self.places if place.unplaced})
+
+    def minutes(self, period_s: float) -> float:
+        """Return how long annotating this clip takes a person."""
+        return (OPENING_S + ANNOTATING * self.ticks * period_s) / 60
 
     def gain_per_minute(self, period_s: float) -> float:
-        """Return how many seconds of right labels a minute of annotating this clip is expected to give."""
-        minutes = (OPENING_S + ANNOTATING * self.ticks * period_s) / 60
-        return self.wrong_ticks * period_s / minutes
+        """Return how many seconds of its own labels a minute of annotating this clip is expected to put right."""
+        return self.wrong_ticks * period_s / self.minutes(period_s)
 
 
-def doubts(labels: Targets, period_s: float) -> list[EpisodeDoubt]:
-    """Return the training clips that were aligned, the greatest gain per minute first; ticks are period_s apart."""
-    found = [_doubt(name, labels.training[name], soft) for name, soft in labels.soft.items()]
-    return sorted(found, key=lambda one: -one.gain_per_minute(period_s))
+def doubts(
+    labels: Targets, found: Restarts, period_s: float, unplaced: Collection[tuple[int, int]] = ()
+) -> list[EpisodeDoubt]:
+    """Return the training clips that were aligned, those first that are best annotated next; ticks are period_s apart.
+
+    Where there are `unplaced` kinds of boundaries (before, after), these are the clips that show most of them a minute:
+    what one tells of a kind helps all clips. Else it is the gain per minute.
+    """
+    aligned = [name for name in labels.soft if found.versions.get(name)]
+    every = [_doubt(name, labels.training[name], found.versions[name], unplaced) for name in aligned]
+    return sorted(every, key=lambda one: (-one.unplaced_kinds / one.minutes(period_s), -one.gain_per_minute(period_s)))
 
 
 def doubtful_share(found: Sequence[EpisodeDoubt]) -> float:
@@ -61,23 +80,20 @@ def doubtful_share(found: Sequence[EpisodeDoubt]) -> float:
     return sum(one.wrong_ticks for one in found) / max(sum(one.ticks for one in found), 1)
 
 
-def _doubt(name: str, hard: NDArray[np.int64], soft: NDArray[np.floating]) -> EpisodeDoubt:
-    wrong = 1 - np.asarray(soft, np.float64)[np.arange(len(hard)), hard]
-    order = segments.runs(hard)
+def _doubt(
+    name: str,
+    labels: NDArray[np.int64],
+    versions: Sequence[NDArray[np.int64]],
+    unplaced: Collection[tuple[int, int]],
+) -> EpisodeDoubt:
+    wrong = np.mean([version != labels for version in versions], 0)
+    at = [boundaries_of(version) for version in versions]
     places = []
-    for left, right in pairwise(order):
+    for index, (left, right) in enumerate(pairwise(segments.runs(labels))):
         first, stop = (left.start + left.end) // 2, (right.start + right.end + 1) // 2
-        pair = np.asarray(soft[first:stop][:, [left.action, right.action]], np.float64)
-        spread = _spread(pair[:, 1] / np.maximum(pair.sum(1), 1e-9))
-        places.append(DoubtfulPlace(right.start, left.action, right.action, spread, float(wrong[first:stop].sum())))
-    places.sort(key=lambda place: -place.wrong_ticks)
-    return EpisodeDoubt(name, len(hard), float(wrong.sum()), tuple(places))
-
-
-def _spread(begun: NDArray[np.float64]) -> float:
-    """Return the standard deviation of a boundary in ticks, of the probability (W,) that it has been passed."""
-    passed = np.concatenate([[0.0], np.maximum.accumulate(begun), [1.0]])
-    chance = np.maximum(np.diff(passed), 0)
-    at = np.arange(len(chance))
-    mean = float(chance @ at)
-    return float(np.sqrt(max(chance @ np.square(at - mean), 0.0)))
+        there = np.array([ticks[index] for ticks in at if index < len(ticks)])  # fewer where a segment had no room
+        spread = float(np.sqrt(np.mean(np.square(there - right.start)))) if len(there) else 0.0
+        pair, expected = (left.action, right.action), float(wrong[first:stop].sum())
+        places.append(DoubtfulPlace(right.start, *pair, spread, expected, pair in unplaced))
+    places.sort(key=lambda place: (not place.unplaced, -place.wrong_ticks))
+    return EpisodeDoubt(name, len(labels), float(wrong.sum()), tuple(places))

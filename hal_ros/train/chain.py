@@ -8,6 +8,7 @@ out: under transcripts no annotation, of validation clips neither.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,10 +27,13 @@ from hal_ros.fit import checkpoint
 from hal_ros.fit.loop import RunSession
 from hal_ros.labels import targets as targets_file
 from hal_ros.labels.doubt_files import PROOF
+from hal_ros.labels.restart_files import RESTARTS, Checks, save_checks
 from hal_ros.labels.targets import Targets
 from hal_ros.labels.teacher.fit import Transcribed, align_clips, train_teacher
 from hal_ros.labels.transcripts import first_labels as first
 from hal_ros.labels.transcripts.first_inputs import first_input_clips
+from hal_ros.labels.transcripts.restarts import restarts
+from hal_ros.labels.transcripts.separability import REMEDY, unplaced_junctions
 from hal_ros.nn.joint_guided_attention import Eye
 from hal_ros.outside.reading import Expected, read_text
 from hal_ros.train.clips import DIGEST_TICKS, NO_WEIGHTS, Data, attended_clips, columns_of
@@ -44,6 +48,7 @@ from hal_ros.train.mixture import (
     known_of,
     mixture_of,
     targets_of,
+    unseen_actions,
 )
 from hal_ros.train.stages import eye_folders, settings_sha256
 from hal_ros.train.student import Trained, fit, new_model
@@ -60,6 +65,7 @@ class RunSettings:
     config: TrainConfig
     folder: Path
     report: Report = print
+    vocabulary: Sequence[str] = ()  # what the actions are called, where that is known
 
     def session(self, part: str = "") -> RunSession:
         """Return where a stage keeps its checkpoint: in the run's folder, or in `part` of it."""
@@ -119,6 +125,7 @@ def train_on_encoded_clips(
     config, grid = run.config, grid_of(run.config.data)
     mixture = mixture_of(config, training, validation, run.report)
     training, validation = mixture.training, mixture.validation
+    _say_unseen(run, training, actions)
     _claim(run, actions, [*training, *validation])
     looks = [first_input_clips(p, grid, training=training) for p in (training, validation)] if mixture.align else []
     source = _source(run, mixture, actions, looks)
@@ -138,10 +145,31 @@ def _source(run: RunSettings, mixture: Mixture, actions: int, looks: Sequence[Se
     learnt = Learnt(actions)
     if mixture.align:
         laid = [mixture.laid(part) for part in looks]
-        learnt = Learnt(actions, first.first_labels([*laid[0], *laid[1]], actions, mixture.pins))
+        both = [*laid[0], *laid[1]]
+        unplaced = _unplaced(run, mixture, both)
+        found = first.first_labels(both, actions, mixture.pins)
+        learnt = Learnt(actions, found)
         run.report(f"first labels: {len(laid[0])} training and {len(laid[1])} validation clips laid out")
-        _prove(run, mixture, actions, [*laid[0], *laid[1]])
+        if not (run.folder / RESTARTS).exists():
+            again = restarts(both, actions, mixture.pins, found.conventions)
+            save_checks(run.folder, Checks(again, unplaced))
+        _prove(run, mixture, actions, both)
     return Aligned(run, mixture, compare_sources(mixture, learnt, run.report))
+
+
+def _say_unseen(run: RunSettings, training: Sequence[EncodedClip], actions: int) -> None:
+    if unseen := unseen_actions(training, actions):
+        names = ", ".join(run.vocabulary[action] if run.vocabulary else str(action) for action in unseen)
+        run.report(f"never in training, so never learned: {names}")
+
+
+def _unplaced(run: RunSettings, mixture: Mixture, laid: Sequence[Clip]) -> frozenset[tuple[int, int]]:
+    """Return and say which boundaries no transcript places, as far as none of their kind is known."""
+    found = unplaced_junctions([clip.transcript for clip in laid], mixture.known_pairs)
+    if found:
+        kinds = ", ".join(junction.named(run.vocabulary) for junction in found)
+        run.report(f"transcripts alone do not tell when these change: {kinds}; {REMEDY}")
+    return frozenset(pair for junction in found for pair in itertools.product(junction.before, junction.after))
 
 
 def _prove(run: RunSettings, mixture: Mixture, actions: int, laid: Sequence[Clip]) -> None:

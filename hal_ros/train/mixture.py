@@ -23,19 +23,22 @@ from hal_ros.core.errors import DatasetError
 from hal_ros.core.work import Report
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.encoded_clips import EncodedClip
-from hal_ros.datasets.look.known_ticks import first_misfit, is_full
+from hal_ros.datasets.look.known_ticks import boundaries, first_misfit, is_full
 from hal_ros.labels.sources import Claims, Reliability, likeliest, log_evidence, reliabilities
 from hal_ros.labels.targets import Targets, of_annotations
 from hal_ros.labels.teacher.alignment import Known
 from hal_ros.labels.teacher.fit import confidence
 from hal_ros.labels.transcripts.first_labels import FirstLabels
 from hal_ros.train.clips import probabilities
-from hal_ros.train.config import ANNOTATIONS, TRANSCRIPTS, TrainConfig
+from hal_ros.train.config import ANNOTATIONS, AUTO, MIXED, TRANSCRIPTS, TrainConfig
+from hal_ros.train.decoding import CHOSEN_FROM
 
 ANNOTATED, MARKED, TRANSCRIBED = "annotated", "transcribed with marks", "transcribed"
 MARKED_ALONE, CLAIMED, BARE = "marked without a transcript", "labelled by tools alone", "unlabelled"
 LAID = (ANNOTATED, MARKED, TRANSCRIBED)
 """What an order is known of: annotated clips show the aligner what the actions look like."""
+FEWEST_JUDGES = 2
+"""So many annotated validation clips choose by themselves; one among others would choose what suits it."""
 AnyClip = Clip | EncodedClip
 
 
@@ -79,6 +82,12 @@ class Mixture:
         return {clip.name: clip.actions for clip in pinned}
 
     @property
+    def known_pairs(self) -> set[tuple[int, int]]:
+        """The actions before and after each boundary that somebody has told."""
+        pinned = self.pins.values()
+        return {(int(known[at - 1]), int(known[at])) for known in pinned for at in boundaries(known)}
+
+    @property
     def claims(self) -> dict[str, Claims]:
         """What tools say, by clip name and source."""
         both = [*self.training, *self.validation]
@@ -98,6 +107,12 @@ def mixture_of(
         return Mixture(list(training), list(validation), dict.fromkeys((c.name for c in clips), ANNOTATED), False)
     hides = config.supervision == TRANSCRIPTS
     told = [_with_transcripts(p, report) if hides else _mixed(p, config, report) for p in (training, validation)]
+    if not hides:
+        _say_who_judges(*told, report)
+    for clip in (*told[0], *told[1]):
+        if (needed := len(_order(clip.transcript))) > clip.ticks:
+            over = needed - clip.ticks
+            report(f"{clip.name}: a transcript of {needed} actions in {clip.ticks} ticks; {over} are left out")
     kinds = {clip.name: kind_of(clip) for part in told for clip in part}
     teaches = bool(config.teacher.pseudo_labels) and any(kind not in LAID for kind in kinds.values())
     return Mixture(told[0], told[1], kinds, teaches or any(kind in (MARKED, TRANSCRIBED) for kind in kinds.values()))
@@ -109,7 +124,13 @@ def _with_transcripts(clips: Sequence[AnyClip], report: Report) -> list[AnyClip]
     if not kept:
         raise DatasetError(f"none of {len(clips)} episodes has a transcript; expected one beside each bag")
     if len(kept) < len(clips):
-        report(f"{len(clips) - len(kept)} stretches without a transcript of their own are left out")
+        left = len(clips) - len(kept)
+        whose = (
+            "stretch without a transcript of its own is"
+            if left == 1
+            else "stretches without transcripts of their own are"
+        )
+        report(f"{left} {whose} left out")
     return kept
 
 
@@ -144,6 +165,54 @@ def _ordered(clip: AnyClip, kind: str, report: Report) -> AnyClip:
     if kind == MARKED and (tick := first_misfit(clip.transcript, clip.actions)) is not None:
         raise DatasetError(f"{clip.name}: what is told of tick {tick} does not fit its transcript; expected its order")
     return clip
+
+
+def unseen_actions(training: Sequence[AnyClip], actions: int) -> list[int]:
+    """Return which of K actions no training clip shows: nobody can learn them."""
+    shown: set[int] = set()
+    for clip in training:
+        shown |= {*clip.transcript, *np.unique(clip.actions).tolist()}
+        if isinstance(clip, EncodedClip):
+            shown |= {action for claimed in clip.claims.values() for action in np.unique(claimed).tolist()}
+    return [action for action in range(actions) if action not in shown]
+
+
+# --- validation -------------------------------------------------------------------------------------------------------
+
+
+def judges(supervision: str, validation: Sequence[AnyClip]) -> list[AnyClip]:
+    """Return the validation clips whose known ticks choose epochs and decoder; none where aligned labels have to.
+
+    In mixed supervision these are the annotated ones, if there are FEWEST_JUDGES of them, or no others.
+    """
+    if supervision == ANNOTATIONS:
+        return list(validation)
+    annotated = [clip for clip in validation if kind_of(clip) == ANNOTATED] if supervision == MIXED else []
+    return annotated if len(annotated) >= min(FEWEST_JUDGES, len(validation)) else []
+
+
+def decoder_kind(config: TrainConfig, validation: Sequence[AnyClip], report: Report = print) -> str:
+    """Return the kind of decoder to be fitted: of kind "auto" the simplest, and say so, where no known ticks choose.
+
+    Durations found by alignment are more regular than real ones: aligned labels flatter a decoder that knows them.
+    """
+    if config.decoder != AUTO or judges(config.supervision, validation):
+        return config.decoder
+    report(f"decoder: {CHOSEN_FROM[0]}, as labels of validation are aligned, which flatters {CHOSEN_FROM[1]}")
+    return CHOSEN_FROM[0]
+
+
+def _say_who_judges(training: Sequence[AnyClip], validation: Sequence[AnyClip], report: Report) -> None:
+    """Say by what a mixture with annotations is chosen, unless it is all annotated."""
+    judging = judges(MIXED, validation)
+    kinds = Counter(kind_of(clip) for clip in (*training, *validation))
+    if kinds[ANNOTATED] and not judging:
+        report(
+            f"epochs and decoder are chosen by aligned labels of validation; with {FEWEST_JUDGES} or more annotated "
+            "validation episodes they would be chosen by these"
+        )
+    elif len(judging) < len(validation):
+        report(f"epochs and decoder are chosen by the {len(judging)} annotated of {len(validation)} validation clips")
 
 
 # --- targets ----------------------------------------------------------------------------------------------------------
@@ -186,9 +255,8 @@ def targets_of(mixture: Mixture, learnt: Learnt, config: TrainConfig) -> Targets
         raise DatasetError(f"{both[0]} is the name of a training and of a validation clip; expected names of their own")
     found = {clip.name: _target(clip, mixture, learnt, config) for clip in mixture.training}
     told = {name: one for name, one in found.items() if (one.ids != NO_ACTION).any()}
-    chosen_by = {
-        clip.name: _target(clip, mixture, replace(learnt, log_probs={}), config) for clip in mixture.validation
-    }
+    judging = judges(config.supervision, mixture.validation) or mixture.validation
+    chosen_by = {clip.name: _target(clip, mixture, replace(learnt, log_probs={}), config) for clip in judging}
     return Targets(
         {name: one.ids for name, one in told.items()},
         {name: one.ids for name, one in chosen_by.items() if (one.ids != NO_ACTION).any()},

@@ -39,6 +39,7 @@ from hal_ros.train.chain import RunSettings, train_on_clips
 from hal_ros.train.clips import AttendedClips, Columns, Data
 from hal_ros.train.config import TrainConfig, config_from_saved
 from hal_ros.train.decoding import best_decoder, calibrated, fit_both_temperatures
+from hal_ros.train.mixture import decoder_kind
 from hal_ros.train.priors import fit_priors
 from hal_ros.train.stages import settings_sha256
 from hal_ros.train.student import answer
@@ -160,7 +161,8 @@ def train_on(run: FeatureRun) -> FeaturePredictions | None:
     width, actions = fold.training[0].inputs.shape[1], len(fold.dataset.vocabulary)
     print(f"run {run.folder}: {len(fold.training)} training, {len(fold.validation)} held-out clips, {width} values")
     data = Data(actions, Columns(0, width), AttendedClips(fold.training, {}), AttendedClips(fold.validation, {}))
-    trained = train_on_clips(RunSettings(config, run.folder), data)
+    settings = RunSettings(config, run.folder, vocabulary=fold.dataset.vocabulary)
+    trained = train_on_clips(settings, data)
     print(f"best epoch {trained.epoch + 1}: {trained.accuracy:.4f} of held-out ticks right (lagged head)")
     labels = load_targets(run.folder)
     write_doubts(run.folder, fold.dataset.vocabulary, 1 / config.data.rate_hz)
@@ -255,7 +257,7 @@ def _priors(fields: Mapping[str, Any]) -> Priors:
 
 def _decoder(run: FeatureRun, model: CausalHal, labels: Targets) -> tuple[DecoderSpec, tuple[float, float]]:
     """Return the decoder and the temperatures that the held-out clips choose."""
-    lag_ticks, held_out = run.config.data.lag_ticks, run.fold.validation
+    lag_ticks, held_out = run.config.data.lag_ticks, [c for c in run.fold.validation if c.name in labels.validation]
     answers = [answer(model, clip) for clip in held_out]
     right = [labels.validation[clip.name] for clip in held_out]
     temperatures = fit_both_temperatures(answers, right, lag_ticks)
@@ -263,7 +265,7 @@ def _decoder(run: FeatureRun, model: CausalHal, labels: Targets) -> tuple[Decode
     training_targets, orders = [labels.training[c.name] for c in training], [c.transcript for c in training]
     priors = fit_priors(training_targets, orders, model.config.actions)
     answers = [calibrated(one, temperatures) for one in answers]
-    kind, orders = run.config.decoder, [clip.transcript for clip in held_out]
+    kind, orders = decoder_kind(run.config, run.fold.validation), [clip.transcript for clip in held_out]
     chosen = best_decoder(kind, answers, right, orders, lag_ticks, priors)
     print(f"on the held-out clips: {chosen}")
     return chosen.decoder, temperatures

@@ -20,7 +20,10 @@ def train_on_episodes(
     ticks, actions = sum(encoded.ticks for encoded in training.encoded_clips), len(card.vocabulary)
     print(f"run {folder}: {ticks} training ticks, {actions} actions, from {config.supervision}")
     trained = train_on_encoded_clips(
-        RunSettings(config, folder), actions, training.encoded_clips, validation.encoded_clips
+        RunSettings(config, folder, vocabulary=card.vocabulary),
+        actions,
+        training.encoded_clips,
+        validation.encoded_clips,
     )
     write_doubts(folder, card.vocabulary, 1 / config.data.rate_hz, training.folders)
     print(f"best epoch {trained.epoch + 1}: {trained.accuracy:.4f} of validation ticks right (lagged head)")

@@ -10,6 +10,7 @@ from hal_ros.core.segments import transcript
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.hold_out import (
     Grouping,
+    annotated_to_hold_out,
     hold_out_end,
     hold_out_episodes,
     hold_out_every_nth,
@@ -49,6 +50,17 @@ def test_an_episode_that_alone_shows_an_action_is_kept_for_training() -> None:
     assert hold_out_episodes({**transcripts, "demo_4": ("reach", "pour")}, {}, False) == {"demo_3"}
     assert hold_out_episodes({**transcripts, "demo_4": ("reach", "grasp")}, {}, False) == {"demo_4"}
     assert hold_out_episodes(transcripts, {}, True) == set()
+
+
+@pytest.mark.parametrize(("annotated", "judges"), [(1, 0), (3, 0), (4, 0), (5, 2), (10, 2), (20, 4)])
+def test_a_few_annotated_ones_teach_first_and_judge_only_where_they_are_enough(annotated: int, judges: int) -> None:
+    transcripts = {f"demo_{number:02d}": ("reach", "grasp") for number in range(30)}
+    some = sorted(transcripts)[10 : 10 + annotated]
+    chosen = hold_out_episodes(transcripts, {}, False, annotated=some)
+    assert len(chosen & set(some)) == judges == len(annotated_to_hold_out(some))
+    assert len(chosen) == (judges or 6), "an aligned episode beside judges would neither teach nor judge"
+    for alike in ([], list(transcripts)):
+        assert hold_out_episodes(transcripts, {}, False, annotated=alike) == hold_out_episodes(transcripts, {}, False)
 
 
 # --- whole groups -----------------------------------------------------------------------------------------------------

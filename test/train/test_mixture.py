@@ -16,11 +16,13 @@ from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
 from hal_ros.labels.doubt_files import PROOF
+from hal_ros.labels.restart_files import RESTARTS, load_checks
 from hal_ros.labels.targets import Targets, of_annotations
+from hal_ros.labels.transcripts.first_labels import first_labels
 from hal_ros.train.chain import RunSettings, _source
 from hal_ros.train.clips import AttendedClips, Columns, Data, Supervised, probabilities
 from hal_ros.train.config import config_from_mapping, to_mapping
-from hal_ros.train.mixture import kind_of, mixture_of, targets_of
+from hal_ros.train.mixture import Learnt, decoder_kind, judges, kind_of, mixture_of, targets_of, unseen_actions
 from synthetic_clips import ACTIONS, FEATURES, make_clips
 from synthetic_episodes import make_encoded_clips
 
@@ -157,6 +159,67 @@ def test_contradictions_and_nothing_at_all_are_one_line(tmp_path: Path) -> None:
     mixture = mixture_of(config_from_mapping({"supervision": "mixed"}), [other], VALIDATION, lines.append)
     assert mixture.training[0].transcript == clip.transcript
     assert f"{clip.name}: annotated in another order than its transcript's; the annotation counts" in lines
+
+
+def test_two_annotated_validation_clips_judge_by_themselves() -> None:
+    """Aligned labels choose where there are fewer, and never the kind of decoder, which they flatter."""
+    annotated, aligned = make_clips(3, seed=2), [hidden(clip) for clip in make_clips(3, seed=3)]
+    auto, asked = (config_from_mapping({"supervision": "mixed", "decoder": kind}) for kind in ("auto", "duration"))
+    for validation, judging in ((annotated[:1], 1), ([*annotated, aligned[0]], 3), ([annotated[0], *aligned], 0)):
+        lines: list[str] = []
+        mixture = mixture_of(auto, [*TRAINING[:1], *map(hidden, TRAINING[1:])], validation, lines.append)
+        assert judges("mixed", mixture.validation) == mixture.validation[:judging]
+        learnt = Learnt(ACTIONS, first_labels([*mixture.training, *mixture.validation], ACTIONS))
+        found = targets_of(mixture, learnt, auto)
+        assert list(found.validation) == [clip.name for clip in validation[: judging or None]]
+        assert decoder_kind(auto, mixture.validation, lines.append) == ("auto" if judging else "hysteresis")
+        assert decoder_kind(asked, mixture.validation, lines.append) == "duration"
+        said = "\n".join(lines)
+        assert ("chosen by aligned labels of validation; with 2 or more annotated" in said) == (not judging)
+        assert ("chosen by the 3 annotated of 4 validation clips" in said) == (judging == 3)
+        assert ("decoder: hysteresis, as labels of validation are aligned" in said) == (not judging)
+    assert judges("annotations", aligned) == aligned and not judges("transcripts", annotated)
+
+
+def test_a_run_says_before_training_what_transcripts_do_not_place_and_restarts_once(tmp_path: Path) -> None:
+    """Actions 0 and 1 only come together; a boundary of theirs that is told ends the complaint."""
+    order = (2, 0, 1, 3, 2, 3, 0, 1, 2)
+    inputs = np.repeat(np.eye(ACTIONS)[list(order)], 8, axis=0)
+    right = np.repeat(order, 8)
+    clips = [
+        Clip(f"a{n}", inputs + 0.1 * np.random.default_rng(n).normal(size=inputs.shape), right, order) for n in range(4)
+    ]
+    bare, config = list(map(hidden, clips)), config_from_mapping({"supervision": "mixed"})
+    for training, complains in ((bare, True), ([hidden(clips[0], slice(8, 20)), *bare[1:]], False)):
+        lines: list[str] = []
+        folder = tmp_path / str(complains)
+        folder.mkdir()
+        run = RunSettings(config, folder, lines.append, ("reach", "grasp", "lift", "put"))
+        mixture = mixture_of(config, training[:3], training[3:], quiet)
+        _source(run, mixture, ACTIONS, (mixture.training, mixture.validation))
+        told = [
+            line for line in lines if line.startswith("transcripts alone do not tell when these change: reach | grasp;")
+        ]
+        assert len(told) == complains and (not told or lines.index(told[0]) == 0)
+        checks = load_checks(folder)
+        found = checks.restarts
+        assert checks.unplaced == ({(0, 1)} if complains else set())
+        assert found is not None and found.versions.keys() == {clip.name for clip in clips} and not found.guess()
+        left = (folder / RESTARTS).stat().st_mtime_ns
+        _source(run, mixture, ACTIONS, (mixture.training, mixture.validation))
+        assert (folder / RESTARTS).stat().st_mtime_ns == left
+
+
+def test_what_does_not_fit_and_what_is_never_shown_is_said() -> None:
+    clip = TRAINING[0]
+    longer = replace(hidden(clip), transcript=(0, 1) * clip.ticks)
+    for supervision in ("transcripts", "mixed"):
+        lines: list[str] = []
+        mixture = mixture_of(config_from_mapping({"supervision": supervision}), [longer], VALIDATION, lines.append)
+        squeezed = f"a transcript of {2 * clip.ticks} actions in {clip.ticks} ticks; {clip.ticks} are left out"
+        assert f"{clip.name}: {squeezed}" in lines
+        assert unseen_actions(mixture.training, 3) == [2]
+    assert not unseen_actions(TRAINING, ACTIONS)
 
 
 def test_settings_of_older_runs_keep_their_hashes() -> None:

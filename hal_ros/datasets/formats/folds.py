@@ -32,7 +32,8 @@ from hal_ros.datasets.formats.layout_files import (
     shown,
 )
 from hal_ros.datasets.formats.layouts import Dataset, Layout, Members, find_layout, read_dataset, subsample
-from hal_ros.datasets.hold_out import hold_out_every_nth, hold_out_groups, in_nested_order
+from hal_ros.datasets.hold_out import annotated_to_hold_out, hold_out_every_nth, hold_out_groups, in_nested_order
+from hal_ros.datasets.look.known_ticks import is_full
 
 TRAIN, VALIDATION, TEST = "train", "val", "test"
 TRANSCRIPTS, ANNOTATIONS = "transcripts", "annotations"
@@ -106,7 +107,9 @@ def read_fold(
         usable = _first_of(usable, groups, episodes)
     training, validation = usable[TRAIN], usable[VALIDATION]
     if not validation:
-        training, validation = _hold_out(training, groups, data.validation)
+        mixed = supervision not in LACKING
+        annotated = {clip.name for clip in training if is_full(clip.actions)} if mixed else set[str]()
+        training, validation = _hold_out(training, groups, data.validation, annotated)
         notes.append(_held_out(validation, groups))
     notes += _not_learned(dataset, training, validation)
     parts = (training, validation, dataset.subsets.get(TEST, ()))
@@ -218,7 +221,15 @@ def _first_of(usable: Mapping[str, list[Clip]], groups: Mapping[str, str] | None
     return found if found[TRAIN] else {TRAIN: found[VALIDATION], VALIDATION: []}
 
 
-def _hold_out(clips: list[Clip], groups: Mapping[str, str] | None, share: float) -> tuple[list[Clip], list[Clip]]:
+def _hold_out(
+    clips: list[Clip], groups: Mapping[str, str] | None, share: float, annotated: Collection[str]
+) -> tuple[list[Clip], list[Clip]]:
+    """Return what is learned from, and what is chosen by: where some are `annotated`, these if they are enough."""
+    if groups is None and len(clips) - len(annotated) >= 2 and annotated:
+        judges = annotated_to_hold_out([clip for clip in clips if clip.name in annotated])
+        judges = judges or hold_out_every_nth([clip for clip in clips if clip.name not in annotated], share)[1]
+        names = {clip.name for clip in judges}
+        return [clip for clip in clips if clip.name not in names], judges
     if groups is None or len(clips) < 2:
         return hold_out_every_nth(clips, share)
     held_out = hold_out_groups({clip.name: actions_of(clip) for clip in clips}, groups, share)

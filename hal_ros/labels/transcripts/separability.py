@@ -8,12 +8,15 @@ transport can end before or behind it, and every episode agrees with either. One
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 EDGE = -1
 """Stands before the first action of a clip and after the last one."""
+COMPANY = 3
+"""Where a side has more actions than this, they have too little in common to be taken for the single one's."""
+REMEDY = "annotate 1 to 3 episodes that have them"
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,11 @@ class Junction:
     def ambiguous(self) -> bool:
         """Whether one side is a single action, so that transcripts do not tell where it ends or begins."""
         return EDGE not in (*self.before, *self.after) and 1 in (len(self.before), len(self.after))
+
+    def named(self, vocabulary: Sequence[str] = ()) -> str:
+        """Return it in words, as `lift | put_down or stack`; without names by the actions' ids."""
+        sides = ([vocabulary[a] if vocabulary else str(a) for a in side] for side in (self.before, self.after))
+        return " | ".join(" or ".join(names) for names in sides)
 
 
 def junctions(transcripts: Sequence[Sequence[int]]) -> list[Junction]:
@@ -59,6 +67,16 @@ def ambiguous_junctions(transcripts: Sequence[Sequence[int]]) -> list[Junction]:
     """Return the junctions whose boundaries transcripts alone do not place, those with most boundaries first."""
     found = [junction for junction in junctions(transcripts) if junction.ambiguous]
     return sorted(found, key=lambda junction: -junction.boundaries)
+
+
+def unplaced_junctions(transcripts: Sequence[Sequence[int]], known: Collection[tuple[int, int]] = ()) -> list[Junction]:
+    """Return the ambiguous junctions of few actions, but for those that have a `known` boundary: (before, after)."""
+    return [
+        one
+        for one in ambiguous_junctions(transcripts)
+        if max(len(one.before), len(one.after)) <= COMPANY
+        and not any(before in one.before and after in one.after for before, after in known)
+    ]
 
 
 def inseparable_groups(transcripts: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:

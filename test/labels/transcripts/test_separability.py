@@ -7,7 +7,13 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hal_ros.labels.transcripts.separability import EDGE, ambiguous_junctions, inseparable_groups, junctions
+from hal_ros.labels.transcripts.separability import (
+    EDGE,
+    ambiguous_junctions,
+    inseparable_groups,
+    junctions,
+    unplaced_junctions,
+)
 
 REACH, GRASP, LIFT, PLACE, STACK, REST = range(6)
 TRANSCRIPTS = st.lists(st.lists(st.integers(0, 5), max_size=9), max_size=6)
@@ -58,3 +64,17 @@ def test_more_transcripts_never_make_more_ambiguous(transcripts: list[list[int]]
 
     seen = {(a, b) for t in transcripts for a, b in itertools.pairwise(t)}
     assert pairs([*transcripts, extra]) & seen <= pairs(transcripts)
+
+
+def test_unplaced_are_those_of_few_actions_without_a_known_boundary() -> None:
+    transcripts = [(REST, REACH, GRASP, LIFT, PLACE, REST), (REACH, GRASP, LIFT, STACK, REACH)]
+    names = ["reach", "grasp", "lift", "place", "stack", "rest"]
+    assert [one.named(names) for one in unplaced_junctions(transcripts)] == ["grasp | lift", "lift | place or stack"]
+    assert [one.named() for one in unplaced_junctions(transcripts, {(GRASP, LIFT)})] == ["2 | 3 or 4"]
+    assert not unplaced_junctions(transcripts, {(GRASP, LIFT), (LIFT, STACK)}), "one known boundary settles a junction"
+
+
+def test_one_action_before_many_is_not_warned_of() -> None:
+    several = [(REST, LIFT, other, REST) for other in (REACH, GRASP, PLACE, STACK)]
+    assert [one.named() for one in ambiguous_junctions(several)] == ["2 | 0 or 1 or 3 or 4"]
+    assert not unplaced_junctions(several)
