@@ -15,6 +15,7 @@ from hal_ros.bench.streams import ingest as stream_ingest
 from hal_ros.bench.streams import intake as stream_intake
 from hal_ros.bench.streams import live as stream_live
 from hal_ros.bench.streams import tick as stream_tick
+from hal_ros.bench.training import chain, export
 from hal_ros.core.errors import HalError
 from hal_ros.live.system import Live, prepare_environment
 
@@ -25,7 +26,7 @@ Expected = list[tuple[str, str, str]]
 def measure(model: Path, folder: Path, full: bool) -> list[BenchRow]:
     """Return the rows of a bundle on this machine; recordings and logs go into `folder`.
 
-    With `full`, also those of a ten-minute run and of a fresh installation.
+    With `full`, also those of a ten-minute run, of a whole training and of a fresh installation.
     """
     prepare_environment(folder / "logs")
     live = Live(model, folder / "live")
@@ -34,6 +35,7 @@ def measure(model: Path, folder: Path, full: bool) -> list[BenchRow]:
     rows += part("start of the sessions", lambda: start.rows(model), start.EXPECTED)
     rows += cache_rows(model)
     rows += part("alignment", alignment.rows, alignment.expected())
+    rows += part("export", lambda: export.rows(model, folder / "export"), export.EXPECTED)
     rows += stream_rows(model, folder / "streams")
     rows += part("live system", lambda: live_run.live_rows(live), live_run.EXPECTED)
     rows += part("replay", lambda: [commands.replay_row(live)], commands.REPLAY_EXPECTED)
@@ -45,6 +47,7 @@ def measure(model: Path, folder: Path, full: bool) -> list[BenchRow]:
         rows += part(
             "ten minutes, two cameras", lambda: stream_live.soak_rows(model, streams), stream_live.SOAK_EXPECTED
         )
+        rows += part("training", lambda: chain.rows(folder / "training"), chain.EXPECTED)
         rows += part("fresh installation", lambda: [fresh_clone.row(folder)], fresh_clone.EXPECTED)
     return rows
 

@@ -29,11 +29,16 @@ class Progress(ABC):
     """One piece of work; whoever does it says how far it is."""
 
     def __init__(self, label: str, total: float) -> None:
-        self.label, self.total, self.done = label, total, 0.0
+        self.label, self.total, self.done, self.begun = label, total, 0.0, False
 
     def advance(self, by: float = 1.0, what: str = "") -> None:
         """Say that so much more of `total` is done, and what comes next."""
         self.reach(self.done + by, what)
+
+    def begin(self, what: str) -> None:
+        """Say what comes next; it counts one, once another one begins."""
+        self.reach(self.done + self.begun, what)
+        self.begun = True
 
     def reach(self, done: float, what: str = "") -> None:
         """Say how much of `total` is done, and what comes next."""
