@@ -15,7 +15,6 @@ from hal_ros.bench.streams import ingest as stream_ingest
 from hal_ros.bench.streams import intake as stream_intake
 from hal_ros.bench.streams import live as stream_live
 from hal_ros.bench.streams import tick as stream_tick
-from hal_ros.bench.training import chain, export
 from hal_ros.core.errors import HalError
 from hal_ros.live.system import Live, prepare_environment
 
@@ -35,7 +34,7 @@ def measure(model: Path, folder: Path, full: bool) -> list[BenchRow]:
     rows += part("start of the sessions", lambda: start.rows(model), start.EXPECTED)
     rows += cache_rows(model)
     rows += part("alignment", alignment.rows, alignment.expected())
-    rows += part("export", lambda: export.rows(model, folder / "export"), export.EXPECTED)
+    rows += part("export", lambda: commands.export_rows(model, folder / "export"), commands.EXPORT_EXPECTED)
     rows += stream_rows(model, folder / "streams")
     rows += part("live system", lambda: live_run.live_rows(live), live_run.EXPECTED)
     rows += part("replay", lambda: [commands.replay_row(live)], commands.REPLAY_EXPECTED)
@@ -47,7 +46,7 @@ def measure(model: Path, folder: Path, full: bool) -> list[BenchRow]:
         rows += part(
             "ten minutes, two cameras", lambda: stream_live.soak_rows(model, streams), stream_live.SOAK_EXPECTED
         )
-        rows += part("training", lambda: chain.rows(folder / "training"), chain.EXPECTED)
+        rows += part("training", lambda: commands.training_rows(folder / "training"), commands.TRAINING_EXPECTED)
         rows += part("fresh installation", lambda: [fresh_clone.row(folder)], fresh_clone.EXPECTED)
     return rows
 

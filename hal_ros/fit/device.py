@@ -51,12 +51,12 @@ def device_of(module: nn.Module) -> torch.device:
 def moved(value: Value, device: torch.device) -> Value:
     """Return a batch with its tensors on a device: a tensor, or a dataclass, (named) tuple or list of such."""
     if isinstance(value, Tensor):
-        return value.to(device)  # type: ignore[return-value]
+        return value.to(device)
     if is_dataclass(value) and not isinstance(value, type):
         return type(value)(**{field.name: moved(getattr(value, field.name), device) for field in fields(value)})
     if isinstance(value, tuple | list):
         parts: list[Any] = [moved(part, device) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)  # type: ignore[return-value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     return value
 
 

@@ -12,7 +12,6 @@ from hal_ros.bench import alignment, caches, commands, fresh_clone, live_run, ru
 from hal_ros.bench import matrix_products as products
 from hal_ros.bench.rows import BenchRow, baseline
 from hal_ros.bench.streams import ingest, intake, live, tick
-from hal_ros.bench.training import chain, export
 from hal_ros.core.errors import HalError
 
 MODEL = Path(__file__).parents[2] / "models" / "tabletop"
@@ -51,7 +50,7 @@ def test_every_part_is_measured_with_the_rows_it_would_give(
         "caches": caches.expected(),
         **{f"caches, window {window}": caches.expected_at(window) for window in (64, 256, 1024)},
         "alignment": alignment.expected(),
-        "export": export.EXPECTED,
+        "export": commands.EXPORT_EXPECTED,
         "tick of two cameras": tick.EXPECTED,
         "intake": intake.EXPECTED,
         "ingest": ingest.EXPECTED,
@@ -61,7 +60,7 @@ def test_every_part_is_measured_with_the_rows_it_would_give(
         "simulation": commands.SIMULATION_EXPECTED,
     }
     soaks = {"ten minutes": live_run.SOAK_EXPECTED, "ten minutes, two cameras": live.SOAK_EXPECTED}
-    only_full = {**soaks, "training": chain.EXPECTED, "fresh installation": fresh_clone.EXPECTED}
+    only_full = {**soaks, "training": commands.TRAINING_EXPECTED, "fresh installation": fresh_clone.EXPECTED}
     assert list(parts.items()) == list((expected | (only_full if full else {})).items())
 
 

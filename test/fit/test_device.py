@@ -12,16 +12,17 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
-from torch import Tensor, nn  # noqa: E402
+import torch
+from torch import Tensor, nn
 
-from hal_ros.fit.device import CPU, device_of, moved, on_device, to_numpy, training_device  # noqa: E402
-from hal_ros.labels.teacher.batches import TeacherBatch  # noqa: E402
-from hal_ros.labels.teacher.network import PyramidConfig, PyramidTeacher  # noqa: E402
-from hal_ros.nn.hal import CausalHal, HalConfig, Inputs  # noqa: E402
-from hal_ros.nn.joint_guided_attention import Eye, EyeConfig  # noqa: E402
-from rooms import ROOT  # noqa: E402
+from hal_ros.fit.device import CPU, device_of, moved, on_device, to_numpy, training_device
+from hal_ros.labels.teacher.batches import TeacherBatch
+from hal_ros.labels.teacher.network import PyramidConfig, PyramidTeacher
+from hal_ros.nn.hal import CausalHal, HalConfig, Inputs
+from hal_ros.nn.joint_guided_attention import Eye, EyeConfig
+from rooms import ROOT
 
 pytestmark = pytest.mark.torch
 ELSEWHERE = torch.device("meta")
@@ -46,7 +47,7 @@ def student(device: torch.device, trunk: str) -> Tensor:
 
 def teacher(_: torch.device) -> Tensor:
     model = PyramidTeacher(PyramidConfig(4, 7))
-    return model(torch.zeros(2, 30, 7), torch.ones(2, 30)).log_probs.sum()  # type: ignore[no-any-return]
+    return model(torch.zeros(2, 30, 7), torch.ones(2, 30)).log_probs.sum()
 
 
 def eye(_: torch.device) -> Tensor:

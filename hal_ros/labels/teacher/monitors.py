@@ -60,7 +60,7 @@ def _above(model: PyramidTeacher, action_below: Tensor) -> Tensor | None:
 
 
 def _numpy(values: Tensor) -> Array:
-    return to_numpy(values[0].double())
+    return to_numpy(values[0]).astype(np.float64)
 
 
 def mean_change(latents: Sequence[Array]) -> float:
