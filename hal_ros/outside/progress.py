@@ -141,9 +141,9 @@ def _bars() -> Any:
     return rich.Progress(
         rich.TextColumn("{task.description}", markup=False),
         rich.BarColumn(BAR_COLUMNS),
-        rich.TaskProgressColumn(markup=False),
+        rich.TextColumn("{task.percentage:>3.0f} %", markup=False),
         rich.TimeElapsedColumn(),
-        console=PrintableConsole(),
+        console=PrintableConsole(soft_wrap=True),  # lines that are printed meanwhile stay whole
         refresh_per_second=REFRESHES_HZ,
         transient=True,
     )

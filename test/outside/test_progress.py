@@ -70,9 +70,10 @@ def test_a_terminal_has_a_bar_for_each_piece_and_keeps_what_is_printed(monkeypat
     with progress("[run]", 2) as outer, progress("part", 2) as inner:
         inner.reach(1, "1/2")
         outer.bars.refresh()  # type: ignore[attr-defined]
-        print("an epoch's line")
+        print("an epoch's line" + 90 * " x")
     drawn = terminal.getvalue()
-    assert all(text in drawn for text in ("[run]", "part 1/2", "50%", "an epoch's line\n"))
+    assert all(text in drawn for text in ("[run]", "part 1/2", " 50 %", "an epoch's line" + 90 * " x" + "\n"))
+    assert "[progress" not in drawn
     assert sys.stdout is terminal
     with progress("later", 1) as later:
         assert len(later.bars.tasks) == 1  # type: ignore[attr-defined]
