@@ -50,16 +50,17 @@ def device_of(module: nn.Module) -> torch.device:
 
 def moved(value: Value, device: torch.device) -> Value:
     """Return a batch with its tensors on a device: a tensor, or a dataclass, (named) tuple or list of such."""
+    found: Any = value
     if isinstance(value, Tensor):
-        return value.to(device)
-    if is_dataclass(value) and not isinstance(value, type):
-        return type(value)(**{field.name: moved(getattr(value, field.name), device) for field in fields(value)})
-    if isinstance(value, tuple | list):
-        parts: list[Any] = [moved(part, device) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-    return value
+        found = value.to(device)
+    elif is_dataclass(value) and not isinstance(value, type):
+        found = type(value)(**{field.name: moved(getattr(value, field.name), device) for field in fields(value)})
+    elif isinstance(value, tuple | list):
+        parts = [moved(part, device) for part in value]
+        found = type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    return found
 
 
 def to_numpy(tensor: Tensor) -> FloatArray:
     """Return a tensor as an array, wherever it lies."""
-    return tensor.detach().cpu().numpy()  # type: ignore[no-any-return]
+    return tensor.detach().cpu().numpy()
