@@ -25,7 +25,7 @@ Expected = list[tuple[str, str, str]]
 def measure(model: Path, folder: Path, full: bool) -> list[BenchRow]:
     """Return the rows of a bundle on this machine; recordings and logs go into `folder`.
 
-    With `full`, also those of a ten-minute run and of a fresh installation.
+    With `full`, also those of a ten-minute run, of a whole training and of a fresh installation.
     """
     prepare_environment(folder / "logs")
     live = Live(model, folder / "live")
@@ -34,6 +34,7 @@ def measure(model: Path, folder: Path, full: bool) -> list[BenchRow]:
     rows += part("start of the sessions", lambda: start.rows(model), start.EXPECTED)
     rows += cache_rows(model)
     rows += part("alignment", alignment.rows, alignment.expected())
+    rows += part("export", lambda: commands.export_rows(model, folder / "export"), commands.EXPORT_EXPECTED)
     rows += stream_rows(model, folder / "streams")
     rows += part("live system", lambda: live_run.live_rows(live), live_run.EXPECTED)
     rows += part("replay", lambda: [commands.replay_row(live)], commands.REPLAY_EXPECTED)
@@ -45,6 +46,7 @@ def measure(model: Path, folder: Path, full: bool) -> list[BenchRow]:
         rows += part(
             "ten minutes, two cameras", lambda: stream_live.soak_rows(model, streams), stream_live.SOAK_EXPECTED
         )
+        rows += part("training", lambda: commands.training_rows(folder / "training"), commands.TRAINING_EXPECTED)
         rows += part("fresh installation", lambda: [fresh_clone.row(folder)], fresh_clone.EXPECTED)
     return rows
 

@@ -12,7 +12,7 @@ from hal_ros.core.errors import ConfigError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--full", action="store_true", help="also a ten-minute run and a fresh installation")
+    parser.add_argument("--full", action="store_true", help="also ten-minute runs, a training, a fresh installation")
     parser.add_argument("--model", type=Path, help="folder of a model bundle (default: models/tabletop)")
     parser.add_argument("--out", type=Path, default=Path("build/bench.json"), help="default: %(default)s")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep recordings and logs in this new folder")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -18,8 +17,7 @@ from hal_ros.datasets.look.settings_text import settings_text
 from hal_ros.datasets.look.told import read_told
 from hal_ros.datasets.plan import CONFIG_NAME, Plan, Problems, vocabulary_of
 from hal_ros.datasets.pool import in_order
-
-PRINT: Report = partial(print, flush=True)
+from hal_ros.outside.progress import PRINT, tracked
 
 
 class Ingested(NamedTuple):
@@ -52,7 +50,8 @@ def build(plan: Plan, report: Report = PRINT) -> Built | Problems:
             for name, bag in plan.bags.items()
         }
         job = partial(_ingest_one, card=card, topics=asked_topics(plan.data), cache=Path(plan.data.cache))
-        results = list(_with_progress(in_order(job, list(made.values()), plan.data.processes), len(made), report))
+        done = in_order(job, list(made.values()), plan.data.processes)
+        results = list(tracked(done, "bags read", len(made), report))
         if problems := [result for result in results if isinstance(result, str)]:
             return Problems(plan.out, tuple(dict.fromkeys(problems)))
         if not plan.config.exists():
@@ -72,10 +71,3 @@ def _ingest_one(episode: Path, card: ModelCard, topics: AskedTopics, cache: Path
         return Ingested(episode.name, cached)
     except HalError as error:
         return str(error).replace(str(episode), f"bag {episode.name}")
-
-
-def _with_progress(results: Iterable[Ingested | str], count: int, report: Report) -> Iterator[Ingested | str]:
-    for number, result in enumerate(results, 1):
-        if number % 20 == 0 and number < count:
-            report(f"{number}/{count} bags read")
-        yield result

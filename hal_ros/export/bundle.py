@@ -19,9 +19,10 @@ from hal_ros.core.errors import BackendError, CardError, ConfigError
 from hal_ros.core.step import StepOutput
 from hal_ros.export.half_precision import halved
 from hal_ros.export.operators import check_graph
-from hal_ros.export.parity import Parity, prove, prove_encoder
+from hal_ros.export.parity import Parity, Reference, prove, prove_encoder
 from hal_ros.export.to_onnx import StepGraph, export_step
 from hal_ros.nn.cameras import numbered
+from hal_ros.outside.progress import Progress, progress
 from hal_ros.runtime.backend import open_backend
 from hal_ros.runtime.bundle import (
     CARD,
@@ -43,6 +44,8 @@ from hal_ros.runtime.golden import LIMITS, check_golden, gate, stream
 from hal_ros.runtime.step_state import input_names
 
 WEIGHTS_FORMAT = 1
+PARTS = 8
+"""Of what an export does: encoder, step and proof in two precisions, golden arrays checked in either."""
 MARK = ".hal_ros-export"
 """What tells an export's unfinished folder from anybody else's."""
 
@@ -105,24 +108,34 @@ def write_bundle(made_of: Ingredients, folder: Path, reference: bool = False) ->
     unfinished.mkdir(parents=True, exist_ok=True)
     (unfinished / MARK).touch()
     _clear(unfinished)
-    graph, golden, proof = made_of.graph, made_of.golden, Proof({}, {}, own_fault=_own_fault(made_of, folder))
-    card = _as_the_graph_says(made_of.card, graph)
-    _write_graphs("fp32", made_of, unfinished, proof)
+    own_fault = _own_fault(made_of, folder)
     if reference:
-        write_weights(graph, unfinished / WEIGHTS)
-    write_golden(save_card(card, unfinished), golden)
-    check_golden(bundle := save_card(card, unfinished), open_backend(bundle, "onnxruntime")[0])
+        write_weights(made_of.graph, unfinished / WEIGHTS)
+    with progress("export", PARTS) as shown:
+        proof = _write_proven(made_of, unfinished, shown)
+    return _put_in_place(unfinished, folder), proof._replace(own_fault=own_fault)
+
+
+def _write_proven(made_of: Ingredients, folder: Path, shown: Progress) -> Proof:
+    """Write graphs, golden arrays and card, each proven as soon as it is there."""
+    card, proof = _as_the_graph_says(made_of.card, made_of.graph), Proof({}, {})
+    work = _Work(made_of, folder, Reference(made_of.graph), shown, proof)
+    _write_graphs("fp32", work)
+    shown.begin("golden arrays")
+    write_golden(save_card(card, folder), made_of.golden)
+    check_golden(bundle := save_card(card, folder), open_backend(bundle, "onnxruntime")[0])
     try:
-        _write_graphs("fp16", made_of, unfinished, proof)
-        _check_half(save_card(card, unfinished))
+        _write_graphs("fp16", work)
+        shown.begin("golden arrays in half precision")
+        _check_half(save_card(card, folder))
     except BackendError as error:
         for name in (ENCODER_FP16, STEP_FP16):
-            (unfinished / name).unlink(missing_ok=True)
+            (folder / name).unlink(missing_ok=True)
         for found in (proof.steps, proof.features):
             found.pop("fp16", None)
-        save_card(card, unfinished)
-        proof = proof._replace(half_fault=str(error))
-    return _put_in_place(unfinished, folder), proof
+        save_card(card, folder)
+        return proof._replace(half_fault=str(error))
+    return proof
 
 
 def _own_fault(made_of: Ingredients, folder: Path) -> str:
@@ -201,10 +214,23 @@ def _clear(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _write_graphs(precision: str, made_of: Ingredients, folder: Path, proof: Proof) -> None:
+@dataclass(frozen=True)
+class _Work:
+    """What is written into a folder, what is found meanwhile, and who sees how far it is."""
+
+    made_of: Ingredients
+    folder: Path
+    reference: Reference
+    shown: Progress
+    proof: Proof
+
+
+def _write_graphs(precision: str, work: _Work) -> None:
     """Write encoder, if any, and step, and what was found: how far they are from those of training and of torch."""
+    made_of, folder, proof = work.made_of, work.folder, work.proof
     graph, target = made_of.graph, made_of.card.target
     encoder, step = (folder / name for name in graph_files(precision))
+    work.shown.begin(f"encoder, {precision}")
     if made_of.encoders is not None:
         model: onnx.ModelProto | None = getattr(made_of.encoders, precision)
         if model is None:
@@ -215,8 +241,10 @@ def _write_graphs(precision: str, made_of: Ingredients, folder: Path, proof: Pro
         images = made_of.golden.images
         pictures = images.reshape(-1, *images.shape[2:])
         proof.features[precision] = prove_encoder(made_of.trained_on or folder / ENCODER, encoder, pictures, precision)
+    work.shown.begin(f"step, {precision}")
     export_step(graph if precision == "fp32" else halved(graph), step, target)
-    proof.steps[precision] = prove(graph, step, precision)
+    work.shown.begin(f"proof of the step, {precision}")
+    proof.steps[precision] = prove(graph, step, precision, work.reference)
 
 
 def _check_half(bundle: Bundle) -> None:

@@ -16,6 +16,7 @@ from hal_ros.export.to_onnx import StepGraph, tensor_names
 from hal_ros.nn.hal import CausalHal
 from hal_ros.nn.joint_guided_attention import Eye
 from hal_ros.nn.state import flatten_state
+from hal_ros.outside.progress import tracked
 from hal_ros.runtime.encode import PictureEncoder
 from hal_ros.runtime.golden import LIMITS, WINDOWS, GateLimits, margin_of
 from hal_ros.runtime.sessions import TYPES, open_session
@@ -27,6 +28,8 @@ STEP_LIMITS = {"fp32": GateLimits(TOLERANCE, TOLERANCE, agreement=1.0), "fp16": 
 STATE_LIMITS = {"fp32": TOLERANCE, "fp16": 5e-2}
 FEATURE_LIMITS = {"fp32": 1e-5, "fp16": 5e-2}
 """Of the encoder, in standard deviations of the feature."""
+MOST_KEPT_VALUES = 50_000_000
+"""Of the torch model's states over a stream: a window of 1024 ticks has ten times as many."""
 Array = NDArray[Any]
 
 
@@ -86,16 +89,39 @@ def _joints(model: CausalHal, random: np.random.Generator) -> NDArray[Any]:
     return np.asarray(mean + random.standard_normal((1, len(mean))) * spread)
 
 
-def compare(graph: StepGraph, path: Path, precision: str = "fp32", seed: int = 0) -> Parity:
+class Reference:
+    """The torch model's answers to a random stream: made once for all files, as far as they fit into memory."""
+
+    def __init__(self, graph: StepGraph, seed: int = 0) -> None:
+        """Draw the stream; `graph` in fp32 answers with shifted caches, whatever its own are."""
+        self.graph, self.rows = graph, stream(graph, seed)
+        self._kept: list[dict[str, Array]] = []
+
+    def answers(self) -> Iterator[dict[str, Array]]:
+        """Yield each tick's outputs and next state by name."""
+        if self._kept:
+            yield from self._kept
+            return
+        size = sum(tensor.numel() for tensor in flatten_state(self.graph.initial_state())) * len(self.rows)
+        kept = []
+        for said in _torch(self.graph, self.rows):
+            kept += [said] if size <= MOST_KEPT_VALUES else []
+            yield said
+        self._kept = kept
+
+
+def compare(graph: StepGraph, path: Path, precision: str = "fp32", reference: Reference | None = None) -> Parity:
     """Step the torch model, in fp32 with shifted caches, beside the file in ONNX Runtime, each with its own state.
 
-    `graph` says which caches the file has; `precision`, "fp32" or "fp16", how far it may be away. Differences of a
-    state whose values go beyond 1 are in units of its largest: weights set how large it is, and rounding grows with it.
+    `graph` says which caches the file has; `precision`, "fp32" or "fp16", how far it may be away; a `reference` spares
+    the model a second run for a second file. Differences of a state whose values go beyond 1 are in units of its
+    largest: weights set how large it is, and rounding grows with it.
     """
     _, names = tensor_names(graph.model.config)
     errors, largest, margin, agreed = dict.fromkeys(names, 0.0), dict.fromkeys(names, 1.0), 0.0, 0
-    rows = stream(graph, seed)
-    for expected, said in zip(_torch(graph, rows), _onnx(graph, path, rows), strict=True):
+    reference = reference or Reference(graph)
+    rows, both = reference.rows, zip(reference.answers(), _onnx(graph, path, reference.rows), strict=True)
+    for expected, said in tracked(both, f"proof of {path.name}", len(rows)):
         for name in names:
             errors[name] = max(errors[name], _distance(expected[name], said[name]))
             if name not in OUTPUTS:
@@ -108,9 +134,9 @@ def compare(graph: StepGraph, path: Path, precision: str = "fp32", seed: int = 0
     return found._replace(fault="; ".join(_faults(found, precision)))
 
 
-def prove(graph: StepGraph, path: Path, precision: str = "fp32") -> Parity:
+def prove(graph: StepGraph, path: Path, precision: str = "fp32", reference: Reference | None = None) -> Parity:
     """Return the comparison; raises BackendError naming the tensors in which the file differs from the model."""
-    parity = compare(graph, path, precision)
+    parity = compare(graph, path, precision, reference)
     if parity.fault:
         raise BackendError(f"{path}: differs from torch over {parity.ticks} ticks: {parity.fault}")
     return parity

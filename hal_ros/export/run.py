@@ -16,6 +16,7 @@ from hal_ros.datasets.episodes import load
 from hal_ros.export.bundle import EncoderPair, Golden, Ingredients, Proof, check_place, write_bundle
 from hal_ros.export.to_onnx import StepGraph
 from hal_ros.labels import targets as targets_file
+from hal_ros.outside.progress import tracked
 from hal_ros.runtime.bundle import Bundle
 from hal_ros.train import stages
 from hal_ros.train.clips import attended_clips
@@ -107,7 +108,7 @@ def _choose(run: FinishedRun, folder: Path, training: PreparedSplit, validation:
     )
     priors, lag_ticks = fit_priors(found, orders, run.model.config.actions), run.config.data.lag_ticks
     temperatures = fit_temperatures(run.model, clips, lag_ticks)
-    answers = [answer(run.model, clip) for clip in clips]
+    answers = [answer(run.model, clip) for clip in tracked(clips, "answers", len(clips))]
     actions, transcripts = [clip.actions for clip in clips], [clip.transcript for clip in clips]
     kind = decoder_kind(run.config, validation.encoded_clips)
     chosen = best_decoder(kind, answers, actions, transcripts, lag_ticks, priors)

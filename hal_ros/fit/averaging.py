@@ -48,4 +48,6 @@ class WeightAverage:
     def restore(self, weights: Mapping[str, Tensor], steps: int) -> None:
         """Go on from what a checkpoint holds."""
         if self.decay:
-            self.weights, self.steps = {name: tensor.clone() for name, tensor in weights.items()}, steps
+            places = {name: tensor.device for name, tensor in self.weights.items()}
+            self.weights = {name: tensor.to(places[name], copy=True) for name, tensor in weights.items()}
+            self.steps = steps

@@ -21,7 +21,8 @@ from hal_ros.core.work import Report
 from hal_ros.fit import checkpoint
 from hal_ros.fit.averaging import WeightAverage
 from hal_ros.fit.checkpoint import Checkpoint
-from hal_ros.fit.progress import rounds
+from hal_ros.fit.device import CPU, moved, on_device
+from hal_ros.outside.progress import PRINT, Progress, progress
 from hal_ros.outside.reading import reading
 
 Batch = TypeVar("Batch")
@@ -34,7 +35,7 @@ class RunSession:
     """Where a training keeps its checkpoint, and who is told how it goes."""
 
     folder: Path | None = None  # without one nothing is written
-    report: Report = print
+    report: Report = PRINT
 
 
 UNSAVED = RunSession()
@@ -120,22 +121,27 @@ class Loop:
     gradient_clip: float | None = None
     session: RunSession = UNSAVED
     settings: Mapping[str, Any] = field(default_factory=dict)  # what a checkpoint must share with the run, JSON-ready
-    bar: bool = False  # show a progress bar in a terminal
     patience: float = 0.0  # share of all epochs: it ends where none so long was better; 0: it goes on
     average: float = 0.0  # decay of the weights' average, of which the best is kept; 0: the weights themselves
+    device: torch.device = CPU  # where all parts lie meanwhile
 
     def run(self, training: Training[Any]) -> Best:
         """Train in place, from the checkpoint in the folder if there is one; ends with the best epoch's weights.
 
         Raises ConfigError for a checkpoint of other settings, and DatasetError for one that can't be read.
         """
+        shown = progress(self.name, self.epochs, self.session.report)
+        with on_device(self.device, *self.parts.values()), shown as seen:
+            return self._run(training, seen)
+
+    def _run(self, training: Training[Any], seen: Progress) -> Best:
         average = WeightAverage(self._model, self.average)
         first, best = self._restore(training, average)
-        for epoch in rounds(first, self.epochs, self.name if self.bar else ""):
+        for epoch in range(first, self.epochs):
             if self._is_over(best, epoch):
                 break
             started = time.monotonic()
-            history = self._epoch(training, epoch, average)
+            history = self._epoch(training, epoch, average, seen)
             with average.applied():
                 finished = training.finish_epoch(history)
                 best = self._better(best, epoch, finished.accuracy)
@@ -158,14 +164,17 @@ class Loop:
     def _model(self) -> nn.Module:
         return next(iter(self.parts.values()))
 
-    def _epoch(self, training: Training[Any], epoch: int, average: WeightAverage) -> list[Terms]:
+    def _epoch(self, training: Training[Any], epoch: int, average: WeightAverage, seen: Progress) -> list[Terms]:
         torch.manual_seed(self.seeds.torch(epoch))
+        seen.reach(epoch, which := f"{epoch + 1}/{self.epochs}")
         batches = training.batches(Epoch(epoch, self.seeds.numpy(epoch)))
         self._model.train()
         history = []
         for share, batch in batches:
-            history.append(self._step(training, batch, (epoch + share) / self.epochs))
+            seen.reach(epoch + share, which)
+            history.append(self._step(training, moved(batch, self.device), (epoch + share) / self.epochs))
             average.update()
+        seen.reach(epoch + 1, which)
         return history
 
     def _step(self, training: Training[Any], batch: object, progress: float) -> Terms:

@@ -29,10 +29,13 @@ from hal_ros.core.errors import DatasetError
 from hal_ros.core.streams.columns import NO_GROUPS, ValueGroups
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.encoded_clips import EncodedClip
+from hal_ros.fit.device import device_of, moved, on_device, to_numpy, training_device
 from hal_ros.nn.joint_guided_attention import Eye
+from hal_ros.outside.progress import tracked
 
 ATTEND_TICKS = 64
 """Ticks that the eye looks at in one go: their grids stay in the processor's cache."""
+LOOKING = "the eye over all ticks"
 DIGEST_TICKS = 50
 NO_WEIGHTS: Mapping[str, NDArray[Any]] = {}
 """Every known tick counts in full."""
@@ -213,7 +216,7 @@ def _digest(eyes: Sequence[Eye], encoded_clips: Sequence[EncodedClip], groups: V
     """Return a hash of the eyes and the clips; of their long features some rows stand for all."""
     digest = hashlib.sha256(repr([eye.config for eye in eyes] + list(groups.states)).encode())
     for name, tensor in (item for eye in eyes for item in eye.state_dict().items()):
-        digest.update(name.encode() + tensor.numpy().tobytes())
+        digest.update(name.encode() + to_numpy(tensor).tobytes())
     for encoded in encoded_clips:
         digest.update(encoded.name.encode())
         some = (feature[::DIGEST_TICKS] for feature in encoded.features)
@@ -237,7 +240,8 @@ def _keep(path: Path, views: _Views) -> None:
 
 def _all_views(eyes: Sequence[Eye], encoded_clips: Sequence[EncodedClip], groups: ValueGroups) -> _Views:
     """Return the views of all clips behind each other."""
-    found = [_attend(eyes, encoded, groups) for encoded in encoded_clips]
+    with on_device(training_device(), *eyes):
+        found = [_attend(eyes, encoded, groups) for encoded in tracked(encoded_clips, LOOKING, len(encoded_clips))]
     attended = np.concatenate([view[0] for view in found])
     joints_masked = np.concatenate([view[1] for view in found]) if groups.state_count else None
     if groups.state_count < 2:
@@ -272,10 +276,16 @@ def _attend_with(eye: Eye, encoded: EncodedClip, camera: int, masks: Sequence[Fl
     if not lit.any():
         return views
     for ticks in _slices(encoded.ticks):
-        cells = eye.encode(torch.from_numpy(encoded.features[camera][ticks].astype(np.float32)))
-        joints, valid = (torch.from_numpy(x[ticks])[None] for x in (encoded.joints, encoded.joints_valid))
+        arrays = (
+            encoded.features[camera][ticks].astype(np.float32),
+            encoded.joints[ticks],
+            encoded.joints_valid[ticks],
+        )
+        feature, joints, valid = moved([torch.from_numpy(array) for array in arrays], device_of(eye))
+        cells = eye.encode(feature)
         for view, mask in zip(views, masks, strict=True):
-            view[ticks] = eye.attend(cells, joints, valid * torch.from_numpy(mask))[0].numpy()
+            unmasked = valid * moved(torch.from_numpy(mask), valid.device)
+            view[ticks] = to_numpy(eye.attend(cells, joints[None], unmasked[None])[0])
     return views * lit
 
 

@@ -21,9 +21,11 @@ from hal_ros.core.arrays import FloatArray
 from hal_ros.core.card import DecoderSpec, Priors
 from hal_ros.core.decoding import decode
 from hal_ros.core.decoding.duration_filter import DurationFilter, log_odds, marginals
+from hal_ros.core.decoding.hysteresis_search import decode_each
 from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.core.segments import Labels
 from hal_ros.metrics.segmentation import Pair, edit_score, f1_pooled, mean_over_frames, segment_ratio
+from hal_ros.outside.progress import tracked
 from hal_ros.train.answers import Answers
 from hal_ros.train.config import AUTO
 from hal_ros.train.priors import fit_priors
@@ -42,7 +44,8 @@ TEMPERS = (0.2, 0.4, 0.7, 1.0, 2.0, 3.0)
 BOUNDARY_SHARES = (0.5, 1.0)
 """How much of the boundary head's fitted evidence is believed: its ticks are no independent witnesses either."""
 COMMIT_PROBABILITIES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9)
-
+TRIED = {"argmax": 1, "hysteresis": 36, "duration": 48}
+"""How many decoders of each kind there are at most."""
 
 CHOSEN_FROM = ("hysteresis", "duration")
 """The kinds of decoder between which validation chooses, the simpler one first."""
@@ -149,12 +152,12 @@ def best_of_each_kind(
             case "argmax":
                 scored = iter([score_decoder(DecoderSpec("argmax"), answers, labels, lag_ticks)])
             case "hysteresis":
-                scored = (score_decoder(spec, answers, labels, lag_ticks) for spec in hysteresis_specs())
+                scored = _score_hysteresis(answers, labels, lag_ticks)
             case "duration":
                 scored = _score_duration(priors, answers, labels, lag_ticks)
             case _:
                 raise ConfigError(f"decoder {kind!r} is unknown; expected one of {', '.join(decode.KINDS)}")
-        best = max(scored, key=lambda decoded: decoded.score)
+        best = max(tracked(scored, f"decoder: {kind}", TRIED[kind]), key=lambda decoded: decoded.score)
         found[kind] = best._replace(decoder=replace(best.decoder, priors=priors))
     return found
 
@@ -199,6 +202,13 @@ def hysteresis_specs() -> Iterator[DecoderSpec]:
     """Yield the hysteresis decoders that are tried."""
     for enter, hold, smoothing in itertools.product(ENTER_PROBABILITIES, HOLDS_TICKS, SMOOTHINGS):
         yield DecoderSpec("hysteresis", enter, hold, smoothing)
+
+
+def _score_hysteresis(answers: Sequence[Answers], labels: Sequence[Labels], lag_ticks: int) -> Iterator[Decoded]:
+    """Yield the scored hysteresis decoders."""
+    specs = list(hysteresis_specs())
+    said = decode_each(specs, [_rows(specs[0], one, lag_ticks)[0] for one in answers])
+    return map(_scored, specs, said, itertools.repeat(labels))
 
 
 def _score_duration(
@@ -329,7 +339,7 @@ def fit_temperatures(model: CausalHal, clips: Sequence[Clip], lag_ticks: int) ->
 
     with torch.no_grad():
         model.temperature.fill_(1.0)
-    answers = [answer(model, clip) for clip in clips]
+    answers = [answer(model, clip) for clip in tracked(clips, "answers", len(clips))]
     best = fit_both_temperatures(answers, [clip.actions for clip in clips], lag_ticks)
     with torch.no_grad():
         model.temperature.copy_(torch.tensor(best))

@@ -26,6 +26,7 @@ from hal_ros.core.work import Report
 from hal_ros.datasets.config import streams_of
 from hal_ros.datasets.encoded_clips import EncodedClip, NormalisationStatistics
 from hal_ros.fit import checkpoint
+from hal_ros.fit.device import device_of, moved, training_device
 from hal_ros.fit.loop import Epoch, Finished, Loop, RunSession, Seeds, Terms, Training, mean_terms
 from hal_ros.fit.schedule import cosine
 from hal_ros.nn.joint_guided_attention import Eye
@@ -109,6 +110,7 @@ def fit_eye(config: TrainConfig, eye: Eye, ticks: Ticks, folder: Path | None = N
         optimiser,
         lambda progress: settings.learning_rate * min(1.0, 0.02 + 20 * progress) * cosine(progress),
         session=RunSession(folder, report),
+        device=training_device(),
     )
     loop.run(_EyeTraining(config, eye, ticks))
     return eye.eval()
@@ -138,11 +140,11 @@ class _EyeTraining(Training[NDArray[np.int64]]):
         joints = np.stack([encoded.joints[tick] for encoded, tick in rows])
         valid = np.stack([encoded.joints_valid[tick] for encoded, tick in rows])
         valid = _with_losses(valid, self.groups, settings, self.random)
-        inputs = (torch.from_numpy(feature).float(), torch.from_numpy(joints), torch.from_numpy(valid))
+        arrays = (feature, joints, valid, ticks.target[batch], ticks.weight[batch])
+        *inputs, target, weight = moved([torch.from_numpy(array) for array in arrays], device_of(self.eye))
+        inputs[0], smoothing = inputs[0].float(), settings.label_smoothing
         log_probs = self.eye.head(self.eye(*(tensor[:, None] for tensor in inputs)))[:, 0]
-        target, smoothing = torch.from_numpy(ticks.target[batch]), settings.label_smoothing
         loss = -((1 - smoothing) * (target * log_probs).sum(-1) + smoothing * log_probs.mean(-1))
-        weight = torch.from_numpy(ticks.weight[batch])
         return {"frame": (loss * weight).sum() / weight.sum()}
 
     def finish_epoch(self, history: Sequence[Terms]) -> Finished:

@@ -28,6 +28,7 @@ from hal_ros.labels.targets import LABELS
 from hal_ros.nn.hal import CausalHal, HalConfig
 from hal_ros.nn.joint_guided_attention import Eye
 from hal_ros.nn.restoring import restored
+from hal_ros.outside.progress import PRINT, tracked
 from hal_ros.outside.reading import reading
 from hal_ros.train.config import MIXED, TrainConfig, config_from_saved, to_mapping
 from hal_ros.train.encoders import encoder_spec, ensure_encoder, try_own
@@ -93,7 +94,7 @@ def prepare(
     card: ModelCard,
     split: str,
     encoder: Path | None,
-    report: Report = print,
+    report: Report = PRINT,
     limit: int | None = None,
 ) -> PreparedSplit:
     """Ingest a split, or its first `limit` bags, and encode its pictures, as far as that is not in the cache.
@@ -104,11 +105,8 @@ def prepare(
     job = partial(
         _prepare_one, card=card, asked=asked_topics(config), cache=Path(config.cache) / split, encoder=encoder
     )
-    folders = []
-    for count, (folder, fresh) in enumerate(in_order(job, bags, config.processes), 1):
-        folders.append(folder)
-        if (fresh and count % 20 == 0) or count == len(bags):
-            report(f"{split}: {count}/{len(bags)} episodes ingested")
+    folders = list(tracked(in_order(job, bags, config.processes), f"{split}: episodes", len(bags), report))
+    report(f"{split}: {len(bags)} episodes ingested")
     told_in = bags if card.supervision == MIXED else (None,) * len(bags)
     encoded_clips = [
         encoded
@@ -139,17 +137,12 @@ def check_streams_seen(clips: Sequence[EncodedClip], streams: StreamSpec, asked:
         )
 
 
-def _prepare_one(
-    bag: Path, card: ModelCard, asked: AskedTopics, cache: Path, encoder: Path | None
-) -> tuple[Path, bool]:
-    """Return the episode's cache folder, and whether there were pictures to encode."""
+def _prepare_one(bag: Path, card: ModelCard, asked: AskedTopics, cache: Path, encoder: Path | None) -> Path:
+    """Return the episode's cache folder; its pictures are encoded."""
     folder = episodes.cached(bag, card, asked, cache)
-    if encoder is None:
-        return folder, False
-    cameras = tuple(card.streams.cameras)
-    fresh = not all(path.exists() for path in features.paths_of(folder, encoder, cameras))
-    features.cached(folder, encoder, cameras)
-    return folder, fresh
+    if encoder is not None:
+        features.cached(folder, encoder, tuple(card.streams.cameras))
+    return folder
 
 
 # --- runs on disk -----------------------------------------------------------------------------------------------------

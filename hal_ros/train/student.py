@@ -17,6 +17,7 @@ from hal_ros.core.errors import DatasetError
 from hal_ros.core.streams.columns import NO_GROUPS, ValueGroups
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.encoded_clips import measure_values
+from hal_ros.fit.device import device_of, moved, to_numpy, training_device
 from hal_ros.fit.loop import UNSAVED, Epoch, Finished, Loop, RunSession, Seeds, Terms, Training, mean_terms
 from hal_ros.fit.schedule import warm_cosine
 from hal_ros.nn.hal import CausalHal, HalConfig, Inputs
@@ -114,6 +115,7 @@ def fit(
         session,
         patience=settings.patience,
         average=settings.average,
+        device=training_device(),
     )
     best = loop.run(_StudentTraining(config, (model, hierarchy), training, validation))
     return Trained(model.eval(), best.epoch, best.accuracy)
@@ -142,7 +144,7 @@ class _StudentTraining(Training[StreamBatch]):
         self.weights = _weights(config.losses)
         self.state: State | None = None
         asked = config.batches.offset or config.batches.scale or config.batches.noise
-        self.spread = self.model.joints.spread.numpy() if asked and self.model.config.joint_values else None
+        self.spread = to_numpy(self.model.joints.spread) if asked and self.model.config.joint_values else None
 
     def batches(self, epoch: Epoch) -> Iterator[tuple[float, StreamBatch]]:
         """Deal the clips to streams, which all begin anew."""
@@ -206,11 +208,12 @@ def _optimiser(modules: Sequence[nn.Module], config: OptimiserConfig) -> torch.o
 def answer(model: CausalHal, clip: Clip) -> Answers:
     """Run a whole clip from the initial state."""
     model.eval()
-    columns, state, pieces = columns_of(model), model.initial_state(), []
+    columns, device, pieces = columns_of(model), device_of(model), []
+    state = moved(model.initial_state(), device)
     for start in range(0, clip.ticks, ANSWER_TICKS):
-        outputs, state = model(stream_inputs(clip, columns, start, start + ANSWER_TICKS), state)
+        outputs, state = model(moved(stream_inputs(clip, columns, start, start + ANSWER_TICKS), device), state)
         pieces.append((outputs.log_probs[0], outputs.lagged_log_probs[0], outputs.boundary[0, :, 0]))
-    return Answers(*(torch.cat(column).numpy() for column in zip(*pieces, strict=True)))
+    return Answers(*(to_numpy(torch.cat(column)) for column in zip(*pieces, strict=True)))
 
 
 def stream_inputs(clip: Clip, columns: Columns, start: int = 0, stop: int | None = None) -> Inputs:

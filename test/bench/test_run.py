@@ -50,6 +50,7 @@ def test_every_part_is_measured_with_the_rows_it_would_give(
         "caches": caches.expected(),
         **{f"caches, window {window}": caches.expected_at(window) for window in (64, 256, 1024)},
         "alignment": alignment.expected(),
+        "export": commands.EXPORT_EXPECTED,
         "tick of two cameras": tick.EXPECTED,
         "intake": intake.EXPECTED,
         "ingest": ingest.EXPECTED,
@@ -59,7 +60,7 @@ def test_every_part_is_measured_with_the_rows_it_would_give(
         "simulation": commands.SIMULATION_EXPECTED,
     }
     soaks = {"ten minutes": live_run.SOAK_EXPECTED, "ten minutes, two cameras": live.SOAK_EXPECTED}
-    only_full = {**soaks, "fresh installation": fresh_clone.EXPECTED}
+    only_full = {**soaks, "training": commands.TRAINING_EXPECTED, "fresh installation": fresh_clone.EXPECTED}
     assert list(parts.items()) == list((expected | (only_full if full else {})).items())
 
 

@@ -20,11 +20,9 @@ from hal_ros.core.errors import DatasetError
 from hal_ros.core.streams.spec import JOINT_FIELDS, JOINT_STATE, CameraSpec, StateSpec
 from hal_ros.datasets import build as building
 from hal_ros.datasets import episodes, user_bags
-from hal_ros.datasets.build import build
 from hal_ros.datasets.config import draft_card
 from hal_ros.datasets.look.asked import read_asked
 from hal_ros.datasets.look.marks import MARKS
-from hal_ros.datasets.plan import Plan, plan
 from hal_ros.train.config import config_from_mapping, load_config
 from user_folder import (
     ACTIONS,
@@ -282,15 +280,6 @@ def shifted(message: BagMessage, seconds: int) -> bytes:
     content = deserialise(message.type_name, message.data)
     content.header.stamp.sec += seconds
     return serialise(content)
-
-
-def test_every_twentieth_bag_is_reported(work: Workplace) -> None:
-    for index in range(21):
-        work.add(f"demo_{index:02}")
-    planned, lines = plan(work.request()), list[str]()
-    assert isinstance(planned, Plan)
-    build(planned, lines.append)
-    assert lines == ["20/21 bags read"]
 
 
 # --- what is refused or cut off ---------------------------------------------------------------------------------------

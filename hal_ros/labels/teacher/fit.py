@@ -20,8 +20,9 @@ from torch import Tensor
 from hal_ros.core.arrays import FloatArray
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.standardising import measure_columns
+from hal_ros.fit.device import device_of, on_device, to_numpy, training_device
 from hal_ros.fit.loop import UNSAVED, Epoch, Finished, Loop, RunSession, Seeds, Terms, Training
-from hal_ros.fit.progress import Scalars, open_scalars
+from hal_ros.fit.scalars import Scalars, open_scalars
 from hal_ros.fit.schedule import warm_cosine
 from hal_ros.labels.teacher import monitors
 from hal_ros.labels.teacher.alignment import (
@@ -41,6 +42,7 @@ from hal_ros.labels.teacher.step import TeacherLoss, batch_terms
 from hal_ros.labels.transcripts.align import AlignConfig
 from hal_ros.labels.transcripts.durations import Durations, estimate, uninformed
 from hal_ros.labels.transcripts.first_labels import FirstLabels, check_transcripts, first_labels
+from hal_ros.outside.progress import tracked
 
 STD_FLOOR = 1e-3
 EMBED_TICKS = 4096
@@ -67,8 +69,9 @@ class Teacher(NamedTuple):
 
     def _run(self, clip: Clip, ticks: NDArray[np.int64]) -> FloatArray:
         parts = [ticks[start : start + EMBED_TICKS] for start in range(0, len(ticks), EMBED_TICKS)]
-        embedded = torch.cat([self.model.embed(_rows(clip, part)) for part in parts])[None]
-        return self.model.run(embedded, torch.ones(1, len(ticks))).log_probs[0].numpy()
+        device = device_of(self.model)
+        embedded = torch.cat([self.model.embed(_rows(clip, part).to(device)) for part in parts])[None]
+        return to_numpy(self.model.run(embedded, torch.ones(1, len(ticks), device=device)).log_probs[0])
 
 
 def align_clips(
@@ -83,10 +86,11 @@ def align_clips(
     check_transcripts(clips, actions)
     durations = teacher.statistics.durations.scaled(stride)
     statistics = ActionStatistics(teacher.statistics.frequency, durations)
-    alignments = [
-        align_clip(teacher.config, teacher.log_probs(clip), known.told(clip, actions), statistics, published)
-        for clip in clips
-    ]
+    with on_device(training_device(), teacher.model):
+        alignments = [
+            align_clip(teacher.config, teacher.log_probs(clip), known.told(clip, actions), statistics, published)
+            for clip in tracked(clips, "alignment", len(clips))
+        ]
     names = [clip.name for clip in clips]
     hard = dict(zip(names, (found.hard for found in alignments), strict=True))
     return FirstLabels(hard, dict(zip(names, (found.soft for found in alignments), strict=True)), durations)
@@ -124,7 +128,7 @@ def train_teacher(
             lambda progress: warm_cosine(config.learning_rate, config.warmup, progress),
             config.gradient_clip,
             session,
-            bar=True,
+            device=training_device(),
         )
         loop.run(training)
         return training.finish()
@@ -197,8 +201,8 @@ class _TeacherTraining(Training[tuple[TeacherBatch, float]]):
 
     @torch.no_grad()
     def _align(self, clip: Clip, told: Told) -> ClipAlignment:
-        inputs = _rows(clip, middle_ticks(clip, self.config.stride_ticks))[None]
-        log_probs = self.model(inputs, torch.ones(inputs.shape[:2])).log_probs[0].numpy()
+        inputs = _rows(clip, middle_ticks(clip, self.config.stride_ticks))[None].to(device_of(self.model))
+        log_probs = to_numpy(self.model(inputs, torch.ones_like(inputs[..., 0])).log_probs[0])
         return align_clip(self.config, log_probs, told, self.statistics)
 
     def _discounted(self, found: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32] | None]:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hal_ros.fit.device import device_of, to_numpy
 from hal_ros.labels.teacher.network import PyramidTeacher
 from hal_ros.nn.latent import Elbo
 from hal_ros.nn.losses import UNIT_FLOOR
@@ -30,7 +31,7 @@ Watched = Sequence[tuple[Tensor, NDArray[np.float32] | None]]
 def watch(model: PyramidTeacher, elbo: Elbo | None, clips: Watched) -> dict[str, float]:
     """Return the monitors by name from inputs (1, N, F) and targets (N, K), None where there are none yet."""
     model.eval()
-    outputs = [model(inputs, torch.ones(inputs.shape[:2])) for inputs, _ in clips]
+    outputs = [model(inputs.to(device_of(model)), torch.ones(inputs.shape[:2])) for inputs, _ in clips]
     visual = [_numpy(found.visual.mean) for found in outputs]
     action = [_numpy(found.action.mean) for found in outputs]
     watched = {
@@ -59,7 +60,7 @@ def _above(model: PyramidTeacher, action_below: Tensor) -> Tensor | None:
 
 
 def _numpy(values: Tensor) -> Array:
-    return values[0].double().numpy()
+    return to_numpy(values[0]).astype(np.float64)
 
 
 def mean_change(latents: Sequence[Array]) -> float:

@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 from hal_ros.core.errors import ConfigError, DatasetError  # noqa: E402
 from hal_ros.datasets.clips import Clip  # noqa: E402
 from hal_ros.fit.loop import RunSession  # noqa: E402
-from hal_ros.fit.progress import Scalars  # noqa: E402
+from hal_ros.fit.scalars import Scalars  # noqa: E402
 from hal_ros.labels.teacher import alignment as teacher_alignment  # noqa: E402
 from hal_ros.labels.teacher import fit as module  # noqa: E402
 from hal_ros.labels.teacher.batches import LONGEST_STEPS, plan, steps_of  # noqa: E402

@@ -1,8 +1,7 @@
-"""What a person sees of a long training: a bar in a terminal, and TensorBoard's scalars beside the checkpoint."""
+"""TensorBoard's scalars beside the checkpoint."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,19 +47,3 @@ def open_scalars(folder: Path | None, report: Report = print) -> Iterator[Scalar
         yield scalars
     finally:
         scalars.close()
-
-
-def rounds(first: int, last: int, label: str = "") -> Iterator[int]:
-    """Yield `first` to `last` - 1, with a progress bar of this label, if there is one and this is a terminal."""
-    if not (label and sys.stdout.isatty()):
-        yield from range(first, last)
-        return
-    from rich.progress import Progress
-
-    from hal_ros.outside.console import PrintableConsole
-
-    with Progress(console=PrintableConsole(), transient=True) as bar:
-        task = bar.add_task(label, total=last, completed=first)
-        for number in range(first, last):
-            yield number
-            bar.advance(task)

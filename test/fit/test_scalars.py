@@ -1,4 +1,4 @@
-"""What a person sees of a long training: scalars on disk, and rounds that count on."""
+"""Scalars on disk, and a word where nothing writes them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from hal_ros.fit.progress import ABSENT, SCALARS, open_scalars, rounds
+from hal_ros.fit.scalars import ABSENT, SCALARS, open_scalars
 
 
 def test_scalars_are_written_and_their_absence_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,8 +25,3 @@ def test_scalars_are_written_and_their_absence_is_told_once(tmp_path: Path, monk
     with open_scalars(None, told.append) as scalars:
         scalars.write(0, {"frame": 1.0})
     assert told == [ABSENT]
-
-
-def test_rounds_count_on_from_where_a_run_was_cut_off() -> None:
-    assert list(rounds(2, 5)) == [2, 3, 4]
-    assert list(rounds(5, 5)) == []
