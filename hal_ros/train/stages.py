@@ -155,9 +155,9 @@ def _prepare_one(
 # --- runs on disk -----------------------------------------------------------------------------------------------------
 
 
-def run_folder(config: TrainConfig, *prepared: PreparedSplit) -> Path:
-    """Return runs/<name>-<hash>: the same settings on the same episodes continue the same run."""
-    text = settings_sha256(config) + "".join(split_data.sha256 for split_data in prepared)
+def run_folder(config: TrainConfig, *prepared: PreparedSplit, start: str = "") -> Path:
+    """Return runs/<name>-<hash>: the same settings on the same episodes, from the same start, continue the same run."""
+    text = settings_sha256(config) + "".join(split_data.sha256 for split_data in prepared) + start
     return Path("runs") / f"{config.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
