@@ -23,7 +23,8 @@ import numpy as np
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.card import DecoderSpec
 from hal_ros.core.streams.columns import groups_of
-from hal_ros.datasets.config import TRAINING, VALIDATION, streams_of
+from hal_ros.core.streams.spec import JOINTS, StateSpec
+from hal_ros.datasets.config import TRAINING, VALIDATION, DataConfig, NamedStreams, streams_of
 from hal_ros.datasets.encoded_clips import EncodedClip
 from hal_ros.datasets.formats.folds import TEST
 from hal_ros.metrics.segmentation import Pair, f1_pooled, mean_over_frames
@@ -33,12 +34,13 @@ from hal_ros.train.clips import attended_clips
 from hal_ros.train.config import ANNOTATIONS, TrainConfig, load_config
 from hal_ros.train.decoding import confirmed
 from hal_ros.train.student import answer
+from hal_ros.train.warm_start.rehearsal import paced
 from hal_ros.train.warm_start.settings import begun
 from hal_ros.train.warm_start.start import read_start, write_vocabulary
 
 BASE, ALONE, BESIDE, ANEW = "base", "demonstrations alone", "beside the old episodes", "everything anew"
-EYE_EPOCHS, EPOCHS = 6, 12
-"""Shorter than as shipped: what is compared is trained alike."""
+EYE_EPOCHS = 6
+"""Fewer than as shipped: what is compared is trained alike."""
 HELD_OUT = 6  # one in so many old training episodes
 DECODER = DecoderSpec(kind="hysteresis", enter_probability=0.6, hold_ticks=1)
 Clips = Sequence[EncodedClip]
@@ -80,6 +82,7 @@ class Experiment:
             start = read_start(self.run_of(BASE))
             named = replace(config, data=replace(config.data, actions=self.vocabulary))
             config = begun(named, start)
+            config = paced(config, training, start.actions)
         actions = self.known if way == BASE else len(self.vocabulary)
         train_on_encoded_clips(RunSettings(config, place, start=start), actions, training, validation)
         write_vocabulary(place, self.vocabulary[:actions])
@@ -121,13 +124,16 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     parser.add_argument("--ways", nargs="*", default=[BASE, ALONE, BESIDE, ANEW])
     parser.add_argument("--base-seed", type=int, help="one base run for all seeds, which draw demonstrations alone")
+    parser.add_argument("--states", action="store_true", help="without cameras: no eye is trained")
+    parser.add_argument("--epochs", type=int, default=12, help="of a training that begins anew")
     parser.add_argument("--test", action="store_true", help="score the test split")
     parser.add_argument("--out", type=Path, default=Path("runs/new_action"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     file = args.out / "rows.json"
     rows = json.loads(file.read_text()) if file.exists() else []
-    splits = read(load_config(args.config), args.action)
+    splits = read(load_config(args.config), args.action, args.epochs)
+    splits = without_cameras(splits) if args.states else splits
     data = replace(splits.config.data, cache=str(args.out / "cache"))  # of what eyes see, which only these runs need
     splits = replace(splits, config=replace(splits.config, data=data))
     for seed in args.seeds:
@@ -154,9 +160,9 @@ class Splits:
     of: Mapping[str, Clips]
 
 
-def read(config: TrainConfig, action: str) -> Splits:
+def read(config: TrainConfig, action: str, epochs: int) -> Splits:
     """Ingest the splits with the vocabulary that they have in the cache, and move the action to the end."""
-    optimiser = replace(config.optimiser, epochs=EPOCHS)
+    optimiser = replace(config.optimiser, epochs=epochs)
     eye = replace(config.eye, epochs=EYE_EPOCHS)
     config = replace(config, supervision=ANNOTATIONS, eye=eye, optimiser=optimiser)
     names = (TRAINING, VALIDATION, TEST)
@@ -165,6 +171,19 @@ def read(config: TrainConfig, action: str) -> Splits:
     ids = np.array([vocabulary.index(name) for name in card.vocabulary])
     parts = [[_renumbered(clip, ids) for clip in part.encoded_clips] for part in prepared]
     return Splits(config, vocabulary, dict(zip(names, parts, strict=True)))
+
+
+def without_cameras(splits: Splits) -> Splits:
+    """Return the episodes as a robot without cameras records them."""
+    data = splits.config.data
+    arm = StateSpec(names=data.joints, max_age_s=data.joints_max_age_s)
+    usual = DataConfig()
+    bare = replace(data, joints=(), joints_max_age_s=usual.joints_max_age_s, streams=NamedStreams(states={JOINTS: arm}))
+    of = {
+        name: [replace(clip, features=(), image_valid=clip.image_valid[:, :0]) for clip in clips]
+        for name, clips in splits.of.items()
+    }
+    return Splits(replace(splits.config, data=bare), splits.vocabulary, of)
 
 
 def _renumbered(clip: EncodedClip, ids: np.ndarray) -> EncodedClip:

@@ -111,7 +111,7 @@ class Student:
             model = new_model(self.run.config, data.actions, data.columns, data.training.clips)
         else:
             model = self.run.start.new_model(data.actions)
-            supervised = rehearsed(supervised, self.run.start.actions, self.run.report)
+            supervised = rehearsed(model, supervised, self.run.start.actions, self.run.report)
         held_out = data.validation.supervised(labels.validation, data.columns.groups)
         return fit(self.run.config, model, supervised, held_out, self.run.session())
 

@@ -11,6 +11,7 @@ from hal_ros.train import stages
 from hal_ros.train.chain import RunSettings, train_on_encoded_clips
 from hal_ros.train.config import TrainConfig
 from hal_ros.train.stages import PreparedSplit
+from hal_ros.train.warm_start.rehearsal import paced
 from hal_ros.train.warm_start.settings import begun
 from hal_ros.train.warm_start.start import read_start, write_vocabulary
 
@@ -36,6 +37,7 @@ def train_from(place: Path, config: TrainConfig, folder: Path | None = None) -> 
     known, new = config.data.actions[: start.actions], config.data.actions[start.actions :]
     print(f"from {place}: its {len(known)} actions, and {', '.join(new)}; eyes and shapes are as they were there")
     card, _, (training, validation) = stages.ingest(config, (TRAINING, VALIDATION))
+    config = paced(config, training.encoded_clips, start.actions)
     folder = folder or stages.run_folder(config, training, validation, start=start.sha256)
     return _train(RunSettings(config, folder, start=start), card, training, validation)
 

@@ -1,4 +1,4 @@
-"""The settings of a training with a start: its vocabulary and shapes, more actions, a slower and shorter training."""
+"""The settings of a training with a start: its vocabulary, more actions, its networks' shapes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from hal_ros.core.errors import ConfigError
 from hal_ros.core.streams.spec import StreamSpec
 from hal_ros.datasets.config import EPISODES
 from hal_ros.train import stages
-from hal_ros.train.config import ModelConfig, OptimiserConfig, TrainConfig
+from hal_ros.train.config import ModelConfig, TrainConfig
 from hal_ros.train.encoders import grid_of
 from hal_ros.train.warm_start.start import Start
 
-SLOWER, SHORTER = 0.2, 0.3
-"""Shares of `optimiser.learning_rate` and `least_steps`: enough to learn new rows, too little to lose old ones."""
 MAP = "encoder's map (rows, columns, channels)"
 EYE_SHAPE = ("width", "cell_width", "gazes", "keypoints")
 
@@ -38,15 +36,9 @@ def begun(config: TrainConfig, start: Start) -> TrainConfig:
         data=replace(config.data, actions=(*known, *new)),
         model=ModelConfig(**shape),
         eye=replace(config.eye, **eye),
-        optimiser=_slower(config.optimiser),
     )
     _check_same(start, stages.draft_card(made), made)
     return made
-
-
-def _slower(optimiser: OptimiserConfig) -> OptimiserConfig:
-    steps = round(SHORTER * optimiser.least_steps)
-    return replace(optimiser, epochs=0, learning_rate=SLOWER * optimiser.learning_rate, least_steps=steps)
 
 
 def _check_same(start: Start, card: ModelCard, config: TrainConfig) -> None:

@@ -19,21 +19,24 @@ import torch
 import colour_bundle
 from colour_episodes import write_episode
 from fakes import COLOURS
-from hal_ros.core.errors import CardError, ConfigError
+from hal_ros.core.errors import CardError, ConfigError, DatasetError
 from hal_ros.datasets.config import TRAINING, VALIDATION
 from hal_ros.export.bundle import write_weights
 from hal_ros.export.to_onnx import StepGraph
 from hal_ros.fit import checkpoint
 from hal_ros.nn.hal import CausalHal, HalConfig, Inputs
+from hal_ros.nn.joint_guided_attention import Eye, EyeConfig
 from hal_ros.runtime.bundle import CARD, WEIGHTS, load_bundle, save_card
-from hal_ros.train import run, stages
+from hal_ros.train import chain, run, stages
 from hal_ros.train.config import TrainConfig, config_from_mapping
+from hal_ros.train.eye import load_eye
 from hal_ros.train.warm_start.start import VOCABULARY, Start, extended, read_start
-from synthetic_episodes import SETTINGS
+from synthetic_episodes import ACTIONS, GRID, SETTINGS, make_encoded_clips
 
 pytestmark = pytest.mark.torch
 
-OLD, NEW = {TRAINING: ["RG", "GR"], VALIDATION: ["RG"]}, {TRAINING: ["RGB", "GBR"], VALIDATION: ["RBG"]}
+OLD, NEW = {TRAINING: ["RB", "BR"], VALIDATION: ["RB"]}, {TRAINING: ["RGB", "GBR"], VALIDATION: ["RBG"]}
+"""The states tell green from the others: the gripper is closed."""
 
 
 def settings(folder: Path, orders: dict[str, list[str]], **faster: Any) -> TrainConfig:
@@ -77,25 +80,25 @@ def test_more_actions_leave_the_odds_of_the_old_ones() -> None:
 def test_a_run_adds_actions_behind_its_own_and_learns_them(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    blue, green, red = sorted(COLOURS)  # of the new transcripts alone, blue would be the first
-    assert json.loads((finished / VOCABULARY).read_text()) == [green, red]
+    blue, green, red = sorted(COLOURS)  # of the new transcripts alone, green would be the second
+    assert json.loads((finished / VOCABULARY).read_text()) == [blue, red]
     folder = run.train_from(
-        finished, settings(tmp_path / "data", NEW, learning_rate=0.1, least_steps=80), tmp_path / "run"
+        finished, settings(tmp_path / "data", NEW, learning_rate=0.05, least_steps=100), tmp_path / "run"
     )
     again = read_start(folder)
-    assert again.card.vocabulary == (green, red, blue)
+    assert again.card.vocabulary == (blue, red, green)
     assert again.model.config.actions == 3
     printed = capsys.readouterr().out
-    assert f"from {finished}: its 2 actions, and {blue}" in printed
-    assert "2 clips with a new action; 0 without" in printed
+    assert f"from {finished}: its 2 actions, and {green}" in printed
+    assert "2 clips, each with a new action: only what is new learns" in printed
     _, _, (training, _) = stages.ingest(stages.load_run(folder).config, (TRAINING, VALIDATION))
     labels = torch.from_numpy(training.encoded_clips[0].actions.astype(np.int64))
     states = torch.from_numpy(training.encoded_clips[0].joints)[None]
     nothing = torch.zeros(1, len(labels), 0)
     with torch.no_grad():
         answers, _ = again.model(Inputs(nothing, nothing, states, torch.ones_like(states)), again.model.initial_state())
-    blues = labels == 2
-    assert (answers.log_probs[0].argmax(1)[blues] == 2).float().mean() > 0.5
+    greens = labels == 2
+    assert (answers.log_probs[0].argmax(1)[greens] == 2).float().mean() > 0.5
     with pytest.raises(ConfigError, match=r"knows all of .*; expected an action that it lacks"):
         run.train_from(folder, settings(tmp_path / "data", {}), tmp_path / "other")
 
@@ -143,16 +146,17 @@ def test_what_is_neither_run_nor_bundle_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_bundle_goes_on_learning_where_it_has_its_weights(finished: Path, tmp_path: Path) -> None:
-    colour_bundle.write_bundle(tmp_path)
+    bundle = tmp_path / "bundle"
+    colour_bundle.write_bundle(bundle)
     with pytest.raises(ConfigError, match=r"holds graphs alone, which can't go on learning; .* --reference`$"):
-        read_start(tmp_path)
+        read_start(bundle)
     of_run: Start = read_start(finished)
     model = of_run.model
     model.temperature.fill_(2.0)  # as an export leaves it
-    write_weights(StepGraph((), model), tmp_path / WEIGHTS)
-    files = (*load_bundle(tmp_path).card.files, WEIGHTS)
-    save_card(of_run.card, tmp_path, files)
-    start = read_start(tmp_path)
+    write_weights(StepGraph((), model), bundle / WEIGHTS)
+    files = (*load_bundle(bundle).card.files, WEIGHTS)
+    save_card(of_run.card, bundle, files)
+    start = read_start(bundle)
     assert start.card.vocabulary == of_run.card.vocabulary
     before = probabilities(read_start(finished).model)
     after = probabilities(start.new_model(3))[:, :2].log_softmax(1)
@@ -160,8 +164,40 @@ def test_a_bundle_goes_on_learning_where_it_has_its_weights(finished: Path, tmp_
 
 
 def test_a_bundle_of_another_format_is_refused(tmp_path: Path) -> None:
-    colour_bundle.write_bundle(tmp_path)
-    card = json.loads((tmp_path / CARD).read_text())
-    (tmp_path / CARD).write_text(json.dumps({**card, "format": 99}))
-    with pytest.raises(CardError, match="99"):
-        read_start(tmp_path)
+    bundle = tmp_path / "bundle"
+    colour_bundle.write_bundle(bundle)
+    card = json.loads((bundle / CARD).read_text())
+    (bundle / CARD).write_text(json.dumps({**card, "format": 99}))
+    with pytest.raises(CardError, match="format"):
+        read_start(bundle)
+
+
+def test_eyes_stay_as_they_are_and_a_run_goes_on_from_its_own_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chain, "grid_of", lambda _: GRID)
+    given: dict[str, Any] = SETTINGS
+    data = {**given["data"], "cache": str(tmp_path), "actions": ["a", "b", "c", "new"]}
+    short = {"epochs": 1, "learning_rate": 0.01}
+    teacher = {"width": 16, "heads": 2, "feed_forward": 16, "visual_width": 8, "action_width": 8, "start_epochs": 1}
+    sections = {"data": data, "optimiser": short, "teacher": teacher, "supervision": "transcripts"}
+    config = config_from_mapping({**given, **sections})
+    torch.manual_seed(0)
+    eye = Eye(EyeConfig(3, 6, GRID, width=16, cell_width=8, gazes=2, keypoints=3)).eval()
+    shape = {**given["model"], "lookback": (3, 5)}
+    model = CausalHal(HalConfig(3, 6, attended=16, attended_dropout=shape.pop("seen_dropout"), **shape))
+    begins = Start(tmp_path / "old", stages.draft_card(config), (eye,), model, "1" * 64)
+    clips = [dataclasses.replace(c, name=f"{c.name}-{s}") for s in range(2) for c in make_encoded_clips(2, s)]
+
+    def go_on(start: Start) -> Any:
+        run_settings = chain.RunSettings(config, tmp_path / "run", lambda _: None, start)
+        return chain.train_on_encoded_clips(run_settings, ACTIONS, clips[:2], clips[2:]).model.state_dict()
+
+    first, again = go_on(begins), go_on(begins)
+    assert all(bool((first[name] == again[name]).all()) for name in first)
+    kept, before = load_eye(tmp_path / "run" / stages.EYE).state_dict(), eye.state_dict()
+    assert kept["glance.weight"].shape[0] == ACTIONS
+    for name, tensor in before.items():
+        torch.testing.assert_close(kept[name][: len(tensor)] if tensor.ndim else kept[name], tensor)
+    with pytest.raises(DatasetError, match="holds a run with other settings or data"):
+        go_on(dataclasses.replace(begins, sha256="2" * 64))
