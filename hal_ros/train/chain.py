@@ -47,7 +47,6 @@ from hal_ros.train.mixture import (
 )
 from hal_ros.train.stages import eye_folders, settings_sha256
 from hal_ros.train.student import Trained, fit, new_model
-from hal_ros.train.warm_start.rehearsal import rehearsed
 from hal_ros.train.warm_start.start import Start
 
 TEACHER = "teacher"  # folder of the teacher's checkpoint in a run's
@@ -110,8 +109,7 @@ class Student:
         if self.run.start is None:
             model = new_model(self.run.config, data.actions, data.columns, data.training.clips)
         else:
-            model = self.run.start.new_model(data.actions)
-            supervised = rehearsed(model, supervised, self.run.start.actions, self.run.report)
+            model, supervised = self.run.start.begin(supervised, data.actions, self.run.report)
         held_out = data.validation.supervised(labels.validation, data.columns.groups)
         return fit(self.run.config, model, supervised, held_out, self.run.session())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from hal_ros.core.card import ModelCard
@@ -11,7 +12,7 @@ from hal_ros.train import stages
 from hal_ros.train.chain import RunSettings, train_on_encoded_clips
 from hal_ros.train.config import TrainConfig
 from hal_ros.train.stages import PreparedSplit
-from hal_ros.train.warm_start.rehearsal import paced
+from hal_ros.train.warm_start.rehearsal import all_new, paced
 from hal_ros.train.warm_start.settings import begun
 from hal_ros.train.warm_start.start import read_start, write_vocabulary
 
@@ -37,7 +38,8 @@ def train_from(place: Path, config: TrainConfig, folder: Path | None = None) -> 
     known, new = config.data.actions[: start.actions], config.data.actions[start.actions :]
     print(f"from {place}: its {len(known)} actions, and {', '.join(new)}; eyes and shapes are as they were there")
     card, _, (training, validation) = stages.ingest(config, (TRAINING, VALIDATION))
-    config = paced(config, training.encoded_clips, start.actions)
+    start = replace(start, alone=all_new(training.encoded_clips, start.actions))
+    config = paced(config, training.encoded_clips, start.alone)
     folder = folder or stages.run_folder(config, training, validation, start=start.sha256)
     return _train(RunSettings(config, folder, start=start), card, training, validation)
 
@@ -48,5 +50,7 @@ def _train(run: RunSettings, card: ModelCard, training: PreparedSplit, validatio
     trained = train_on_encoded_clips(run, actions, training.encoded_clips, validation.encoded_clips)
     write_doubts(run.folder, card.vocabulary, 1 / run.config.data.rate_hz, training.folders)
     write_vocabulary(run.folder, card.vocabulary)
+    if run.start:
+        (run.folder / stages.START).write_text(run.start.sha256, encoding="utf-8")
     print(f"best epoch {trained.epoch + 1}: {trained.accuracy:.4f} of validation ticks right (lagged head)")
     return run.folder

@@ -37,40 +37,41 @@ def shows_new(clip: Clip | EncodedClip, known: int) -> bool:
     return max(ids, default=0) >= known
 
 
-def paced(config: TrainConfig, clips: Sequence[Clip | EncodedClip], known: int) -> TrainConfig:
+def all_new(clips: Sequence[Clip | EncodedClip], known: int) -> bool:
+    """Tell whether each clip shows a new action, so that nothing would remind a model of all the old ones."""
+    return all(shows_new(clip, known) for clip in clips)
+
+
+def paced(config: TrainConfig, clips: Sequence[Clip | EncodedClip], alone: bool) -> TrainConfig:
     """Return the settings by which the clips are learnt from: for a shorter time, and no weight decays."""
     usual, batches = config.optimiser, config.batches
-    beside = not all(shows_new(clip, known) for clip in clips)
     steps = round(SHORTER * usual.least_steps)
     made = replace(
         usual,
         epochs=0,
-        learning_rate=(BESIDE if beside else ALONE) * usual.learning_rate,
+        learning_rate=(ALONE if alone else BESIDE) * usual.learning_rate,
         least_steps=steps,
         weight_decay=0.0,
     )
-    if beside:
+    if not alone:
         of_one = sum(clip.ticks for clip in clips) / (batches.streams * batches.chunk_ticks)
         made = replace(made, epochs=max(FEWEST_EPOCHS, math.ceil(steps / of_one)))
     return replace(config, optimiser=made)
 
 
-def rehearsed(model: CausalHal, supervised: Supervised, known: int, report: Report = print) -> Supervised:
-    """Return the clips as they are played, and hold all but the new rows of `model` where there is no old one."""
+def rehearsed(supervised: Supervised, known: int, report: Report = print) -> Supervised:
+    """Return the clips as they are played, those with a new action oftener; say so."""
     new = [clip for clip in supervised.clips if shows_new(clip, known)]
     old_count, new_ticks = len(supervised.clips) - len(new), sum(clip.ticks for clip in new)
-    if not old_count:
-        hold_old(model, known)
-        report(f"{len(new)} clips, each with a new action: only what is new learns")
-        return supervised
     old_ticks = sum(clip.ticks for clip in supervised.clips) - new_ticks
     times = max(1, round(NEW_SHARE / (1 - NEW_SHARE) * old_ticks / new_ticks)) if new_ticks else 1
     report(f"{len(new)} clips with a new action, played {times} times an epoch, beside {old_count} without")
     return replace(supervised, clips=[*supervised.clips, *new * (times - 1)])
 
 
-def hold_old(model: CausalHal, known: int) -> None:
-    """Let nothing learn but the heads' rows from `known` on."""
+def hold_old(model: CausalHal, known: int, report: Report = print) -> None:
+    """Let nothing learn but the heads' rows from `known` on; say so."""
+    report("each clip has a new action: only what is new learns")
     model.requires_grad_(False)
     for head in (model.head, model.lagged_head):
         for parameter in (head.weight, head.bias):

@@ -14,6 +14,7 @@ from torch import nn
 
 from hal_ros.core.card import ModelCard
 from hal_ros.core.errors import ConfigError
+from hal_ros.core.work import Report
 from hal_ros.datasets.config import EPISODES
 from hal_ros.fit import checkpoint
 from hal_ros.nn.hal import CausalHal
@@ -21,8 +22,10 @@ from hal_ros.nn.joint_guided_attention import Eye
 from hal_ros.outside.reading import Expected, read_json
 from hal_ros.runtime.bundle import CARD, WEIGHTS, load_bundle
 from hal_ros.train import stages
+from hal_ros.train.clips import Supervised
 from hal_ros.train.config import TrainConfig, to_mapping
 from hal_ros.train.stages import EYE, FinishedRun
+from hal_ros.train.warm_start.rehearsal import hold_old, rehearsed
 
 HEADS = ("head", "lagged_head", "glance")
 """The layers with a row of weights for each action, of model and eye."""
@@ -40,11 +43,20 @@ class Start:
     eyes: tuple[Eye, ...]
     model: CausalHal
     sha256: str
+    alone: bool = False  # whether what is added to it is all there is to learn from
 
     @property
     def actions(self) -> int:
         """How many actions it knows."""
         return len(self.card.vocabulary)
+
+    def begin(self, supervised: Supervised, actions: int, report: Report) -> tuple[CausalHal, Supervised]:
+        """Return the model over more actions, as far as it may learn, and the clips as they are played."""
+        model = self.new_model(actions)
+        if not self.alone:
+            return model, rehearsed(supervised, self.actions, report)
+        hold_old(model, self.actions, report)
+        return model, supervised
 
     def keep_eyes(self, config: TrainConfig, folders: Sequence[Path]) -> list[Eye]:
         """Return the eyes over all actions of the settings, else as they are, and leave them in a run's folders."""
@@ -82,8 +94,8 @@ def _of_run(place: Path) -> Start:
     digest = hashlib.sha256()
     for folder in (place, *stages.eye_folders(place, run.config.data)):
         digest.update((folder / checkpoint.FILE).read_bytes())
-    card = replace(stages.draft_card(run.config), vocabulary=_vocabulary(place, run))
-    return Start(place, card, run.eyes, run.model, digest.hexdigest())
+    data = replace(run.config.data, actions=_vocabulary(place, run))
+    return Start(place, stages.draft_card(replace(run.config, data=data)), run.eyes, run.model, digest.hexdigest())
 
 
 def write_vocabulary(folder: Path, vocabulary: Sequence[str]) -> None:
