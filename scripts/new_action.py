@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.card import DecoderSpec
@@ -112,7 +113,7 @@ class Experiment:
         }
 
 
-def _shows(actions: np.ndarray, action: int) -> bool:
+def _shows(actions: NDArray[np.int64], action: int) -> bool:
     return bool((actions == action).any())
 
 
@@ -187,7 +188,7 @@ def without_cameras(splits: Splits) -> Splits:
     return Splits(replace(splits.config, data=bare), splits.vocabulary, of)
 
 
-def _renumbered(clip: EncodedClip, ids: np.ndarray) -> EncodedClip:
+def _renumbered(clip: EncodedClip, ids: NDArray[np.int64]) -> EncodedClip:
     known = clip.actions != NO_ACTION
     actions = np.where(known, ids[np.where(known, clip.actions, 0)], NO_ACTION)
     return replace(clip, actions=actions, transcript=tuple(int(ids[action]) for action in clip.transcript))

@@ -138,7 +138,7 @@ def _of_bundle(place: Path) -> Start:
 
 def extended(network: Network, actions: int) -> Network:
     """Return a copy over more actions: each new one has the mean of the old ones' weights, so that none is likely."""
-    made = type(network)(replace(network.config, actions=actions))  # type: ignore[arg-type]  # each of its own kind
+    made = type(network)(replace(network.config, actions=actions))
     tensors = network.state_dict()
     for name in (f"{head}.{part}" for head in HEADS for part in ("weight", "bias")):
         if name in tensors:
