@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, help="folder of the bundle (default: models/<name>)")
     parser.add_argument("--no-export", action="store_true", help="stop after training")
+    parser.add_argument("--from", dest="start", type=Path, help="run or bundle to begin with: new actions are added")
     text = "of a folder of features: all listed splits in turn, or each group of data.groups left out (default: one)"
     parser.add_argument("--folds", choices=(ALL_SPLITS, EACH_GROUP), help=text)
 
@@ -32,11 +33,13 @@ def run(args: argparse.Namespace) -> int:
 
     config = load_config(args.config)
     if config.data.layout != EPISODES:
+        if args.start:
+            raise ConfigError(f"--from {args.start}: is for episodes; data.layout is {config.data.layout!r}")
         _train_on_features(config, args.checkpoint, args.folds)
         return 0
     if args.folds:
         raise ConfigError(f"--folds {args.folds}: is for folders of features; expected data.layout in {args.config}")
-    folder = _train_on_episodes(config, args.checkpoint)
+    folder = _train_on_episodes(config, args.checkpoint, args.start)
     if not args.no_export:
         from hal_ros.export.run import ExportOptions, export_run
 
@@ -48,17 +51,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _train_on_episodes(config: TrainConfig, folder: Path | None) -> Path:
+def _train_on_episodes(config: TrainConfig, folder: Path | None, start: Path | None) -> Path:
     """Simulate the benchmark if it is missing, ingest, train; returns the run's folder."""
     from hal_ros.datasets.config import TRAINING, VALIDATION
     from hal_ros.experiments.ingested import write_benchmark
-    from hal_ros.train import stages
-    from hal_ros.train.run import train_on_episodes
+    from hal_ros.train import run
 
-    splits = (TRAINING, VALIDATION)
-    write_benchmark(config.data, splits)
-    card, _, (training, validation) = stages.ingest(config, splits)
-    return train_on_episodes(config, card, training, validation, folder)
+    write_benchmark(config.data, (TRAINING, VALIDATION))
+    return run.train_from(start, config, folder) if start else run.train(config, folder)
 
 
 def _train_on_features(config: TrainConfig, folder: Path | None, folds: str | None) -> None:

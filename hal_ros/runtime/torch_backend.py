@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -44,17 +44,7 @@ class TorchBackend:
         """
         torch.set_num_threads(threads)
         self.encode = BundleEncoder(bundle, threads).encode
-        path = bundle.path(WEIGHTS)
-        about, tensors = _read(path)
-        with reading(path, MODEL):
-            config = HalConfig.from_json(about["hal"])
-            eyes = [EyeConfig.from_json(about["eye"])] if config.eyes else []
-        _check(bundle.card, eyes, config, path)
-        with reading(path, MODEL):
-            self._model = restored(CausalHal, config, _part("model", tensors))
-            self._eyes = [
-                restored(Eye, eyes[0], _part(numbered("eye", camera), tensors)) for camera in range(config.eyes)
-            ]
+        self._model, self._eyes = read_networks(bundle)
 
     def about(self) -> dict[str, str]:
         """Say what runs: torch's version."""
@@ -73,6 +63,27 @@ class TorchBackend:
         outputs, following = self._model.step(Inputs(attended, image_valid, joints, joints_valid), before)
         log_probs, lagged = outputs.log_probs[0].numpy(), outputs.lagged_log_probs[0].numpy()
         return StepOutput(log_probs, lagged, float(outputs.boundary)), state.following(following)
+
+
+class Networks(NamedTuple):
+    """What a bundle's weights are of, ready to be asked."""
+
+    model: CausalHal
+    eyes: tuple[Eye, ...]  # in the cameras' order
+
+
+def read_networks(bundle: Bundle) -> Networks:
+    """Rebuild model and eyes from weights.npz; raises as `TorchBackend`."""
+    path = bundle.path(WEIGHTS)
+    about, tensors = _read(path)
+    with reading(path, MODEL):
+        config = HalConfig.from_json(about["hal"])
+        shapes = [EyeConfig.from_json(about["eye"])] if config.eyes else []
+    _check(bundle.card, shapes, config, path)
+    with reading(path, MODEL):
+        model = restored(CausalHal, config, _part("model", tensors))
+        parts = (_part(numbered("eye", camera), tensors) for camera in range(config.eyes))
+        return Networks(model, tuple(restored(Eye, shapes[0], part) for part in parts))
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

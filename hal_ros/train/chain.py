@@ -52,6 +52,7 @@ from hal_ros.train.mixture import (
 )
 from hal_ros.train.stages import eye_folders, settings_sha256
 from hal_ros.train.student import Trained, fit, new_model
+from hal_ros.train.warm_start.start import Start
 
 TEACHER = "teacher"  # folder of the teacher's checkpoint in a run's
 ORIGIN = "origin.txt"
@@ -66,6 +67,7 @@ class RunSettings:
     folder: Path
     report: Report = print
     vocabulary: Sequence[str] = ()  # what the actions are called, where that is known
+    start: Start | None = None  # whose networks the training begins with, over more actions
 
     def session(self, part: str = "") -> RunSession:
         """Return where a stage keeps its checkpoint: in the run's folder, or in `part` of it."""
@@ -109,8 +111,11 @@ class Student:
         """Train it on given labels, and leave them beside it."""
         self.run.folder.mkdir(parents=True, exist_ok=True)
         targets_file.save_targets(self.run.folder, labels)
-        model = new_model(self.run.config, data.actions, data.columns, data.training.clips)
         supervised = data.training.supervised(training_targets(labels), data.columns.groups, labels.weights)
+        if self.run.start is None:
+            model = new_model(self.run.config, data.actions, data.columns, data.training.clips)
+        else:
+            model, supervised = self.run.start.begin(supervised, data.actions, self.run.report)
         held_out = data.validation.supervised(labels.validation, data.columns.groups)
         return fit(self.run.config, model, supervised, held_out, self.run.session())
 
@@ -196,6 +201,8 @@ def fit_eyes(
 ) -> list[Eye]:
     """Train an eye for each camera, in the cameras' order; none for a robot without cameras."""
     config, grid, eyes = run.config, grid_of(run.config.data), []
+    if run.start is not None:
+        return run.start.keep_eyes(config, eye_folders(run.folder, config.data))
     standard = measure(training, grid[2])
     for camera, folder in enumerate(eye_folders(run.folder, config.data)):
         eye = new_eye(config, actions, grid, standard, camera)
@@ -216,6 +223,7 @@ def train_on_clips(run: RunSettings, data: Data) -> Trained:
 def _claim(run: RunSettings, actions: int, transcribed: Sequence[EncodedClip] | Sequence[Clip]) -> None:
     """Write into a run's folder what it is made from; DatasetError where another run's checkpoints lie."""
     digest = hashlib.sha256(f"{settings_sha256(run.config)} {actions}".encode())
+    digest.update(run.start.sha256.encode() if run.start else b"")
     for part in transcribed:
         digest.update(f"{part.name} {part.transcript}".encode() + part.actions.tobytes())
         if isinstance(part, EncodedClip):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from hal_ros.core.card import ModelCard
+from hal_ros.datasets.config import TRAINING, VALIDATION
 from hal_ros.labels.doubt_files import write_doubts
 from hal_ros.train import stages
 from hal_ros.train.chain import RunSettings, train_on_encoded_clips
 from hal_ros.train.config import TrainConfig
 from hal_ros.train.stages import PreparedSplit
+from hal_ros.train.warm_start.rehearsal import all_new, paced
+from hal_ros.train.warm_start.settings import begun
+from hal_ros.train.warm_start.start import read_start, write_vocabulary
 
 
 def train_on_episodes(
@@ -17,14 +22,35 @@ def train_on_episodes(
 ) -> Path:
     """Train the whole chain and return the run's folder, by default the one that settings and episodes name."""
     folder = folder or stages.run_folder(config, training, validation)
+    return _train(RunSettings(config, folder, vocabulary=card.vocabulary), card, training, validation)
+
+
+def train(config: TrainConfig, folder: Path | None = None) -> Path:
+    """Ingest the episodes of the settings, and do so with them."""
+    card, _, (training, validation) = stages.ingest(config, (TRAINING, VALIDATION))
+    return train_on_episodes(config, card, training, validation, folder)
+
+
+def train_from(place: Path, config: TrainConfig, folder: Path | None = None) -> Path:
+    """Do the same, beginning with what the run or bundle at `place` has learnt; ConfigError where it can't be."""
+    start = read_start(place)
+    config = begun(config, start)
+    known, new = config.data.actions[: start.actions], config.data.actions[start.actions :]
+    print(f"from {place}: its {len(known)} actions, and {', '.join(new)}; eyes and shapes are as they were there")
+    card, _, (training, validation) = stages.ingest(config, (TRAINING, VALIDATION))
+    start = replace(start, alone=all_new(training.encoded_clips, start.actions))
+    config = paced(config, training.encoded_clips, start.alone)
+    folder = folder or stages.run_folder(config, training, validation, start=start.sha256)
+    return _train(RunSettings(config, folder, vocabulary=card.vocabulary, start=start), card, training, validation)
+
+
+def _train(run: RunSettings, card: ModelCard, training: PreparedSplit, validation: PreparedSplit) -> Path:
     ticks, actions = sum(encoded.ticks for encoded in training.encoded_clips), len(card.vocabulary)
-    print(f"run {folder}: {ticks} training ticks, {actions} actions, from {config.supervision}")
-    trained = train_on_encoded_clips(
-        RunSettings(config, folder, vocabulary=card.vocabulary),
-        actions,
-        training.encoded_clips,
-        validation.encoded_clips,
-    )
-    write_doubts(folder, card.vocabulary, 1 / config.data.rate_hz, training.folders)
+    print(f"run {run.folder}: {ticks} training ticks, {actions} actions, from {run.config.supervision}")
+    trained = train_on_encoded_clips(run, actions, training.encoded_clips, validation.encoded_clips)
+    write_doubts(run.folder, card.vocabulary, 1 / run.config.data.rate_hz, training.folders)
+    write_vocabulary(run.folder, card.vocabulary)
+    if run.start:
+        (run.folder / stages.START).write_text(run.start.sha256, encoding="utf-8")
     print(f"best epoch {trained.epoch + 1}: {trained.accuracy:.4f} of validation ticks right (lagged head)")
-    return folder
+    return run.folder

@@ -37,6 +37,9 @@ from hal_ros.train.eye import load_eye
 EYE = "eye"  # folder of the first camera's eye in a run's; the others' have the camera's name behind it
 
 
+START = "start.txt"  # in a run's folder: the hash of what it began with, if with anything
+
+
 class PreparedSplit(NamedTuple):
     """One split, ready to train on; sha256 is of the episodes' cache keys."""
 
@@ -148,9 +151,9 @@ def _prepare_one(bag: Path, card: ModelCard, asked: AskedTopics, cache: Path, en
 # --- runs on disk -----------------------------------------------------------------------------------------------------
 
 
-def run_folder(config: TrainConfig, *prepared: PreparedSplit) -> Path:
-    """Return runs/<name>-<hash>: the same settings on the same episodes continue the same run."""
-    text = settings_sha256(config) + "".join(split_data.sha256 for split_data in prepared)
+def run_folder(config: TrainConfig, *prepared: PreparedSplit, start: str = "") -> Path:
+    """Return runs/<name>-<hash>: the same settings on the same episodes, from the same start, continue the same run."""
+    text = settings_sha256(config) + "".join(split_data.sha256 for split_data in prepared) + start
     return Path("runs") / f"{config.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
@@ -200,6 +203,7 @@ def trained_from(run: FinishedRun, folder: Path, training: PreparedSplit, valida
     """Return what a card says of its weights: hashes of episodes, settings, eyes and targets."""
     made = {part.name: part / checkpoint.FILE for part in eye_folders(folder, run.config.data)}
     made["labels"] = folder / LABELS
+    start = {"start": (folder / START).read_text(encoding="utf-8")} if (folder / START).exists() else {}
     return {
         "dataset": Path(run.config.data.folder).name,
         "training_episodes": training.sha256,
@@ -208,4 +212,5 @@ def trained_from(run: FinishedRun, folder: Path, training: PreparedSplit, valida
         **{name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in made.items() if path.exists()},
         "seed": str(run.config.seed),
         "epoch": str(run.about["best_epoch"] + 1),
+        **start,
     }

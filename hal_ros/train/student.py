@@ -141,7 +141,7 @@ class _StudentTraining(Training[StreamBatch]):
     ) -> None:
         self.config, (self.model, self.hierarchy) = config, parts
         self.clips, self.groups, self.validation = training_clips(training), training.groups, validation
-        self.weights = _weights(config.losses)
+        self.weights, self.epochs = _weights(config.losses), epochs_for(config, training)
         self.state: State | None = None
         asked = config.batches.offset or config.batches.scale or config.batches.noise
         self.spread = to_numpy(self.model.joints.spread) if asked and self.model.config.joint_values else None
@@ -173,6 +173,7 @@ class _StudentTraining(Training[StreamBatch]):
         accuracy, lagged = validate(self.model, self.validation, self.config.data.lag_ticks)
         losses = " ".join(f"{name} {value:.3f}" for name, value in mean_terms(history).items())
         about: dict[str, Any] = {"hal": self.model.config.to_json(), "config": to_mapping(self.config)}
+        about["epochs"] = self.epochs
         if self.config.data.encoder:
             about["encoder"] = try_own(self.config.data).source  # the file may be changed later
         return Finished(f"{losses} | validation accuracy {accuracy:.4f} now, {lagged:.4f} lagged", about, lagged)

@@ -1,0 +1,1 @@
+"""A training that begins with what another one has learnt, and adds actions to its vocabulary."""
