@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.core.streams.columns import joints_of
 from hal_ros.datasets.config import EPISODES, TRAINING, VALIDATION
@@ -23,7 +24,7 @@ from hal_ros.experiments.declaration import (
     make_plan,
     run_settings,
 )
-from hal_ros.experiments.ingested import first_episodes, ingest, write_benchmark
+from hal_ros.experiments.ingested import annotated_alone, first_episodes, ingest, write_benchmark
 from hal_ros.experiments.other_robots import other_robot_experiments
 from hal_ros.experiments.plan import (
     DATASETS,
@@ -36,7 +37,7 @@ from hal_ros.experiments.plan import (
     merged,
 )
 from hal_ros.experiments.stream_sets import stream_experiments
-from hal_ros.train.config import TRANSCRIPTS, config_from_mapping
+from hal_ros.train.config import config_from_mapping
 
 FEATURE_SETTINGS = (*("layout", "split", "stride", "orientation", "validation", "background", "group_by", "rate_hz"),)
 """Settings of `data` that say what is read of a folder of features."""
@@ -121,18 +122,19 @@ def load_own(own: OwnTables) -> list[Experiment]:
 
 
 def _own_features(own: OwnTables, episodes: int | None) -> Experiment:
-    data, weak = own.config.data, own.config.supervision == TRANSCRIPTS
+    data, supervision = own.config.data, own.config.supervision
     folds: dict[str, dict[str, Any]] = {}
     groups, count = groups_file(data), 0
     bytes_ = _sha256(Path(data.folder)) + (hashlib.sha256(groups.read_bytes()).hexdigest() if groups else "")
     for name in fold_names(data):
         one = dataclasses.replace(data, split=name)
-        fold = read_fold(one, own.config.supervision, episodes)
+        fold = read_fold(one, supervision, episodes)
         count = max(count, len(fold.training) + len(fold.validation))
-        if not fold.test:
-            raise DatasetError(f"{data.folder}: split {name!r} has no test clips; expected some to be scored")
+        if not any((clip.actions != NO_ACTION).any() for clip in fold.test):
+            raise DatasetError(f"{data.folder}: split {name!r} has no annotated test clip; expected some to be scored")
         settings = {key: value for key, value in dataclasses.asdict(one).items() if key in FEATURE_SETTINGS}
-        folds[f"split {fold_title(name)}"] = {"data": settings, "weak": weak, "episodes": episodes, "bytes": bytes_}
+        known = {"supervision": supervision, "episodes": episodes, "bytes": bytes_}
+        folds[f"split {fold_title(name)}"] = {"data": settings, **known}
         if episodes is None:
             print(*fold.notes, sep="\n")
     declared = own.declared((TEST,), rule=False) | {"split_names": list(folds), "reader": "features"}
@@ -147,7 +149,8 @@ def _own_bags(own: OwnTables) -> list[Experiment]:
     if not scored:
         raise ConfigError(f"{data.folder}: has neither test nor unseen; expected annotated episodes to be scored")
     settings = dataclasses.asdict(own.config)
-    whole = ingest(settings, scored, {})
+    whole = annotated_alone(ingest(settings, scored, {}), data, scored)
+    scored = [split for split in scored if split in whole.places["episodes"]]
     declared = own.declared(scored, rule=bool(joints_of(whole.card.streams).names))
     experiments = []
     for found in (*(first_episodes(whole, data, episodes) for episodes in own.episodes), whole):

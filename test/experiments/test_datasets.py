@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -103,7 +104,7 @@ def test_a_changed_group_makes_new_jobs(tmp_path: Path) -> None:
 def test_data_without_anything_to_score_is_refused(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "data")
     (folder / "splits" / "test.split1.bundle").unlink()
-    with pytest.raises(DatasetError, match="split '1' has no test clips; expected some to be scored"):
+    with pytest.raises(DatasetError, match="split '1' has no annotated test clip; expected some to be scored"):
         own_experiments(tmp_path)
     own = own_tables(write_settings(tmp_path / "bags.yaml", folder, layout="episodes", joints=["a"]), [], [])
     assert own is not None
@@ -112,15 +113,18 @@ def test_data_without_anything_to_score_is_refused(tmp_path: Path) -> None:
 
 
 def test_ones_own_bags_are_ingested_once_and_cut_to_fewer_episodes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in "abcdef":
         bag = tmp_path / "bags" / "train" / name
         bag.mkdir(parents=True)
         (bag / "transcript.txt").write_text("rest\nmove\n")
-    (tmp_path / "bags" / "test").mkdir()
+    for name in "tu":
+        (tmp_path / "bags" / "test" / name).mkdir(parents=True)
+    segment = {"action": "rest", "start_ns": 0, "end_ns": 5}
+    (tmp_path / "bags" / "test" / "t" / "annotation.json").write_text(json.dumps({"segments": [segment]}))
     places = {
-        split: [f"/c/{name}-{'0' * 16}" for name in names] for split, names in (("train", "abcde"), ("test", "t"))
+        split: [f"/c/{name}-{'0' * 16}" for name in names] for split, names in (("train", "abcde"), ("test", "tu"))
     }
     there = {**places, "validation": [f"/c/f-{'0' * 16}"]}
     fold = {"episodes": dict.fromkeys(there, "hash"), "vocabulary": ["rest", "move"]}
@@ -140,4 +144,24 @@ def test_ones_own_bags_are_ingested_once_and_cut_to_fewer_episodes(
     assert (few.part, whole.part) == ("3", "6")
     assert {line.system for line in whole.plan.lines} == {"student", "GRU", "logistic", "gripper rule"}
     assert sum(len(few.places["episodes"][split]) for split in ("train", "validation")) == 3
-    assert few.places["episodes"]["test"] == there["test"]
+    assert few.places["episodes"]["test"] == there["test"][:1]
+    assert "test: 1 of 2 episodes have no annotation: not scored" in capsys.readouterr().out
+    (tmp_path / "bags" / "test" / "t" / "annotation.json").unlink()
+    with pytest.raises(ConfigError, match="no episode of test is annotated; expected one at least, to be scored"):
+        datasets.load_own(own)
+
+
+def test_ones_own_mixture_is_a_block_that_learns_from_all_there_is(tmp_path: Path) -> None:
+    write_folder(tmp_path / "data")
+    settings = write_settings(tmp_path / "mine.yaml", tmp_path / "data", {"supervision": "mixed", "decoder": "auto"})
+    own = own_tables(settings, [], [])
+    assert own is not None
+    (found,) = datasets.load_own(own)
+    jobs = Graph(found.plan.jobs).jobs.values()
+    assert {line.supervision for line in found.plan.lines} == {"mixed"}
+    assert {line.section for line in found.plan.lines} == {"main"}, "its targets hide no annotation to be scored by"
+    (first,) = [job for job in jobs if job.kind == "first"]
+    assert first.settings["told"] == {"mixed": True}
+    (read,) = [job for job in jobs if job.kind == "features"]
+    assert read.settings["supervision"] == "mixed"
+    assert {job.settings["decoder"] for job in jobs if job.kind == "score"} == {"auto"}

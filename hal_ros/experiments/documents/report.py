@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hal_ros.datasets.config import TRAINING
+from hal_ros.experiments.blocks import ANNOTATED, WEAK
 from hal_ros.experiments.documents import aims, curves, latents, markdown
 from hal_ros.experiments.documents.aims import Aim, Verdict
 from hal_ros.experiments.documents.curves import Curve, Point
@@ -18,7 +19,6 @@ from hal_ros.experiments.graph import Graph, Store
 from hal_ros.experiments.jobs.scoring import commit_output, load_calibrated, load_fitted, output_of
 from hal_ros.experiments.plan import (
     ABLATIONS,
-    ANNOTATED,
     CURVE,
     DECODERS,
     GESTURE_PHASE,
@@ -27,7 +27,6 @@ from hal_ros.experiments.plan import (
     REFERENCES,
     SECTIONS,
     TABLETOP,
-    WEAK,
     Experiment,
     Line,
 )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hal_ros.experiments.blocks import WEAK
 from hal_ros.experiments.documents import aims
 from hal_ros.experiments.documents.aims import Verdict
 from hal_ros.experiments.documents.markdown import (
@@ -25,7 +26,7 @@ from hal_ros.experiments.documents.markdown import (
 )
 from hal_ros.experiments.documents.report import Results
 from hal_ros.experiments.documents.rows import write_records
-from hal_ros.experiments.plan import MAIN, STREAMS, WEAK
+from hal_ros.experiments.plan import MAIN, STREAMS
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL
 from hal_ros.metrics.scores import Row, RowKey
 from hal_ros.report import plots
