@@ -16,7 +16,7 @@ SETTINGS = ("teacher", "annotated", "marks", ALL_THERE_IS, "systems")
 
 
 @dataclass(frozen=True)
-class Block:
+class TableBlock:
     """One supervision: annotations where there is no teacher; or else transcripts, and a share of the annotations."""
 
     name: str
@@ -44,19 +44,19 @@ class Block:
         return {"told": {ALL_THERE_IS: True} if self.mixed else {**asdict(self.share), "seed": seed}}
 
 
-TRANSCRIPTS_ALONE = Block(WEAK, "", ())
+TRANSCRIPTS_ALONE = TableBlock(WEAK, "", ())
 """What teachers learn from that stand in a table beside the blocks."""
 
 
-def read_blocks(declared: Mapping[str, Any]) -> dict[str, Block]:
+def read_blocks(declared: Mapping[str, Any]) -> dict[str, TableBlock]:
     """Return the blocks of a data set's declaration by name. Raises ConfigError for one that can't be."""
     return {name: _read(name, said, declared) for name, said in declared["blocks"].items()}
 
 
-def _read(name: str, said: Any, declared: Mapping[str, Any]) -> Block:
+def _read(name: str, said: Any, declared: Mapping[str, Any]) -> TableBlock:
     systems = tuple(declared["systems"])
     if said is None:
-        return Block(name, None, systems)
+        return TableBlock(name, None, systems)
     said = {"teacher": said} if isinstance(said, str) else said
     if not isinstance(said, Mapping) or (unknown := sorted(map(str, {*said} - {*SETTINGS}))):
         raise ConfigError(
@@ -73,7 +73,7 @@ def _read(name: str, said: Any, declared: Mapping[str, Any]) -> Block:
         raise ConfigError(
             f"block {name!r}: {unknown[0]!r} is none of the systems; expected some of {', '.join(systems)}"
         )
-    return Block(name, said["teacher"], own, share, bool(said.get(ALL_THERE_IS, False)))
+    return TableBlock(name, said["teacher"], own, share, bool(said.get(ALL_THERE_IS, False)))
 
 
 def that_fit(declared: Mapping[str, Any], episodes: int, dataset: str) -> dict[str, Any]:
@@ -87,6 +87,6 @@ def that_fit(declared: Mapping[str, Any], episodes: int, dataset: str) -> dict[s
     return {**declared, "blocks": kept}
 
 
-def measured_under(blocks: Sequence[Block]) -> Block:
+def measured_under(blocks: Sequence[TableBlock]) -> TableBlock:
     """Return the block on whose clips costs are measured: what a tick costs, no supervision changes."""
     return next((block for block in blocks if block.teacher is None), blocks[0])

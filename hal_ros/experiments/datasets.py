@@ -22,9 +22,10 @@ from hal_ros.experiments.declaration import (
     OwnTables,
     load_declaration,
     make_plan,
+    of_curve,
     run_settings,
 )
-from hal_ros.experiments.ingested import annotated_alone, first_episodes, ingest, write_benchmark
+from hal_ros.experiments.ingested import annotated_alone, first_episodes, ingest, parts_of, write_benchmark
 from hal_ros.experiments.other_robots import other_robot_experiments
 from hal_ros.experiments.plan import (
     DATASETS,
@@ -55,7 +56,7 @@ def load_experiments(path: Path, dataset: str | None, quick: bool, bags: Path | 
     shortened = declared[QUICK] if quick else None
     makers: dict[str, Callable[[], list[Experiment]]] = {  # streams first: their bags may be written anew for them
         STREAMS: lambda: stream_experiments(declared[STREAMS], shortened),
-        TABLETOP: lambda: [_tabletop(declared[TABLETOP], shortened)],
+        TABLETOP: lambda: _tabletop(declared[TABLETOP], shortened),
         GESTURE_PHASE: lambda: [_gesture_phase(declared, shortened)],
         OTHER_ROBOTS: lambda: other_robot_experiments(declared[OTHER_ROBOTS], shortened, bags),
     }
@@ -76,14 +77,20 @@ def _if_here(name: str, make: Callable[[], list[Experiment]]) -> list[Experiment
 # --- the tabletop benchmark: bags with pictures and joints ------------------------------------------------------------
 
 
-def _tabletop(declared: Declaration, quick: Declaration | None) -> Experiment:
+def _tabletop(declared: Declaration, quick: Declaration | None) -> list[Experiment]:
     settings = run_settings(declared["run"], quick)
     limits = quick["limits"] if quick else {}
     splits = (TRAINING, VALIDATION, *declared["score"])
-    write_benchmark(config_from_mapping(dict(settings)).data, splits, limits)
-    found = ingest(settings, declared["score"], limits)
-    plan = make_plan(TABLETOP, declared, settings, {"": found.fold}, quick)
-    return Experiment(plan, found.places, found.card.vocabulary, found.card.period_ns, declared["aims"])
+    data = config_from_mapping(dict(settings)).data
+    write_benchmark(data, splits, limits)
+    whole = ingest(settings, declared["score"], limits)
+    found = []
+    for part, episodes in parts_of(whole, data, declared, TABLETOP):
+        name = TABLETOP if part is whole else f"{TABLETOP}: {episodes} episodes"
+        plan = make_plan(name, declared if part is whole else of_curve(declared), settings, {"": part.fold}, quick)
+        card, aims = part.card, declared["aims"] if part is whole else ""
+        found.append(Experiment(plan, part.places, card.vocabulary, card.period_ns, aims, TABLETOP, "", episodes))
+    return found
 
 
 # --- gesture phases: feature vectors of other people's recordings -----------------------------------------------------
@@ -174,7 +181,7 @@ def _own_experiment(own: OwnTables, episodes: int, data: Prepared) -> Experiment
     name = f"{config.name}: {episodes} episodes"
     plan = make_plan(name, data.declared, dataclasses.asdict(config), data.folds, None)
     period_ns = round(1e9 / config.data.rate_hz)
-    return Experiment(plan, data.places, data.vocabulary, period_ns, table=OWN, part=str(episodes))
+    return Experiment(plan, data.places, data.vocabulary, period_ns, table=OWN, part=str(episodes), episodes=episodes)
 
 
 def _sha256(folder: Path) -> str:

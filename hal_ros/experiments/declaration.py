@@ -88,6 +88,29 @@ def run_settings(path: str, quick: Declaration | None) -> dict[str, Any]:
     return merged(found, quick["run"]) if quick else found
 
 
+CURVE_SETTINGS = ("episodes", "systems", "blocks")
+
+
+def of_curve(declared: Declaration) -> Declaration:
+    """Return the part of a data set's declaration that is done on fewer episodes too, as its `curve` says.
+
+    Raises ConfigError for a curve of what is not declared.
+    """
+    curve = declared["curve"]
+    if unknown := sorted({*curve} - {*CURVE_SETTINGS}):
+        raise ConfigError(f"curve has {unknown[0]!r}; expected {', '.join(CURVE_SETTINGS)}")
+    for key in ("systems", "blocks"):
+        if unknown := [name for name in curve[key] if name not in declared[key]]:
+            raise ConfigError(
+                f"curve: {unknown[0]!r} is none of the {key}; expected some of {', '.join(declared[key])}"
+            )
+    blocks = {name: declared["blocks"][name] for name in curve["blocks"]}
+    kept = {key: declared[key] for key in ("seeds", "score", "decoder", "preset") if key in declared}
+    used = {name for name in blocks.values() if isinstance(name, str)}
+    teachers = {name: teacher for name, teacher in declared["teachers"].items() if name in used}
+    return {**kept, "teachers": teachers, "blocks": blocks, "systems": curve["systems"], "costs": False}
+
+
 def make_plan(
     dataset: str,
     declared: Declaration,

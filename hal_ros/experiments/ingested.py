@@ -143,6 +143,23 @@ def first_episodes(found: PreparedEpisodes, data: DataConfig, count: int) -> Pre
     return _with_bags(few, data) if "bags" in found.places else few
 
 
+def parts_of(
+    whole: PreparedEpisodes, data: DataConfig, declared: Mapping[str, Any], dataset: str
+) -> list[tuple[PreparedEpisodes, int]]:
+    """Return all episodes, and the first ones for each point of the declared learning curve, with their numbers.
+
+    All come first. A number of which there are no more is left out by name.
+    """
+    count = sum(len(whole.places.get("episodes", {}).get(split, ())) for split in (TRAINING, VALIDATION))
+    found = [(whole, count)]
+    for number in declared.get("curve", {}).get("episodes", ()):
+        if number < count:
+            found.append((first_episodes(whole, data, number), number))
+        else:
+            print(f"{dataset}: {number} episodes: left out, there are {count}")
+    return found
+
+
 def _bag_name(cached: str) -> str:
     """Return the name of the bag behind a cached episode's folder, which ends in a hash."""
     return Path(cached).name.rpartition("-")[0]

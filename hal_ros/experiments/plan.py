@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hal_ros.core.errors import ConfigError
-from hal_ros.experiments.blocks import ANNOTATED, TRANSCRIPTS_ALONE, WEAK, Block, measured_under, read_blocks
+from hal_ros.experiments.blocks import ANNOTATED, TRANSCRIPTS_ALONE, WEAK, TableBlock, measured_under, read_blocks
 from hal_ros.experiments.graph import Job
 from hal_ros.experiments.kinds import Places
 from hal_ros.train.config import in_saved_names
@@ -72,7 +72,7 @@ class TablePlan:
     jobs: list[Job] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     cost: str = ""  # the job that measures what a tick of each system costs; "" in a plan without one
-    blocks: Mapping[str, Block] = field(default_factory=dict)
+    blocks: Mapping[str, TableBlock] = field(default_factory=dict)
 
     def add(self, kind: str, name: str, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
         """Add a job; returns its name, in which the data set's comes first."""
@@ -92,6 +92,7 @@ class Experiment:
     aims: str = ""  # the split on which the aims are judged; "" where nothing was aimed at
     table: str = ""  # the document that it shares with others; "" where it has one of its own
     part: str = ""  # what it is called there
+    episodes: int = 0  # to learn from, where experiments on several numbers of them make a learning curve
 
     @property
     def name(self) -> str:
@@ -172,7 +173,8 @@ class Builder:
             elif block.is_told and not block.mixed:  # for the score of its targets, which hide no tick from a mixed one
                 self._teacher_line(REFERENCES, NAMES[block.teacher or ""], block)
         self._ablations()
-        self._measure()
+        if self.declared.get("costs", True):
+            self._measure()
         self._curve()
         return self.plan
 
@@ -230,7 +232,9 @@ class Builder:
             scores.append(self._score(name, answers, lag_ticks, variant.score))
         self.plan.lines.append(Line(section, variant.name, variant.supervision, tuple(scores)))
 
-    def _teacher_line(self, section: str, name: str, block: Block, override: Mapping[str, Any] = NOTHING_ELSE) -> None:
+    def _teacher_line(
+        self, section: str, name: str, block: TableBlock, override: Mapping[str, Any] = NOTHING_ELSE
+    ) -> None:
         scores, told = [], f", {block.name}" if block.is_told else ""
         run = merged(self.run, self.declared["teachers"][block.teacher], override)
         self.measured[name] = {"kind": "teacher", "config": stage_config(run, "teacher", self.declared["seeds"][0])}
@@ -292,19 +296,19 @@ class Builder:
 
     # --- what systems are trained on ----------------------------------------------------------------------------------
 
-    def _material(self, block: Block, fold: str, seed: int) -> dict[str, str]:
+    def _material(self, block: TableBlock, fold: str, seed: int) -> dict[str, str]:
         clips = self._clips(block, fold, seed)
         if block.teacher is None:
             return {"clips": clips}
         return {"clips": clips, "labels": self._teacher(block, fold, seed, {}, NAMES[block.teacher])}
 
-    def _teacher(self, block: Block, fold: str, seed: int, override: Mapping[str, Any], name: str) -> str:
+    def _teacher(self, block: TableBlock, fold: str, seed: int, override: Mapping[str, Any], name: str) -> str:
         run = merged(self.run, self.declared["teachers"][block.teacher], override)
         inputs = {"clips": self._clips(block, fold, seed), "first": self._first(block, fold, seed)}
         config, told = stage_config(run, "teacher", seed), f", {block.name}" if block.is_told else ""
         return self.plan.add("teacher", f"train {name}{told}, {_place(fold, seed)}", {"config": config}, inputs)
 
-    def _clips(self, block: Block, fold: str, seed: int) -> str:
+    def _clips(self, block: TableBlock, fold: str, seed: int) -> str:
         """Return the job whose clips have the columns that sequence models read."""
         data = self.folds[fold]
         if self.has_columns:
@@ -313,7 +317,7 @@ class Builder:
         inputs = {} if block.teacher is None else {"labels": self._first(block, fold, seed)}
         return self.plan.add("eye", f"train eye, {block.source}, {_place(fold, seed)}", config, inputs)
 
-    def _first(self, block: Block, fold: str, seed: int) -> str:
+    def _first(self, block: TableBlock, fold: str, seed: int) -> str:
         """Return the job of the first labels; nothing is random in it but what is told beside the transcripts."""
         parts = ["first labels", *((block.name, _place(fold, seed)) if block.is_told else (fold,) if fold else ())]
         name, told = ", ".join(parts), {**block.told(seed), **self._weighed()}

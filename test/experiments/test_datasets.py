@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 def test_a_data_set_that_is_not_here_is_an_error_only_if_it_was_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(datasets, "_tabletop", lambda declared, quick: (declared, quick))
+    monkeypatch.setattr(datasets, "_tabletop", lambda declared, quick: [(declared, quick)])
     monkeypatch.setattr(datasets, "stream_experiments", lambda declared, quick: [(declared, quick, "set")])
     monkeypatch.chdir(ROOT)
     declared = "{tabletop: {a: 1}, gesture_phase: {}, streams: {c: 3}, other_robots: {robots: {}}, quick: {b: 2}}"

@@ -62,7 +62,9 @@ def test_the_main_table_has_all_systems_under_all_supervisions() -> None:
     systems = ["student", "gripper rule", "logistic", "GRU", "causal TCN", "causal ASFormer"]
     systems += ["MiniROAD, small", "OnlineTAS", "ProTAS"]
     supervisions = ("transcripts", "transcripts (HAL teacher)", "annotations")
-    assert lines == {(system, supervision) for system in systems for supervision in supervisions}
+    expected = {(system, supervision) for system in systems for supervision in supervisions}
+    shares = ("transcripts + 3 annotated", "transcripts + 5 % marks")
+    assert lines == expected | {(system, supervision) for system in ("student", "GRU") for supervision in shares}
 
 
 def test_all_systems_of_a_block_learn_from_the_same_targets() -> None:
@@ -114,7 +116,16 @@ def test_a_setting_moves_only_what_depends_on_it() -> None:
     assert moved(data={"processes": 7, "cache": "elsewhere"}, name="other") == set()
 
 
-SINCE = ("MiniROAD", "OnlineTAS", "ProTAS", "train ASFormer", "score ASFormer", "DiffAct", "measure costs")
+SINCE = (
+    "transcripts + ",
+    "MiniROAD",
+    "OnlineTAS",
+    "ProTAS",
+    "train ASFormer",
+    "score ASFormer",
+    "DiffAct",
+    "measure costs",
+)
 SINCE_OF_GESTURES = ("gesture_phase: train MS-TCN", "gesture_phase: score MS-TCN")
 """Jobs that 0.1.0 did not have, by what stands in their names."""
 
@@ -255,7 +266,7 @@ def test_all_of_a_block_learn_what_it_tells_and_another_seed_draws_anew() -> Non
 
 def test_weights_of_targets_are_part_of_what_makes_them() -> None:
     plan = tabletop(run=merged(RUN, {"teacher": {"doubt_discount": 1.0}}))
-    (first,) = [job for job in Graph(plan.jobs).jobs.values() if job.kind == "first"]
+    first, *_ = [job for job in Graph(plan.jobs).jobs.values() if job.kind == "first"]
     assert first.settings["weights"] == {"doubt_discount": 1.0}
 
 

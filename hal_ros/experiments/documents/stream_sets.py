@@ -24,7 +24,7 @@ from hal_ros.experiments.documents.markdown import (
     rows_of,
     unfinished,
 )
-from hal_ros.experiments.documents.report import Results
+from hal_ros.experiments.documents.results import Results
 from hal_ros.experiments.documents.rows import write_records
 from hal_ros.experiments.plan import MAIN, STREAMS
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL
