@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,12 +16,13 @@ pytestmark = pytest.mark.torch
 from fakes import make_card  # noqa: E402
 from feature_folder import VOCABULARY, write_folder, write_settings  # noqa: E402
 from hal_ros.core.errors import ConfigError, DatasetError  # noqa: E402
-from hal_ros.experiments import datasets, kinds  # noqa: E402
+from hal_ros.experiments import datasets, ingested, kinds  # noqa: E402
 from hal_ros.experiments.declaration import own_tables  # noqa: E402
 from hal_ros.experiments.graph import Graph, Task  # noqa: E402
 from hal_ros.experiments.ingested import PreparedEpisodes  # noqa: E402
 from hal_ros.experiments.plan import Experiment  # noqa: E402
 from hal_ros.experiments.training_data import load_about, load_clips  # noqa: E402
+from hal_ros.sim.benchmark import ACTIONS  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,6 +44,30 @@ def test_a_data_set_that_is_not_here_is_an_error_only_if_it_was_asked_for(
         assert "gesture_phase: left out" in said and "other_robots: left out" in said
         with pytest.raises(ConfigError, match=f"HAL_ROS_DATA is '{folder}'; expected a folder with gesture_phase"):
             datasets.load_experiments(config, "gesture_phase", quick=False)
+
+
+def test_the_tabletop_has_a_point_for_each_number_of_episodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    episodes = {"train": [f"/c/{n}-00" for n in range(11)], "validation": ["/c/11-00"], "test": [], "unseen": []}
+    fold = {"episodes": dict.fromkeys(episodes, "hash"), "vocabulary": list(ACTIONS)}
+    whole = PreparedEpisodes(make_card(vocabulary=tuple(ACTIONS)), fold, {"encoder": "", "episodes": episodes})
+    monkeypatch.setattr(datasets, "write_benchmark", lambda *_: None)
+    monkeypatch.setattr(datasets, "ingest", lambda *_: whole)
+    few = dataclasses.replace(whole, fold={**fold, "few": True})
+    monkeypatch.setattr(ingested, "first_episodes", lambda *_: few)
+    found = datasets.load_experiments(ROOT / "config" / "tables.yaml", "tabletop", quick=True)
+    assert [(one.name, one.episodes, one.aims) for one in found] == [
+        ("tabletop", 12, "unseen"),
+        ("tabletop: 5 episodes", 5, ""),
+        ("tabletop: 10 episodes", 10, ""),
+    ]
+    assert "tabletop: 20 episodes: left out, there are 12" in capsys.readouterr().out
+    lines = {(line.section, line.system, line.supervision) for line in found[1].plan.lines}
+    both = [(system, block) for system in ("student", "GRU") for block in ("transcripts", "annotations")]
+    assert {("main", *each) for each in both} == {line for line in lines if line[0] == "main"}
+    assert not found[1].plan.cost
 
 
 def test_a_changed_recording_makes_new_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
