@@ -16,6 +16,7 @@ from hal_ros.core.answers import NO_ACTION  # noqa: E402
 from hal_ros.datasets.clips import Clip  # noqa: E402
 from hal_ros.datasets.config import TRAINING, VALIDATION  # noqa: E402
 from hal_ros.experiments.jobs.mixtures import load_mixture, save_mixture, told_clips  # noqa: E402
+from hal_ros.experiments.plan import merged  # noqa: E402
 from hal_ros.experiments.training_data import load_about, load_clips, load_training_data, save_clips  # noqa: E402
 from hal_ros.labels.targets import Targets, load_targets  # noqa: E402
 from hal_ros.train import chain  # noqa: E402
@@ -26,7 +27,7 @@ from synthetic_episodes import make_encoded_clips  # noqa: E402
 from table_jobs import TEACHER, clip, do  # noqa: E402
 
 MIXED = {"told": {"mixed": True}, "weights": {"doubt_discount": 1.0}}
-DISCOUNT = {**TEACHER, "teacher": {**TEACHER["teacher"], "doubt_discount": 1.0}}
+DISCOUNT: dict[str, Any] = merged(TEACHER, {"teacher": {"doubt_discount": 1.0}})
 
 
 def some_told(folders: dict[str, Path], folder: Path) -> Path:
