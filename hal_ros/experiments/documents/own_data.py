@@ -62,7 +62,7 @@ def _head(name: str) -> str:
         f"# Results on {name}\n\nMade by `hal tables --config` from the settings of that name, written again by the"
         " same with `--report`. Mean ± standard deviation over seeds; folds are pooled. Scores in percent, latencies in"
         " seconds, lag counted. All systems learn the same targets from the same clips and have the same kind of"
-        " decoder, fitted to the validation targets."
+        " decoder, fitted to the validation targets; with `decoder: auto` the kind that these prefer."
     )
 
 
