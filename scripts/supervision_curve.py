@@ -18,16 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hal_ros.core.answers import NO_ACTION
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.config import EPISODES, TRAINING, VALIDATION
 from hal_ros.datasets.encoded_clips import EncodedClip
 from hal_ros.datasets.formats.folds import TEST, Fold
 from hal_ros.datasets.formats.layouts import Dataset
 from hal_ros.datasets.look.known_ticks import boundaries
-from hal_ros.labels.doubtful import ANNOTATING, MARK_S, OPENING_S
+from hal_ros.labels.reveal import NOTHING, Share, person_minutes, reveal
 from hal_ros.labels.targets import load_targets
 from hal_ros.train import stages
 from hal_ros.train.config import ANNOTATIONS, MIXED, TrainConfig, load_config
@@ -41,16 +39,14 @@ ALL = "all"
 class Point:
     """How much is told."""
 
-    annotated: int = 0  # episodes
-    marks: float = 0.0  # share of all boundaries
-    all: bool = False  # everything, of validation as well
+    share: Share | None  # None: everything, of validation as well
 
     @property
     def name(self) -> str:
         """What the table calls it."""
-        if self.all:
+        if self.share is None:
             return "all annotated"
-        return f"{self.marks:.0%} of the boundaries" if self.marks else f"{self.annotated} annotated"
+        return f"{self.share.marks:g}% of the boundaries" if self.share.marks else f"{self.share.annotated} annotated"
 
 
 def main() -> None:
@@ -66,8 +62,8 @@ def main() -> None:
     config = load_config(args.config)
     run = read(config, args.out)
     counts = [int(word) for word in args.annotated if word != ALL]
-    points = [Point(count) for count in counts if count <= len(run.fold.training)]
-    points += [Point(marks=percent / 100) for percent in args.marks] + [Point(all=True)] * (ALL in args.annotated)
+    points = [Point(Share(count)) for count in counts if count <= len(run.fold.training)]
+    points += [Point(Share(marks=percent)) for percent in args.marks] + [Point(None)] * (ALL in args.annotated)
     rows = []
     for point in points:
         for seed in args.seeds:
@@ -92,43 +88,18 @@ def _states(encoded: EncodedClip) -> Clip:
     return Clip(encoded.name, values, encoded.actions, encoded.transcript)
 
 
-# --- what is told -----------------------------------------------------------------------------------------------------
-
-
-def reveal(clips: Sequence[Clip], point: Point, seed: int) -> list[Clip]:
-    """Return the clips with what a point tells of them; the same seed tells the same, and more of it all of less."""
-    random = np.random.default_rng([seed, 11])
-    order = random.permutation(len(clips))
-    places = [(index, tick) for index, clip in enumerate(clips) for tick in boundaries(clip.actions)]
-    marked = [places[at] for at in random.permutation(len(places))[: int(np.ceil(point.marks * len(places)))]]
-    shown: list[NDArray[np.int64]] = [np.full(clip.ticks, NO_ACTION) for clip in clips]
-    for index in range(len(clips)) if point.all else order[: point.annotated]:
-        shown[index] = clips[index].actions
-    for index, tick in marked:
-        shown[index][tick - 1 : tick + 1] = clips[index].actions[tick - 1 : tick + 1]
-    return [replace(clip, actions=actions) for clip, actions in zip(clips, shown, strict=True)]
-
-
-def minutes(clips: Sequence[Clip], told: Sequence[Clip], point: Point, period_s: float) -> float:
-    """Return what it costs a person, assumed: see `labels.doubtful`."""
-    if point.marks:
-        places = sum(len(boundaries(clip.actions)) for clip in clips)
-        return float(np.ceil(point.marks * places)) * MARK_S / 60
-    whole = [clip.ticks for clip in told if (clip.actions != NO_ACTION).any()]
-    return sum(OPENING_S + ANNOTATING * ticks * period_s for ticks in whole) / 60
-
-
 # --- what comes of it -------------------------------------------------------------------------------------------------
 
 
 def measure(run: FeatureRun, point: Point, seed: int, discount: float) -> dict[str, Any]:
     """Train once, and return the scores on the test clips and those of the training targets."""
     started = time.process_time()
-    supervision = ANNOTATIONS if point.all else MIXED
+    share = point.share
+    supervision = ANNOTATIONS if share is None else MIXED
     teacher = replace(run.config.teacher, doubt_discount=discount)
     config = replace(run.config, seed=seed, supervision=supervision, teacher=teacher)
-    told = reveal(run.fold.training, point, seed)
-    held_out = run.fold.validation if point.all else reveal(run.fold.validation, Point(), seed)
+    told = run.fold.training if share is None else reveal(run.fold.training, share, seed)
+    held_out = run.fold.validation if share is None else reveal(run.fold.validation, NOTHING, seed)
     folder = run.folder / f"{point.name} {seed} {discount:g}".replace(" ", "-").replace("%", "pc")
     fold = replace(run.fold, training=told, validation=held_out)
     found = train_on(replace(run, config=config, fold=fold, folder=folder))
@@ -141,7 +112,7 @@ def measure(run: FeatureRun, point: Point, seed: int, discount: float) -> dict[s
     return {
         "told": point.name,
         "seed": seed,
-        "minutes": minutes(run.fold.training, told, point, period_s),
+        "minutes": person_minutes(told, period_s),
         **scores,
         "right ticks": 100 * float(np.concatenate(right).mean()),
         "boundary error, median s": float(np.median(errors)),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.core.streams.columns import joints_of
 from hal_ros.datasets.config import EPISODES, TRAINING, VALIDATION
@@ -21,9 +22,10 @@ from hal_ros.experiments.declaration import (
     OwnTables,
     load_declaration,
     make_plan,
+    of_curve,
     run_settings,
 )
-from hal_ros.experiments.ingested import first_episodes, ingest, write_benchmark
+from hal_ros.experiments.ingested import annotated_alone, first_episodes, ingest, parts_of, write_benchmark
 from hal_ros.experiments.other_robots import other_robot_experiments
 from hal_ros.experiments.plan import (
     DATASETS,
@@ -36,7 +38,7 @@ from hal_ros.experiments.plan import (
     merged,
 )
 from hal_ros.experiments.stream_sets import stream_experiments
-from hal_ros.train.config import TRANSCRIPTS, config_from_mapping
+from hal_ros.train.config import config_from_mapping
 
 FEATURE_SETTINGS = (*("layout", "split", "stride", "orientation", "validation", "background", "group_by", "rate_hz"),)
 """Settings of `data` that say what is read of a folder of features."""
@@ -54,7 +56,7 @@ def load_experiments(path: Path, dataset: str | None, quick: bool, bags: Path | 
     shortened = declared[QUICK] if quick else None
     makers: dict[str, Callable[[], list[Experiment]]] = {  # streams first: their bags may be written anew for them
         STREAMS: lambda: stream_experiments(declared[STREAMS], shortened),
-        TABLETOP: lambda: [_tabletop(declared[TABLETOP], shortened)],
+        TABLETOP: lambda: _tabletop(declared[TABLETOP], shortened),
         GESTURE_PHASE: lambda: [_gesture_phase(declared, shortened)],
         OTHER_ROBOTS: lambda: other_robot_experiments(declared[OTHER_ROBOTS], shortened, bags),
     }
@@ -75,14 +77,20 @@ def _if_here(name: str, make: Callable[[], list[Experiment]]) -> list[Experiment
 # --- the tabletop benchmark: bags with pictures and joints ------------------------------------------------------------
 
 
-def _tabletop(declared: Declaration, quick: Declaration | None) -> Experiment:
+def _tabletop(declared: Declaration, quick: Declaration | None) -> list[Experiment]:
     settings = run_settings(declared["run"], quick)
     limits = quick["limits"] if quick else {}
     splits = (TRAINING, VALIDATION, *declared["score"])
-    write_benchmark(config_from_mapping(dict(settings)).data, splits, limits)
-    found = ingest(settings, declared["score"], limits)
-    plan = make_plan(TABLETOP, declared, settings, {"": found.fold}, quick)
-    return Experiment(plan, found.places, found.card.vocabulary, found.card.period_ns, declared["aims"])
+    data = config_from_mapping(dict(settings)).data
+    write_benchmark(data, splits, limits)
+    whole = ingest(settings, declared["score"], limits)
+    found = []
+    for part, episodes in parts_of(whole, data, declared, TABLETOP):
+        name = TABLETOP if part is whole else f"{TABLETOP}: {episodes} episodes"
+        plan = make_plan(name, declared if part is whole else of_curve(declared), settings, {"": part.fold}, quick)
+        card, aims = part.card, declared["aims"] if part is whole else ""
+        found.append(Experiment(plan, part.places, card.vocabulary, card.period_ns, aims, TABLETOP, "", episodes))
+    return found
 
 
 # --- gesture phases: feature vectors of other people's recordings -----------------------------------------------------
@@ -121,18 +129,19 @@ def load_own(own: OwnTables) -> list[Experiment]:
 
 
 def _own_features(own: OwnTables, episodes: int | None) -> Experiment:
-    data, weak = own.config.data, own.config.supervision == TRANSCRIPTS
+    data, supervision = own.config.data, own.config.supervision
     folds: dict[str, dict[str, Any]] = {}
     groups, count = groups_file(data), 0
     bytes_ = _sha256(Path(data.folder)) + (hashlib.sha256(groups.read_bytes()).hexdigest() if groups else "")
     for name in fold_names(data):
         one = dataclasses.replace(data, split=name)
-        fold = read_fold(one, own.config.supervision, episodes)
+        fold = read_fold(one, supervision, episodes)
         count = max(count, len(fold.training) + len(fold.validation))
-        if not fold.test:
-            raise DatasetError(f"{data.folder}: split {name!r} has no test clips; expected some to be scored")
+        if not any((clip.actions != NO_ACTION).any() for clip in fold.test):
+            raise DatasetError(f"{data.folder}: split {name!r} has no annotated test clip; expected some to be scored")
         settings = {key: value for key, value in dataclasses.asdict(one).items() if key in FEATURE_SETTINGS}
-        folds[f"split {fold_title(name)}"] = {"data": settings, "weak": weak, "episodes": episodes, "bytes": bytes_}
+        known = {"supervision": supervision, "episodes": episodes, "bytes": bytes_}
+        folds[f"split {fold_title(name)}"] = {"data": settings, **known}
         if episodes is None:
             print(*fold.notes, sep="\n")
     declared = own.declared((TEST,), rule=False) | {"split_names": list(folds), "reader": "features"}
@@ -147,7 +156,8 @@ def _own_bags(own: OwnTables) -> list[Experiment]:
     if not scored:
         raise ConfigError(f"{data.folder}: has neither test nor unseen; expected annotated episodes to be scored")
     settings = dataclasses.asdict(own.config)
-    whole = ingest(settings, scored, {})
+    whole = annotated_alone(ingest(settings, scored, {}), data, scored)
+    scored = [split for split in scored if split in whole.places["episodes"]]
     declared = own.declared(scored, rule=bool(joints_of(whole.card.streams).names))
     experiments = []
     for found in (*(first_episodes(whole, data, episodes) for episodes in own.episodes), whole):
@@ -171,7 +181,7 @@ def _own_experiment(own: OwnTables, episodes: int, data: Prepared) -> Experiment
     name = f"{config.name}: {episodes} episodes"
     plan = make_plan(name, data.declared, dataclasses.asdict(config), data.folds, None)
     period_ns = round(1e9 / config.data.rate_hz)
-    return Experiment(plan, data.places, data.vocabulary, period_ns, table=OWN, part=str(episodes))
+    return Experiment(plan, data.places, data.vocabulary, period_ns, table=OWN, part=str(episodes), episodes=episodes)
 
 
 def _sha256(folder: Path) -> str:

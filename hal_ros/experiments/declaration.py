@@ -11,10 +11,11 @@ from typing import Any
 from hal_ros.baselines.presets import PRESETS
 from hal_ros.baselines.sequence_config import settings_of
 from hal_ros.core.errors import ConfigError
+from hal_ros.experiments.blocks import ALL_THERE_IS
 from hal_ros.experiments.plan import DATASETS, Builder, TablePlan, merged, quickened
 from hal_ros.outside.reading import Expected
 from hal_ros.outside.yaml_text import SETTINGS_BYTES, read_yaml
-from hal_ros.train.config import ANNOTATIONS, MIXED, TRANSCRIPTS, TrainConfig, load_config
+from hal_ros.train.config import MIXED, TRANSCRIPTS, TrainConfig, load_config
 
 DECLARATION = Expected(ConfigError, "a YAML file that declares tables", SETTINGS_BYTES)
 
@@ -40,15 +41,18 @@ class OwnTables:
     def declared(self, score: Sequence[str], rule: bool) -> dict[str, Any]:
         """Return the declaration of the systems that are compared; `rule`: there is a gripper to go by."""
         config = self.config
-        weak = config.supervision == TRANSCRIPTS
         return {
             "seeds": list(self.seeds),
             "score": list(score),
             "decoder": config.decoder,
             "teachers": {"plain": {}},  # the run's own
-            "blocks": {config.supervision: "plain" if weak else None},
+            "blocks": {config.supervision: self._block()},
             "systems": ["student", "gru", "logistic", *(["rule"] if rule else [])],
         }
+
+    def _block(self) -> Any:
+        known = {MIXED: {"teacher": "plain", ALL_THERE_IS: True}, TRANSCRIPTS: "plain"}
+        return known.get(self.config.supervision)
 
 
 def own_tables(path: Path, seeds: Sequence[int], episodes: Sequence[int]) -> OwnTables | None:
@@ -66,10 +70,6 @@ def own_tables(path: Path, seeds: Sequence[int], episodes: Sequence[int]) -> Own
         if min(given, default=least) < least or len({*given}) < len(given):
             raise ConfigError(f"{name} is {list(given)}; expected different numbers of {least} or more")
     config = load_config(path)
-    if config.supervision == MIXED:
-        raise ConfigError(
-            f"{path}: supervision is {MIXED!r}; expected {TRANSCRIPTS!r} or {ANNOTATIONS!r} to compare systems on"
-        )
     return OwnTables(config, tuple(seeds) or (0,), tuple(sorted(episodes)))
 
 
@@ -86,6 +86,29 @@ def run_settings(path: str, quick: Declaration | None) -> dict[str, Any]:
     """Return a training run's settings as nested mappings, with those of the short form over them."""
     found = dataclasses.asdict(load_config(Path(path)))
     return merged(found, quick["run"]) if quick else found
+
+
+CURVE_SETTINGS = ("episodes", "systems", "blocks")
+
+
+def of_curve(declared: Declaration) -> Declaration:
+    """Return the part of a data set's declaration that is done on fewer episodes too, as its `curve` says.
+
+    Raises ConfigError for a curve of what is not declared.
+    """
+    curve = declared["curve"]
+    if unknown := sorted({*curve} - {*CURVE_SETTINGS}):
+        raise ConfigError(f"curve has {unknown[0]!r}; expected {', '.join(CURVE_SETTINGS)}")
+    for key in ("systems", "blocks"):
+        if unknown := [name for name in curve[key] if name not in declared[key]]:
+            raise ConfigError(
+                f"curve: {unknown[0]!r} is none of the {key}; expected some of {', '.join(declared[key])}"
+            )
+    blocks = {name: declared["blocks"][name] for name in curve["blocks"]}
+    kept = {key: declared[key] for key in ("seeds", "score", "decoder", "preset") if key in declared}
+    used = {name for name in blocks.values() if isinstance(name, str)}
+    teachers = {name: teacher for name, teacher in declared["teachers"].items() if name in used}
+    return {**kept, "teachers": teachers, "blocks": blocks, "systems": curve["systems"], "costs": False}
 
 
 def make_plan(

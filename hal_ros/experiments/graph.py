@@ -1,8 +1,9 @@
 """Long work as a graph of small jobs on disk: skipped when done, taken up again when killed, named when failed.
 
 A job is what it does (`kind`), with what (`settings`), from which other jobs (`inputs`). Its key hashes all three,
-inputs by their own keys, so a changed setting makes a new key for the job and for all that hangs on it, and jobs that
-say the same share one result. What a kind means is the runner's affair: jobs and queue know files and processes alone.
+inputs by their own keys, and the version of the code (`ALGORITHM`), so a changed setting makes a new key for the job
+and for all that hangs on it, and jobs that say the same share one result. What a kind means is the runner's affair:
+jobs and queue know files and processes alone.
 
 On disk, in the store's folder, `<label>` being `<kind>-<key>`:
 
@@ -27,6 +28,11 @@ from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.outside.reading import Expected, read_json
 
 KEY_LETTERS = 12
+ALGORITHM = 2
+"""The version of what jobs do, part of every key: raise it with a change of code that changes results.
+
+Settings and inputs tell two jobs apart; without this a store would hand out what the code of before has found.
+"""
 JOB = Expected(DatasetError, "the account of a finished job; delete its folder, it is done anew")
 
 
@@ -72,7 +78,7 @@ class Graph:
                 raise ConfigError(f"job {job.name!r} needs {name!r}, which is no job")
             self._add(given[name], given, (*path, job.name))
         inputs = {role: self.keys[name] for role, name in job.inputs.items()}
-        text = json.dumps([job.kind, job.settings, inputs], sort_keys=True)
+        text = json.dumps([ALGORITHM, job.kind, job.settings, inputs], sort_keys=True)
         self.jobs[job.name] = job
         self.keys[job.name] = hashlib.sha256(text.encode()).hexdigest()[:KEY_LETTERS]
 

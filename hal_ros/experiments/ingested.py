@@ -17,12 +17,13 @@ from hal_ros.datasets.config import TRAINING, VALIDATION, DataConfig, asked_topi
 from hal_ros.datasets.folder import BENCHMARK
 from hal_ros.datasets.formats.folds import groups_of
 from hal_ros.datasets.hold_out import Grouping, hold_out_episodes, hold_out_groups, in_nested_order
+from hal_ros.datasets.look.marks import MARKS
 from hal_ros.sim import messages
 from hal_ros.sim.benchmark import ACTIONS
 from hal_ros.sim.extras import Extras
 from hal_ros.sim.simulate import write_missing
 from hal_ros.train import stages
-from hal_ros.train.config import TrainConfig, config_from_mapping
+from hal_ros.train.config import MIXED, TrainConfig, config_from_mapping
 
 EXTRA_TOPICS = frozenset(
     (messages.WRIST_IMAGE_TOPIC, messages.WRENCH_TOPIC, messages.TOOL_POSE_TOPIC, messages.GRIPPER_TOPIC)
@@ -67,11 +68,54 @@ def ingest(settings: Mapping[str, Any], scored: Sequence[str], limits: Mapping[s
         folders = {TRAINING: kept, VALIDATION: held_out, **{split: folders[split] for split in scored}}
         hashes |= {TRAINING: _sha256(kept), VALIDATION: _sha256(held_out)}
     fold = {"episodes": hashes, "vocabulary": list(card.vocabulary)}
-    places = {
+    places: dict[str, Any] = {
         "encoder": str(encoder or ""),  # "" without cameras
         "episodes": {split: [str(folder) for folder in each] for split, each in folders.items()},
     }
-    return PreparedEpisodes(card, fold, places)
+    found = PreparedEpisodes(card, fold, places)
+    return _with_bags(found, config.data) if config.supervision == MIXED else found
+
+
+def _with_bags(found: PreparedEpisodes, data: DataConfig) -> PreparedEpisodes:
+    """Return also the bags beside which marks tell of episodes to learn from; a changed mark makes other episodes."""
+    known, hashes, named = _bags(data), dict(found.fold["episodes"]), {}
+    for split in (TRAINING, VALIDATION):
+        folders = found.places["episodes"][split]
+        bags = [known[_bag_name(folder)] for folder in folders]
+        hashes[split] = _sha256([Path(folder) for folder in folders], bags)
+        named[split] = [str(bag) for bag in bags]
+    fold = {**found.fold, "episodes": hashes}
+    return PreparedEpisodes(found.card, fold, {**found.places, "bags": named})
+
+
+def _bags(data: DataConfig) -> dict[str, Path]:
+    """Return the bags to learn from and to choose by, by name."""
+    return {path.name: path for split in (TRAINING, VALIDATION) for path in Path(data.folder).glob(f"{split}/*")}
+
+
+def annotated_alone(found: PreparedEpisodes, data: DataConfig, scored: Sequence[str]) -> PreparedEpisodes:
+    """Return the same without episodes that nobody has annotated among those to be scored; they are counted.
+
+    Raises ConfigError where none is left.
+    """
+    there, hashes = dict(found.places["episodes"]), dict(found.fold["episodes"])
+    for split in scored:
+        folders = there.pop(split)
+        bags = {path.name: path for path in (Path(data.folder) / split).iterdir()}
+        kept = [folder for folder in folders if episodes.read_annotation(bags[_bag_name(folder)])]
+        if len(kept) < len(folders):
+            print(f"{split}: {len(folders) - len(kept)} of {len(folders)} episodes have no annotation: not scored")
+            hashes[split] = _sha256([Path(folder) for folder in kept])
+        if kept:
+            there[split] = kept
+        else:
+            del hashes[split]
+    if not any(split in there for split in scored):
+        raise ConfigError(
+            f"{data.folder}: no episode of {' or '.join(scored)} is annotated; expected one at least, to be scored"
+        )
+    places = {**found.places, "episodes": there}
+    return PreparedEpisodes(found.card, {**found.fold, "episodes": hashes}, places)
 
 
 def first_episodes(found: PreparedEpisodes, data: DataConfig, count: int) -> PreparedEpisodes:
@@ -85,7 +129,7 @@ def first_episodes(found: PreparedEpisodes, data: DataConfig, count: int) -> Pre
         raise ConfigError(f"{count} episodes, but there are {len(folders)} to learn from; expected that many at most")
     groups = groups_of(data, folders)
     chosen = in_nested_order(folders, groups)[:count]
-    bags = {path.name: path for split in (TRAINING, VALIDATION) for path in Path(data.folder).glob(f"{split}/*")}
+    bags = _bags(data)
     held_out = _held_out(data, [bags[name] for name in chosen])
     if not held_out:  # each alone shows an action: few episodes are few
         ids = {name: [found.card.vocabulary.index(a) for a in episodes.read_transcript(bags[name])] for name in chosen}
@@ -95,7 +139,25 @@ def first_episodes(found: PreparedEpisodes, data: DataConfig, count: int) -> Pre
     parts = {TRAINING: kept, VALIDATION: held}
     hashes = {**found.fold["episodes"], **{split: _sha256(part) for split, part in parts.items()}}
     there = {**places, **{split: [str(folder) for folder in part] for split, part in parts.items()}}
-    return PreparedEpisodes(found.card, {**found.fold, "episodes": hashes}, {**found.places, "episodes": there})
+    few = PreparedEpisodes(found.card, {**found.fold, "episodes": hashes}, {**found.places, "episodes": there})
+    return _with_bags(few, data) if "bags" in found.places else few
+
+
+def parts_of(
+    whole: PreparedEpisodes, data: DataConfig, declared: Mapping[str, Any], dataset: str
+) -> list[tuple[PreparedEpisodes, int]]:
+    """Return all episodes, and the first ones for each point of the declared learning curve, with their numbers.
+
+    All come first. A number of which there are no more is left out by name.
+    """
+    count = sum(len(whole.places.get("episodes", {}).get(split, ())) for split in (TRAINING, VALIDATION))
+    found = [(whole, count)]
+    for number in declared.get("curve", {}).get("episodes", ()):
+        if number < count:
+            found.append((first_episodes(whole, data, number), number))
+        else:
+            print(f"{dataset}: {number} episodes: left out, there are {count}")
+    return found
 
 
 def _bag_name(cached: str) -> str:
@@ -127,6 +189,8 @@ def _hold_out(data: DataConfig, folders: Sequence[Path]) -> tuple[list[Path], li
     return kept, [folder for bag, folder in by_bag if bag.name in chosen]
 
 
-def _sha256(folders: Sequence[Path]) -> str:
-    """Return a hash as `train.stages.prepare` makes it of a split."""
-    return hashlib.sha256("\n".join(folder.name for folder in folders).encode()).hexdigest()
+def _sha256(folders: Sequence[Path], bags: Sequence[Path] = ()) -> str:
+    """Return a hash as `train.stages.prepare` makes it of a split, and of the marks beside its bags."""
+    marks = [bag / MARKS for bag in bags if (bag / MARKS).exists()]
+    names = [folder.name for folder in folders] + [hashlib.sha256(path.read_bytes()).hexdigest() for path in marks]
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()

@@ -10,7 +10,7 @@ from typing import Any
 
 from hal_ros.core.errors import ConfigError
 from hal_ros.datasets.config import TRAINING, VALIDATION
-from hal_ros.experiments.files import ABOUT, ALIGNED_TARGETS, COSTS, DECODERS, DURATIONS, SCORES, split_file
+from hal_ros.experiments.files import ABOUT, ALIGNED_TARGETS, COSTS, DECODERS, MIXTURE, SCORES, split_file
 from hal_ros.experiments.graph import Job, Task
 from hal_ros.labels.targets import LABELS
 
@@ -50,8 +50,8 @@ KINDS: Mapping[str, Kind] = {
     "features": Kind("clips.features", writes=CLIPS),
     "eye": Kind("clips.eye", may_read=("labels",), writes=CLIPS),
     # targets, of the clips that are trained on
-    "first": Kind("targets.first", may_read=("clips",), writes=(LABELS, DURATIONS)),
-    "teacher": Kind("targets.teacher", needs=("clips", "first"), writes=(*ANSWERS, ALIGNED_TARGETS)),
+    "first": Kind("targets.first", may_read=("clips",), writes=(LABELS, MIXTURE, ABOUT)),
+    "teacher": Kind("targets.teacher", needs=("clips", "first"), writes=(LABELS, ABOUT)),
     "realign": Kind("targets.realign", needs=("clips", "teacher"), writes=(*ANSWERS, ALIGNED_TARGETS)),
     # systems: their answers to the clips of all splits
     "student": Kind("systems.student", needs=("clips",), may_read=("labels",), writes=ANSWERS),

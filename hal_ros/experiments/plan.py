@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hal_ros.core.errors import ConfigError
+from hal_ros.experiments.blocks import ANNOTATED, TRANSCRIPTS_ALONE, WEAK, TableBlock, measured_under, read_blocks
 from hal_ros.experiments.graph import Job
 from hal_ros.experiments.kinds import Places
 from hal_ros.train.config import in_saved_names
@@ -36,9 +37,9 @@ NAMES = {
 }
 """What the tables call systems and teachers."""
 MAIN, REFERENCES, ABLATIONS, CURVE = "main", "references", "ablations", "curve"
+NOTHING_ELSE: Mapping[str, Any] = {}
 SECTIONS = (MAIN, REFERENCES, ABLATIONS, CURVE)
 DECODERS = ("duration", "hysteresis", "argmax")
-WEAK, ANNOTATED = "transcripts", "annotations"
 
 # What each stage depends on, of a training configuration: a change elsewhere leaves its results as they are.
 DATA = ("joints", "joints_max_age_s", "image_size_px", "encoder_stage", "rate_hz", "max_held_ticks")
@@ -71,6 +72,7 @@ class TablePlan:
     jobs: list[Job] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     cost: str = ""  # the job that measures what a tick of each system costs; "" in a plan without one
+    blocks: Mapping[str, TableBlock] = field(default_factory=dict)
 
     def add(self, kind: str, name: str, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
         """Add a job; returns its name, in which the data set's comes first."""
@@ -90,6 +92,7 @@ class Experiment:
     aims: str = ""  # the split on which the aims are judged; "" where nothing was aimed at
     table: str = ""  # the document that it shares with others; "" where it has one of its own
     part: str = ""  # what it is called there
+    episodes: int = 0  # to learn from, where experiments on several numbers of them make a learning curve
 
     @property
     def name(self) -> str:
@@ -155,25 +158,29 @@ class Builder:
         `presets` are the settings of the learned baselines.
         """
         self.declared, self.run, self.folds, self.presets = declared, run, folds, presets
-        self.plan = TablePlan(dataset)
+        self.blocks = read_blocks(declared)
+        self.plan = TablePlan(dataset, blocks=self.blocks)
         self.measured: dict[str, Mapping[str, Any]] = {}  # what is to be measured of each system, by its line's name
         self.lag_ticks: int = run["data"]["lag_ticks"]
 
     def build(self) -> TablePlan:
         """Return all jobs and lines, the main table first."""
-        for supervision in self.declared["blocks"]:
-            for system in self.declared["systems"]:
-                self._line(MAIN, SystemVariant(NAMES[system], supervision, system))
-            if supervision == WEAK:
+        for block in self.blocks.values():
+            for system in block.systems:
+                self._line(MAIN, SystemVariant(NAMES[system], block.name, system))
+            if block.name == WEAK:
                 self._references()
+            elif block.is_told and not block.mixed:  # for the score of its targets, which hide no tick from a mixed one
+                self._teacher_line(REFERENCES, NAMES[block.teacher or ""], block)
         self._ablations()
-        self._measure()
+        if self.declared.get("costs", True):
+            self._measure()
         self._curve()
         return self.plan
 
     def _references(self) -> None:
         for teacher in self.declared["teachers"]:
-            self._teacher_line(REFERENCES, NAMES[teacher], teacher, {})
+            self._teacher_line(REFERENCES, NAMES[teacher], replace(TRANSCRIPTS_ALONE, teacher=teacher))
         for system in self.declared.get("offline", ()):
             for supervision in (WEAK, ANNOTATED):
                 self._line(REFERENCES, SystemVariant(NAMES[system], supervision, system))
@@ -186,7 +193,8 @@ class Builder:
             training = {"modalities": modalities}
             self._line(ABLATIONS, SystemVariant(f"student, {modalities} only", WEAK, "student", training=training))
         for name, override in ablations.get("teacher", {}).items():
-            self._teacher_line(ABLATIONS, f"HAL teacher, {name}", "hal", override)
+            block = replace(TRANSCRIPTS_ALONE, teacher="hal")
+            self._teacher_line(ABLATIONS, f"HAL teacher, {name}", block, override)
         for name, alignment in ablations.get("alignment", {}).items():
             self._realigned(f"HAL teacher, {name}", alignment)
 
@@ -200,8 +208,8 @@ class Builder:
 
     def _measure(self) -> None:
         """Add the job that measures the lines so far, whose shapes no seed and no supervision changes."""
-        supervision = ANNOTATED if None in self.declared["blocks"].values() else WEAK
-        clips = self._clips(supervision, next(iter(self.folds)), self.declared["seeds"][0])
+        block = measured_under([*self.blocks.values()])
+        clips = self._clips(block, next(iter(self.folds)), self.declared["seeds"][0])
         self.plan.cost = self.plan.add("cost", "measure costs", {"systems": self.measured}, {"clips": clips})
         self.measured = {}
 
@@ -217,32 +225,34 @@ class Builder:
             answers = []
             for fold in self.folds:
                 what = f"{variant.name}, {variant.supervision}, {_place(fold, seed)}"
-                inputs = self._material(variant.supervision, fold, seed)
+                inputs = self._material(self.blocks[variant.supervision], fold, seed)
                 kind, settings = self._training(variant, seed)
                 answers.append(self.plan.add(kind, f"train {what}", settings, inputs))
             name = f"score {variant.name}, {variant.supervision}, seed {seed}"
             scores.append(self._score(name, answers, lag_ticks, variant.score))
         self.plan.lines.append(Line(section, variant.name, variant.supervision, tuple(scores)))
 
-    def _teacher_line(self, section: str, name: str, teacher: str, override: Mapping[str, Any]) -> None:
-        scores = []
-        run = merged(self.run, self.declared["teachers"][teacher], override)
+    def _teacher_line(
+        self, section: str, name: str, block: TableBlock, override: Mapping[str, Any] = NOTHING_ELSE
+    ) -> None:
+        scores, told = [], f", {block.name}" if block.is_told else ""
+        run = merged(self.run, self.declared["teachers"][block.teacher], override)
         self.measured[name] = {"kind": "teacher", "config": stage_config(run, "teacher", self.declared["seeds"][0])}
         for seed in self.declared["seeds"]:
-            answers = [self._teacher(teacher, fold, seed, override, name) for fold in self.folds]
-            scores.append(self._score(f"score {name}, seed {seed}", answers, self.lag_ticks, {}))
-        self.plan.lines.append(Line(section, name, WEAK, tuple(scores)))
+            answers = [self._teacher(block, fold, seed, override, name) for fold in self.folds]
+            scores.append(self._score(f"score {name}{told}, seed {seed}", answers, self.lag_ticks, {}))
+        self.plan.lines.append(Line(section, name, block.name, tuple(scores)))
 
     def _realigned(self, name: str, alignment: Mapping[str, Any]) -> None:
         """Add a line for the HAL teacher's targets by another alignment; its answers are the same."""
-        scores = []
+        scores, block = [], replace(TRANSCRIPTS_ALONE, teacher="hal")
         settings = {**alignment, **data_settings(self.run, ["joints"])}
         for seed in self.declared["seeds"]:
             aligned = []
             for fold in self.folds:
                 inputs = {
-                    "clips": self._clips(WEAK, fold, seed),
-                    "teacher": self._teacher("hal", fold, seed, {}, NAMES["hal"]),
+                    "clips": self._clips(block, fold, seed),
+                    "teacher": self._teacher(block, fold, seed, {}, NAMES["hal"]),
                 }
                 aligned.append(self.plan.add("realign", f"align {name}, {_place(fold, seed)}", settings, inputs))
             scores.append(self._score(f"score {name}, seed {seed}", aligned, self.lag_ticks, {"splits": []}))
@@ -251,7 +261,7 @@ class Builder:
     def _score(self, name: str, answers: Sequence[str], lag_ticks: int, more: Mapping[str, Any]) -> str:
         settings = {
             "splits": self.declared["score"],
-            "decoder": self.declared["decoder"],
+            "decoder": self.declared.get("decoder", self.run["decoder"]),
             "kinds": DECODERS,
             "lag_ticks": lag_ticks,
             **{name: self.declared[name] for name in ("unscored",) if name in self.declared},
@@ -286,35 +296,41 @@ class Builder:
 
     # --- what systems are trained on ----------------------------------------------------------------------------------
 
-    def _material(self, supervision: str, fold: str, seed: int) -> dict[str, str]:
-        teacher = self.declared["blocks"][supervision]
-        clips = self._clips(ANNOTATED if teacher is None else WEAK, fold, seed)
-        if teacher is None:
+    def _material(self, block: TableBlock, fold: str, seed: int) -> dict[str, str]:
+        clips = self._clips(block, fold, seed)
+        if block.teacher is None:
             return {"clips": clips}
-        return {"clips": clips, "labels": self._teacher(teacher, fold, seed, {}, NAMES[teacher])}
+        return {"clips": clips, "labels": self._teacher(block, fold, seed, {}, NAMES[block.teacher])}
 
-    def _teacher(self, teacher: str, fold: str, seed: int, override: Mapping[str, Any], name: str) -> str:
-        run = merged(self.run, self.declared["teachers"][teacher], override)
-        inputs = {"clips": self._clips(WEAK, fold, seed), "first": self._first(fold)}
-        config = stage_config(run, "teacher", seed)
-        return self.plan.add("teacher", f"train {name}, {_place(fold, seed)}", {"config": config}, inputs)
+    def _teacher(self, block: TableBlock, fold: str, seed: int, override: Mapping[str, Any], name: str) -> str:
+        run = merged(self.run, self.declared["teachers"][block.teacher], override)
+        inputs = {"clips": self._clips(block, fold, seed), "first": self._first(block, fold, seed)}
+        config, told = stage_config(run, "teacher", seed), f", {block.name}" if block.is_told else ""
+        return self.plan.add("teacher", f"train {name}{told}, {_place(fold, seed)}", {"config": config}, inputs)
 
-    def _clips(self, supervision: str, fold: str, seed: int) -> str:
+    def _clips(self, block: TableBlock, fold: str, seed: int) -> str:
         """Return the job whose clips have the columns that sequence models read."""
         data = self.folds[fold]
         if self.has_columns:
             return self.plan.add(self.declared.get("reader", "columns"), f"read {fold}", data, {})
         config = {"config": stage_config(self.run, "eye", seed), **data}
-        inputs = {"labels": self._first(fold)} if supervision == WEAK else {}
-        return self.plan.add("eye", f"train eye, {supervision}, {_place(fold, seed)}", config, inputs)
+        inputs = {} if block.teacher is None else {"labels": self._first(block, fold, seed)}
+        return self.plan.add("eye", f"train eye, {block.source}, {_place(fold, seed)}", config, inputs)
 
-    def _first(self, fold: str) -> str:
-        """Return the job of the first labels; there is nothing random in it."""
-        name = f"first labels, {fold}" if fold else "first labels"
+    def _first(self, block: TableBlock, fold: str, seed: int) -> str:
+        """Return the job of the first labels; nothing is random in it but what is told beside the transcripts."""
+        parts = ["first labels", *((block.name, _place(fold, seed)) if block.is_told else (fold,) if fold else ())]
+        name, told = ", ".join(parts), {**block.told(seed), **self._weighed()}
         if self.has_columns:
-            return self.plan.add("first", name, {}, {"clips": self._clips(WEAK, fold, 0)})
+            return self.plan.add("first", name, told, {"clips": self._clips(block, fold, 0)})
         config = {"data": data_settings(self.run, DATA)}
-        return self.plan.add("first", name, {"config": config, **self.folds[fold]}, {})
+        return self.plan.add("first", name, {"config": config, **told, **self.folds[fold]}, {})
+
+    def _weighed(self) -> dict[str, Any]:
+        """Return the settings of how much targets weigh where not all is told, as far as they differ from before."""
+        teacher = in_saved_names({"teacher": self.run["teacher"]})["teacher"]
+        weights = {name: teacher[name] for name in ("doubt_discount", "pseudo_labels") if name in teacher}
+        return {"weights": weights} if weights else {}
 
     @property
     def has_columns(self) -> bool:

@@ -8,13 +8,18 @@ from pathlib import Path
 
 from hal_ros.experiments import kinds, queue
 from hal_ros.experiments.documents import other_robots, own_data, report, stream_sets
-from hal_ros.experiments.documents.report import Results
+from hal_ros.experiments.documents.results import Results
 from hal_ros.experiments.graph import Graph, Store, Task
 from hal_ros.experiments.kinds import Places
-from hal_ros.experiments.plan import OTHER_ROBOTS, OWN, SECTIONS, STREAMS, Experiment, Line
+from hal_ros.experiments.plan import OTHER_ROBOTS, OWN, SECTIONS, STREAMS, TABLETOP, Experiment, Line
 from hal_ros.experiments.queue import Outcome, duration, seconds_left
 
-SHARED = {STREAMS: stream_sets.write, OTHER_ROBOTS: other_robots.write, OWN: own_data.write}
+SHARED = {
+    TABLETOP: report.write_parts,
+    STREAMS: stream_sets.write,
+    OTHER_ROBOTS: other_robots.write,
+    OWN: own_data.write,
+}
 """What writes the document of several experiments."""
 
 

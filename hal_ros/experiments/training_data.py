@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from hal_ros.core.streams.columns import ValueGroups
 from hal_ros.core.streams.spec import JOINT_FIELDS
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.config import TRAINING, VALIDATION
-from hal_ros.experiments.files import ABOUT, split_file
+from hal_ros.experiments.files import ABOUT, MINUTES, split_file
+from hal_ros.labels.reveal import person_minutes
 from hal_ros.labels.targets import Targets, load_targets, of_annotations
 from hal_ros.train.clips import AttendedClips, Columns, Supervised
 
@@ -114,6 +115,7 @@ class TrainingData:
     about: AboutClips
     clips: Mapping[str, AttendedClips]
     labels: Targets
+    minutes: float = 0.0  # of a person, for what is told beside transcripts
 
     @property
     def training(self) -> Supervised:
@@ -130,19 +132,25 @@ class TrainingData:
 def load_training_data(clips: Path, labels: Path | None, modalities: str = "both") -> TrainingData:
     """Read a block's clips and targets; without `labels` the annotations are the targets.
 
-    With `labels` nobody sees an annotation of a training or validation clip.
+    With `labels` nobody sees an annotation of a training or validation clip, and those without a target are left out.
     """
     about = load_about(clips)
     splits = {split: restrict(load_clips(clips, split), about.columns, modalities) for split in about.splits}
     if labels is None:
-        return TrainingData(about, splits, of_annotations(splits[TRAINING].clips, splits[VALIDATION].clips))
-    hidden = {split: without_annotations(splits[split]) for split in (TRAINING, VALIDATION)}
-    return TrainingData(about, {**splits, **hidden}, load_targets(labels))
+        told = [*splits[TRAINING].clips, *splits[VALIDATION].clips]
+        targets = of_annotations(splits[TRAINING].clips, splits[VALIDATION].clips)
+        return TrainingData(about, splits, targets, person_minutes(told, 1 / about.rate_hz))
+    targets = load_targets(labels)
+    named = {TRAINING: targets.training, VALIDATION: targets.validation}
+    hidden = {split: without_annotations(splits[split], names) for split, names in named.items()}
+    said = json.loads((labels / ABOUT).read_text()) if (labels / ABOUT).exists() else {}
+    return TrainingData(about, {**splits, **hidden}, targets, said.get(MINUTES, 0.0))
 
 
-def without_annotations(attended: AttendedClips) -> AttendedClips:
-    """Return the clips as one has them under transcripts: no tick is annotated."""
-    clips = [dataclasses.replace(clip, actions=np.full(clip.ticks, NO_ACTION)) for clip in attended.clips]
+def without_annotations(attended: AttendedClips, names: Collection[str]) -> AttendedClips:
+    """Return the clips of these names as one has them under transcripts: no tick is annotated."""
+    kept = [clip for clip in attended.clips if clip.name in names]
+    clips = [dataclasses.replace(clip, actions=np.full(clip.ticks, NO_ACTION)) for clip in kept]
     return dataclasses.replace(attended, clips=clips)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,12 +16,13 @@ pytestmark = pytest.mark.torch
 from fakes import make_card  # noqa: E402
 from feature_folder import VOCABULARY, write_folder, write_settings  # noqa: E402
 from hal_ros.core.errors import ConfigError, DatasetError  # noqa: E402
-from hal_ros.experiments import datasets, kinds  # noqa: E402
+from hal_ros.experiments import datasets, ingested, kinds  # noqa: E402
 from hal_ros.experiments.declaration import own_tables  # noqa: E402
 from hal_ros.experiments.graph import Graph, Task  # noqa: E402
 from hal_ros.experiments.ingested import PreparedEpisodes  # noqa: E402
 from hal_ros.experiments.plan import Experiment  # noqa: E402
 from hal_ros.experiments.training_data import load_about, load_clips  # noqa: E402
+from hal_ros.sim.benchmark import ACTIONS  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 def test_a_data_set_that_is_not_here_is_an_error_only_if_it_was_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(datasets, "_tabletop", lambda declared, quick: (declared, quick))
+    monkeypatch.setattr(datasets, "_tabletop", lambda declared, quick: [(declared, quick)])
     monkeypatch.setattr(datasets, "stream_experiments", lambda declared, quick: [(declared, quick, "set")])
     monkeypatch.chdir(ROOT)
     declared = "{tabletop: {a: 1}, gesture_phase: {}, streams: {c: 3}, other_robots: {robots: {}}, quick: {b: 2}}"
@@ -41,6 +44,30 @@ def test_a_data_set_that_is_not_here_is_an_error_only_if_it_was_asked_for(
         assert "gesture_phase: left out" in said and "other_robots: left out" in said
         with pytest.raises(ConfigError, match=f"HAL_ROS_DATA is '{folder}'; expected a folder with gesture_phase"):
             datasets.load_experiments(config, "gesture_phase", quick=False)
+
+
+def test_the_tabletop_has_a_point_for_each_number_of_episodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    episodes = {"train": [f"/c/{n}-00" for n in range(11)], "validation": ["/c/11-00"], "test": [], "unseen": []}
+    fold = {"episodes": dict.fromkeys(episodes, "hash"), "vocabulary": list(ACTIONS)}
+    whole = PreparedEpisodes(make_card(vocabulary=tuple(ACTIONS)), fold, {"encoder": "", "episodes": episodes})
+    monkeypatch.setattr(datasets, "write_benchmark", lambda *_: None)
+    monkeypatch.setattr(datasets, "ingest", lambda *_: whole)
+    few = dataclasses.replace(whole, fold={**fold, "few": True})
+    monkeypatch.setattr(ingested, "first_episodes", lambda *_: few)
+    found = datasets.load_experiments(ROOT / "config" / "tables.yaml", "tabletop", quick=True)
+    assert [(one.name, one.episodes, one.aims) for one in found] == [
+        ("tabletop", 12, "unseen"),
+        ("tabletop: 5 episodes", 5, ""),
+        ("tabletop: 10 episodes", 10, ""),
+    ]
+    assert "tabletop: 20 episodes: left out, there are 12" in capsys.readouterr().out
+    lines = {(line.section, line.system, line.supervision) for line in found[1].plan.lines}
+    both = [(system, block) for system in ("student", "GRU") for block in ("transcripts", "annotations")]
+    assert {("main", *each) for each in both} == {line for line in lines if line[0] == "main"}
+    assert not found[1].plan.cost
 
 
 def test_a_changed_recording_makes_new_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +130,7 @@ def test_a_changed_group_makes_new_jobs(tmp_path: Path) -> None:
 def test_data_without_anything_to_score_is_refused(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "data")
     (folder / "splits" / "test.split1.bundle").unlink()
-    with pytest.raises(DatasetError, match="split '1' has no test clips; expected some to be scored"):
+    with pytest.raises(DatasetError, match="split '1' has no annotated test clip; expected some to be scored"):
         own_experiments(tmp_path)
     own = own_tables(write_settings(tmp_path / "bags.yaml", folder, layout="episodes", joints=["a"]), [], [])
     assert own is not None
@@ -112,15 +139,18 @@ def test_data_without_anything_to_score_is_refused(tmp_path: Path) -> None:
 
 
 def test_ones_own_bags_are_ingested_once_and_cut_to_fewer_episodes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in "abcdef":
         bag = tmp_path / "bags" / "train" / name
         bag.mkdir(parents=True)
         (bag / "transcript.txt").write_text("rest\nmove\n")
-    (tmp_path / "bags" / "test").mkdir()
+    for name in "tu":
+        (tmp_path / "bags" / "test" / name).mkdir(parents=True)
+    segment = {"action": "rest", "start_ns": 0, "end_ns": 5}
+    (tmp_path / "bags" / "test" / "t" / "annotation.json").write_text(json.dumps({"segments": [segment]}))
     places = {
-        split: [f"/c/{name}-{'0' * 16}" for name in names] for split, names in (("train", "abcde"), ("test", "t"))
+        split: [f"/c/{name}-{'0' * 16}" for name in names] for split, names in (("train", "abcde"), ("test", "tu"))
     }
     there = {**places, "validation": [f"/c/f-{'0' * 16}"]}
     fold = {"episodes": dict.fromkeys(there, "hash"), "vocabulary": ["rest", "move"]}
@@ -140,4 +170,24 @@ def test_ones_own_bags_are_ingested_once_and_cut_to_fewer_episodes(
     assert (few.part, whole.part) == ("3", "6")
     assert {line.system for line in whole.plan.lines} == {"student", "GRU", "logistic", "gripper rule"}
     assert sum(len(few.places["episodes"][split]) for split in ("train", "validation")) == 3
-    assert few.places["episodes"]["test"] == there["test"]
+    assert few.places["episodes"]["test"] == there["test"][:1]
+    assert "test: 1 of 2 episodes have no annotation: not scored" in capsys.readouterr().out
+    (tmp_path / "bags" / "test" / "t" / "annotation.json").unlink()
+    with pytest.raises(ConfigError, match="no episode of test is annotated; expected one at least, to be scored"):
+        datasets.load_own(own)
+
+
+def test_ones_own_mixture_is_a_block_that_learns_from_all_there_is(tmp_path: Path) -> None:
+    write_folder(tmp_path / "data")
+    settings = write_settings(tmp_path / "mine.yaml", tmp_path / "data", {"supervision": "mixed", "decoder": "auto"})
+    own = own_tables(settings, [], [])
+    assert own is not None
+    (found,) = datasets.load_own(own)
+    jobs = Graph(found.plan.jobs).jobs.values()
+    assert {line.supervision for line in found.plan.lines} == {"mixed"}
+    assert {line.section for line in found.plan.lines} == {"main"}, "its targets hide no annotation to be scored by"
+    (first,) = [job for job in jobs if job.kind == "first"]
+    assert first.settings["told"] == {"mixed": True}
+    (read,) = [job for job in jobs if job.kind == "features"]
+    assert read.settings["supervision"] == "mixed"
+    assert {job.settings["decoder"] for job in jobs if job.kind == "score"} == {"auto"}

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.torch
 
 from feature_folder import write_settings  # noqa: E402
 from hal_ros.core.errors import ConfigError  # noqa: E402
-from hal_ros.experiments.declaration import load_declaration, own_tables, run_settings  # noqa: E402
+from hal_ros.experiments.declaration import load_declaration, of_curve, own_tables, run_settings  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,6 +36,28 @@ def test_the_short_form_stands_over_a_run(monkeypatch: pytest.MonkeyPatch) -> No
     whole, short = (run_settings("config/train_all.yaml", quick) for quick in (None, declared["quick"]))
     assert (whole["optimiser"]["epochs"], short["optimiser"]["epochs"]) == (12, 1)
     assert whole["data"] == short["data"]
+
+
+def test_a_curve_is_part_of_what_is_declared() -> None:
+    declared = {
+        "seeds": [0],
+        "score": ["test"],
+        "offline": ["ms_tcn"],
+        "teachers": {"plain": {}, "hal": {}},
+        "blocks": {"transcripts": "plain", "annotations": None},
+        "systems": ["student", "gru", "logistic"],
+    }
+    curve = {"episodes": [5], "systems": ["gru"], "blocks": ["transcripts"]}
+    found = of_curve({**declared, "curve": curve})
+    assert (found["systems"], found["blocks"]) == (["gru"], {"transcripts": "plain"})
+    assert list(found["teachers"]) == ["plain"] and "offline" not in found
+    for wrong, said in (
+        ({**curve, "systems": ["rule"]}, "curve: 'rule' is none of the systems; expected some of student, gru"),
+        ({**curve, "blocks": ["mixed"]}, "curve: 'mixed' is none of the blocks"),
+        ({**curve, "seeds": [1]}, "curve has 'seeds'; expected episodes, systems, blocks"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            of_curve({**declared, "curve": wrong})
 
 
 # --- one's own data ---------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.torch
 
 from hal_ros.core.errors import ConfigError  # noqa: E402
 from hal_ros.datasets.config import draft_card, streams_of  # noqa: E402
-from hal_ros.experiments import other_robots  # noqa: E402
+from hal_ros.experiments import ingested, other_robots  # noqa: E402
 from hal_ros.experiments.declaration import NotHereError, load_declaration  # noqa: E402
 from hal_ros.experiments.graph import Graph  # noqa: E402
 from hal_ros.experiments.ingested import PreparedEpisodes  # noqa: E402
@@ -34,9 +34,15 @@ def folders(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         config = config_from_mapping(dict(settings))
         found.append(config.data.folder)
         card = draft_card(config.data, ("lift", "push"))
-        return PreparedEpisodes(card, {"episodes": {"test": config.data.folder}, "vocabulary": ["lift", "push"]}, {})
+        fold = {"episodes": {"test": config.data.folder}, "vocabulary": ["lift", "push"]}
+        episodes = {"train": [f"train_{number}" for number in range(9)], "validation": ["validation_0"], "test": []}
+        return PreparedEpisodes(card, fold, {"episodes": episodes})
+
+    def first(found: PreparedEpisodes, _: object, count: int) -> PreparedEpisodes:
+        return PreparedEpisodes(found.card, {**found.fold, "count": count}, found.places)
 
     monkeypatch.setattr(other_robots, "ingest", fake)
+    monkeypatch.setattr(ingested, "first_episodes", first)
     monkeypatch.chdir(ROOT)
     return found
 
@@ -50,13 +56,21 @@ def test_each_robot_has_student_and_baselines_under_both_supervisions(tmp_path: 
     for robot in ("aloha", "panda"):
         make(tmp_path / robot, "train", "test")
     found = other_robots.other_robot_experiments(DECLARED["other_robots"], None, tmp_path)
-    assert [(one.table, one.part) for one in found] == [("other_robots", "aloha"), ("other_robots", "panda")]
+    parts = [(one.table, one.part, one.episodes) for one in found]
+    assert parts == [("other_robots", robot, count) for robot in ("aloha", "panda") for count in (10, 5)]
     assert folders == [str(tmp_path / "aloha"), str(tmp_path / "panda")]
     for one in found:
         lines = {(line.system, line.supervision) for line in one.plan.lines if line.section == "main"}
         systems = ("student", "GRU", "logistic", "MiniROAD, small", "OnlineTAS", "ProTAS")
         supervisions = ("transcripts", "annotations")
-        assert lines == {(system, supervision) for system in systems for supervision in supervisions}
+        few = ("student", "GRU")
+        shares = [f"transcripts + {share}" for share in ("1 annotated", "3 annotated", "5 % marks")]
+        if one.episodes < 10:
+            assert lines == {(system, supervision) for system in few for supervision in supervisions}
+            assert not one.plan.cost
+        else:  # ten can't be annotated of nine
+            told = {(system, supervision) for system in few for supervision in shares}
+            assert lines == told | {(system, supervision) for system in systems for supervision in supervisions}
         assert all(len(line.scores) == 3 for line in one.plan.lines)
         for job in Graph(one.plan.jobs).jobs.values():
             kind_of(job, job.inputs)
@@ -66,10 +80,15 @@ def test_a_robot_without_bags_is_left_out_by_name(
     tmp_path: Path, folders: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     make(tmp_path / "panda", "train", "test")
-    (found,) = other_robots.other_robot_experiments(DECLARED["other_robots"], DECLARED["quick"], tmp_path)
+    found, _ = other_robots.other_robot_experiments(DECLARED["other_robots"], DECLARED["quick"], tmp_path)
     assert found.part == "panda" and folders == [str(tmp_path / "panda")]
     assert {len(line.scores) for line in found.plan.lines} == {1}
-    assert capsys.readouterr().out == f"other_robots: no bags of aloha in {tmp_path / 'aloha'}: left out\n"
+    assert capsys.readouterr().out.splitlines() == [
+        "other_robots: panda: transcripts + 10 annotated: left out, there are 9 training episodes",
+        "other_robots: panda: 10 episodes: left out, there are 10",
+        "other_robots: panda: 20 episodes: left out, there are 10",
+        f"other_robots: no bags of aloha in {tmp_path / 'aloha'}: left out",
+    ]
 
 
 @pytest.mark.usefixtures("folders")

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from hal_ros.core.errors import ConfigError
+from hal_ros.experiments.blocks import WEAK
 from hal_ros.experiments.graph import Graph
 from hal_ros.experiments.kinds import kind_of
 from hal_ros.experiments.plan import (
@@ -19,7 +20,6 @@ from hal_ros.experiments.plan import (
     MAIN,
     REFERENCES,
     SECTIONS,
-    WEAK,
     Builder,
     TablePlan,
     merged,
@@ -62,7 +62,9 @@ def test_the_main_table_has_all_systems_under_all_supervisions() -> None:
     systems = ["student", "gripper rule", "logistic", "GRU", "causal TCN", "causal ASFormer"]
     systems += ["MiniROAD, small", "OnlineTAS", "ProTAS"]
     supervisions = ("transcripts", "transcripts (HAL teacher)", "annotations")
-    assert lines == {(system, supervision) for system in systems for supervision in supervisions}
+    expected = {(system, supervision) for system in systems for supervision in supervisions}
+    shares = ("transcripts + 3 annotated", "transcripts + 5 % marks")
+    assert lines == expected | {(system, supervision) for system in ("student", "GRU") for supervision in shares}
 
 
 def test_all_systems_of_a_block_learn_from_the_same_targets() -> None:
@@ -114,7 +116,16 @@ def test_a_setting_moves_only_what_depends_on_it() -> None:
     assert moved(data={"processes": 7, "cache": "elsewhere"}, name="other") == set()
 
 
-SINCE = ("MiniROAD", "OnlineTAS", "ProTAS", "train ASFormer", "score ASFormer", "DiffAct", "measure costs")
+SINCE = (
+    "transcripts + ",
+    "MiniROAD",
+    "OnlineTAS",
+    "ProTAS",
+    "train ASFormer",
+    "score ASFormer",
+    "DiffAct",
+    "measure costs",
+)
 SINCE_OF_GESTURES = ("gesture_phase: train MS-TCN", "gesture_phase: score MS-TCN")
 """Jobs that 0.1.0 did not have, by what stands in their names."""
 
@@ -130,7 +141,7 @@ def test_a_store_of_before_is_not_computed_anew() -> None:
         for plan in (tabletop(), gesture_phase())
     ]
     digests = [hashlib.sha256(json.dumps(keys).encode()).hexdigest()[:12] for keys in found]
-    assert digests == ["c2267a72260f", "5e5ed4ffece8"]
+    assert digests == ["a88ba3574f69", "4d817eb47846"]
 
 
 def test_actions_that_are_scored_by_themselves_are_known_by_their_ids() -> None:
@@ -222,3 +233,44 @@ def test_named_streams_are_part_of_what_a_job_depends_on() -> None:
         assert given["config"]["data"]["streams"] == streams if "config" in given else given["streams"] == streams
     rule = next(job.settings for job in named.values() if job.settings.get("system") == "rule")
     assert joints_in(rule).names == ("a", "finger")
+
+
+def told(**blocks: Any) -> TablePlan:
+    declared = {key: DECLARED["tabletop"][key] for key in ("teachers", "decoder", "score")}
+    return tabletop({**declared, "seeds": [0, 1], "systems": ["student", "gru"], "blocks": blocks})
+
+
+def test_all_of_a_block_learn_what_it_tells_and_another_seed_draws_anew() -> None:
+    plan = told(three={"teacher": "plain", "annotated": 3}, five={"teacher": "plain", "marks": 5, "systems": ["gru"]})
+    graph = Graph(plan.jobs)
+    lines = [(line.section, line.system, line.supervision) for line in plan.lines]
+    teacher = "teacher without HAL"
+    assert lines == [
+        (MAIN, "student", "three"),
+        (MAIN, "GRU", "three"),
+        (REFERENCES, teacher, "three"),
+        (MAIN, "GRU", "five"),
+        (REFERENCES, teacher, "five"),
+    ]
+    shown = {}
+    for line in plan.lines:
+        for seed, job in enumerate(line.scores):
+            made = graph.needed_for([job]).jobs.values()
+            (first,) = {str(one.settings["told"]) for one in made if one.kind == "first"}
+            assert sum(one.kind == "eye" for one in made) == sum(one.kind == "teacher" for one in made) == 1
+            shown[line.supervision, seed] = first
+    assert shown["three", 1] == str({"annotated": 3, "marks": 0, "seed": 1})
+    assert shown["five", 0] == str({"annotated": 0, "marks": 5, "seed": 0})
+    assert len(set(shown.values())) == 4
+
+
+def test_weights_of_targets_are_part_of_what_makes_them() -> None:
+    plan = tabletop(run=merged(RUN, {"teacher": {"doubt_discount": 1.0}}))
+    first, *_ = [job for job in Graph(plan.jobs).jobs.values() if job.kind == "first"]
+    assert first.settings["weights"] == {"doubt_discount": 1.0}
+
+
+def test_the_decoder_is_the_runs_where_the_data_set_says_none() -> None:
+    declared = {key: value for key, value in DECLARED["gesture_phase"].items() if key not in ("decoder", "split_names")}
+    scores = [job for job in tabletop(declared, merged(RUN, {"decoder": "auto"})).jobs if job.kind == "score"]
+    assert {job.settings["decoder"] for job in scores} == {"auto"}

@@ -15,6 +15,8 @@ from hal_ros.metrics.scores import MOF_BG, Row, RowKey, row_over_seeds
 ALL_SPLITS, MODEL = "all", "model"
 """Split and output of rows that speak of the network itself."""
 PARAMETERS, MS_PER_TICK, TRAINING_S = "parameters", "ms per tick", "training s"
+BOUNDARY_ERROR_MEDIAN, BOUNDARY_ERROR_P90 = "boundary error median s", "boundary error p90 s"
+"""Of targets, against annotations."""
 RECALL, SEGMENTS, TICKS = "recall", "segments", "ticks"
 """Of one action, whose name stands behind them: how much of it is found, in percent, and on how much that stands."""
 
@@ -50,7 +52,10 @@ COLUMNS = (
     Column("F1@10", "F1@10"),
     Column("F1@25", "F1@25"),
     Column("F1@50", "F1@50"),
+    Column("boundary F1@0.25s", "bF1 0.25 s"),
     Column("boundary F1@0.5s", "bF1 0.5 s"),
+    Column(BOUNDARY_ERROR_MEDIAN, "error median", 2),
+    Column(BOUNDARY_ERROR_P90, "error p90", 2),
     Column("IoU (TASL, per class)", "IoU class"),
     Column("IoD (TASL, per class)", "IoD class"),
     Column("IoU (ISBA, per segment)", "IoU segm."),

@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from hal_ros.core.errors import ConfigError
-from hal_ros.experiments.documents import confusion
-from hal_ros.experiments.documents.markdown import COLUMNS, RowIndex, markdown, rows_of, unfinished
-from hal_ros.experiments.documents.report import Results, answers_of
+from hal_ros.experiments.documents import confusion, learning_curves
+from hal_ros.experiments.documents.markdown import markdown, rows_of, unfinished
+from hal_ros.experiments.documents.report import answers_of
+from hal_ros.experiments.documents.results import Results
 from hal_ros.experiments.documents.rows import write_document, write_records
 from hal_ros.experiments.plan import MAIN, NAMES, REFERENCES
 from hal_ros.metrics.decoded import OFFLINE
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL
-from hal_ros.metrics.scores import Row, RowKey
-from hal_ros.report import plots
+from hal_ros.metrics.scores import Row
 
-CURVE = ("MoF", "Edit", "F1@50")
 STUDENT = NAMES["student"]
 
 
@@ -33,9 +32,7 @@ def write(folder: Path, parts: Sequence[Results]) -> None:
     write_records(folder / f"{name}.json", records)
     text = [_head(name), *_tables(parts[-1])]
     if len(parts) > 1:
-        picture = f"{name}-episodes.svg"
-        _draw_curve(parts, folder / picture)
-        text += [_curve_table(parts), f"![Scores by episodes]({picture})"]
+        text += learning_curves.section(parts, folder, f"{name}-episodes.svg")
     lines = _confusions(parts[-1], folder / f"{name}-confusion.svg")
     if lines:
         text += [
@@ -65,7 +62,7 @@ def _head(name: str) -> str:
         f"# Results on {name}\n\nMade by `hal tables --config` from the settings of that name, written again by the"
         " same with `--report`. Mean ± standard deviation over seeds; folds are pooled. Scores in percent, latencies in"
         " seconds, lag counted. All systems learn the same targets from the same clips and have the same kind of"
-        " decoder, fitted to the validation targets."
+        " decoder, fitted to the validation targets; with `decoder: auto` the kind that these prefer."
     )
 
 
@@ -76,62 +73,6 @@ def _tables(part: Results) -> list[str]:
         shown = (PROVISIONAL, CONFIRMED, OFFLINE)
         found += [f"## {split}, {episodes} episodes to learn from", markdown(entries, split, shown)]
     return found
-
-
-# --- the learning curve -----------------------------------------------------------------------------------------------
-
-
-def _curve_table(parts: Sequence[Results]) -> str:
-    split = parts[-1].splits[-1]
-    headings = {column.metric: column.heading for column in COLUMNS}
-    lines = [f"## By episodes, {split}, {CONFIRMED}\n"]
-    lines += [
-        "| system | episodes | " + " | ".join(headings[metric] for metric in CURVE) + " |",
-        "|---|--:|" + "--:|" * 3,
-    ]
-    for system in _systems(parts):
-        for part in parts:
-            cells = [_cell(_point(part, system, split, metric)) for metric in CURVE]
-            lines.append(f"| {system} | {part.experiment.part} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _systems(parts: Sequence[Results]) -> list[str]:
-    return list(dict.fromkeys(line.system for part in parts for line in part.lines if line.section == MAIN))
-
-
-def _point(part: Results, system: str, split: str, metric: str) -> Row | None:
-    line = next(line for line in part.lines if (line.section, line.system) == (MAIN, system))
-    outputs = (CONFIRMED, PROVISIONAL)
-    rows = RowIndex(_rows(part))
-    found = (rows.get(RowKey(system, line.supervision, split, output, metric)) for output in outputs)
-    return next((row for row in found if row is not None), None)
-
-
-def _cell(row: Row | None) -> str:
-    if row is None or row.mean is None:
-        return "–"
-    return f"{row.mean:.1f}" + ("" if row.std is None else f" ± {row.std:.1f}")
-
-
-@plots.styled
-def _draw_curve(parts: Sequence[Results], path: Path) -> None:
-    split = parts[-1].splits[-1]
-    figure, axes = plots.figure(11, 4.2, 1, len(CURVE))
-    for axis, metric in zip(axes[0], CURVE, strict=True):
-        for index, system in enumerate(_systems(parts)):
-            points = [(int(part.experiment.part), _point(part, system, split, metric)) for part in parts]
-            known = [(count, row.mean, row.std or 0.0) for count, row in points if row and row.mean is not None]
-            if known:
-                counts, means, stds = zip(*known, strict=True)
-                look = {"color": plots.hue(index), "marker": plots.MARKERS[index % len(plots.MARKERS)]}
-                axis.errorbar(counts, means, stds, label=system, linewidth=1.2, elinewidth=0.7, **look)
-        axis.set_xlabel("episodes to learn from, those to choose by included")
-        axis.set_ylabel(f"{metric} (%)")
-    handles, names = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=4)
-    figure.suptitle(f"{split}, {CONFIRMED}")
-    plots.write(figure, path)
 
 
 # --- who is taken for whom --------------------------------------------------------------------------------------------

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from hal_ros.datasets.config import TRAINING
-from hal_ros.experiments.documents import aims, curves, latents, markdown
+from hal_ros.experiments.blocks import ANNOTATED, WEAK
+from hal_ros.experiments.documents import aims, curves, latents, learning_curves, markdown, minutes
 from hal_ros.experiments.documents.aims import Aim, Verdict
 from hal_ros.experiments.documents.curves import Curve, Point
-from hal_ros.experiments.documents.markdown import SystemScores, with_cost
+from hal_ros.experiments.documents.results import Results
 from hal_ros.experiments.documents.rows import write_document, write_rows
-from hal_ros.experiments.files import COSTS, SCORES, latents_file, split_file
-from hal_ros.experiments.graph import Graph, Store
+from hal_ros.experiments.files import latents_file, split_file
 from hal_ros.experiments.jobs.scoring import commit_output, load_calibrated, load_fitted, output_of
 from hal_ros.experiments.plan import (
     ABLATIONS,
-    ANNOTATED,
     CURVE,
     DECODERS,
     GESTURE_PHASE,
@@ -27,8 +24,6 @@ from hal_ros.experiments.plan import (
     REFERENCES,
     SECTIONS,
     TABLETOP,
-    WEAK,
-    Experiment,
     Line,
 )
 from hal_ros.metrics import answer_files
@@ -56,85 +51,41 @@ COMPARED = ("teacher without HAL", "HAL teacher", "causal ASFormer", "causal TCN
 MOST_COMPARED = 5
 
 
-class Results(NamedTuple):
-    """An experiment, and where its jobs' results are."""
+def write(folder: Path, results: Results, fewer: Sequence[Results] = ()) -> None:
+    """Write <data set>.json, <data set>.md and its pictures; print the verdicts.
 
-    experiment: Experiment
-    graph: Graph
-    store: Store
-
-    @property
-    def lines(self) -> list[Line]:
-        """All lines of the plan."""
-        return self.experiment.plan.lines
-
-    def scores(self, job: str) -> dict[str, Any] | None:
-        """Return what a scoring job found; None if it is not done."""
-        if not self.store.done(self.graph, job):
-            return None
-        found: dict[str, Any] = json.loads((self.store.path(self.graph, job) / SCORES).read_text())
-        return found
-
-    @property
-    def costs(self) -> dict[str, dict[str, float]]:
-        """What a tick of each system costs; none before the job that measures all in one process is done.
-
-        Then each training's own measurement stands in the tables, as it does in those of 0.1.0.
-        """
-        job = self.experiment.plan.cost
-        if not job or not self.store.done(self.graph, job):
-            return {}
-        found: dict[str, dict[str, float]] = json.loads((self.store.path(self.graph, job) / COSTS).read_text())
-        return found
-
-    @property
-    def cost_note(self) -> str:
-        """What the tables' figures of time are."""
-        return markdown.MEASURED_TOGETHER if self.costs else markdown.MEASURED_APART
-
-    def entries(self, *sections: str) -> list[SystemScores]:
-        """Return the lines of some sections with the scores of their finished seeds, and what a tick costs."""
-        costs = self.costs
-        return [
-            SystemScores(
-                line.system,
-                line.supervision,
-                tuple(with_cost(self.scores(job), costs.get(line.system)) for job in line.scores),
-            )
-            for section in sections
-            for line in self.lines
-            if line.section == section
-        ]
-
-    def line(self, system: str, supervision: str) -> Line | None:
-        """Return a line by what it is of."""
-        fitting = (line for line in self.lines if (line.system, line.supervision) == (system, supervision))
-        return next(fitting, None)
-
-    @property
-    def splits(self) -> list[str]:
-        """The splits that are scored, those of the aims last."""
-        (first, *_) = (job for job in self.graph.jobs.values() if job.kind == "score")
-        return list(first.settings["splits"])
-
-
-def write(folder: Path, results: Results) -> None:
-    """Write <data set>.json, <data set>.md and its pictures; print the verdicts."""
+    `fewer` are experiments on fewer episodes, for the learning curve.
+    """
     name = results.experiment.name
     rows = [row for entry in results.entries(*SECTIONS) for row in markdown.rows_of(entry)]
     write_rows(folder / f"{name}.json", rows)
     verdicts = _verdicts(results, rows)
     drawn = _pictures(folder, results, rows)
-    write_document(folder / f"{name}.md", _document(results, verdicts, drawn))
+    more = _told_and_fewer(folder, results, fewer)
+    write_document(folder / f"{name}.md", _document(results, verdicts, drawn, more))
     print(f"{name}: {len(rows)} rows in {folder / name}.json, tables in {name}.md")
     for line in aims.verdict_lines(verdicts):
         print(line)
 
 
+def write_parts(folder: Path, parts: Sequence[Results]) -> None:
+    """Write the documents of experiments on growing numbers of episodes, all of them last."""
+    *fewer, whole = sorted(parts, key=learning_curves.episodes)
+    write(folder, whole, fewer)
+
+
+def _told_and_fewer(folder: Path, results: Results, fewer: Sequence[Results]) -> list[str]:
+    """Return tables and pictures of what some annotations buy, and of what fewer episodes cost."""
+    name, split = results.experiment.name, results.splits[-1]
+    found = [*minutes.section(results, split, folder, f"{name}-minutes.svg")]
+    found = [f"## Minutes of a person, {split}", *found] if found else []
+    return found + (learning_curves.section([*fewer, results], folder, f"{name}-episodes.svg") if fewer else [])
+
+
 # --- the document -----------------------------------------------------------------------------------------------------
 
 
-def _document(results: Results, verdicts: Sequence[Verdict], drawn: Mapping[str, str]) -> str:
+def _document(results: Results, verdicts: Sequence[Verdict], drawn: Mapping[str, str], more: Sequence[str] = ()) -> str:
     name = results.experiment.name
     parts = [
         f"# Results on {name}",
@@ -159,7 +110,7 @@ def _document(results: Results, verdicts: Sequence[Verdict], drawn: Mapping[str,
     if ablations:
         parts += [f"## (b) Ablations, {results.splits[-1]}"]
         parts += [markdown.markdown([*student, *ablations], results.splits[-1], (CONFIRMED, OFFLINE))]
-    parts += _alignment(results)
+    parts += [*more, *_alignment(results)]
     kinds = (CONFIRMED, *(output_of(kind) for kind in DECODERS))
     parts += [f"## Decoders, {results.splits[-1]}", markdown.markdown(results.entries(MAIN), results.splits[-1], kinds)]
     parts += [f"## {title}\n\n![{title}]({file})\n" for file, title in drawn.items()]
@@ -174,7 +125,7 @@ def _alignment(results: Results) -> list[str]:
     teachers = [entry for entry in entries if any(TRAINING in (run or {}) for run in entry.runs)]
     if not teachers:
         return []
-    return ["## Targets aligned from transcripts, training clips", markdown.markdown(teachers, TRAINING, (ALIGNED,))]
+    return ["## Targets of training clips", markdown.markdown(teachers, TRAINING, (ALIGNED,))]
 
 
 def _verdicts(results: Results, rows: Sequence[Row]) -> list[Verdict]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hal_ros.experiments.blocks import WEAK
 from hal_ros.experiments.documents import aims
 from hal_ros.experiments.documents.aims import Verdict
 from hal_ros.experiments.documents.markdown import (
@@ -23,9 +24,9 @@ from hal_ros.experiments.documents.markdown import (
     rows_of,
     unfinished,
 )
-from hal_ros.experiments.documents.report import Results
+from hal_ros.experiments.documents.results import Results
 from hal_ros.experiments.documents.rows import write_document, write_records
-from hal_ros.experiments.plan import MAIN, STREAMS, WEAK
+from hal_ros.experiments.plan import MAIN, STREAMS
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL
 from hal_ros.metrics.scores import Row, RowKey
 from hal_ros.report import plots

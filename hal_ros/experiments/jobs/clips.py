@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.streams.columns import groups_of
 from hal_ros.datasets.config import TRAINING, VALIDATION, streams_of
 from hal_ros.datasets.encoded_clips import EncodedClip, load_encoded_clips
@@ -13,12 +14,13 @@ from hal_ros.datasets.formats.layouts import read_dataset
 from hal_ros.datasets.hold_out import hold_out_end
 from hal_ros.experiments.files import CHECKPOINTS
 from hal_ros.experiments.graph import Task
+from hal_ros.experiments.jobs.mixtures import load_mixture
 from hal_ros.experiments.kinds import Places, say
 from hal_ros.experiments.training_data import AboutClips, save_clips
-from hal_ros.labels.targets import load_targets
+from hal_ros.labels.targets import load_targets, of_annotations
 from hal_ros.train import chain
 from hal_ros.train.clips import AttendedClips, Columns, attended_clips, columns_of
-from hal_ros.train.config import ANNOTATIONS, TRANSCRIPTS, config_from_mapping, config_from_saved
+from hal_ros.train.config import config_from_mapping, config_from_saved
 
 
 def columns(task: Task, places: Places) -> None:
@@ -40,9 +42,9 @@ def features(task: Task, places: Places) -> None:
     """Read one fold of one's own folder of features, as `hal train` does."""
     settings = task.job.settings
     data = {**settings["data"], "folder": places["dataset"], "groups": places["groups"]}
-    supervision = TRANSCRIPTS if settings["weak"] else ANNOTATIONS
-    fold = read_fold(config_from_mapping({"data": data}).data, supervision, settings["episodes"])
-    splits = {TRAINING: fold.training, VALIDATION: fold.validation, TEST: fold.test}
+    fold = read_fold(config_from_mapping({"data": data}).data, settings["supervision"], settings["episodes"])
+    scored = [clip for clip in fold.test if (clip.actions != NO_ACTION).any()]
+    splits = {TRAINING: fold.training, VALIDATION: fold.validation, TEST: scored}
     columns = Columns(0, fold.training[0].inputs.shape[1])
     about = AboutClips(fold.dataset.vocabulary, columns, settings["data"]["rate_hz"], tuple(splits))
     save_clips(task.folder, about, {split: AttendedClips(clips, {}) for split, clips in splits.items()})
@@ -53,23 +55,31 @@ def eye(task: Task, places: Places) -> None:
     config = config_from_saved(dict(task.job.settings["config"]))
     vocabulary = tuple(task.job.settings["vocabulary"])
     encoded_clips = load_splits(places, vocabulary)
+    training = encoded_clips[TRAINING]
+    labels = of_annotations(training, [])
     if "labels" in task.inputs:
-        targets = chain.training_targets(load_targets(task.inputs["labels"]))
-    else:
-        targets = {encoded.name: encoded.actions for encoded in encoded_clips[TRAINING]}
+        labels, (mixture, _) = load_targets(task.inputs["labels"]), load_mixture(task.inputs["labels"])
+        training = [encoded for encoded in training if encoded.name in mixture.kinds]
     run, groups = chain.RunSettings(config, task.folder / CHECKPOINTS, say), groups_of(streams_of(config.data))
-    eyes = chain.fit_eyes(run, len(vocabulary), encoded_clips[TRAINING], targets)
+    eyes = chain.fit_eyes(run, len(vocabulary), training, chain.training_targets(labels), labels.weights)
     about = AboutClips(vocabulary, columns_of(eyes, groups), config.data.rate_hz, tuple(encoded_clips))
     attended = {split: attended_clips(eyes, part, groups) for split, part in encoded_clips.items()}
     save_clips(task.folder, about, attended)
 
 
 def load_splits(places: Places, vocabulary: Sequence[str], splits: Sequence[str] = ()) -> dict[str, list[EncodedClip]]:
-    """Read the episodes of some splits, or of all, with their features; of their streams those that are selected."""
+    """Read the episodes of some splits, or of all, with their features; of their streams those that are selected.
+
+    What marks beside the `bags` tell is read too, of splits that have their bags named.
+    """
     encoder = Path(places["encoder"]) if places["encoder"] else None
     selected: Callable[[EncodedClip], EncodedClip] = places["selection"].of if "selection" in places else lambda x: x
-    return {
-        split: [selected(clip) for folder in folders for clip in load_encoded_clips(Path(folder), encoder, vocabulary)]
-        for split, folders in places["episodes"].items()
-        if not splits or split in splits
-    }
+    found: dict[str, list[EncodedClip]] = {}
+    for split, folders in places["episodes"].items():
+        if splits and split not in splits:
+            continue
+        bags = places.get("bags", {}).get(split, [None] * len(folders))
+        told = zip(folders, bags, strict=True)
+        clips = [load_encoded_clips(Path(folder), encoder, vocabulary, bag and Path(bag)) for folder, bag in told]
+        found[split] = [selected(clip) for of_episode in clips for clip in of_episode]
+    return found

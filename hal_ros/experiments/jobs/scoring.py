@@ -8,10 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
+from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.card import DecoderSpec, Priors
+from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.config import TRAINING, VALIDATION
 from hal_ros.experiments.documents.markdown import (
     ALL_SPLITS,
+    BOUNDARY_ERROR_MEDIAN,
+    BOUNDARY_ERROR_P90,
     MODEL,
     MS_PER_TICK,
     PARAMETERS,
@@ -21,17 +27,19 @@ from hal_ros.experiments.documents.markdown import (
     TRAINING_S,
     pooled,
 )
-from hal_ros.experiments.files import ABOUT, ALIGNED_TARGETS, DECODERS, SCORES, split_file
+from hal_ros.experiments.files import ABOUT, ALIGNED_TARGETS, DECODERS, MINUTES, SCORES, split_file
 from hal_ros.experiments.graph import Task
 from hal_ros.experiments.kinds import Places
 from hal_ros.labels.targets import load_targets
+from hal_ros.labels.transcripts.quality import alignment_quality
 from hal_ros.metrics import answer_files
 from hal_ros.metrics.answer_files import ClipAnswers
-from hal_ros.metrics.decoded import CONFIRMED_ARGMAX, score_clips, score_targets, streams
+from hal_ros.metrics.decoded import ALIGNED, CONFIRMED_ARGMAX, score_clips, score_targets, streams
 from hal_ros.metrics.predictions import CONFIRMED, OutputStream
 from hal_ros.metrics.recall import action_recall
 from hal_ros.metrics.scores import Unscored
 from hal_ros.metrics.segmentation import Pair
+from hal_ros.train.config import AUTO
 
 if TYPE_CHECKING:
     from hal_ros.train.decoding import Decoded
@@ -62,7 +70,12 @@ def score(task: Task, _: Places) -> None:
         found[pooled(recall["splits"])] = _recall([answers[split] for split in recall["splits"]], recall["actions"])
     found |= _aligned(folds, period_ns, unscored)
     network = {name: sum(about[name] for about in abouts) / len(abouts) for name in (PARAMETERS, MS_PER_TICK)}
-    found[ALL_SPLITS] = {MODEL: {**network, TRAINING_S: abouts[0][TRAINING_S]}}
+    told = (
+        {}
+        if any(MINUTES not in about for about in abouts)
+        else {MINUTES: sum(a[MINUTES] for a in abouts) / len(abouts)}
+    )
+    found[ALL_SPLITS] = {MODEL: {**network, **told, TRAINING_S: abouts[0][TRAINING_S]}}
     (task.folder / SCORES).write_text(json.dumps(found, indent=1))
     (task.folder / DECODERS).write_text(json.dumps([dataclasses.asdict(specs) for specs in decoders]))
 
@@ -123,11 +136,16 @@ def _decoders(settings: Mapping[str, Any], fold: Path) -> FittedDecoders:
 
 def _outputs(best: Mapping[str, Decoded], settings: Mapping[str, Any]) -> dict[str, DecoderSpec]:
     """Return the decoder of each output: the confirmed one, the other kinds, and of each threshold asked for."""
-    chosen = best[settings["decoder"]].decoder
+    from hal_ros.train import decoding
+
+    auto = settings["decoder"] == AUTO
+    kind = decoding.chosen_kind(best) if auto else settings["decoder"]
+    chosen = best[kind].decoder
     found = {CONFIRMED: chosen, **{output_of(kind): best[kind].decoder for kind in settings["kinds"]}}
     for threshold in settings.get("thresholds", ()):
         found[commit_output(threshold)] = dataclasses.replace(chosen, commit_probability=threshold)
-    del found[output_of(settings["decoder"])]
+    if not auto:  # else each kind has a line of its own, whichever was chosen for which seed
+        del found[output_of(kind)]
     return found
 
 
@@ -174,4 +192,20 @@ def _aligned(folds: Sequence[Path], period_ns: int, unscored: Unscored) -> dict[
     if not all((fold / ALIGNED_TARGETS).exists() for fold in folds):
         return {}
     clips = [clip for fold in folds for clip in answer_files.load(fold / ALIGNED_TARGETS)]
-    return {TRAINING: score_targets(clips, period_ns, unscored)}
+    clips = [clip for clip in clips if (clip.truth != NO_ACTION).any()]
+    if not clips:
+        return {}
+    found = score_targets(clips, period_ns, unscored)
+    found[ALIGNED] |= _boundary_errors(clips, period_ns)
+    return {TRAINING: found}
+
+
+def _boundary_errors(clips: Sequence[ClipAnswers], period_ns: int) -> dict[str, float | None]:
+    """Return by how much aligned boundaries are off, in seconds, of clips whose truth has their transcript's order."""
+    targets = {f"{number}": clip.targets for number, clip in enumerate(clips)}  # folds share names
+    truths = [Clip(f"{number}", clip.log_probs, clip.truth, clip.transcript) for number, clip in enumerate(clips)]
+    errors = np.abs(alignment_quality(targets, truths, period_ns / 1e9).errors_s)
+    names = (BOUNDARY_ERROR_MEDIAN, BOUNDARY_ERROR_P90)
+    return {
+        name: float(np.quantile(errors, q)) if len(errors) else None for name, q in zip(names, (0.5, 0.9), strict=True)
+    }

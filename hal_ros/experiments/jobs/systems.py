@@ -24,7 +24,7 @@ from hal_ros.core.streams.columns import JointColumns, joints_of
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.config import TRAINING, VALIDATION, streams_of
 from hal_ros.experiments.documents.latents import Latents, save_latents
-from hal_ros.experiments.files import ABOUT, CHECKPOINTS, latents_file, split_file
+from hal_ros.experiments.files import ABOUT, CHECKPOINTS, MINUTES, latents_file, split_file
 from hal_ros.experiments.graph import Task
 from hal_ros.experiments.kinds import Places, say
 from hal_ros.experiments.training_data import TrainingData, load_training_data
@@ -122,6 +122,7 @@ def keep_answers(system: System, data: TrainingData, folder: Path, started: floa
         "rate_hz": data.about.rate_hz,
         "actions": data.about.actions,
         "transcripts": transcripts,
+        MINUTES: data.minutes,
     }
     (folder / ABOUT).write_text(json.dumps(about))
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from hal_ros.experiments.documents import other_robots
-from hal_ros.experiments.documents.report import Results
+from hal_ros.experiments.documents.results import Results
 from hal_ros.experiments.files import SCORES
 from hal_ros.experiments.graph import Graph, Job, Store
 from hal_ros.experiments.plan import MAIN, REFERENCES, Experiment, Line, TablePlan

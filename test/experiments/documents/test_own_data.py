@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hal_ros.experiments.documents import own_data
-from hal_ros.experiments.documents.report import Results
+from hal_ros.experiments.documents.results import Results
 from hal_ros.experiments.graph import Graph, Job, Store, Task
 from hal_ros.experiments.jobs import scoring
 from hal_ros.experiments.plan import MAIN, OWN, Experiment, Line, TablePlan
@@ -37,7 +37,9 @@ def results(tmp_path: Path, episodes: str, done: bool = True) -> Results:
         (folder / "job.json").write_text("{}")
     lines = [Line(MAIN, job.name.rpartition(" ")[2], "annotations", (job.name,)) for job in (score, gru)]
     plan = TablePlan(name, list(graph.jobs.values()), lines)
-    experiment = Experiment(plan, {}, ("reach", "pour", "wipe"), 100_000_000, table=OWN, part=episodes)
+    experiment = Experiment(
+        plan, {}, ("reach", "pour", "wipe"), 100_000_000, table=OWN, part=episodes, episodes=int(episodes)
+    )
     return Results(experiment, graph, store)
 
 
@@ -53,8 +55,8 @@ def test_rows_say_of_how_many_episodes_they_are_and_the_worst_pairs_are_printed(
     for part in (
         "## test, 20 episodes to learn from",
         "## By episodes, test, confirmed",
-        "| student | 5 |",
-        "| GRU | 20 | – | – | – |",
+        "| student | annotations | 5 |",
+        "| GRU | annotations | 20 | – | – | – |",
         "- 5 episodes, GRU, annotations: 1 of 1 seeds missing",
         " taken for ",
     ):

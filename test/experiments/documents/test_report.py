@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from hal_ros.experiments.blocks import WEAK
 from hal_ros.experiments.documents import report
-from hal_ros.experiments.documents.report import Results
+from hal_ros.experiments.documents.results import Results
 from hal_ros.experiments.files import COSTS
 from hal_ros.experiments.graph import Graph, Job, Store
-from hal_ros.experiments.plan import ABLATIONS, CURVE, MAIN, REFERENCES, WEAK, Experiment, Line, TablePlan
+from hal_ros.experiments.plan import ABLATIONS, CURVE, MAIN, REFERENCES, Experiment, Line, TablePlan
 from stored_answers import SETTINGS, score, write_answers
 
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+from hal_ros.experiments.blocks import WEAK
 from hal_ros.experiments.documents import stream_sets
 from hal_ros.experiments.documents.markdown import SystemScores
-from hal_ros.experiments.documents.report import Results
+from hal_ros.experiments.documents.results import Results
 from hal_ros.experiments.documents.stream_sets import BEST, TODAY, Difference, Recalled, difference, judge
 from hal_ros.experiments.files import SCORES
 from hal_ros.experiments.graph import Graph, Job, Store
-from hal_ros.experiments.plan import MAIN, WEAK, Experiment, Line, TablePlan
+from hal_ros.experiments.plan import MAIN, Experiment, Line, TablePlan
 
 RECALLED = Recalled(("pour",), "test + unseen")
 

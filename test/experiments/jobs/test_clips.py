@@ -12,9 +12,11 @@ pytestmark = pytest.mark.torch
 from hal_ros.core.errors import DatasetError  # noqa: E402
 from hal_ros.experiments.graph import Job, Task  # noqa: E402
 from hal_ros.experiments.jobs import clips  # noqa: E402
-from hal_ros.experiments.selection import Selection  # noqa: E402
+from hal_ros.experiments.jobs.mixtures import save_mixture  # noqa: E402
+from hal_ros.experiments.stream_sets import Selection  # noqa: E402
 from hal_ros.labels.targets import Targets, save_targets  # noqa: E402
 from hal_ros.train import chain  # noqa: E402
+from hal_ros.train.mixture import TRANSCRIBED, Learnt, Mixture  # noqa: E402
 from synthetic_episodes import GRID, SETTINGS, make_encoded_clips  # noqa: E402
 
 
@@ -25,6 +27,8 @@ def test_an_empty_file_of_labels_teaches_nobody_the_annotations(
     monkeypatch.setattr(clips, "load_splits", lambda *_: splits)
     monkeypatch.setattr(chain, "grid_of", lambda _: GRID)
     save_targets(tmp_path, Targets({}, {}, {}))
+    kinds = {clip.name: TRANSCRIBED for part in splits.values() for clip in part}
+    save_mixture(tmp_path, Mixture(splits["train"], splits["validation"], kinds, True), Learnt(4))
     job = Job("eye", "eye", {"vocabulary": "abcd", "config": SETTINGS})
     with pytest.raises(DatasetError, match="no tick has both a picture and a target"):
         clips.eye(Task(job, {"labels": tmp_path}, tmp_path), {})

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from hal_ros.experiments.files import SCORES
+from hal_ros.core.answers import NO_ACTION
+from hal_ros.experiments.files import ALIGNED_TARGETS, SCORES
 from hal_ros.experiments.graph import Job, Task
 from hal_ros.experiments.jobs import scoring
 from hal_ros.experiments.jobs.scoring import load_fitted
@@ -60,3 +63,27 @@ def test_actions_are_scored_by_themselves_over_several_splits_where_that_is_aske
         "ticks dance": 0,
     }
     assert pooled["confirmed"]["recall pick"] > 90
+
+
+def test_the_kind_of_decoder_is_chosen_by_validation_where_that_is_asked_for(tmp_path: Path) -> None:
+    write_answers(tmp_path / "a", 1.0, 0)
+    job = Job("score", "score", {**SETTINGS, "decoder": "auto", "thresholds": []})
+    scoring.score(Task(job, {"answers0": tmp_path / "a"}, tmp_path), {})
+    (fitted,) = load_fitted(tmp_path)
+    chosen = fitted.specs["confirmed"]
+    assert chosen.kind in ("duration", "hysteresis") and chosen == fitted.specs[f"confirmed, {chosen.kind}"]
+    found = json.loads((tmp_path / SCORES).read_text())["test"]
+    assert {"confirmed, duration", "confirmed, hysteresis", "confirmed, argmax"} < set(found)
+    assert found["confirmed"] == found[f"confirmed, {chosen.kind}"]
+
+
+def test_targets_are_scored_by_ticks_and_by_boundaries_in_seconds(tmp_path: Path) -> None:
+    write_answers(tmp_path / "a", 2.0, 0)
+    clips = answer_files.load(tmp_path / "a" / "test.npz")
+    late = [replace(clip, targets=np.concatenate([clip.truth[:1].repeat(2), clip.truth[:-2]])) for clip in clips]
+    nobody = replace(clips[0], truth=np.full_like(clips[0].truth, NO_ACTION))
+    answer_files.save(tmp_path / "a" / ALIGNED_TARGETS, [*late, nobody])
+    score({"answers0": tmp_path / "a"}, tmp_path)
+    aligned = json.loads((tmp_path / SCORES).read_text())["train"]["aligned"]
+    assert aligned["boundary error median s"] == aligned["boundary error p90 s"] == pytest.approx(0.2)
+    assert aligned["MoF"] < 100
