@@ -93,8 +93,8 @@ class ModelConfig:
     attended_dropout: float = 0.1
     classifier_reads: str = "context"
     gate: bool = True
-    differences: tuple[int, ...] = ()  # ticks: state values are also read as their change since so long ago
-    trunk: str = "band"  # or "mingru", "rg_lru", "gru": recurrent layers over attention of `short_lookback`
+    differences: tuple[int, ...] = (1, 4)  # ticks: state values are also read as their change since so long ago
+    trunk: str = "rg_lru"  # or "mingru", "gru": recurrent layers over attention of `short_lookback`; or "band"
     recurrent_layers: int = 2
     short_lookback: tuple[int, ...] = ()
     context_gate: str = "scalar"  # or "vector"

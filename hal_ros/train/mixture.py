@@ -108,7 +108,7 @@ def mixture_of(
     hides = config.supervision == TRANSCRIPTS
     told = [_with_transcripts(p, report) if hides else _mixed(p, config, report) for p in (training, validation)]
     if not hides:
-        _say_who_judges(*told, report)
+        _say_who_judges(told[0], told[1], report)
     for clip in (*told[0], *told[1]):
         if (needed := len(_order(clip.transcript))) > clip.ticks:
             over = needed - clip.ticks

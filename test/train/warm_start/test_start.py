@@ -190,7 +190,7 @@ def test_eyes_stay_as_they_are_and_a_run_goes_on_from_its_own_start(
     clips = [dataclasses.replace(c, name=f"{c.name}-{s}") for s in range(2) for c in make_encoded_clips(2, s)]
 
     def go_on(start: Start) -> Any:
-        run_settings = chain.RunSettings(config, tmp_path / "run", lambda _: None, start)
+        run_settings = chain.RunSettings(config, tmp_path / "run", lambda _: None, start=start)
         return chain.train_on_encoded_clips(run_settings, ACTIONS, clips[:2], clips[2:]).model.state_dict()
 
     first, again = go_on(begins), go_on(begins)
