@@ -47,7 +47,7 @@ bench:  ## speed, memory and losses: a table and build/bench.json (torch for wha
 	$(setup) train
 	$(python) -m hal_ros bench
 
-bench-full:  ## the same with the long rows: soak and fresh install
+bench-full:  ## the same with the long rows: soak, a training and fresh install
 	$(setup) train
 	$(python) -m hal_ros bench --full
 
