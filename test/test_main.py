@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-INTERRUPTS = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nimport time\ntime.sleep(30)\n"
+INTERRUPTS = """
+import os, signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may have it ignored
+os.kill(os.getpid(), signal.SIGINT)
+time.sleep(30)
+"""
 INTERRUPTED = 130
 
 

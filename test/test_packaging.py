@@ -84,7 +84,7 @@ def test_nodes_are_where_ros_looks_and_hide_nothing_on_the_path(metadata: dict[s
     assert {node.name for node in nodes} == set(NODES) > launched
     for node in nodes:
         assert (ROOT / node).stat().st_mode & 0o111, node
-        assert f"from {NODES[node.name][0]} import main\n" in (ROOT / node).read_text()
+        assert f'sys.exit(node("{node.name}"))\n' in (ROOT / node).read_text()
 
 
 def test_every_requirement_is_pinned(metadata: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ pytest.importorskip("onnx")
 from hal_ros.core.errors import ConfigError
 from hal_ros.nn.hal import CausalHal, HalConfig
 from hal_ros.nn.joint_guided_attention import Eye, EyeConfig
-from hal_ros.train.config import TrainConfig, config_from_mapping, to_mapping
+from hal_ros.train.config import TrainConfig, config_from_mapping, config_from_saved, to_mapping
 from hal_ros.train.encoders import grid_of
 from hal_ros.train.stages import draft_card
 from hal_ros.train.warm_start.settings import begun
@@ -50,7 +50,7 @@ def test_old_actions_keep_their_ids_and_shapes_are_the_starts(old: Start) -> Non
     assert made.data.actions == ("wipe", "grasp", "pour", "aim")
     assert (made.model.width, made.model.heads, made.model.lookback) == (16, 2, (3, 5))
     assert (made.eye.width, made.eye.gazes) == (16, 2)
-    assert config_from_mapping(to_mapping(made)) == made, "a checkpoint holds all of it"
+    assert config_from_saved(to_mapping(made)) == made, "a checkpoint holds all of it"
 
 
 @pytest.mark.parametrize(
