@@ -162,7 +162,7 @@ def _source(run: RunSettings, mixture: Mixture, actions: int, looks: Sequence[Se
     return Aligned(run, mixture, compare_sources(mixture, learnt, run.report))
 
 
-def _say_unseen(run: RunSettings, training: Sequence[EncodedClip], actions: int) -> None:
+def _say_unseen(run: RunSettings, training: Sequence[EncodedClip] | Sequence[Clip], actions: int) -> None:
     if unseen := unseen_actions(training, actions):
         names = ", ".join(run.vocabulary[action] if run.vocabulary else str(action) for action in unseen)
         run.report(f"never in training, so never learned: {names}")
@@ -214,6 +214,7 @@ def train_on_clips(run: RunSettings, data: Data) -> Trained:
     """Train teacher (where transcripts are laid out) and student on clips that need no eye."""
     _claim(run, data.actions, [*data.training.clips, *data.validation.clips])
     mixture = mixture_of(run.config, data.training.clips, data.validation.clips, run.report)
+    _say_unseen(run, mixture.training, data.actions)
     parts = (mixture.training, mixture.validation)
     told = [replace(side, clips=clips) for side, clips in zip((data.training, data.validation), parts, strict=True)]
     data = replace(data, training=told[0], validation=told[1])
@@ -257,15 +258,3 @@ def _others(folder: Path) -> list[str]:
 def training_targets(labels: Targets) -> dict[str, np.ndarray]:
     """Return the targets of the training clips: probabilities where there are some, or else ids."""
     return {**labels.training, **labels.soft}
-
-
-def split_targets(
-    found: first.FirstLabels,
-    training: Sequence[Clip] | Sequence[EncodedClip],
-    validation: Sequence[Clip] | Sequence[EncodedClip],
-) -> Targets:
-    """Return labels of all clips as those of either split. Raises DatasetError for a name that is in both."""
-    hard = [{clip.name: found.hard[clip.name] for clip in part} for part in (training, validation)]
-    if both := sorted(hard[0].keys() & hard[1].keys()):
-        raise DatasetError(f"{both[0]} is the name of a training and of a validation clip; expected names of their own")
-    return Targets(hard[0], hard[1], {clip.name: found.soft[clip.name] for clip in training})

@@ -124,14 +124,12 @@ def _with_transcripts(clips: Sequence[AnyClip], report: Report) -> list[AnyClip]
     if not kept:
         raise DatasetError(f"none of {len(clips)} episodes has a transcript; expected one beside each bag")
     if len(kept) < len(clips):
-        left = len(clips) - len(kept)
-        whose = (
-            "stretch without a transcript of its own is"
-            if left == 1
-            else "stretches without transcripts of their own are"
-        )
-        report(f"{left} {whose} left out")
+        report(f"left out, as they have no transcript of their own: {_stretches(len(clips) - len(kept))}")
     return kept
+
+
+def _stretches(count: int) -> str:
+    return f"{count} {'stretch' if count == 1 else 'stretches'}"
 
 
 def _hidden(clip: AnyClip) -> AnyClip:
@@ -150,7 +148,7 @@ def _mixed(clips: Sequence[AnyClip], config: TrainConfig, report: Report) -> lis
     taken = {*count} if config.teacher.pseudo_labels else {*count} - {BARE}
     order = (*LAID, MARKED_ALONE, CLAIMED, BARE)
     parts = [f"{count[k]} {k}{'' if k in taken else ' (left out)'}" for k in order if count[k]]
-    report(f"{len(clips)} {'stretch' if len(clips) == 1 else 'stretches'}: {', '.join(parts)}")
+    report(f"{_stretches(len(clips))}: {', '.join(parts)}")
     kept = [(clip, kind) for clip, kind in zip(clips, kinds, strict=True) if kind in taken]
     return [_ordered(clip, kind, report) for clip, kind in kept]
 
@@ -200,6 +198,12 @@ def decoder_kind(config: TrainConfig, validation: Sequence[AnyClip], report: Rep
         return config.decoder
     report(f"decoder: {CHOSEN_FROM[0]}, as labels of validation are aligned, which flatters {CHOSEN_FROM[1]}")
     return CHOSEN_FROM[0]
+
+
+def agreement(accuracy: float, supervision: str, validation: Sequence[AnyClip]) -> str:
+    """Return a share of validation ticks in words: what agrees with aligned labels need not be right."""
+    whose = "are annotated" if judges(supervision, validation) else "are aligned, which tells agreement, no score"
+    return f"the lagged head says {accuracy:.1%} of the validation ticks as they {whose}"
 
 
 def _say_who_judges(training: Sequence[AnyClip], validation: Sequence[AnyClip], report: Report) -> None:

@@ -39,7 +39,7 @@ from hal_ros.train.chain import RunSettings, train_on_clips
 from hal_ros.train.clips import AttendedClips, Columns, Data
 from hal_ros.train.config import TrainConfig, config_from_saved
 from hal_ros.train.decoding import best_decoder, calibrated, fit_both_temperatures
-from hal_ros.train.mixture import decoder_kind
+from hal_ros.train.mixture import agreement, decoder_kind
 from hal_ros.train.priors import fit_priors
 from hal_ros.train.stages import settings_sha256
 from hal_ros.train.student import answer
@@ -163,7 +163,7 @@ def train_on(run: FeatureRun) -> FeaturePredictions | None:
     data = Data(actions, Columns(0, width), AttendedClips(fold.training, {}), AttendedClips(fold.validation, {}))
     settings = RunSettings(config, run.folder, vocabulary=fold.dataset.vocabulary)
     trained = train_on_clips(settings, data)
-    print(f"best epoch {trained.epoch + 1}: {trained.accuracy:.4f} of held-out ticks right (lagged head)")
+    print(f"best epoch {trained.epoch + 1}: {agreement(trained.accuracy, config.supervision, fold.validation)}")
     labels = load_targets(run.folder)
     write_doubts(run.folder, fold.dataset.vocabulary, 1 / config.data.rate_hz)
     for line in closing_lines(run.folder):

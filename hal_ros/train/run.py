@@ -10,7 +10,8 @@ from hal_ros.datasets.config import TRAINING, VALIDATION
 from hal_ros.labels.doubt_files import write_doubts
 from hal_ros.train import stages
 from hal_ros.train.chain import RunSettings, train_on_encoded_clips
-from hal_ros.train.config import ANNOTATIONS, TrainConfig
+from hal_ros.train.config import TrainConfig
+from hal_ros.train.mixture import agreement
 from hal_ros.train.stages import PreparedSplit
 from hal_ros.train.warm_start.rehearsal import all_new, paced
 from hal_ros.train.warm_start.settings import begun
@@ -55,15 +56,8 @@ def _train(run: RunSettings, card: ModelCard, training: PreparedSplit, validatio
     write_vocabulary(run.folder, card.vocabulary)
     if run.start:
         (run.folder / stages.START).write_text(run.start.sha256, encoding="utf-8")
-    agrees = f"{100 * trained.accuracy:.1f}% of the validation ticks"
-    print(f"best epoch {trained.epoch + 1}: the lagged head says {agrees} as {_whose(run)}")
+    agrees = agreement(trained.accuracy, run.config.supervision, validation.encoded_clips)
+    print(f"best epoch {trained.epoch + 1}: {agrees}")
     if (count := len(validation.encoded_clips)) < FEWEST_VALIDATION:
         print(f"warning: {count} validation episodes choose epoch and decoder; expected {FEWEST_VALIDATION} or more")
     return run.folder
-
-
-def _whose(run: RunSettings) -> str:
-    """Return whose labels those of validation are: agreement with aligned ones is no score."""
-    if run.config.supervision == ANNOTATIONS:
-        return "they are annotated"
-    return "its labels do, which are aligned where nobody annotated: that tells agreement, not how right it is"

@@ -112,7 +112,7 @@ def test_episodes_without_transcripts_are_left_out_and_said_so(tmp_path: Path) -
     training[0] = dataclasses.replace(training[0], transcript=())
     lines: list[str] = []
     train(config, training, encoded_clips(2, 1), tmp_path / "a", lines.append)
-    assert "1 stretch without a transcript of its own is left out" in lines
+    assert "left out, as they have no transcript of their own: 1 stretch" in lines
     assert training[0].name not in load_targets(tmp_path / "a").training
     bare = [dataclasses.replace(encoded, transcript=()) for encoded in training]
     with pytest.raises(DatasetError, match="none of 4 episodes has a transcript"):
