@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
 from hal_ros.bags.inputs import AskedTopics
 from hal_ros.baselines import episode_fit
@@ -38,7 +37,7 @@ from hal_ros.metrics.predictions import CONFIRMED, OutputStream, Prediction, fro
 from hal_ros.metrics.scores import Row, Truth, Unscored
 from hal_ros.metrics.segmentation import Pair
 from hal_ros.offline.episodes import CachedEncoder, features_by_picture, run_segmenter
-from hal_ros.outside.console import PrintableConsole
+from hal_ros.outside.progress import tracked
 from hal_ros.report import pictures
 from hal_ros.report.svg_files import write_svg
 from hal_ros.report.timeline import Timeline, standalone_svg
@@ -138,7 +137,7 @@ class Evaluation:
         card, config = self.bundle.card, self.config
         cameras = tuple(card.streams.cameras)
         bags = episodes.find_bags(self.data, split)[:limit]
-        for bag in track(bags, description=f"{split:<12}", console=PrintableConsole(), transient=True):
+        for bag in tracked(bags, split, len(bags)):
             folder = episodes.cached(bag, card, config.topics, self.cache)
             episode = episodes.load(folder)
             if episode.actions is None:

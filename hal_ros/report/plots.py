@@ -57,6 +57,15 @@ def figure(width: float, height: float, rows: int = 1, columns: int = 1, **optio
     return made, made.subplots(rows, columns, squeeze=False, **options)
 
 
+def write_with_legend(made: Figure, axis: Any, title: str, path: Path) -> None:
+    """Write the picture of several panels with one legend, that of `axis`, below them."""
+    handles, names = axis.get_legend_handles_labels()
+    if names:
+        made.legend(handles, names, loc="outside lower center", ncols=4)
+    made.suptitle(title)
+    write(made, path)
+
+
 def write(made: Figure, path: Path) -> None:
     """Write the picture, as SVG; ConfigError as `svg_files.write_svg`."""
     text = io.StringIO()

@@ -85,8 +85,4 @@ def draw(parts: Sequence[Results], split: str, path: Path) -> None:
                 axis.errorbar(counts, means, stds, label=label, linewidth=1.2, elinewidth=0.7, **look)
         axis.set_xlabel("episodes to learn from, those to choose by included")
         axis.set_ylabel(f"{metric} (%)")
-    handles, names = axes[0][0].get_legend_handles_labels()
-    if names:
-        figure.legend(handles, names, loc="outside lower center", ncols=4)
-    figure.suptitle(f"{split}, {CONFIRMED}")
-    plots.write(figure, path)
+    plots.write_with_legend(figure, axes[0][0], f"{split}, {CONFIRMED}", path)

@@ -127,11 +127,7 @@ def draw(results: Results, split: str, path: Path) -> None:
         axis.set_xlim(left=0)
         axis.set_xlabel("minutes of a person")
         axis.set_ylabel(f"{metric} (%)")
-    handles, names = axes[0][0].get_legend_handles_labels()
-    if names:
-        figure.legend(handles, names, loc="outside lower center", ncols=4)
-    figure.suptitle(f"{split}, {CONFIRMED}")
-    plots.write(figure, path)
+    plots.write_with_legend(figure, axes[0][0], f"{split}, {CONFIRMED}", path)
 
 
 def _place(point: ToldPoint, split: str, metric: str) -> tuple[float, float, float] | None:
