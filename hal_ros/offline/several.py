@@ -11,7 +11,7 @@ from pathlib import Path
 from hal_ros.core.errors import BagError, HalError
 from hal_ros.core.work import Report
 from hal_ros.datasets.pool import in_order
-from hal_ros.datasets.user_bags import find_user_bags
+from hal_ros.datasets.user_bags import STORAGES, find_user_bags
 from hal_ros.offline.bundle import BundleChoice, open_segmenter
 from hal_ros.offline.labelling import LabelJob, Opened, beside_bag, label_bag
 
@@ -28,8 +28,8 @@ def run_labels(bags: Sequence[Path], form: LabelJob, choice: BundleChoice, proce
     found, problems = find_user_bags(bags)
     if problems:
         raise BagError("; ".join(problems))
-    if form.out is not None and form.out.exists() and not form.out.is_dir():
-        raise BagError(f"{form.out}: is a file; expected a folder for {len(found)} bags")
+    if form.out is not None and (form.out.suffix in STORAGES or (form.out.exists() and not form.out.is_dir())):
+        raise BagError(f"{form.out}: names a file; expected a folder for {len(found)} bags")
     open_segmenter(choice, report)  # what is wrong with the bundle is said once
     jobs = [_job_of(form, user_bag.path) for user_bag in found.values()]
     work = functools.partial(_label, choice)

@@ -88,6 +88,8 @@ def test_several_bags_go_beside_or_into_a_folder_and_one_that_fails_stops_none(
     assert f"1 of 3 bags were not labelled: {bags / 'b'}" in printed.err
     assert str(bags / "b") in printed.out.replace("c_0", "")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a-labelled", "c-labelled"]
+    assert main(["label", str(bags), *given, "--out", str(tmp_path / "out.mcap")]) == 1
+    assert "out.mcap: names a file; expected a folder for 3 bags" in capsys.readouterr().err
     assert main(["label", str(bags / "a"), str(bags / "c"), *given]) == 0
     assert {path.name for path in bags.iterdir()} == {"a", "b", "c", "a-labelled", "c-labelled"}
 
