@@ -17,6 +17,8 @@ HIDDEN = 0.03  # share of ticks without pictures, and of those without states
 RUN_TICKS = (5, 40)  # so many golden ticks follow each other before the walk jumps
 HOST_GROWTH_MIB, DEVICE_GROWTH_MIB = 4.0, 4.0  # over half of a stream: 5000 ticks that keep 1 KiB each are seen
 SAMPLES = 40  # of memory, over a stream
+FEWEST_SAMPLES = SAMPLES // 2
+"""Of a stream that ended early: fewer are still warming up, and their quarters too short for a median."""
 MIB = 1 << 20
 
 
@@ -93,10 +95,12 @@ class MemoryWatch:
     def verdict(self, shared: bool) -> tuple[dict[str, Any], list[str]]:
         """Return figures, and what has grown between the second quarter and the last: the first one warms up.
 
+        A stream that ended before FEWEST_SAMPLES is not judged, and its figures are None.
+
         Where the device shares the host's memory, what is free is the whole system's matter, and only noted.
         """
         quarter = self._count // 4
-        if not quarter:
+        if self._count < FEWEST_SAMPLES:
             return {"host_growth_mib": None, "device_growth_mib": None}, []
         used = self._used_bytes[: self._count]
         early, late = (np.median(part, axis=0) for part in (used[quarter : 2 * quarter], used[-quarter:]))

@@ -209,7 +209,9 @@ def check_ticks(trial: Trial) -> Finding:
     short = f"time for {done} of {trial.ticks} ticks" if done < trial.ticks else ""
     figures, faults = compare_rows(found[:done], right[: min(done, compared)], trial.limits)
     grown, growth_faults = memory.verdict(shared=trial.cuda.device().integrated)
-    says = f"{done} ticks, {figures['compared_ticks']} of them compared, memory grew by {grown['host_growth_mib']} MiB"
+    growth = grown["host_growth_mib"]
+    watched = "too few to judge memory" if growth is None else f"memory grew by {growth} MiB"
+    says = f"{done} ticks, {figures['compared_ticks']} of them compared, {watched}"
     return Finding(says, "; ".join([*faults, *growth_faults]), short, {"ticks": done, **figures, **grown})
 
 

@@ -11,6 +11,7 @@ from hal_ros.core.arrays import FloatArray
 from hal_ros.core.step import StepOutput
 from hal_ros.runtime.golden import LIMITS, GoldenTick
 from hal_ros.runtime.long_stream import (
+    FEWEST_SAMPLES,
     HIDDEN,
     RUN_TICKS,
     SAMPLES,
@@ -145,6 +146,15 @@ def test_too_few_samples_say_nothing() -> None:
     watch = MemoryWatch(lambda: 0, 3)
     watch.look(0)
     assert watch.verdict(shared=False) == ({"host_growth_mib": None, "device_growth_mib": None}, [])
+
+
+@pytest.mark.parametrize(("looks", "faults"), [(FEWEST_SAMPLES - 1, 0), (FEWEST_SAMPLES, 1)])
+def test_a_stream_that_ended_early_is_judged_by_enough_samples_alone(looks: int, faults: int) -> None:
+    used = iter(range(SAMPLES))
+    watch = MemoryWatch(lambda: -next(used) << 24, SAMPLES)  # more and more of the device's memory goes
+    for tick in range(looks):
+        watch.look(tick)
+    assert len(watch.verdict(shared=False)[1]) == faults
 
 
 def test_figures_have_four_digits_and_no_infinity() -> None:

@@ -211,6 +211,7 @@ def test_a_stream_that_runs_out_of_time_says_how_far_it_came(
     done = row["figures"]["ticks"]
     assert 100 < done < 10_000 and row["holds"] and row["skipped"] == f"time for {done} of 10000 ticks"
     assert 0 < row["figures"]["compared_ticks"] < 100  # more than two windows, and no more
+    assert row["figures"]["host_growth_mib"] is None and "too few to judge memory" in row["says"]
 
 
 def test_with_time_for_the_engine_alone_a_part_is_compared(
