@@ -22,6 +22,7 @@ LARGEST_BYTES = 500_000
 LARGE = {
     "docs/results/other_robots.json",
     "docs/results/streams.json",
+    "docs/results/0.1.0/tabletop.json",
     "docs/results/tabletop.json",
     "hal_ros/sim/assets/demo_recording.mcap",
     "models/tabletop/golden.npz",

@@ -102,6 +102,9 @@ def _figure(row: Row | None) -> str:
 
 
 def verdict_lines(found: Sequence[Verdict]) -> list[str]:
-    """Return a Markdown list of verdicts."""
-    words = {True: "holds", False: "does not hold", None: "not measured"}
-    return [f"- {verdict.aim}: **{words[verdict.holds]}** ({verdict.figures})" for verdict in found]
+    """Return a Markdown list of verdicts; the aims that could not be judged share its last line."""
+    judged = [verdict for verdict in found if verdict.holds is not None]
+    lines = [f"- {v.aim}: **{'holds' if v.holds else 'does not hold'}** ({v.figures})" for v in judged]
+    if unjudged := [verdict.aim for verdict in found if verdict.holds is None]:
+        lines.append(f"- **not measured**: {'; '.join(unjudged)}")
+    return lines

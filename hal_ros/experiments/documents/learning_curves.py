@@ -37,8 +37,12 @@ def episodes(part: Results) -> int:
 def section(parts: Sequence[Results], folder: Path, picture: str) -> list[str]:
     """Return the parts of a document, the picture written: of experiments on growing numbers of episodes."""
     split = parts[-1].splits[-1]
-    draw(parts, split, folder / picture)
-    return [f"## By episodes, {split}, {CONFIRMED}", table(parts, split), f"![Scores by episodes]({picture})"]
+    found = [f"## By episodes, {split}, {CONFIRMED}", table(parts, split)]
+    measured = [part for part in parts if any(_row(part, learner, split, SHOWN[0]) for learner in learners(parts))]
+    if len(measured) < 2:
+        return found  # points are no curve
+    draw(measured, split, folder / picture)
+    return [*found, f"![Scores by episodes]({picture})"]
 
 
 def table(parts: Sequence[Results], split: str) -> str:
@@ -50,8 +54,9 @@ def table(parts: Sequence[Results], split: str) -> str:
     ]
     for learner in learners(parts):
         for part in parts:
-            cells = [_cell(_row(part, learner, split, metric)) for metric in SHOWN]
-            lines.append(f"| {learner.system} | {learner.supervision} | {episodes(part)} | {' | '.join(cells)} |")
+            rows = [_row(part, learner, split, metric) for metric in SHOWN]
+            cells = " | ".join(map(_cell, rows))
+            lines.append(f"| {learner.system} | {learner.supervision} | {episodes(part)} | {cells} |")
     return "\n".join(lines)
 
 

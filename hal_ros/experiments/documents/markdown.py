@@ -141,10 +141,18 @@ def markdown(entries: Sequence[SystemScores], split: str, outputs: Sequence[str]
             cells += [_cell(rows.get(entry.key(ALL_SPLITS, MODEL, c.metric)), c) for c in MODEL_COLUMNS]
             cells.append(_seeds(entry))
             lines.append("| " + " | ".join([entry.system, entry.supervision, output, *cells]) + " |")
-        if not any(entry.runs):  # else it has no answers on this split, as an alignment has none
-            blank = ["–"] * (len(columns) - 4)
-            lines.append("| " + " | ".join([entry.system, entry.supervision, "not finished", *blank, "0"]) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + _not_finished(entries)
+
+
+def _not_finished(entries: Sequence[SystemScores]) -> str:
+    """Name what has no finished seed below the table: many empty lines would hide what was measured."""
+    missing: dict[str, list[str]] = {}
+    for entry in entries:
+        if not any(entry.runs):  # what has runs and no line has no answers on this split, as an alignment has none
+            missing.setdefault(entry.supervision, []).append(entry.system)
+    if not missing:
+        return ""
+    return "\nNot finished: " + "; ".join(f"{', '.join(names)} ({told})" for told, names in missing.items()) + ".\n"
 
 
 def unfinished(entries: Sequence[SystemScores]) -> list[str]:

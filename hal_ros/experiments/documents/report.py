@@ -38,7 +38,7 @@ from hal_ros.report.timeline import Timeline, standalone_svg
 STUDENT = NAMES["student"]
 COMMANDS = {
     TABLETOP: "hal tables --dataset tabletop",
-    GESTURE_PHASE: "HAL_ROS_DATA=<folder with gesture_phase> hal tables --dataset gesture_phase",
+    GESTURE_PHASE: "hal tables --dataset gesture_phase",  # HAL_ROS_DATA says where it lies
 }
 OFFLINE_NOTE = (
     "Upper references below: they know what comes later, so that none of them can run on a robot, and they stand in no"

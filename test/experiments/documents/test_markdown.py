@@ -24,16 +24,24 @@ def test_what_has_no_answers_on_a_split_is_no_line_of_its_table() -> None:
     )
 
 
-def test_what_is_not_finished_stands_in_the_table_by_name() -> None:
-    entries = [SystemScores("student", "transcripts", (run(), None)), SystemScores("GRU", "transcripts", (None, None))]
+def test_what_is_not_finished_stands_below_the_table_by_name() -> None:
+    told = (("GRU", "transcripts"), ("GRU", "annotations"), ("rule", "transcripts"))
+    entries = [
+        SystemScores("student", "transcripts", (run(), None)),
+        *(SystemScores(*who, (None, None)) for who in told),
+    ]
     text = markdown(entries, "unseen", (PROVISIONAL, CONFIRMED))
     assert "| student | transcripts | confirmed | 90.0 |" in text
     assert "| 12 345 | 0.50 | 1 of 2 |" in text
-    assert "| GRU | transcripts | not finished | – |" in text
-    assert len({line.count("|") for line in text.splitlines()}) == 1
+    table, _, below = text.partition("\n\n")
+    assert len({line.count("|") for line in table.splitlines()}) == 1 and "GRU" not in table
+    assert below == "Not finished: GRU, rule (transcripts); GRU (annotations).\n"
+    assert "Not finished" not in markdown(entries[:1], "unseen", (PROVISIONAL, CONFIRMED))
     assert unfinished(entries) == [
         "student, transcripts: 1 of 2 seeds missing",
         "GRU, transcripts: 2 of 2 seeds missing",
+        "GRU, annotations: 2 of 2 seeds missing",
+        "rule, transcripts: 2 of 2 seeds missing",
     ]
 
 

@@ -48,7 +48,7 @@ def test_rows_say_of_which_robot_and_system_they_are(tmp_path: Path) -> None:
     assert "## panda, test: 2 actions, episodes: 2 train, 1 validation, 1 test" in text
     online = text.split("Upper references below")[0]
     assert "teacher" not in online and "measured beside each training" in online
-    assert "- aloha: GRU, transcripts: 1 of 1 seeds missing" in text and "| GRU | transcripts | not finished |" in text
+    assert "- aloha: GRU, transcripts: 1 of 1 seeds missing" in text and "Not finished: GRU (transcripts)." in text
 
 
 def test_where_nothing_is_done_that_is_said(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hal_ros.experiments.documents import own_data
+from hal_ros.experiments.documents import learning_curves, own_data
 from hal_ros.experiments.documents.results import Results
 from hal_ros.experiments.graph import Graph, Job, Store, Task
 from hal_ros.experiments.jobs import scoring
@@ -71,3 +71,11 @@ def test_where_nothing_is_done_that_is_said(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "mine.json").read_text()) == []
     assert "- 20 episodes, student, annotations: 1 of 1 seeds missing" in (tmp_path / "mine.md").read_text()
     assert not (tmp_path / "mine-confusion.svg").exists() and not (tmp_path / "mine-episodes.svg").exists()
+
+
+def test_one_number_of_episodes_is_no_curve(tmp_path: Path) -> None:
+    parts = [results(tmp_path / "few", "5", done=False), results(tmp_path / "all", "20")]
+    assert learning_curves.section(parts, tmp_path, "one.svg")[2:] == [] and not (tmp_path / "one.svg").exists()
+    parts[0] = results(tmp_path / "few", "5")
+    assert learning_curves.section(parts, tmp_path, "two.svg")[2:] == ["![Scores by episodes](two.svg)"]
+    assert (tmp_path / "two.svg").exists()

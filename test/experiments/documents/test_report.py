@@ -10,6 +10,7 @@ import pytest
 from hal_ros.experiments.blocks import WEAK
 from hal_ros.experiments.documents import report
 from hal_ros.experiments.documents.results import Results
+from hal_ros.experiments.documents.rows import write_document
 from hal_ros.experiments.files import COSTS
 from hal_ros.experiments.graph import Graph, Job, Store
 from hal_ros.experiments.plan import ABLATIONS, CURVE, MAIN, REFERENCES, Experiment, Line, TablePlan
@@ -49,11 +50,11 @@ def test_documents_hold_rows_tables_verdicts_and_pictures(
     report.write(tmp_path / "docs", results)
     said = capsys.readouterr().out
     assert "(100 - Edit): **holds**" in said
-    assert "Edit: ahead of GRU by more than the larger std: **not measured**" in said
+    assert "- **not measured**: Edit: ahead of GRU by more than the larger std; " in said
     rows = json.loads((tmp_path / "docs" / "tabletop.json").read_text())
     assert set(rows[0]) == {"system", "supervision", "split", "output", "metric", "mean", "std", "seeds"}
     text = (tmp_path / "docs" / "tabletop.md").read_text()
-    for part in ("hal tables --dataset tabletop", "| GRU | transcripts | not finished |", "(b) Ablations", "no gate"):
+    for part in ("hal tables --dataset tabletop", "Not finished: GRU (transcripts).", "(b) Ablations", "no gate"):
         assert part in text
     assert "- GRU, transcripts: 2 of 2 seeds missing" in text
     assert "was measured beside each training" in text and "| 10 | 0.10 | 2 |" in text
@@ -80,5 +81,13 @@ def test_costs_of_one_run_stand_in_all_tables_once_they_are_measured(results: Re
 def test_who_sees_the_whole_recording_stands_in_a_table_of_its_own(results: Results) -> None:
     results.experiment.plan.lines.append(Line(REFERENCES, "MS-TCN", WEAK, ("score GRU 0",)))
     online, offline = report._document(results, (), {}).split("Upper references below", 1)
-    assert "MS-TCN" not in online and "| MS-TCN | transcripts | not finished |" in offline
+    assert "MS-TCN" not in online and "Not finished: MS-TCN (transcripts)." in offline
     assert "| student | transcripts | confirmed |" in online
+
+
+@pytest.mark.parametrize("name", report.COMMANDS)
+def test_tables_of_an_earlier_call_are_written_again(tmp_path: Path, results: Results, name: str) -> None:
+    """What a document begins with is what the guard of other people's files knows it by."""
+    results.experiment.plan.dataset = name
+    for _ in range(2):
+        write_document(tmp_path / f"{name}.md", report._document(results, (), {}))
