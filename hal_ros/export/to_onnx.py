@@ -74,16 +74,17 @@ class StepGraph(nn.Module):
         """Take inputs, the state and, with rings, their orders; return OUTPUTS and the next state or its new rows."""
         count = len(self.widths)
         (feature, image_valid, joints, joints_valid), rest = self.named(tensors[:count]), list(tensors[count:])
-        attended = attend(self.eyes, feature[:, None], joints[:, None], joints_valid[:, None])[:, 0]
-        inputs = Inputs(attended, image_valid, joints, joints_valid)
         shape = self.model.config.state_shape
-        if self.caches == "delta":
-            states = len(rest) - len(shape.lookback)
-            state, orders = unflatten_state(rest[:states], shape), rest[states:]
-            outputs, following = self.model.step_rings(inputs, state, orders)
-        else:
-            outputs, following = self.model.step(inputs, unflatten_state(rest, shape))
+        states = len(state_names(shape))
+        state, orders = unflatten_state(rest[:states], shape), rest[states:]
+        x, past = self._embed(Inputs(feature, image_valid, joints, joints_valid), state)
+        outputs, following = self.model.advance(x, past, state, orders)
         return outputs.log_probs, outputs.lagged_log_probs, outputs.boundary, *flatten_state(following)
+
+    def _embed(self, inputs: Inputs, state: State) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return x (B, d) of one tick and the past that is carried, as `CausalHal.embed`; pictures are features."""
+        feature, joints, valid = (value[:, None] for value in (inputs.attended, inputs.joints, inputs.joints_valid))
+        return self.model.embed(inputs._replace(attended=attend(self.eyes, feature, joints, valid)[:, 0]), state)
 
     def initial_state(self) -> State:
         """Return the state of a stream that has seen nothing, caches in the graph's precision."""
