@@ -78,8 +78,7 @@ class FoldedEye(nn.Module):
         centres = [place for pair in zip(x, y, strict=True) for place in pair]
         aim, content = Affine.of(eye.aim), Affine.of(eye.content)
         self.centres, self.sharpness, self.content = (
-            (each if arm is None else each.after(arm)).layer()
-            for each in (aim.rows(centres), aim.rows(sharp), content)
+            (each if arm is None else each.after(arm)).layer() for each in (aim.rows(centres), aim.rows(sharp), content)
         )
         self.first = _joined(eye, arm).layer()
 
@@ -157,7 +156,10 @@ class FoldedInputs(nn.Module):
     def _states(self, inputs: Inputs, past: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return what all first layers make of the states, one after the other, and the past that is carried."""
         joints, valid = inputs.joints, inputs.joints_valid
-        parts = [(joints - self.mean) * valid, valid]  # centred first: digits that all values share would drown the rest
+        parts = [
+            (joints - self.mean) * valid,
+            valid,
+        ]  # centred first: an offset would drown other digits
         if self.differences is not None:
             changes, following = self.differences.squashed(joints, valid, past[0])
             parts, past = [*parts, changes], (following,)
@@ -165,7 +167,7 @@ class FoldedInputs(nn.Module):
 
 
 def _first(eyes: Sequence[Eye], model: CausalHal) -> Affine:
-    """Return the map of centred values, flags and changes to the trunk's hidden units, and then to those of each eye."""
+    """Return the map of centred values, flags and changes to the trunk's hidden units, then to each eye's."""
     values, mean = model.config.joint_values, model.joints.mean.double()
     made = []
     for joints in (model.joints, *(eye.joints for eye in eyes)):
@@ -183,13 +185,13 @@ def _first(eyes: Sequence[Eye], model: CausalHal) -> Affine:
 
 def _sum(eyes: Sequence[Eye], model: CausalHal) -> Affine:
     """Return the map of the trunk's hidden units, what each eye gives where it sees, and the cameras' flags, to x."""
-    weights, bias = [], torch.zeros(model.config.width, dtype=torch.float64)
-    if model.config.joint_values:
-        embeddings = [model.joints, *([model.differences] if model.config.state_shape.past_ticks else [])]
-        for embedding in embeddings:
-            weights.append(embedding.second.weight.double())
-            bias = bias + embedding.second.bias.double()
-    flags = []
+    last = [model.joints.second] if model.config.joint_values else []
+    last += [model.differences.second] if model.config.state_shape.past_ticks else []
+    embedded = [Affine.of(layer) for layer in last]
+    weights, flags = [each.weight for each in embedded], []
+    bias = torch.zeros(model.config.width, dtype=torch.float64)
+    for each in embedded:
+        bias = bias + each.bias
     for eye, camera in zip(eyes, model.camera_inputs(), strict=True):
         spread, blind = camera.spread.double(), camera.blind.double()
         scale = Affine(torch.diag(1.0 / spread), -camera.mean.double() / spread)
@@ -213,8 +215,8 @@ def folded(graph: StepGraph) -> StepGraph:
             joined = torch.cat([part.get_parameter(kind).detach() for part in parts])
             setattr(together, kind, nn.Parameter(joined, requires_grad=False))
         layer.together = together
-    for place, name in enumerate(("head", "lagged_head")):
-        head, warmth = Affine.of(model.get_submodule(name)), model.temperature[place].double()  # type: ignore[arg-type]
+    for name, warmth in zip(("head", "lagged_head"), model.temperature.double(), strict=True):
+        head = Affine.of(getattr(model, name))
         setattr(model, name, Affine(head.weight / warmth, head.bias / warmth).layer())
     model.temperature = torch.ones_like(model.temperature)
     return graph.eval()

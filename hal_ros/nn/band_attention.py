@@ -42,9 +42,9 @@ class LockedDropout(nn.Module):
 class BandLayer(nn.Module):
     """Pre-norm causal attention over the last `lookback` ticks, then a feed-forward; the bias knows distances only.
 
-    One tick's heads are not laid out one behind the other, which would turn round all that is cached. Its query is spread
-    over as many rows, each zero beside its own head's columns, and of what the rows find the same columns are kept: a few
-    more multiplications, far fewer nodes.
+    One tick's heads are not laid out one behind the other, which would turn round all that is cached. Its query is
+    spread over as many rows, each zero beside its own head's columns, and of what the rows find the same columns are
+    kept: a few more multiplications, far fewer nodes.
     """
 
     spread: Tensor

@@ -2,8 +2,8 @@
 
 One set of weights: `forward` runs a whole sequence, `step` one tick, and both carry the same state, so that step after
 step equals the sequence (law 2). They differ where ticks meet, and a step's tensors have no dimension of ticks: at one
-tick each node of a graph costs more than its arithmetic. Nothing looks ahead (law 1). Attention reaches back `window_ticks`;
-only the context c is carried further, through its gate.
+tick each node of a graph costs more than its arithmetic. Nothing looks ahead (law 1). Attention reaches back
+`window_ticks`; only the context c, through its gate, and recurrent layers are carried further.
 
 Shapes: B streams, T ticks, C cameras, E what one camera's eye gives, V state values a tick, K actions, d width.
 Written for export: static shapes, explicit softmax, no split, no integer arithmetic, masks of -1e4 (finite in fp16).
