@@ -1,7 +1,8 @@
 """What caches save: a step of either kind against recomputing its whole window in one run, and against itself later.
 
 The models are untrained, of the size that `make train` gives the shipped one, since both graphs have to be exported
-from the same weights. Before anything is timed, all of them must give the same answer.
+from the same weights. Before anything is timed, all of them must give the same answer. Beside them, what a step of each
+trunk costs, as a ratio to the bundle's own.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -36,6 +37,11 @@ TICKS, LEAST_RATIO = 128, 8.0
 WINDOWS = (64, 256, 1024)
 TOLERANCE = 1e-3
 ROUND_TICKS, FEWEST_ROUNDS = 5000, 5
+TRUNKS: dict[str, dict[str, Any]] = {
+    "RG-LRU": {"trunk": "rg_lru", "differences": ()},
+    "RG-LRU with differences": {"trunk": "rg_lru", "differences": (1, 4)},
+}
+"""Settings of the trunks that are compared, beside that of config/train.yaml."""
 RATIO_NAME = f"recomputing {TICKS} ticks in one run against a cached step"
 Recompute = Callable[[], StepOutput]
 
@@ -60,7 +66,8 @@ def expected_at(window: int) -> list[tuple[str, str, str]]:
 
 def rows(folder: Path, rounds: int = 0) -> list[BenchRow]:
     """Compare at the shipped window. Raises HalError without torch, and where the graphs disagree."""
-    model = untrained(load_bundle(folder).card)
+    bundle = load_bundle(folder)
+    model, shipped = untrained(bundle.card), OnnxStepper(bundle.card, bundle.path(STEP))
     rounds = rounds or _rounds(TICKS)
     with tempfile.TemporaryDirectory(prefix="hal-bench-") as temporary:
         backends = open_steps(model, Path(temporary))
@@ -71,6 +78,8 @@ def rows(folder: Path, rounds: int = 0) -> list[BenchRow]:
             uptime_row(backend, inputs, replace(model.card, caches=caches), _caches(caches), rounds)
             for caches, backend in backends.items()
         ]
+        steps = {model.graph.model.config.trunk: Stepper(backends["shift"], inputs, TICKS)}
+        trunks = trunk_rows(Stepper(shipped, random_inputs(bundle.card), TICKS), steps, bundle.card, rounds)
     note = "eye and sequence model, from the encoder's features; caches shift, processor time in turns"
     kept = "the same where what the eye saw is kept as well"
     return [
@@ -79,6 +88,24 @@ def rows(folder: Path, rounds: int = 0) -> list[BenchRow]:
         baseline("of this, cached step", float(np.median(times["shift"])), "ms"),
         baseline(kept, ratio(times["glance"], times["shift"]), "times", "the sequence model alone is recomputed"),
         *uptimes,
+        *trunks,
+    ]
+
+
+def trunk_rows(shipped: Stepper, steps: Mapping[str, Stepper], card: ModelCard, rounds: int) -> list[BenchRow]:
+    """Return what steps of untrained models cost as ratios to the shipped one's: the given steps, and TRUNKS."""
+    with tempfile.TemporaryDirectory(prefix="hal-bench-") as temporary:
+        models = {name: untrained(card, 0, None, settings) for name, settings in TRUNKS.items()}
+        opened = {
+            name: Stepper(open_step(model, Path(temporary) / str(index)), random_inputs(model.card), TICKS)
+            for index, (name, model) in enumerate(models.items())
+        }
+        times = in_turns({"": shipped, **steps, **opened}, rounds)
+    note = "untrained, exported today, eye included, processor time in turns"
+    return [
+        baseline(f"step of the trunk {name} against this bundle's", ratio(taken, times[""]), "times", note)
+        for name, taken in times.items()
+        if name
     ]
 
 
@@ -102,11 +129,16 @@ def window_rows(folder: Path, window: int, rounds: int = 0) -> list[BenchRow]:
     return [*steps, baseline(f"recomputing window {window}", float(np.median(times["whole"])), "ms"), *ratios]
 
 
-def untrained(card: ModelCard, window: int = 0, streams: StreamSpec | None = None) -> UntrainedModel:
+def untrained(
+    card: ModelCard,
+    window: int = 0,
+    streams: StreamSpec | None = None,
+    others: Mapping[str, Any] | None = None,
+) -> UntrainedModel:
     """Return a model of the size in config/train.yaml for a card's actions; 0 leaves the look-backs there.
 
-    Its streams are those there as well, unless others, with pictures of the same size, are given. Raises BackendError
-    where torch or the exporter is not installed.
+    Its streams are those there as well, unless others, with pictures of the same size, are given, and so are its
+    settings but for `others`. Raises BackendError where torch or the exporter is not installed.
     """
     try:
         from hal_ros.datasets.config import draft_card
@@ -126,6 +158,7 @@ def untrained(card: ModelCard, window: int = 0, streams: StreamSpec | None = Non
     s, cameras, values = config.eye, len(streams.cameras), streams.value_count
     look = EyeConfig(actions, values, grid, s.width, s.cell_width, s.gazes, s.keypoints)
     settings = replace(config.model, lookback=lookbacks(window)) if window else config.model
+    settings = replace(settings, **(others or {}))
     graph = untrained_graph(look, HalConfig(actions, values, s.width, cameras, **vars(settings)), config.seed)
     return UntrainedModel(graph, card_of(graph, card, streams))
 
@@ -137,16 +170,17 @@ def card_of(graph: StepGraph, card: ModelCard, streams: StreamSpec) -> ModelCard
 
 
 def open_steps(model: UntrainedModel, folder: Path) -> dict[str, Stepping]:
-    """Export the step with each kind of caches and open it in the runtime that robots use; no encoder is needed."""
+    """Export the step with each kind of caches and open it."""
+    return {caches: open_step(model, folder / caches, caches) for caches in CACHES}
+
+
+def open_step(model: UntrainedModel, folder: Path, caches: str = "shift") -> Stepping:
+    """Export the step into a new folder and open it in the runtime that robots use; no encoder is needed."""
     from hal_ros.export.to_onnx import StepGraph, export_step
 
-    backends: dict[str, Stepping] = {}
-    for caches in CACHES:
-        (folder / caches).mkdir()
-        path = folder / caches / STEP
-        export_step(StepGraph(model.graph.eyes, model.graph.model, caches), path)
-        backends[caches] = OnnxStepper(replace(model.card, caches=caches), path)
-    return backends
+    folder.mkdir()
+    export_step(StepGraph(model.graph.eyes, model.graph.model, caches), folder / STEP)
+    return OnnxStepper(replace(model.card, caches=caches), folder / STEP)
 
 
 def stream(card: ModelCard, ticks: int) -> list[StepInput]:

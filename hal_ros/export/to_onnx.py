@@ -18,6 +18,7 @@ from onnxscript import opset17
 from torch import Tensor, nn
 
 from hal_ros.core.errors import BackendError
+from hal_ros.export.folded import FoldedInputs, folded
 from hal_ros.export.operators import IR_VERSION, OPSET, check_graph
 from hal_ros.nn.cameras import numbered
 from hal_ros.nn.hal import CausalHal, HalConfig, Inputs
@@ -41,6 +42,7 @@ class StepGraph(nn.Module):
         for camera, eye in enumerate(eyes):
             self.add_module(numbered("eye", camera), eye)
         self.model, self.caches = model, caches
+        self.inputs: FoldedInputs | None = None  # in place of eyes and embeddings; `export.folded` sets it
         self.cache_type = torch.float32  # of keys and values; `export.half_precision` sets another one
 
     @property
@@ -74,16 +76,20 @@ class StepGraph(nn.Module):
         """Take inputs, the state and, with rings, their orders; return OUTPUTS and the next state or its new rows."""
         count = len(self.widths)
         (feature, image_valid, joints, joints_valid), rest = self.named(tensors[:count]), list(tensors[count:])
-        attended = attend(self.eyes, feature[:, None], joints[:, None], joints_valid[:, None])[:, 0]
-        inputs = Inputs(attended, image_valid, joints, joints_valid)
         shape = self.model.config.state_shape
-        if self.caches == "delta":
-            states = len(rest) - len(shape.lookback)
-            state, orders = unflatten_state(rest[:states], shape), rest[states:]
-            outputs, following = self.model.step_rings(inputs, state, orders)
-        else:
-            outputs, following = self.model.step(inputs, unflatten_state(rest, shape))
+        states = len(state_names(shape))
+        state, orders = unflatten_state(rest[:states], shape), rest[states:]
+        x, past = self._embed(Inputs(feature, image_valid, joints, joints_valid), state)
+        outputs, following = self.model.advance(x, past, state, orders)
         return outputs.log_probs, outputs.lagged_log_probs, outputs.boundary, *flatten_state(following)
+
+    def _embed(self, inputs: Inputs, state: State) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return x (B, d) of one tick and the past that is carried, as `CausalHal.embed`; pictures are features."""
+        if self.inputs is not None:
+            x, past = self.inputs(inputs, state)
+            return x, past
+        feature, joints, valid = (value[:, None] for value in (inputs.attended, inputs.joints, inputs.joints_valid))
+        return self.model.embed(inputs._replace(attended=attend(self.eyes, feature, joints, valid)[:, 0]), state)
 
     def initial_state(self) -> State:
         """Return the state of a stream that has seen nothing, caches in the graph's precision."""
@@ -130,7 +136,7 @@ def export_step(graph: StepGraph, path: Path, target: str = "10") -> None:
     if graph.caches == "delta":
         example += [torch.arange(lookback - 1, dtype=torch.int32) for lookback in graph.model.config.attention]
     inputs, outputs = tensor_names(graph.model.config, graph.caches)
-    written = to_proto(graph.eval(), tuple(example), inputs, outputs)
+    written = to_proto(folded(graph), tuple(example), inputs, outputs)
     check_graph(written, target, str(path))
     path.write_bytes(written.SerializeToString(deterministic=True))
 

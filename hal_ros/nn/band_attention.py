@@ -40,7 +40,15 @@ class LockedDropout(nn.Module):
 
 
 class BandLayer(nn.Module):
-    """Pre-norm causal attention over the last `lookback` ticks, then a feed-forward; the bias knows distances only."""
+    """Pre-norm causal attention over the last `lookback` ticks, then a feed-forward; the bias knows distances only.
+
+    One tick's heads are not laid out one behind the other, which would turn round all that is cached. Its query is
+    spread over as many rows, each zero beside its own head's columns, and of what the rows find the same columns are
+    kept: a few more multiplications, far fewer nodes.
+    """
+
+    spread: Tensor
+    columns: Tensor
 
     def __init__(self, config: HalConfig, lookback: int) -> None:
         super().__init__()
@@ -53,6 +61,11 @@ class BandLayer(nn.Module):
         self.wide = nn.Linear(d, config.feed_forward)
         self.narrow = nn.Linear(config.feed_forward, d)
         self.drop = LockedDropout(config.dropout)
+        self.together: nn.Module | None = None  # query, key and value as one product, in a graph that only steps
+        head = torch.arange(d) // self.head_width
+        rows = torch.arange(config.heads)[:, None] == head
+        self.register_buffer("spread", rows * self.head_width**-0.5, persistent=False)  # (heads, d)
+        self.register_buffer("columns", (head * d + torch.arange(d)).int(), persistent=False)  # of (heads * d,)
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return (x, keys, values) after the T ticks of x (B, T, d); valid is (B, look-back - 1 + T)."""
@@ -60,37 +73,52 @@ class BandLayer(nn.Module):
         normed = self.norm(x)
         keys = torch.cat([keys, self.key(normed).to(keys.dtype)], 1)  # (B, look-back - 1 + T, d)
         values = torch.cat([values, self.value(normed).to(values.dtype)], 1)
-        scores = self._scores(self._heads(self.query(normed).to(keys.dtype)), keys)
+        query = self._heads(self.query(normed).to(keys.dtype))
+        scores = torch.matmul(query, self._heads(keys).transpose(2, 3)).to(self.bias.dtype) * self.head_width**-0.5
         scores = scores + self._band(ticks) + ((valid - 1.0) * -MASKED)[:, None, None, :]
         attended = torch.matmul(
             torch.softmax(scores, -1).to(values.dtype), self._heads(values)
         )  # (B, heads, T, d / heads)
-        return self._close(x, attended), keys[:, ticks:], values[:, ticks:]
+        return self._close(x, attended.transpose(1, 2).reshape(x.shape)), keys[:, ticks:], values[:, ticks:]
 
-    def look_up(self, x: Tensor, rings: Rings, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return (x, key, value), (B, 1, d) each, after one tick whose past lies in rings that are left as they are.
+    def step(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return (x, keys, values) after one tick, x (B, d); bias (B, heads, look-back) masks what never was."""
+        query, key, value = self._rows(x, keys)
+        keys, values = torch.cat([keys, key], 1), torch.cat([values, value], 1)
+        weights = torch.softmax(self._products(query, keys) + bias, -1).to(values.dtype)
+        return self._end(x, torch.matmul(weights, values)), keys[:, 1:], values[:, 1:]
 
-        The same function as `forward`, and nothing of the window's size is copied; valid is (B, look-back - 1).
+    def look_up(self, x: Tensor, rings: Rings, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return (x, key, value), the latter (B, 1, d), after one tick whose past lies in rings that are left alone.
+
+        The same function as `step`, and nothing of the window's size is copied.
         """
-        normed = self.norm(x)
-        key, value = self.key(normed).to(rings.keys.dtype), self.value(normed).to(rings.values.dtype)
-        query = self._heads(self.query(normed).to(rings.keys.dtype))
-        bias = (self.bias[:, None, :-1] + ((valid - 1.0) * -MASKED)[:, None, None, :]).index_select(3, rings.order)
-        past = self._scores(query, rings.keys) + bias
-        present = self._scores(query, key) + self.bias[:, None, -1:]
+        query, key, value = self._rows(x, rings.keys)
+        past = self._products(query, rings.keys) + bias[..., :-1].index_select(2, rings.order)
+        present = self._products(query, key) + bias[..., -1:]
         weights = torch.softmax(torch.cat([past, present], -1), -1).to(value.dtype)
-        attended = torch.matmul(weights[..., :-1], self._heads(rings.values))
-        attended = attended + torch.matmul(weights[..., -1:], self._heads(value))
-        return self._close(x, attended), key, value
+        attended = torch.matmul(weights[..., :-1], rings.values) + weights[..., -1:] * value
+        return self._end(x, attended), key, value
 
-    def _scores(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Return (B, heads, T, keys) in the bias' precision: softmax takes no half, whatever the caches hold."""
-        scores = torch.matmul(query, self._heads(keys).transpose(2, 3)).to(self.bias.dtype)
-        return scores * self.head_width**-0.5
+    def _rows(self, x: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return one tick's query (B, heads, d), key and value (B, 1, d) in the caches' precision, from x (B, d)."""
+        normed, d = self.norm(x), x.shape[1]
+        parts = self.query, self.key, self.value
+        made = self.together(normed) if self.together else torch.cat([part(normed) for part in parts], -1)
+        rows = made[:, None].to(keys.dtype)
+        query, key, value = (rows[..., place * d : (place + 1) * d] for place in range(3))
+        return query * self.spread.to(keys.dtype), key, value
+
+    def _products(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Return (B, heads, keys) in the bias' precision: softmax takes no half, whatever the caches hold."""
+        return torch.matmul(query, keys.transpose(1, 2)).to(self.bias.dtype)
+
+    def _end(self, x: Tensor, attended: Tensor) -> Tensor:
+        """Add to x (B, d) what its heads attended to, the own columns of attended (B, heads, d), and feed forward."""
+        return self._close(x, attended.reshape(x.shape[0], -1).index_select(1, self.columns))
 
     def _close(self, x: Tensor, attended: Tensor) -> Tensor:
-        """Add to x (B, T, d) what its heads attended to, (B, heads, T, d / heads), and then the feed-forward."""
-        attended = attended.transpose(1, 2).reshape(x.shape)
+        """Add to x (..., d) what its heads attended to, of the same shape, and then the feed-forward."""
         x = x + self.drop(self.out(attended))
         return x + self.drop(self.narrow(nn.functional.silu(self.wide(self.norm_wide(x)))))
 
@@ -99,8 +127,6 @@ class BandLayer(nn.Module):
 
     def _band(self, ticks: int) -> Tensor:
         """Return (heads, T, look-back - 1 + T): the distance's bias inside the band, MASKED outside."""
-        if ticks == 1:
-            return self.bias[:, None, :]
         column, row = torch.arange(self.lookback - 1 + ticks), torch.arange(ticks)
         slot = column[None, :] - row[:, None]
         slot = torch.where((slot >= 0) & (slot < self.lookback), slot, self.lookback)

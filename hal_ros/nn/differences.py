@@ -22,15 +22,24 @@ class DifferencesEmbedding(nn.Module):
         self.second = nn.Linear(width, width)
 
     def forward(self, joints: Tensor, valid: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (B, T, d) from joints and valid (B, T, V) behind `past` (B, n, 2V), and the past of what follows."""
-        ticks, longest = joints.shape[1], max(self.lags)
-        now = torch.cat([joints * valid, valid], -1)
-        known = torch.cat([past, now], 1)  # (B, n + T, 2V)
-        changes = [self._change(now, known[:, longest - lag : longest - lag + ticks]) for lag in self.lags]
-        squashed = torch.tanh(torch.cat(changes, -1) / (2.0 * self.spread))
-        return self.second(nn.functional.silu(self.first(squashed))), known[:, ticks:]
+        """Return (B, T, d) from joints and valid (B, T, V) behind `past` (B, n, 2V), and the past of what follows.
 
-    def _change(self, now: Tensor, before: Tensor) -> Tensor:
-        """Return (B, T, V) of values and flags (B, T, 2V)."""
-        v = self.values
-        return (now[..., :v] - before[..., :v]) * (now[..., v:] * before[..., v:])
+        Of one tick, joints, valid and what is returned first have no T.
+        """
+        squashed, following = self.squashed(joints, valid, past)
+        return self.second(nn.functional.silu(self.first(squashed))), following
+
+    def squashed(self, joints: Tensor, valid: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the changes within (-1, 1), (B, T, L * V) lag by lag, and the past of what follows; see `forward`."""
+        v, longest = self.values, max(self.lags)
+        now = torch.cat([joints * valid, valid], -1)
+        rows = now if now.dim() == past.dim() else now[:, None]  # (B, T, 2V)
+        ticks, known = rows.shape[1], torch.cat([past, rows], 1)  # (B, n + T, 2V)
+        # (B, T, L, 2V): all lags in one, so that a step graph has one node for each of these lines
+        places = [tick + longest - lag for tick in range(ticks) for lag in self.lags]
+        before = known.index_select(1, torch.tensor(places, device=known.device))
+        before = before.reshape(*now.shape[:-1], len(self.lags), 2 * v)
+        now = now[..., None, :]
+        changes = (now[..., :v] - before[..., :v]) * (now[..., v:] * before[..., v:])
+        standard = changes / (2.0 * self.spread.reshape(len(self.lags), v))
+        return torch.tanh(standard).reshape(*joints.shape[:-1], -1), known[:, ticks:]

@@ -1,8 +1,9 @@
 """Causal HAL: a fast visual latent v under a slow action latent c, over what the eyes saw and the robot's state.
 
-One set of weights, one code path: `forward` runs a whole sequence, `step` one tick, and both carry the same state, so
-that step after step equals the sequence (law 2). Nothing looks ahead (law 1). Attention reaches back `window_ticks`;
-only the context c is carried further, through its gate.
+One set of weights: `forward` runs a whole sequence, `step` one tick, and both carry the same state, so that step after
+step equals the sequence (law 2). They differ where ticks meet, and a step's tensors have no dimension of ticks: at one
+tick each node of a graph costs more than its arithmetic. Nothing looks ahead (law 1). Attention reaches back
+`window_ticks`; only the context c, through its gate, and recurrent layers are carried further.
 
 Shapes: B streams, T ticks, C cameras, E what one camera's eye gives, V state values a tick, K actions, d width.
 Written for export: static shapes, explicit softmax, no split, no integer arithmetic, masks of -1e4 (finite in fp16).
@@ -11,13 +12,14 @@ Caches may be of half precision (`export.half_precision`); every `.to(...)` here
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from hal_ros.nn.band_attention import BandLayer, Rings
+from hal_ros.nn.band_attention import MASKED, BandLayer, Rings
 from hal_ros.nn.cameras import CameraInput, columns, numbered
 from hal_ros.nn.differences import DifferencesEmbedding
 from hal_ros.nn.joints import JointsEmbedding
@@ -192,12 +194,48 @@ class CausalHal(nn.Module):
 
     def step(self, inputs: Inputs, state: State) -> tuple[Outputs, State]:
         """Advance by one tick: tensors of `inputs` and of the result are (B, ...) without the T dimension."""
-        outputs, state = self(Inputs(*(x[:, None] for x in inputs)), state)
-        return Outputs(*(x[:, 0] for x in outputs)), state
+        return self.advance(*self.embed(inputs, state), state)
+
+    def advance(
+        self, x: Tensor, past: tuple[Tensor, ...], state: State, orders: Sequence[Tensor] = ()
+    ) -> tuple[Outputs, State]:
+        """Advance by one tick from what `embed` gave, x (B, d) and the past to be carried.
+
+        With one order a layer the caches of `state` are rings (see `Rings`); in the returned state keys and values are
+        then (B, 1, d), this tick's alone: the caller writes them into their slots.
+        """
+        below, keys, values = x, [], []
+        known = torch.cat([state.valid, torch.ones_like(state.valid[:, :1])], 1) if self.layers else state.valid
+        biases = self._biases(known)
+        for index, (layer, bias) in enumerate(zip(self.layers, biases, strict=True)):
+            assert isinstance(layer, BandLayer)
+            if orders:
+                rings = Rings(state.keys[index], state.values[index], orders[index])
+                x, layer_keys, layer_values = layer.look_up(x, rings, bias)
+            else:
+                x, layer_keys, layer_values = layer.step(x, state.keys[index], state.values[index], bias)
+            keys.append(layer_keys)
+            values.append(layer_values)
+            below = x if index + 1 == self.config.visual_after else below
+        outputs, following = self._above(x, below, state)
+        # one tick is all that recurrent layers have to know of: the clamp is a one that hangs on an input
+        valid = known[:, 1:] if self.layers else state.valid.clamp(1.0, 1.0)
+        return outputs, following._replace(keys=tuple(keys), values=tuple(values), valid=valid, past=past)
+
+    def _biases(self, known: Tensor) -> list[Tensor]:
+        """Return each attention layer's bias (B, heads, look-back), masked where known (B, longest) is 0."""
+        if not self.layers:
+            return []
+        longest, spans = known.shape[1], self.config.attention
+        places = [place for span in spans for place in range(longest - span, longest)]
+        masks = ((known - 1.0) * -MASKED).index_select(1, torch.tensor(places, device=known.device))
+        biases = torch.cat([layer.get_parameter("bias") for layer in self.layers], 1) + masks[:, None]
+        ends = [sum(spans[: index + 1]) for index in range(len(spans))]
+        return [biases[..., end - span : end] for end, span in zip(ends, spans, strict=True)]
 
     def forward(self, inputs: Inputs, state: State) -> tuple[Outputs, State]:
         """Run T ticks from `state`; the returned state continues after the last one."""
-        x, past = self._embed(inputs, state)
+        x, past = self.embed(inputs, state)
         ticks, below = x.shape[1], x
         known = torch.cat([state.valid, torch.ones_like(x[:, :, 0])], 1)  # (B, longest - 1 + T)
         keys, values = [], []
@@ -211,40 +249,22 @@ class CausalHal(nn.Module):
         following = following._replace(keys=tuple(keys), values=tuple(values), valid=known[:, ticks:], past=past)
         return outputs, following
 
-    def step_rings(self, inputs: Inputs, state: State, orders: list[Tensor]) -> tuple[Outputs, State]:
-        """Advance by one tick as `step` does, but with the caches of `state` as rings (see `Rings`), one order a layer.
-
-        In the returned state keys and values are (B, 1, d), this tick's alone: the caller writes them into their slots.
-        """
-        x, past = self._embed(Inputs(*(value[:, None] for value in inputs)), state)
-        known, below = torch.cat([state.valid, torch.ones_like(x[:, :, 0])], 1), x  # (B, longest)
-        keys, values = [], []
-        for index, layer in enumerate(self.layers):
-            assert isinstance(layer, BandLayer)
-            valid = known[:, -layer.lookback : -1]
-            rings = Rings(state.keys[index], state.values[index], orders[index])
-            x, key, value = layer.look_up(x, rings, valid)
-            keys.append(key)
-            values.append(value)
-            below = x if index + 1 == self.config.visual_after else below
-        outputs, following = self._above(x, below, state)
-        following = following._replace(keys=tuple(keys), values=tuple(values), valid=known[:, 1:], past=past)
-        return Outputs(*(value[:, 0] for value in outputs)), following
-
     def _above(self, x: Tensor, below: Tensor, state: State) -> tuple[Outputs, State]:
-        """Run what lies above attention; in the returned state attention's part and the past are as they were."""
+        """Run what lies above attention, on x (B, T, d) or one tick's (B, d); the returned state has its part anew."""
         hidden: list[Tensor] = []
         for index, layer in enumerate(self.recurrent, len(self.layers)):
             x, vector = layer(x, state.hidden[len(hidden)])
             hidden.append(vector)
             below = x if index + 1 == self.config.visual_after else below
         outputs, clock = self._read(x, below, state)
-        return outputs, state._replace(context=outputs.context[:, -1], hidden=tuple(hidden), clock=clock)
+        context = outputs.context if x.dim() == state.context.dim() else outputs.context[:, -1]
+        return outputs, state._replace(context=context, hidden=tuple(hidden), clock=clock)
 
     def _read(self, x: Tensor, below: Tensor, state: State) -> tuple[Outputs, tuple[Tensor, ...]]:
         """Return what the last layer's x (B, T, d) and the lower layer's `below` say, and the context's clock."""
         top = self.norm(x)
-        gate, context, clock = self._carry(top, state)
+        carry = self._carry_on if top.dim() == state.context.dim() else self._carry
+        gate, context, clock = carry(top, state)
         read = top if self.config.classifier_reads == "trunk" else context
         outputs = Outputs(
             torch.log_softmax(self.head(read) / self.temperature[0], -1),
@@ -256,8 +276,11 @@ class CausalHal(nn.Module):
         )
         return outputs, clock
 
-    def _embed(self, inputs: Inputs, state: State) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Return the sum (B, T, d) of what the states and each camera say, and the state values to be carried."""
+    def embed(self, inputs: Inputs, state: State) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return the sum (B, T, d) of what the states and each camera say, and the state values to be carried.
+
+        Of one tick neither `inputs` nor the sum have a T.
+        """
         x: Tensor | None = self.joints(inputs.joints, inputs.joints_valid) if self.config.joint_values else None
         past = state.past
         if past:
@@ -281,16 +304,32 @@ class CausalHal(nn.Module):
         continued = state.valid[:, -1:]  # 0 at a stream's first tick
         first = 1.0 - continued * (1.0 - gate[:, 0])
         gates = torch.cat([first[:, None], gate[:, 1:]], 1)
-        parts = gates.shape[2]  # their mean as a product, for which every exporter has the same operator
-        boundary = gates if parts == 1 else torch.matmul(gates, torch.full((parts, 1), 1.0 / parts))
+        boundary = _mean_of_parts(gates)
         if not self.config.gate:
             return boundary, candidate, state.clock
         clock = state.clock
         if clock:
             due, following = due_ticks(clock[0], continued, top.shape[1])
             gates, clock = gates * due, (following,)
-        if top.shape[1] == 1:
-            return boundary, state.context[:, None] + gates * (candidate - state.context[:, None]), clock
         if gates.shape[2] == 1:
             return boundary, leak(gates, candidate, state.context), clock
         return boundary, scan(1.0 - gates, gates * candidate, state.context), clock
+
+    def _carry_on(self, top: Tensor, state: State) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """Do the same over one tick, top (B, d): the boundary is (B, 1), c (B, d)."""
+        candidate = self.candidate(top)
+        gates = 1.0 - state.valid[:, -1:] * (1.0 - torch.sigmoid(self.gate(top)))
+        boundary = _mean_of_parts(gates)
+        if not self.config.gate:
+            return boundary, candidate, state.clock
+        clock = state.clock
+        if clock:
+            due, following = due_ticks(clock[0], state.valid[:, -1:], 1)
+            gates, clock = gates * due[:, 0], (following,)
+        return boundary, state.context + gates * (candidate - state.context), clock
+
+
+def _mean_of_parts(gates: Tensor) -> Tensor:
+    """Return (..., 1) of gates (..., parts): a product, for which every exporter has the same operator."""
+    parts = gates.shape[-1]
+    return gates if parts == 1 else torch.matmul(gates, torch.full((parts, 1), 1.0 / parts))

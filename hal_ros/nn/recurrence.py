@@ -28,8 +28,11 @@ GRU_PARTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 def scan(kept: Tensor, added: Tensor, start: Tensor) -> Tensor:
     """Return h (B, T, d) of h_t = kept_t h_{t-1} + added_t from `start` (B, d), by doubling: log2(T) rounds.
 
-    Factors within [0, 1] only shrink, so that nothing overflows (Hillis and Steele, 1986).
+    Factors within [0, 1] only shrink, so that nothing overflows (Hillis and Steele, 1986). Of one tick, (B, d), it is
+    the sum itself.
     """
+    if added.dim() == start.dim():
+        return added + kept * start
     h = torch.cat([added[:, :1] + kept[:, :1] * start[:, None], added[:, 1:]], 1)
     span, ticks = 1, added.shape[1]
     while span < ticks:
@@ -53,7 +56,7 @@ class MinGru(nn.Module):
             self.inputs.bias[:width] = -torch.log(_spans(width))
 
     def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
-        """Return h (B, T, d) from x (B, T, d) and the last tick's h (B, d)."""
+        """Return h (B, T, d) from x (B, T, d) and the last tick's h (B, d); of one tick, both are (B, d)."""
         both = self.inputs(x)
         gate = torch.sigmoid(both[..., : self.width])
         return scan(1.0 - gate, gate * both[..., self.width :], hidden)
@@ -73,7 +76,7 @@ class RgLru(nn.Module):
         self.rate = nn.Parameter(torch.log(2.0 / _spans(width).clamp(min=2.0)))
 
     def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
-        """Return h (B, T, d) from x (B, T, d) and the last tick's h (B, d)."""
+        """Return h (B, T, d) from x (B, T, d) and the last tick's h (B, d); of one tick, both are (B, d)."""
         both = torch.sigmoid(self.inputs(x))
         fall = -torch.exp(self.rate) * both[..., : self.width]  # log a_t
         kept = torch.exp(fall)
@@ -90,9 +93,9 @@ class Gru(nn.Module):
         self.cell = nn.GRU(width, width, batch_first=True)
 
     def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
-        """Return h (B, T, d) from x (B, T, d) and the last tick's h (B, d)."""
-        if x.shape[1] == 1:
-            return self._step(x[:, 0], hidden)[:, None]
+        """Return h (B, T, d) from x (B, T, d) and the last tick's h (B, d); of one tick, both are (B, d)."""
+        if x.dim() == hidden.dim():
+            return self._step(x, hidden)
         h: Tensor = self.cell(x, hidden[None].contiguous())[0]
         return h
 
@@ -127,12 +130,12 @@ class RecurrentLayer(nn.Module):
         self.drop = LockedDropout(config.dropout)
 
     def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Return x (B, T, d) and the cell's vector (B, d) after the T ticks."""
+        """Return x (B, T, d), or (B, d) of one tick, and the cell's vector (B, d) after it."""
         normed = self.norm(x)
         h = self.cell(normed, hidden)
         x = x + self.drop(self.out(h * nn.functional.silu(self.beside(normed))))
         x = x + self.drop(self.narrow(nn.functional.silu(self.wide(self.norm_wide(x)))))
-        return x, h[:, -1]
+        return x, h if h.dim() == hidden.dim() else h[:, -1]
 
 
 def _spans(width: int) -> Tensor:

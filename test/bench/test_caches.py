@@ -39,6 +39,7 @@ def small(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     model, backends, recompute = opened
     monkeypatch.setattr(bench_caches, "untrained", lambda *_: model)
     monkeypatch.setattr(bench_caches, "open_steps", lambda *_: backends)
+    monkeypatch.setattr(bench_caches, "open_step", lambda *_: backends["shift"])
     monkeypatch.setattr(bench_caches, "recomputing", lambda *_: recompute)
     monkeypatch.setattr(bench_caches, "TICKS", TICKS)
     monkeypatch.setattr(bench_model, "UPTIME_TICKS", 40)
@@ -53,6 +54,8 @@ def test_rows_come_out(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = bench_caches.rows(MODEL, rounds=1)
     assert all(isinstance(row.value, float) and row.value > 0 for row in rows)
     assert [(row.name, row.unit, row.target) for row in rows if row.target] == bench_caches.expected()
+    trunks = [row.name for row in rows if "of the trunk" in row.name]
+    assert len(trunks) == 1 + len(bench_caches.TRUNKS) and "band" in trunks[0]
     assert rows[0].name == bench_caches.RATIO_NAME and rows[0].holds is False  # no step is so much faster
 
 

@@ -336,7 +336,7 @@ def step_rings_through(model: CausalHal, inputs: Inputs, slip: int = 0) -> tuple
     state, steps = model.initial_state(), []
     for tick in range(inputs.joints.shape[1]):
         orders = [((torch.arange(span) - tick) % span).int() for span in spans]
-        outputs, following = model.step_rings(Inputs(*(x[:, tick] for x in inputs)), state, orders)
+        outputs, following = model.advance(*model.embed(Inputs(*(x[:, tick] for x in inputs)), state), state, orders)
         for rings, fresh in ((state.keys, following.keys), (state.values, following.values)):
             for ring, row, span in zip(rings, fresh, spans, strict=True):
                 ring[:, (tick + (slip if tick >= WINDOW else 0)) % span] = row[:, 0]
