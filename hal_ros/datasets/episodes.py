@@ -206,16 +206,24 @@ def _stamp_ns(value: object) -> int:
 
 def _actions(bag: Path, stamps: NDArray[np.int64], vocabulary: Sequence[str]) -> NDArray[np.int64] | None:
     segments = read_annotation(bag)
-    if segments is None:
-        return None
+    return None if segments is None else segments_at(bag / ANNOTATION, segments, stamps, vocabulary)
+
+
+def segments_at(
+    annotation: Path, segments: Sequence[Segment], stamps: NDArray[np.int64], vocabulary: Sequence[str]
+) -> NDArray[np.int64]:
+    """Return (T,) action ids at stamps, NO_ACTION outside the segments of an annotation.
+
+    Raises DatasetError naming the file: as `sample_segments`, and where no stamp lies in any segment.
+    """
     try:
         actions = np.asarray(sample_segments(segments, stamps, vocabulary), np.int64)
     except DatasetError as error:
-        raise DatasetError(f"{bag / ANNOTATION}: {error}") from error
-    if segments and (actions == NO_ACTION).all():
+        raise DatasetError(f"{annotation}: {error}") from error
+    if segments and len(stamps) and (actions == NO_ACTION).all():
         raise DatasetError(
-            f"{bag / ANNOTATION}: is of {segments[0].start_ns} to {segments[-1].end_ns} ns, where the bag has "
-            f"no tick; expected header stamps in nanoseconds, {stamps[0]} to {stamps[-1]}"
+            f"{annotation}: is of {segments[0].start_ns} to {segments[-1].end_ns} ns, where there is no tick; expected "
+            f"header stamps in nanoseconds, {stamps[0]} to {stamps[-1]}"
         )
     return actions
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from hal_ros.core.arrays import FloatArray
@@ -62,7 +63,7 @@ def _write(path: Path, features: Features) -> None:
 def load(path: Path) -> Features:
     """Map a feature file into memory, (T, D) float16. Raises DatasetError for a damaged one."""
     with reading(path, CACHED):
-        features: Features = np.lib.format.open_memmap(path, mode="r")  # np.load would open an archive, too
+        features: Features = open_memmap(path, mode="r")  # type: ignore[no-untyped-call]  # np.load takes archives
         if features.ndim != 2 or features.dtype != np.float16:
             raise ValueError(f"is {features.dtype} of shape {features.shape}")
         return features
