@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import hal_ros
-from hal_ros.cli.missing import told, unknown_command
+from hal_ros.cli.missing import refuse, told, unknown_command
 from hal_ros.core.errors import HalError
 from hal_ros.live.nodes import NODES
 from hal_ros.outside.terminal import printable_output
@@ -41,12 +41,13 @@ def main(argv: list[str] | None = None) -> int:
     with printable_output():
         name = argv[0] if argv else ""
         try:
-            return _run(argv)
-        except (HalError, ImportError, OSError) as error:
+            code = _run(argv)
+            sys.stdout.flush()  # what can't be written is told, and not met by Python as it ends
+            return code
+        except (HalError, ImportError, OSError, MemoryError) as error:
             if not (line := told(error)):
                 raise
-            print(f"hal {name}: {line}", file=sys.stderr)
-            return 1
+            return refuse(f"hal {name}".rstrip(), line)
         except KeyboardInterrupt:
             return INTERRUPTED
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import errno
+import os
+import sys
 from collections.abc import Iterable
 
 from hal_ros.core.errors import HalError
@@ -19,6 +21,18 @@ EXTRAS = {
     "cv_bridge": "cv-bridge",
 }
 """The extra of setup.py that brings a library."""
+PLACE, ROOM, NAME = "a place that may be read and written", "room for what is to be written", "a name of its own"
+SURROUNDINGS = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), PLACE),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), ROOM),
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.ELOOP), NAME),
+    errno.ENAMETOOLONG: "a shorter name",
+    errno.ENOENT: "it to be there as long as the command works",
+    errno.EIO: "a disk that works",
+    errno.EPIPE: "what reads the output to go on",
+    errno.EMFILE: "a higher `ulimit -n`, or fewer episodes",
+}
+"""What a machine may refuse at any time, wherever a command reads or writes, and what is expected then."""
 ROS = ("rclpy", "hal_msgs", "sensor_msgs", "std_msgs", "rcl_interfaces", "lifecycle_msgs", "diagnostic_msgs")
 
 
@@ -28,9 +42,22 @@ def told(error: Exception) -> str:
         return one_line(str(error))
     if isinstance(error, ModuleNotFoundError) and (bringing := remedy(error.name or "")):
         return f"needs {error.name}, which is not installed; expected {bringing}"
-    if isinstance(error, OSError) and error.errno == errno.EMFILE:
-        return "too many open files; expected a higher `ulimit -n`, or fewer episodes"
+    if isinstance(error, OSError) and error.strerror and (expected := SURROUNDINGS.get(error.errno or 0)):
+        where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        return one_line(f"{where}{error.strerror[0].lower()}{error.strerror[1:]}; expected {expected}")
+    if isinstance(error, MemoryError):
+        return one_line(f"the memory is full ({error}); expected more of it, or less at a time")
     return ""
+
+
+def refuse(program: str, line: str) -> int:
+    """Tell it on stderr; returns the exit code. What nobody takes on stdout, Python does not try to write again."""
+    print(f"{program}: {line}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
 
 
 def remedy(module: str) -> str:

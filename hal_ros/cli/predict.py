@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class _Labeller(NamedTuple):
-    """What reads features (T, `width`) and says a label for each frame."""
+    """What reads features (T, `width`) of a named clip and says a label for each frame."""
 
     width: int
     orientation: str
-    label: Callable[[Any], Sequence[str]]
+    label: Callable[[Any, str], Sequence[str]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     model = _open(args.model)
     count = frames = 0
     for clip in read_new_clips(args.clips, model.width, model.orientation):
-        write_labels(args.out, clip.name, model.label(clip.features))
+        write_labels(args.out, clip.name, model.label(clip.features, clip.name))
         count, frames = count + 1, frames + len(clip.features)
         if clip.missing:
             print(f"{clip.name}: {clip.missing} of {clip.features.size} values are not finite, taken as missing")
@@ -56,7 +56,7 @@ def _open(folder: Path) -> _Labeller:
         bundle, segmenter = open_segmenter(BundleChoice(folder))
         check_takes_vectors(bundle.card)
         width = bundle.card.streams.value_count
-        return _Labeller(width, "TD", lambda features: label_vectors(segmenter, features))
+        return _Labeller(width, "TD", lambda features, _: label_vectors(segmenter, features))
     from hal_ros.train.on_features import ABOUT, load_feature_model
 
     if not (folder / ABOUT).exists():

@@ -55,7 +55,11 @@ def sample_segments(segments: Sequence[Segment], stamp_ns: NDArray[np.int64], vo
         if segment.action not in ids:
             raise DatasetError(f"action '{segment.action}' is not in the vocabulary ({', '.join(vocabulary)})")
         if not previous_end_ns <= segment.start_ns < segment.end_ns:
-            raise DatasetError(f"segment {segment} is empty, unsorted or overlaps the one before it")
+            times = f"{segment.start_ns} to {segment.end_ns} ns"
+            raise DatasetError(
+                f"segment '{segment.action}', {times}, is empty, unsorted or overlaps the one before it; expected "
+                "segments in the order of time"
+            )
         labels[(stamps >= segment.start_ns) & (stamps < segment.end_ns)] = ids[segment.action]
         previous_end_ns = segment.end_ns
     return labels

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections import Counter
@@ -173,7 +174,7 @@ def _in_brackets(text: str) -> str:
 def read_transcript(bag: Path) -> tuple[str, ...]:
     """Return the ordered actions of transcript.txt beside a bag; empty where there is none."""
     path = bag / TRANSCRIPT
-    return read_actions(path) if path.exists() else ()
+    return read_actions(path) if os.path.lexists(path) else ()
 
 
 def read_actions(path: Path) -> tuple[str, ...]:
@@ -184,7 +185,7 @@ def read_actions(path: Path) -> tuple[str, ...]:
 
 def read_annotation(bag: Path) -> tuple[Segment, ...] | None:
     """Return the segments of annotation.json beside a bag, None where there is none; DatasetError for a broken one."""
-    return read_segments(bag / ANNOTATION) if (bag / ANNOTATION).exists() else None
+    return read_segments(bag / ANNOTATION) if os.path.lexists(bag / ANNOTATION) else None
 
 
 def read_segments(path: Path) -> tuple[Segment, ...]:
@@ -192,12 +193,39 @@ def read_segments(path: Path) -> tuple[Segment, ...]:
     annotation = read_json(path, SEGMENTS)
     with reading(path, SEGMENTS):
         entries = annotation["segments"]
-        return tuple(Segment(str(e["action"]), int(e["start_ns"]), int(e["end_ns"])) for e in entries)
+        return tuple(Segment(str(e["action"]), _stamp_ns(e["start_ns"]), _stamp_ns(e["end_ns"])) for e in entries)
+
+
+def _stamp_ns(value: object) -> int:
+    """Return a whole number of nanoseconds, however JSON has it; ValueError for what is none."""
+    stamp_ns = int(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
+    if stamp_ns is None or (isinstance(value, float) and stamp_ns != value):
+        raise ValueError(f"time {value!r} is no whole number of nanoseconds")
+    return stamp_ns
 
 
 def _actions(bag: Path, stamps: NDArray[np.int64], vocabulary: Sequence[str]) -> NDArray[np.int64] | None:
     segments = read_annotation(bag)
-    return None if segments is None else np.asarray(sample_segments(segments, stamps, vocabulary), np.int64)
+    return None if segments is None else segments_at(bag / ANNOTATION, segments, stamps, vocabulary)
+
+
+def segments_at(
+    annotation: Path, segments: Sequence[Segment], stamps: NDArray[np.int64], vocabulary: Sequence[str]
+) -> NDArray[np.int64]:
+    """Return (T,) action ids at stamps, NO_ACTION outside the segments of an annotation.
+
+    Raises DatasetError naming the file: as `sample_segments`, and where no stamp lies in any segment.
+    """
+    try:
+        actions = np.asarray(sample_segments(segments, stamps, vocabulary), np.int64)
+    except DatasetError as error:
+        raise DatasetError(f"{annotation}: {error}") from error
+    if segments and len(stamps) and (actions == NO_ACTION).all():
+        raise DatasetError(
+            f"{annotation}: is of {segments[0].start_ns} to {segments[-1].end_ns} ns, where there is no tick; expected "
+            f"header stamps in nanoseconds, {stamps[0]} to {stamps[-1]}"
+        )
+    return actions
 
 
 def find_bags(folder: Path, split: str) -> tuple[Path, ...]:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets import episodes
+from hal_ros.outside import outputs
+from hal_ros.outside.reading import Expected, reading
 
 if TYPE_CHECKING:
     from hal_ros.runtime.encode import PictureEncoder
 
 LARGEST = float(np.finfo(np.float16).max)
 """What features may hold."""
+CACHED = Expected(DatasetError, "features of the cache; delete it, it is made anew")
 Features = NDArray[np.float16]
 """(T, D), memory-mapped."""
 
@@ -54,15 +57,16 @@ def cached(folder: Path, encoder: Path, cameras: Sequence[str]) -> tuple[Path, .
 
 
 def _write(path: Path, features: Features) -> None:
-    unfinished = path.with_suffix(f".{os.getpid()}.unfinished")  # two trainings may share a cache
-    with unfinished.open("wb") as file:
-        np.save(file, features)
-    unfinished.replace(path)
+    outputs.write_whole(path, lambda file: np.save(file, features))  # two trainings may share a cache
 
 
 def load(path: Path) -> Features:
-    """Map a feature file into memory, (T, D) float16."""
-    return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
+    """Map a feature file into memory, (T, D) float16. Raises DatasetError for a damaged one."""
+    with reading(path, CACHED):
+        features: Features = open_memmap(path, mode="r")  # type: ignore[no-untyped-call]  # np.load takes archives
+        if features.ndim != 2 or features.dtype != np.float16:
+            raise ValueError(f"is {features.dtype} of shape {features.shape}")
+        return features
 
 
 def _encode(episode: episodes.Episode, camera: str, encoder: Path) -> Features:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hal_ros.core.errors import DatasetError
 from hal_ros.fit.device import to_numpy
+from hal_ros.outside import outputs
 from hal_ros.outside.arrays import read_arrays
 from hal_ros.outside.reading import MIB, Expected, parse_json, reading
 
@@ -36,13 +37,9 @@ class Checkpoint:
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
     """Write the file atomically: a reader finds the old one or the new one."""
-    folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {name: to_numpy(tensor) for name, tensor in checkpoint.tensors.items()}
     about = json.dumps({"format": FORMAT, **checkpoint.about})
-    unfinished = folder / f"{FILE}.unfinished"
-    with unfinished.open("wb") as file:
-        np.savez(file, about=np.array(about), **arrays)
-    unfinished.replace(folder / FILE)
+    outputs.write_whole(folder / FILE, lambda file: np.savez(file, about=np.array(about), **arrays))
 
 
 def load(folder: Path) -> Checkpoint:

@@ -17,6 +17,7 @@ from hal_ros.datasets import episodes
 from hal_ros.labels.doubtful import MARK_S, DoubtfulPlace, EpisodeDoubt, doubtful_share, doubts
 from hal_ros.labels.restart_files import RESTARTS, load_checks
 from hal_ros.labels.targets import LABELS, load_targets
+from hal_ros.outside import outputs
 from hal_ros.outside.reading import Expected, read_json
 
 DOUBTS, PAGE = "doubts.json", "doubts.html"
@@ -46,11 +47,11 @@ def write_doubts(folder: Path, vocabulary: Sequence[str], period_s: float, cache
         "expected_wrong_share": round(doubtful_share(found), 4),
         "episodes": [_to_json(one, vocabulary, period_s) for one in found],
     }
-    (folder / DOUBTS).write_text(json.dumps(about, indent=1), encoding="utf-8")
+    outputs.write_whole_text(folder / DOUBTS, json.dumps(about, indent=1))
     page = folder / PAGE
     page.unlink(missing_ok=True)
     if text := "".join(_rows(found, vocabulary, period_s, cached)):
-        page.write_text(f"<!doctype html><meta charset=utf-8><title>Doubtful places</title>{text}", encoding="utf-8")
+        outputs.write_whole_text(page, f"<!doctype html><meta charset=utf-8><title>Doubtful places</title>{text}")
 
 
 def closing_lines(folder: Path) -> list[str]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hal_ros.core import segments
 from hal_ros.core.errors import DatasetError
 from hal_ros.labels.transcripts.restarts import Restarts
+from hal_ros.outside import outputs
 from hal_ros.outside.reading import MIB, Expected, read_json, reading
 
 RESTARTS = "restarts.json"
@@ -33,7 +34,7 @@ def save_checks(folder: Path, checks: Checks) -> None:
         clips = {name: [_to_json(version) for version in versions] for name, versions in found.versions.items()}
         about = {"held_out_nats": found.held_out_nats, "mean_segment_ticks": found.mean_segment_ticks, "clips": clips}
     text = json.dumps({"unplaced": sorted(checks.unplaced), "restarts": about})
-    (folder / RESTARTS).write_text(text, encoding="utf-8")
+    outputs.write_whole_text(folder / RESTARTS, text)
 
 
 def load_checks(folder: Path) -> Checks:

@@ -16,6 +16,7 @@ from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.encoded_clips import EncodedClip
+from hal_ros.outside import outputs
 from hal_ros.outside.arrays import read_arrays
 from hal_ros.outside.reading import MIB, Expected
 
@@ -57,8 +58,7 @@ def save_targets(folder: Path, labels: Targets) -> None:
         kind = np.float32 if part.name in ("soft", "weights") else np.int64
         for name, values in getattr(labels, part.name).items():
             columns[f"{part.name}/{name}"] = np.asarray(values, kind)
-    with (folder / LABELS).open("wb") as file:
-        np.savez(file, **columns)
+    outputs.write_whole(folder / LABELS, lambda file: np.savez(file, **columns))
 
 
 def load_targets(folder: Path) -> Targets:

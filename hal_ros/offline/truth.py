@@ -9,9 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hal_ros.core.answers import NO_ACTION
-from hal_ros.core.errors import DatasetError
-from hal_ros.core.segments import sample_segments
-from hal_ros.datasets.episodes import ANNOTATION, read_segments
+from hal_ros.datasets.episodes import ANNOTATION, read_segments, segments_at
 
 LABELLED = "-labelled"
 """What `hal label` adds to a bag's name."""
@@ -34,14 +32,11 @@ def place_of_annotation(recording: Path) -> Path | None:
 
 
 def annotated_truth(annotation: Path | None, stamps_ns: Sequence[int]) -> tuple[TruthMark, ...]:
-    """Return what an annotation says at each stamp, () without one. Raises DatasetError for a broken one."""
+    """Return what an annotation says at each stamp, () without one. DatasetError for a broken one, or another bag's."""
     if annotation is None:
         return ()
     segments = read_segments(annotation)
     actions = tuple(sorted({segment.action for segment in segments}))
-    try:
-        labels = sample_segments(segments, np.asarray(stamps_ns, np.int64), actions)
-    except DatasetError as error:
-        raise DatasetError(f"{annotation}: {error}") from error
+    labels = segments_at(annotation, segments, np.asarray(stamps_ns, np.int64), actions)
     names = {NO_ACTION: "", **dict(enumerate(actions))}
     return tuple(TruthMark(stamp, names[int(label)]) for stamp, label in zip(stamps_ns, labels, strict=True))

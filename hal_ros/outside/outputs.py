@@ -15,11 +15,13 @@ import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from hal_ros.core.errors import ConfigError, HalError
 from hal_ros.outside.reading import MIB, Expected, read_json
@@ -27,6 +29,9 @@ from hal_ros.outside.reading import MIB, Expected, read_json
 LISTINGS = ".made-by-hal"
 """Folder at the root of an output with one listing for each folder that was made there."""
 LOCK = ".lock"
+UNFINISHED = ".unfinished"
+LEFT = re.compile(rf"(?P<name>.+)\.\d+{re.escape(UNFINISHED)}")
+"""How a file is called that `write_whole` was killed at."""
 SHOWN = 3
 LISTING = Expected(ConfigError, "a listing of what hal wrote")
 Mine = Callable[[Path], bool]
@@ -65,6 +70,34 @@ def replace_text(path: Path, text: str, is_mine: Mine, what: str) -> None:
                 raise
     except OSError as error:
         raise ConfigError(f"{path}: can't be written ({error.strerror}); expected a place for {what}") from error
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file of hal's own folder aside and give it its name when it is whole; ConfigError where that fails.
+
+    A folder has one writer at a time (`alone_in`), or the file the same content whoever writes it.
+    """
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with unfinished.open("wb") as file:
+                write(file)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be written ({error.strerror}); expected a place for it") from error
+
+
+def write_whole_text(path: Path, text: str) -> None:
+    """Do so with text."""
+    write_whole(path, lambda file: file.write(text.encode("utf-8")))
+
+
+def left_files(folder: Path) -> list[Path]:
+    """Return what killed calls of `write_whole` left in a folder and below it, of `alone_in` or nobody's any more."""
+    return [path for path in folder.rglob(f"*{UNFINISHED}") if LEFT.fullmatch(path.name) and path.is_file()]
 
 
 def _umask() -> int:
@@ -156,6 +189,39 @@ def _print_of(path: Path) -> str:
         return "folder" if path.is_dir() else "special"
     size = path.stat().st_size
     return f"size {size}" if size > MIB else f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other calls out of a folder of hal's meanwhile. It is made; if nothing came into it, it is gone afterwards.
+
+    Raises ConfigError where another call is at work in it, and where it can't be made.
+    """
+    made = not os.path.lexists(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise ConfigError(f"{folder}: can't be opened ({error.strerror}); expected a place for a folder") from error
+    try:
+        _lock(descriptor, folder)
+        yield
+    finally:
+        if made:
+            with suppress(OSError):  # there is something in it
+                folder.rmdir()
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ConfigError(
+            f"{folder}: another call is at work there; expected to wait for its end, or another folder"
+        ) from error
+    except OSError:  # of a file system without locks
+        return
 
 
 # --- places that are gone afterwards ----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from hal_ros.core.card import DecoderSpec, EncoderSpec, ModelCard
 from hal_ros.core.decoding.decode import KINDS
@@ -30,6 +30,7 @@ FORMAT = 2
 """What is written."""
 MOST_FILES = 64
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
+Part = TypeVar("Part")
 LARGEST = sys.float_info.max
 KIND_NAMES = {int: "a whole number", str: "text in quotes"}
 NO_TEXT = re.compile("[\0\ud800-\udfff]")
@@ -38,12 +39,14 @@ LIMITS: dict[str, tuple[float, float]] = {
     "encoder feature_dim": (1, 10_000_000),
     "encoder channels": (0, 10_000_000),
     "window_ticks": (1, 100_000),
-    "decoder enter_probability": (0.0, 1.0),
-    "decoder hold_ticks": (0, 10_000),
-    "decoder smoothing": (0.0, 1.0),
-    "decoder commit_probability": (0.0, 1.0),
-    "decoder temper": (0.0, 10.0),
-    "decoder boundary_delay_ticks": (0, 10_000),
+}
+DECODER_LIMITS: dict[str, tuple[float, float]] = {
+    "enter_probability": (0.0, 1.0),
+    "hold_ticks": (0, 10_000),
+    "smoothing": (0.0, 1.0),
+    "commit_probability": (0.0, 1.0),
+    "temper": (0.0, 10.0),
+    "boundary_delay_ticks": (0, 10_000),
 }
 """Closed ranges of values, wide enough for any robot; what lies outside is a slip of the pen."""
 
@@ -102,6 +105,12 @@ def parse_card(fields: Any, path: Path) -> ModelCard:
     card: ModelCard = _of_today(_part(fields, _CardOfFormat1, "", path)) if old else _part(fields, ModelCard, "", path)
     _check(card, path)
     return card
+
+
+def read_part(fields: Any, kind: type[Part], path: Path) -> Part:
+    """Return a dataclass of plain values from the JSON value of `path`; raises CardError as `parse_card`."""
+    part: Part = _part(fields, kind, "", path)
+    return part
 
 
 def _part(fields: Any, kind: type[Any], name: str, path: Path) -> Any:
@@ -188,7 +197,7 @@ def _check(card: ModelCard, path: Path) -> None:
         _expect(divides, path, "encoder channels", channels, f"a divisor of feature_dim, {whole}")
     if bool(card.streams.cameras) != (card.encoder is not None):
         raise CardError(f"{path}: has {'an encoder' if card.encoder else 'cameras'} alone; expected both or neither")
-    _check_decoder(card, path)
+    check_decoder(card.decoder, len(card.vocabulary), card.lag_ticks, path)
 
 
 def _check_files(files: Mapping[str, str], path: Path) -> None:
@@ -210,13 +219,16 @@ def _check_names(name: str, values: tuple[str, ...], least: int, path: Path) -> 
     _expect(different, path, name, list(values), f"{least} or more names, all different")
 
 
-def _check_decoder(card: ModelCard, path: Path) -> None:
-    spec = card.decoder
+def check_decoder(spec: DecoderSpec, actions: int, lag_ticks: int, path: Path) -> None:
+    """Refuse a decoder of K actions that can't be; CardError."""
+    for key, (least, most) in DECODER_LIMITS.items():
+        value = getattr(spec, key)
+        _expect(least <= value <= most, path, f"decoder {key}", value, f"{least:g} to {most:g}")
     _check_choice("decoder kind", spec.kind, KINDS, path)
     delay = spec.boundary_delay_ticks
-    _expect(delay <= card.lag_ticks, path, "decoder boundary_delay_ticks", delay, f"0 to lag_ticks, {card.lag_ticks}")
+    _expect(delay <= lag_ticks, path, "decoder boundary_delay_ticks", delay, f"0 to lag_ticks, {lag_ticks}")
     if spec.priors is None:
         if spec.kind == "duration":
             raise CardError(f"{path}: decoder duration has no priors; expected those that training fitted")
-    elif fault := priors_fault(spec.priors, len(card.vocabulary)):
+    elif fault := priors_fault(spec.priors, actions):
         raise CardError(f"{path}: decoder priors: {fault}")

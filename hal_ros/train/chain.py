@@ -35,6 +35,7 @@ from hal_ros.labels.transcripts.first_inputs import first_input_clips
 from hal_ros.labels.transcripts.restarts import restarts
 from hal_ros.labels.transcripts.separability import REMEDY, unplaced_junctions
 from hal_ros.nn.joint_guided_attention import Eye
+from hal_ros.outside import outputs
 from hal_ros.outside.reading import Expected, read_text
 from hal_ros.train.clips import DIGEST_TICKS, NO_WEIGHTS, Data, attended_clips, columns_of
 from hal_ros.train.config import TrainConfig
@@ -50,7 +51,7 @@ from hal_ros.train.mixture import (
     targets_of,
     unseen_actions,
 )
-from hal_ros.train.stages import eye_folders, settings_sha256
+from hal_ros.train.stages import EYE, eye_folders, settings_sha256
 from hal_ros.train.student import Trained, fit, new_model
 from hal_ros.train.warm_start.start import Start
 
@@ -189,7 +190,7 @@ def _prove(run: RunSettings, mixture: Mixture, actions: int, laid: Sequence[Clip
     right = (np.concatenate([found[clip.name] for clip in annotated]) == known)[known != NO_ACTION]
     share = float(right.mean())
     run.report(f"first labels: from transcripts alone {100 * share:.0f}% of {len(right)} annotated ticks are right")
-    path.write_text(json.dumps({"ticks": len(right), "right_share": round(share, 4)}))
+    outputs.write_whole_text(path, json.dumps({"ticks": len(right), "right_share": round(share, 4)}))
 
 
 def fit_eyes(
@@ -241,15 +242,19 @@ def _claim(run: RunSettings, actions: int, transcribed: Sequence[EncodedClip] | 
         raise DatasetError(
             f"{run.folder}: holds a run with other settings or data; expected another --checkpoint folder"
         )
-    run.folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(digest.hexdigest())
+    for left in outputs.left_files(run.folder):
+        left.unlink()
+    outputs.write_whole_text(path, digest.hexdigest())
 
 
 def _others(folder: Path) -> list[str]:
     """Return what a folder holds that no run can have left there before it said whose it is."""
-    if any(folder.rglob(checkpoint.FILE)):  # of a version that did not say; reading it tells more
+    stages = ("", TEACHER, f"{EYE}*")
+    if any(any(folder.glob(f"{stage}/{checkpoint.FILE}".lstrip("/"))) for stage in stages):  # of a version that did
+        # not say; reading it tells more
         return []
-    return sorted(path.name for path in folder.iterdir())
+    left = {path for path in outputs.left_files(folder) if path.name.startswith(ORIGIN)}
+    return sorted(path.name for path in folder.iterdir() if path not in left)
 
 
 # --- labels -----------------------------------------------------------------------------------------------------------

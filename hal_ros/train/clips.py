@@ -31,12 +31,16 @@ from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.encoded_clips import EncodedClip
 from hal_ros.fit.device import device_of, moved, on_device, to_numpy, training_device
 from hal_ros.nn.joint_guided_attention import Eye
+from hal_ros.outside import outputs
+from hal_ros.outside.arrays import read_arrays
 from hal_ros.outside.progress import tracked
+from hal_ros.outside.reading import MIB, Expected, reading
 
 ATTEND_TICKS = 64
 """Ticks that the eye looks at in one go: their grids stay in the processor's cache."""
 LOOKING = "the eye over all ticks"
 DIGEST_TICKS = 50
+ATTENDED = Expected(DatasetError, "what eyes attended to; delete it, it is made anew", 65536 * MIB)
 NO_WEIGHTS: Mapping[str, NDArray[Any]] = {}
 """Every known tick counts in full."""
 
@@ -82,7 +86,8 @@ class Columns(NamedTuple):
         """Return the columns of inputs (T, F). Raises DatasetError where F is another one."""
         if inputs.shape[1] != self.width:
             raise DatasetError(f"inputs have {inputs.shape[1]} columns; expected {self.width}")
-        rows = np.array(inputs, np.float32)  # a copy: clips may be mapped read-only, which torch warns of
+        with np.errstate(over="ignore"):  # what single precision does not hold is missing
+            rows = np.array(inputs, np.float32)  # a copy: clips may be mapped read-only, which torch warns of
         if not self.eyes:
             valid = np.isfinite(rows)
             return Rows(rows[:, :0], rows[:, :0], np.where(valid, rows, 0), valid.astype(np.float32))
@@ -226,16 +231,14 @@ def _digest(eyes: Sequence[Eye], encoded_clips: Sequence[EncodedClip], groups: V
 
 
 def _load(path: Path) -> _Views:
-    with np.load(path) as stored:
+    stored = read_arrays(path, ATTENDED)
+    with reading(path, ATTENDED):
         return _Views(**stored)
 
 
 def _keep(path: Path, views: _Views) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
-    with unfinished.open("wb") as file:
-        np.savez(file, **{name: view for name, view in vars(views).items() if view is not None})
-    unfinished.replace(path)
+    columns = {name: view for name, view in vars(views).items() if view is not None}
+    outputs.write_whole(path, lambda file: np.savez(file, **columns))
 
 
 def _all_views(eyes: Sequence[Eye], encoded_clips: Sequence[EncodedClip], groups: ValueGroups) -> _Views:

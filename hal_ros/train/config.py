@@ -10,6 +10,7 @@ from typing import Any
 
 from hal_ros.core.decoding.decode import KINDS
 from hal_ros.core.errors import ConfigError
+from hal_ros.core.printable import one_line
 from hal_ros.datasets.config import EPISODES, DataConfig, NamedStreams, check_encoder, check_groups, check_streams
 from hal_ros.fit.settings import Names, build, merged
 from hal_ros.fit.settings_file import read_settings
@@ -57,6 +58,9 @@ ADDED: dict[str, Any] = {
     "optimiser.average": 0.0,
 }
 """Settings that 0.1.0 did not have, and what it did: stored where they differ, so that its runs keep their hashes."""
+
+WIDEST = 100_000
+"""Values in a network's layer."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +182,7 @@ class TrainConfig:
         _expect(0 <= self.data.lag_ticks <= 10_000, "data.lag_ticks", self.data.lag_ticks, "0 to 10000")
         _expect(0 <= self.data.encoder_stage <= 6, "data.encoder_stage", self.data.encoder_stage, "0 to 6")
         _expect(1 <= self.data.processes <= 64, "data.processes", self.data.processes, "1 to 64")
-        _expect(self.model.width % self.model.heads == 0, "model.heads", self.model.heads, "a divisor of model.width")
+        self._check_sizes()
         _expect(len(self.model.lookback) >= 2, "model.lookback", self.model.lookback, "two layers or more")
         _expect(min(self.model.lookback) >= 2, "model.lookback", self.model.lookback, "two ticks or more each")
         self._check_trunk()
@@ -205,6 +209,15 @@ class TrainConfig:
         check_streams(self.data)
         check_encoder(self.data)
         check_groups(self.data)
+
+    def _check_sizes(self) -> None:
+        plain = self.name not in ("", ".", "..") and "/" not in self.name and one_line(self.name) == self.name
+        _expect(plain, "name", self.name, "the plain name of a folder")
+        _expect(0 <= self.seed < 1 << 32, "seed", self.seed, "0 to 4294967295")
+        for part, name in ((self.model, "model"), (self.teacher, "teacher")):
+            _expect(1 <= part.width <= WIDEST, f"{name}.width", part.width, f"1 to {WIDEST}")
+            fits = part.heads >= 1 and part.width % part.heads == 0
+            _expect(fits, f"{name}.heads", part.heads, f"a divisor of {name}.width")
 
     def _check_trunk(self) -> None:
         model = self.model

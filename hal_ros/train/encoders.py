@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +18,7 @@ from hal_ros.datasets.config import ONNX, DataConfig, streams_of
 from hal_ros.datasets.features import LARGEST
 from hal_ros.nn.encoder import build_encoder, feature_shape
 from hal_ros.nn.onnx_encoder import OwnEncoder, OwnMap, map_of, read_own, wrapped
+from hal_ros.outside import outputs
 from hal_ros.runtime.encode import PictureEncoder
 from hal_ros.runtime.sessions import first_line, open_session
 
@@ -77,12 +77,10 @@ def ensure_encoder(data: DataConfig, report: Report = print) -> Path | None:
         name = try_own(data).source.removeprefix(ONNX)[:16]
         report(try_own(data).told)
     path = Path(data.cache) / f"encoder-{side}-{name}.onnx"
-    path.parent.mkdir(parents=True, exist_ok=True)
     model = build(data)
     assert model is not None
-    unfinished = path.with_suffix(f".{os.getpid()}")
-    unfinished.write_bytes(model.SerializeToString(deterministic=True))
-    unfinished.replace(path)  # always anew: building is quick, and a file of older code would go unnoticed
+    content = model.SerializeToString(deterministic=True)
+    outputs.write_whole(path, lambda file: file.write(content))  # always anew: of older code one would go unnoticed
     return path
 
 

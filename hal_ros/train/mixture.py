@@ -101,7 +101,10 @@ class Mixture:
 def mixture_of(
     config: TrainConfig, training: Sequence[AnyClip], validation: Sequence[AnyClip], report: Report = print
 ) -> Mixture:
-    """Sort out what a supervision reads of clips. Raises DatasetError where that is nothing, or contradicts itself."""
+    """Sort out what a supervision reads of clips. DatasetError where that is nothing, or contradicts itself.
+
+    Also for a name that is in both splits, where clips are told apart by their names.
+    """
     if config.supervision == ANNOTATIONS:
         clips = [*training, *validation]
         return Mixture(list(training), list(validation), dict.fromkeys((c.name for c in clips), ANNOTATED), False)
@@ -115,7 +118,11 @@ def mixture_of(
             report(f"{clip.name}: a transcript of {needed} actions in {clip.ticks} ticks; {over} are left out")
     kinds = {clip.name: kind_of(clip) for part in told for clip in part}
     teaches = bool(config.teacher.pseudo_labels) and any(kind not in LAID for kind in kinds.values())
-    return Mixture(told[0], told[1], kinds, teaches or any(kind in (MARKED, TRANSCRIBED) for kind in kinds.values()))
+    align = teaches or any(kind in (MARKED, TRANSCRIBED) for kind in kinds.values())
+    mixture = Mixture(told[0], told[1], kinds, align)
+    if (align or mixture.claims) and (both := sorted({c.name for c in told[0]} & {c.name for c in told[1]})):
+        raise DatasetError(f"{both[0]} is the name of a training and of a validation clip; expected names of their own")
+    return mixture
 
 
 def _with_transcripts(clips: Sequence[AnyClip], report: Report) -> list[AnyClip]:
@@ -249,14 +256,9 @@ def known_of(mixture: Mixture, learnt: Learnt) -> Known:
 
 
 def targets_of(mixture: Mixture, learnt: Learnt, config: TrainConfig) -> Targets:
-    """Return the targets of all clips of a run, from whatever is told of each.
-
-    Raises DatasetError for a name that is in both splits.
-    """
+    """Return the targets of all clips of a run, from whatever is told of each."""
     if not mixture.align and not mixture.claims:
         return of_annotations(mixture.training, mixture.validation)
-    if both := sorted({clip.name for clip in mixture.training} & {clip.name for clip in mixture.validation}):
-        raise DatasetError(f"{both[0]} is the name of a training and of a validation clip; expected names of their own")
     found = {clip.name: _target(clip, mixture, learnt, config) for clip in mixture.training}
     told = {name: one for name, one in found.items() if (one.ids != NO_ACTION).any()}
     judging = judges(config.supervision, mixture.validation) or mixture.validation

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hal_ros.core.card import DecoderSpec, Priors
+from hal_ros.core.card import DecoderSpec
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
 from hal_ros.datasets.formats.folds import TEST, TRAIN, VALIDATION, Fold, actions_of, fold_names, fold_title, read_fold
+from hal_ros.datasets.formats.layout_features import ORIENTATIONS
 from hal_ros.datasets.formats.layouts import to_full_length
 from hal_ros.fit import checkpoint
 from hal_ros.labels.doubt_files import closing_lines, write_doubts
@@ -34,7 +35,9 @@ from hal_ros.metrics.predictions import CONFIRMED, OutputStream
 from hal_ros.metrics.scores import Row, RowKey, Unscored
 from hal_ros.nn.hal import CausalHal, HalConfig
 from hal_ros.nn.restoring import restored
+from hal_ros.outside import outputs
 from hal_ros.outside.reading import MIB, Expected, read_json, reading
+from hal_ros.runtime import card_json
 from hal_ros.train.chain import RunSettings, train_on_clips
 from hal_ros.train.clips import AttendedClips, Columns, Data
 from hal_ros.train.config import TrainConfig, config_from_saved
@@ -79,8 +82,14 @@ class FeatureModel:
         return round(1e9 / self.config.data.rate_hz)
 
     def answer(self, clip: Clip) -> ClipAnswers:
-        """Return the calibrated answers to a clip at the rate of the ticks."""
-        decoded = calibrated(answer(self.model, clip), self.temperatures)
+        """Return the calibrated answers to a clip at the rate of the ticks; DatasetError where they are no numbers."""
+        said = answer(self.model, clip)
+        if spoilt := int(np.isnan(said.log_probs).any(1).sum()):
+            raise DatasetError(
+                f"clip {clip.name}: the model gives no number at {spoilt} of {clip.ticks} ticks; expected finite "
+                "weights, and features of the size that it learned from"
+            )
+        decoded = calibrated(said, self.temperatures)
         nothing = np.zeros(0, np.int64)
         return ClipAnswers(clip.name, clip.actions, nothing, clip.transcript, *vars(decoded).values())
 
@@ -88,11 +97,11 @@ class FeatureModel:
         """Return the provisional and the confirmed output of one clip."""
         return streams(answers, {CONFIRMED: self.decoder}, self.config.data.lag_ticks, self.period_ns)
 
-    def labels(self, features: NDArray[np.floating[Any]]) -> list[str]:
+    def labels(self, features: NDArray[np.floating[Any]], name: str = "") -> list[str]:
         """Return one confirmed action's name for each frame of features (T, D) at their full rate."""
         stride = self.config.data.stride
         inputs = features[::stride]
-        clip = Clip("", inputs, np.zeros(len(inputs), np.int64), ())
+        clip = Clip(name, inputs, np.zeros(len(inputs), np.int64), ())
         ticks = self.outputs(self.answer(clip))[CONFIRMED].labels
         full = to_full_length(ticks, len(features), stride, take="previous")
         return [self.vocabulary[action] for action in full.tolist()]
@@ -156,7 +165,12 @@ def train_on_features(config: TrainConfig, folder: Path | None = None) -> Featur
 
 
 def train_on(run: FeatureRun) -> FeaturePredictions | None:
-    """Do what `train_on_features` does with what has been read."""
+    """Do what `train_on_features` does with what has been read; ConfigError where another call is at it."""
+    with outputs.alone_in(run.folder):
+        return _train_alone(run)
+
+
+def _train_alone(run: FeatureRun) -> FeaturePredictions | None:
     config, fold = run.config, run.fold
     width, actions = fold.training[0].inputs.shape[1], len(fold.dataset.vocabulary)
     print(f"run {run.folder}: {len(fold.training)} training, {len(fold.validation)} held-out clips, {width} values")
@@ -225,34 +239,59 @@ def _finished(run: FeatureRun, model: CausalHal, labels: Targets) -> FeatureMode
     values = {field.name: getattr(known, field.name) for field in dataclasses.fields(known)}
     del values["config"], values["model"]  # both are in the checkpoint
     values |= {"unscored": known.unscored._asdict(), "decoder": dataclasses.asdict(decoder)}
-    (run.folder / ABOUT).write_text(json.dumps(values, indent=1), encoding="utf-8")
+    outputs.write_whole_text(run.folder / ABOUT, json.dumps(values, indent=1))
     return known
 
 
 def load_feature_model(folder: Path) -> FeatureModel:
-    """Read a finished run's folder. Raises DatasetError where it is none, or can't be read."""
+    """Read a finished run's folder. Raises DatasetError or CardError where it is none, or does not fit together."""
     path = folder / ABOUT
-    found = read_json(path, FEATURE_RUN)
-    with reading(path, FEATURE_RUN):
-        priors = found["decoder"].pop("priors")
-        decoder = DecoderSpec(**found["decoder"], priors=_priors(priors) if priors else None)
-        frames, segments = (tuple(found["unscored"][part]) for part in Unscored._fields)
-        vocabulary, learned, temperatures = (tuple(found[key]) for key in ("vocabulary", "learned", "temperatures"))
-        width, orientation = found["width"], found["orientation"]
-        unscored = Unscored(frames, segments)
+    about = card_json.read_part(read_json(path, FEATURE_RUN), _About, path)
     saved = checkpoint.load(folder)
     with reading(folder / checkpoint.FILE, checkpoint.CHECKPOINT):
         model = restored(CausalHal, HalConfig.from_json(saved.about["hal"]), saved.part("best"))
         config = config_from_saved(saved.about["config"])
-    known = (vocabulary, learned, unscored, width, orientation, decoder, temperatures)
+    with reading(path, FEATURE_RUN):
+        _check_about(about, model, config.data.lag_ticks, path)
+    unscored, first, second = Unscored(**vars(about.unscored)), *about.temperatures
+    known = (about.vocabulary, about.learned, unscored, about.width, about.orientation, about.decoder, (first, second))
     return FeatureModel(config, *known, model.eval())
 
 
-def _priors(fields: Mapping[str, Any]) -> Priors:
-    """Return priors as they were before JSON made lists of their tuples."""
-    rows = tuple(tuple(row) for row in fields["transitions"])
-    lists: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in fields.items()}
-    return Priors(**{**lists, "transitions": rows})
+@dataclass(frozen=True)
+class _Ids:
+    frames: tuple[int, ...]
+    segments: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _About:
+    """What stands in features.json."""
+
+    vocabulary: tuple[str, ...]
+    learned: tuple[int, ...]
+    unscored: _Ids
+    width: int
+    orientation: str
+    decoder: DecoderSpec
+    temperatures: tuple[float, ...]
+
+
+def _check_about(about: _About, model: CausalHal, lag_ticks: int, path: Path) -> None:
+    """Refuse what does not fit the model; ValueError or CardError for the first thing."""
+    actions, names = model.config.actions, about.vocabulary
+    card_json.check_decoder(about.decoder, actions, lag_ticks, path)
+    ids = {*about.learned, *about.unscored.frames, *about.unscored.segments}
+    plain = all(len(name.splitlines()) == 1 for name in names)
+    for key, value, fits in (
+        ("vocabulary", names, plain and len(names) == len(set(names)) == actions),
+        ("learned and unscored", sorted(ids), ids <= set(range(actions))),
+        ("width", about.width, about.width == model.config.joint_values),
+        ("orientation", about.orientation, about.orientation in ORIENTATIONS),
+        ("temperatures", about.temperatures, len(about.temperatures) == 2 and min(about.temperatures) > 0),
+    ):
+        if not fits:
+            raise ValueError(f"{key} is {value}; expected what fits a model of {actions} actions")
 
 
 def _decoder(run: FeatureRun, model: CausalHal, labels: Targets) -> tuple[DecoderSpec, tuple[float, float]]:
@@ -279,5 +318,5 @@ def _write_labels(run: FeatureRun, kind: str, subsets: Iterable[str], labels: Ma
         if clip.name in labels:
             full = to_full_length(labels[clip.name], clip.ticks, stride, take="previous")
             text = "".join(f"{dataset.vocabulary[action]}\n" for action in full)
-            (folder / f"{clip.name}.txt").write_text(text, encoding="utf-8")
+            outputs.write_whole_text(folder / f"{clip.name}.txt", text)
     print(f"{folder}: {len(labels)} clips, one label a frame")

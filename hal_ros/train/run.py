@@ -8,6 +8,7 @@ from pathlib import Path
 from hal_ros.core.card import ModelCard
 from hal_ros.datasets.config import TRAINING, VALIDATION
 from hal_ros.labels.doubt_files import write_doubts
+from hal_ros.outside import outputs
 from hal_ros.train import stages
 from hal_ros.train.chain import RunSettings, train_on_encoded_clips
 from hal_ros.train.config import TrainConfig
@@ -49,13 +50,18 @@ def train_from(place: Path, config: TrainConfig, folder: Path | None = None) -> 
 
 
 def _train(run: RunSettings, card: ModelCard, training: PreparedSplit, validation: PreparedSplit) -> Path:
+    with outputs.alone_in(run.folder):
+        return _train_alone(run, card, training, validation)
+
+
+def _train_alone(run: RunSettings, card: ModelCard, training: PreparedSplit, validation: PreparedSplit) -> Path:
     ticks, actions = sum(encoded.ticks for encoded in training.encoded_clips), len(card.vocabulary)
     print(f"run {run.folder}: {ticks} training ticks, {actions} actions, from {run.config.supervision}")
     trained = train_on_encoded_clips(run, actions, training.encoded_clips, validation.encoded_clips)
     write_doubts(run.folder, card.vocabulary, 1 / run.config.data.rate_hz, training.folders)
     write_vocabulary(run.folder, card.vocabulary)
     if run.start:
-        (run.folder / stages.START).write_text(run.start.sha256, encoding="utf-8")
+        outputs.write_whole_text(run.folder / stages.START, run.start.sha256)
     agrees = agreement(trained.accuracy, run.config.supervision, validation.encoded_clips)
     print(f"best epoch {trained.epoch + 1}: {agrees}")
     if (count := len(validation.encoded_clips)) < FEWEST_VALIDATION:

@@ -19,7 +19,7 @@ from hal_ros.core.streams.spec import StreamSpec
 from hal_ros.core.work import Report
 from hal_ros.datasets import config as dataset_card
 from hal_ros.datasets import episodes, features
-from hal_ros.datasets.config import TRAINING, DataConfig, asked_topics, streams_of
+from hal_ros.datasets.config import EPISODES, TRAINING, DataConfig, asked_topics, streams_of
 from hal_ros.datasets.encoded_clips import EncodedClip, load_encoded_clips
 from hal_ros.datasets.look.marks import MARKS
 from hal_ros.datasets.pool import in_order
@@ -178,7 +178,7 @@ class FinishedRun(NamedTuple):
 
 def eye_folders(folder: Path, data: DataConfig) -> list[Path]:
     """Return where the cameras' eyes lie in a run's folder, in the cameras' order."""
-    names = list(streams_of(data).cameras)
+    names = list(streams_of(data).cameras) if data.layout == EPISODES else []  # nothing looks at feature vectors
     return [folder / (f"{EYE}-{name}" if index else EYE) for index, name in enumerate(names)]
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import importlib
 import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +18,7 @@ import pytest
 from fakes import make_card
 from hal_ros import __version__
 from hal_ros.cli import SUBCOMMANDS, main
-from hal_ros.cli.missing import EXTRAS, ROS
+from hal_ros.cli.missing import EXTRAS, ROS, SURROUNDINGS
 from hal_ros.core.errors import BagError
 from hal_ros.live.nodes import NODES
 from hal_ros.runtime.bundle import save_card
@@ -123,3 +125,45 @@ def test_too_many_open_files_are_one_line(monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setitem(sys.modules, "hal_ros.cli.verify", SimpleNamespace(add_arguments=lambda _: None, run=fail))
     assert main(["verify"]) == 1
     assert "too many open files; expected a higher `ulimit -n`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", SURROUNDINGS)
+def test_what_the_machine_refuses_is_one_line(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: Any) -> int:
+        raise OSError(number, os.strerror(number), "runs/a\nb")
+
+    monkeypatch.setitem(sys.modules, "hal_ros.cli.verify", SimpleNamespace(add_arguments=lambda _: None, run=fail))
+    assert main(["verify"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("hal verify: runs/a\\nb: ") and line.endswith(f"; expected {SURROUNDINGS[number]}")
+
+
+def test_other_errors_of_the_system_are_faults_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Any) -> int:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setitem(sys.modules, "hal_ros.cli.verify", SimpleNamespace(add_arguments=lambda _: None, run=fail))
+    with pytest.raises(OSError, match="Bad file"):
+        main(["verify"])
+
+
+def test_a_full_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(_: Any) -> int:
+        raise MemoryError("Unable to allocate 3 TiB")
+
+    monkeypatch.setitem(sys.modules, "hal_ros.cli.verify", SimpleNamespace(add_arguments=lambda _: None, run=fail))
+    assert main(["verify"]) == 1
+    assert "the memory is full (Unable to allocate 3 TiB); expected more" in capsys.readouterr().err
+
+
+def test_an_output_that_takes_nothing_is_told_in_one_line() -> None:
+    command = [sys.executable, "-m", "hal_ros"]
+    own = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, env=own, cwd=Path(__file__).parents[2], timeout=60
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == "hal: no space left on device; expected room for what is to be written\n"

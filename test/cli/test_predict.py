@@ -82,10 +82,7 @@ def test_what_is_no_run_and_two_clips_of_one_name_are_refused(
     assert "holds no .npy file" in capsys.readouterr().err
     (tmp_path / "features.json").write_text('{"width": 3}')
     assert predict(tmp_path, clip, "--out", tmp_path) == 1
-    assert (
-        "features.json: can't be read as a finished run of `hal train` on features (no 'decoder')"
-        in capsys.readouterr().err
-    )
+    assert "features.json: key 'vocabulary' is missing; expected one" in capsys.readouterr().err
 
 
 def test_a_bundle_with_cameras_takes_no_vectors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

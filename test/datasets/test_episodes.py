@@ -200,12 +200,39 @@ def test_an_ingest_that_was_cut_off_is_done_again(tmp_path: Path, monkeypatch: p
     assert episodes.load(episodes.cached(bag, CARD, AS_IN_THE_CARD, cache)).name == "episode"
 
 
-@pytest.mark.parametrize("text", ["{", "{}", '{"segments": [{"action": "reach"}]}'])
+def segments(start_ns: str, end_ns: str, action: str = "reach") -> str:
+    return f'{{"segments": [{{"action": "{action}", "start_ns": {start_ns}, "end_ns": {end_ns}}}]}}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "{}",
+        '{"segments": [{"action": "reach"}]}',
+        segments("1.5", "1e30"),
+        segments("true", "1e30"),
+        segments("NaN", "5"),
+        segments("5", "3"),
+        segments("0", "9", "push"),
+        segments("1", "5"),  # seconds, or of another recording: no tick lies there
+    ],
+)
 def test_a_broken_annotation_is_refused(tmp_path: Path, text: str) -> None:
     bag = write_bag(tmp_path)
     (bag / episodes.ANNOTATION).write_text(text)
-    with pytest.raises(DatasetError, match=r"annotation\.json"):
+    with pytest.raises(DatasetError, match=r"annotation\.json: .*"):
         episodes.ingest(bag, CARD)
+
+
+def test_what_is_told_in_a_file_that_is_gone_is_missed(tmp_path: Path) -> None:
+    for name, read in (
+        (episodes.ANNOTATION, episodes.read_annotation),
+        (episodes.TRANSCRIPT, episodes.read_transcript),
+    ):
+        (tmp_path / name).symlink_to("gone")
+        with pytest.raises(DatasetError, match=f"{name}: can't be read"):
+            read(tmp_path)
 
 
 def test_an_action_outside_the_vocabulary_is_refused(tmp_path: Path) -> None:

@@ -102,3 +102,14 @@ def test_the_only_cameras_file_is_named_as_it_was_before_there_could_be_several(
     both = features.paths_of(tmp_path, tmp_path / "encoder.onnx", ("front", "wrist"))
     assert [path.name for path in both] == [f"features-{digest}-front.npy", f"features-{digest}-wrist.npy"]
     assert features.paths_of(tmp_path, tmp_path / "encoder.onnx", ()) == ()
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"PK\x03\x04", np.zeros((2, 3)).tobytes()])
+def test_damaged_features_are_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "features.npy"
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match=r"features\.npy: can't be read as features of the cache; delete it"):
+        features.load(path)
+    np.save(path, np.zeros((2, 3), np.float32))
+    with pytest.raises(DatasetError, match=r"is float32 of shape \(2, 3\)"):
+        features.load(path)

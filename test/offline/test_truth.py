@@ -29,7 +29,15 @@ def test_each_stamp_has_the_action_of_its_segment(tmp_path: Path) -> None:
     assert [mark.action for mark in marks] == ["", "grasp", "grasp", "", "reach", ""]
 
 
-@pytest.mark.parametrize("segments", [SEGMENTS[::-1], [{"action": "grasp", "start_ns": 5, "end_ns": 5}], {"a": 1}])
+@pytest.mark.parametrize(
+    "segments",
+    [
+        SEGMENTS[::-1],
+        [{"action": "grasp", "start_ns": 5, "end_ns": 5}],
+        {"a": 1},
+        [{"action": "grasp", "start_ns": 5, "end_ns": 9}],  # seconds, or another recording's: no tick lies there
+    ],
+)
 def test_a_broken_annotation_is_one_line_that_names_it(tmp_path: Path, segments: object) -> None:
     with pytest.raises(DatasetError, match=r"mine\.json"):
         annotated_truth(annotate(tmp_path / "mine.json", segments), [100])

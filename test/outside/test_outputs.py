@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -109,3 +110,43 @@ def test_what_a_killed_call_left_goes_and_a_living_ones_stays(tmp_path: Path) ->
             assert place.exists()
             assert other != place
     assert [path.name for path in tmp_path.iterdir()] == [".new-of-a-user"]
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "numbers.json"
+    outputs.write_whole_text(path, "[1]")
+
+    def fail(file: IO[bytes]) -> None:
+        file.write(b"[")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        outputs.write_whole(path, fail)
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
+    assert path.read_text() == "[1]"
+    with pytest.raises(ConfigError, match=r"numbers\.json/x: can't be written \(.*\); expected a place"):
+        outputs.write_whole_text(path / "x", "[]")
+
+
+def test_a_killed_calls_files_are_known_and_a_users_are_not(tmp_path: Path) -> None:
+    for name in ("a.json.12.unfinished", "my.unfinished", "12.unfinished"):
+        (tmp_path / name).touch()
+    (tmp_path / "b.13.unfinished").mkdir()
+    assert [path.name for path in outputs.left_files(tmp_path)] == ["a.json.12.unfinished"]
+
+
+def test_one_call_at_a_time_is_at_work_in_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with outputs.alone_in(folder):
+        with pytest.raises(ConfigError, match="run: another call is at work there; expected to wait"):
+            outputs.alone_in(folder).__enter__()
+        assert list(folder.iterdir()) == []  # no sign of it lies in the way
+    assert not folder.exists()  # nothing came into it
+    folder.mkdir()
+    with outputs.alone_in(folder):
+        pass
+    assert folder.exists()
+    (folder / "file").touch()
+    for wrong in (folder / "file", folder / "file" / "below"):
+        with pytest.raises(ConfigError, match=r"can't be opened \(.*\); expected a place for a folder"):
+            outputs.alone_in(wrong).__enter__()

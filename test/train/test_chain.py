@@ -123,3 +123,24 @@ def test_a_name_in_both_splits_is_refused(tmp_path: Path) -> None:
     config = settings(tmp_path / "cache", supervision="transcripts")
     with pytest.raises(DatasetError, match="track-0-0 is the name of a training and of a validation clip"):
         train(config, encoded_clips(4, 0), encoded_clips(2, 0), tmp_path / "a")
+    assert not (tmp_path / "a").exists()  # so that the same folder serves once the names are mended
+
+
+def test_a_users_folder_is_none_of_a_run_whatever_lies_deep_in_it(tmp_path: Path) -> None:
+    config = settings(tmp_path / "cache", supervision="annotations")
+    for name in ("notes.txt", "runs/mine/checkpoint.npz"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(DatasetError, match=r"holds notes\.txt, but no run; expected another"):
+        train(config, encoded_clips(3, 0), encoded_clips(2, 1), tmp_path)
+
+
+def test_what_a_killed_call_left_half_written_is_removed(tmp_path: Path) -> None:
+    config = settings(tmp_path / "cache", supervision="annotations")
+    left = [tmp_path / "a" / "origin.txt.1.unfinished", tmp_path / "a" / "checkpoint.npz.2.unfinished"]
+    left[0].parent.mkdir()
+    left[0].write_text("a4")
+    run(config, tmp_path / "a")
+    left[1].write_bytes(b"PK")
+    run(config, tmp_path / "a")
+    assert not any(path.exists() for path in left)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +13,19 @@ import yaml
 pytest.importorskip("torch")
 
 from feature_folder import SMALL, VOCABULARY, WIDTH, write_folder, write_settings
-from hal_ros.core.errors import DatasetError
+from hal_ros.core.errors import ConfigError, DatasetError, HalError
 from hal_ros.datasets.formats.layout_files import write_clip_files, write_dataset_files
 from hal_ros.metrics.segmentation import Pair, edit_score
+from hal_ros.outside.outputs import alone_in
 from hal_ros.train.config import load_config
-from hal_ros.train.on_features import FeaturePredictions, load_feature_model, train_folds, train_on_features
+from hal_ros.train.on_features import (
+    FeaturePredictions,
+    load_feature_model,
+    read_features,
+    train_folds,
+    train_on,
+    train_on_features,
+)
 
 pytestmark = pytest.mark.torch
 
@@ -156,3 +166,33 @@ def test_clips_that_are_all_shorter_than_the_lag_are_refused_before_training(tmp
     with pytest.raises(DatasetError, match="none of 1 held-out clips is longer than the lag of 999 ticks"):
         train_on_features(load_config(path), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+HOSTILE: dict[str, Any] = {
+    "vocabulary": [list(VOCABULARY[:2]), [1, 2, 3, 4], "abcd", ["a"] * 4, ["a\nb", "c", "d", "e"]],
+    "temperatures": [[0, 1], [1], "ab", [float("nan"), 1]],
+    "learned": [[99], ["a"], [True]],
+    "unscored": [None, {"frames": [-1], "segments": []}, {"frames": []}],
+    "width": [6, -1, "5"],
+    "orientation": ["XX", None],
+    "decoder": [None, {"kind": "best"}, {"hold_ticks": -1}, {"boundary_delay_ticks": 99}, {"kind": "duration"}],
+}
+
+
+def test_an_account_of_a_run_that_can_not_be_is_refused(tmp_path: Path) -> None:
+    path = write_settings(tmp_path / "mine.yaml", write_folder(tmp_path / "data"), {"optimiser": {"epochs": 1}})
+    run = read_features(load_config(path), tmp_path / "run")
+    with alone_in(tmp_path / "run"), pytest.raises(ConfigError, match="another call is at work there"):
+        train_on(run)
+    train_on(run)
+    about = tmp_path / "run" / "features.json"
+    right = json.loads(about.read_text())
+    for key, values in HOSTILE.items():
+        for value in values:
+            about.write_text(json.dumps(right | {key: value}))
+            with pytest.raises(HalError, match=rf"features\.json: .*{key}"):
+                load_feature_model(tmp_path / "run")
+    about.write_text(json.dumps(right))
+    model = load_feature_model(tmp_path / "run")
+    with pytest.raises(DatasetError, match=r"clip huge: the model gives no number at \d+ of \d+ ticks"):
+        model.labels(np.full((9, WIDTH), 3e38, np.float32), "huge")

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.formats.layout_files import read_lines, shown
+from hal_ros.outside.reading import Expected, reading
 
+TABLE = Expected(DatasetError, "a table of names and groups")
 HEADS = ("clip", "episode", "bag", "video", "name")
 """What stands first in a head."""
 
@@ -45,7 +47,9 @@ def _of_table(path: Path, head: list[str], lines: list[str], column: str) -> Ite
     if column and column not in head[1:]:
         raise DatasetError(f"{path}: has no column {column!r}; expected one of {', '.join(head[1:])}")
     place = head.index(column) if column else 1
-    for number, cells in enumerate(csv.reader(lines), 2):
+    with reading(path, TABLE):
+        rows = list(csv.reader(lines))
+    for number, cells in enumerate(rows, 2):
         if len(cells) != len(head):
             raise DatasetError(f"{path}:{number}: {len(cells)} cells; expected {len(head)}, as in the head")
         yield number, cells[0].strip(), cells[place].strip()

@@ -66,6 +66,8 @@ def open_features(path: Path) -> NDArray[np.floating[Any]]:
 
 def _open(path: Path) -> NDArray[Any]:
     try:
+        if not path.is_file():  # a pipe would wait for whoever writes it
+            raise DatasetError(f"{path}: no regular file; expected features as np.save writes")
         with path.open("rb") as file:
             archive = file.read(len(ARCHIVE)) == ARCHIVE
         if archive:  # np.load would leave the file of a broken one open

@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 import difflib
 import math
+import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,8 +56,11 @@ class Marks:
 
 
 def read_marks(path: Path) -> Marks | None:
-    """Return what a file holds, None where there is no file. Raises DatasetError, naming the line."""
-    if not path.exists():
+    """Return what a file holds, None where there is no file. Raises DatasetError, naming the line.
+
+    A link that leads nowhere is a file that can't be read, here as with annotations: somebody meant it to be there.
+    """
+    if not os.path.lexists(path):
         return None
     text = read_text(path, TABLE)
     with reading(path, TABLE):
@@ -92,10 +96,10 @@ def _mark(path: Path, line: int, row: Sequence[str], form: tuple[bool, int]) -> 
 
 def _time(path: Path, line: int, cell: str, stamped: bool) -> int:
     try:
-        value = float(cell)
-        if not math.isfinite(value) or (stamped and not cell.isdigit()):
+        value_ns = float(cell) if stamped else 1e9 * float(cell)
+        if not math.isfinite(value_ns) or (stamped and not cell.isdigit()):
             raise ValueError
-        return int(cell) if stamped else round(1e9 * value)
+        return int(cell) if stamped else round(value_ns)
     except ValueError:
         wanted = "nanoseconds, a whole number" if stamped else "seconds, a number"
         raise DatasetError(f"{path}:{line}: time {cell!r}; expected {wanted}") from None

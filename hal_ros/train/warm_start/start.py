@@ -19,7 +19,8 @@ from hal_ros.datasets.config import EPISODES
 from hal_ros.fit import checkpoint
 from hal_ros.nn.hal import CausalHal
 from hal_ros.nn.joint_guided_attention import Eye
-from hal_ros.outside.reading import Expected, read_json
+from hal_ros.outside import outputs
+from hal_ros.outside.reading import Expected, read_json, reading
 from hal_ros.runtime.bundle import CARD, WEIGHTS, load_bundle
 from hal_ros.train import stages
 from hal_ros.train.clips import Supervised
@@ -100,19 +101,29 @@ def _of_run(place: Path) -> Start:
 
 def write_vocabulary(folder: Path, vocabulary: Sequence[str]) -> None:
     """Leave the actions of a finished run beside it: its data may grow, and name more then."""
-    (folder / VOCABULARY).write_text(json.dumps(list(vocabulary)), encoding="utf-8")
+    outputs.write_whole_text(folder / VOCABULARY, json.dumps(list(vocabulary)))
 
 
 def _vocabulary(place: Path, run: FinishedRun) -> tuple[str, ...]:
     """Return a run's actions, for a run of an older version those of its settings and data."""
     path, data = place / VOCABULARY, run.config.data
-    found = tuple(map(str, read_json(path, ACTIONS))) if path.exists() else stages.vocabulary_of(data)
+    found = _names(path) if path.exists() else stages.vocabulary_of(data)
     if len(found) != run.model.config.actions:
         raise ConfigError(
             f"--from {place}: its model knows {run.model.config.actions} actions, {data.folder} names {len(found)}; "
             f"expected the former's names in {path}, a JSON list in their ids' order"
         )
     return found
+
+
+def _names(path: Path) -> tuple[str, ...]:
+    found = read_json(path, ACTIONS)
+    with reading(path, ACTIONS):
+        if not isinstance(found, list) or not all(isinstance(name, str) and name.strip() for name in found):
+            raise ValueError("holds something else")
+        if len(set(found)) < len(found):
+            raise ValueError("names an action twice")
+        return tuple(found)
 
 
 def _check_finished(about: Mapping[str, Any], patience: float, place: Path) -> None:

@@ -29,6 +29,7 @@ def test_without_a_head_the_group_is_the_last_word(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "column", "said"),
     [
+        (f"clip,user\na,{'b' * 200_000}\n", "", "can't be read as a table of names and groups .field larger"),
         ("", "", "is empty; expected a name and its group a line"),
         ("a anna\nb\n", "", ":2: 'b' alone; expected a name and its group"),
         ("clip,user\na,\n", "", ":2: 'a' alone"),

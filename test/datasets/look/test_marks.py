@@ -78,6 +78,7 @@ WRONG = {
     "has too few columns": ((HEAD, "0.1,reach"), ":2: has 2 columns"),
     "has no number": ((HEAD, "0:10,,reach"), ":2: time '0:10'; expected seconds"),
     "has not a number": ((HEAD, "nan,,reach"), "time 'nan'"),
+    "has no number that is so large": ((HEAD, "1e308,,reach"), "time '1e308'; expected seconds"),
     "has parts of nanoseconds": (("start_ns,end_ns,action", "5e9,,reach"), "a whole number"),
     "has no action": ((HEAD, "0.1,0.2,"), "expected a start and an action"),
     "ends before it starts": ((HEAD, "0.3,0.2,reach"), "expected an end after its start"),
@@ -123,3 +124,10 @@ def test_an_annotation_of_some_of_the_actions_is_no_more_than_marks(
 def _annotate(folder: Path, actions: tuple[str, ...]) -> None:
     segments = [{"action": action, "start_ns": k, "end_ns": k + 1} for k, action in enumerate(actions)]
     (folder / ANNOTATION).write_text(json.dumps({"segments": segments}))
+
+
+def test_a_link_that_leads_nowhere_is_no_missing_file(tmp_path: Path) -> None:
+    for link in (tmp_path / MARKS, tmp_path / "loop.csv"):
+        link.symlink_to(link.name if link.name == "loop.csv" else "gone.csv")
+        with pytest.raises(DatasetError, match="can't be read"):
+            read_marks(link)

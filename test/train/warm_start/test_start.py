@@ -129,6 +129,17 @@ def test_a_run_whose_data_has_grown_since_keeps_its_actions(finished: Path, tmp_
         (tmp_path / "kept").rename(finished / VOCABULARY)
 
 
+@pytest.mark.parametrize("text", ["null", "{}", '"ab"', "[1, 2]", '["a", "a"]', '["a", " "]', "["])
+def test_names_that_are_none_are_refused(finished: Path, text: str) -> None:
+    saved = (finished / VOCABULARY).read_text()
+    (finished / VOCABULARY).write_text(text)
+    try:
+        with pytest.raises(ConfigError, match=r"vocabulary\.json: can't be read as a JSON list of a run's actions"):
+            read_start(finished)
+    finally:
+        (finished / VOCABULARY).write_text(saved)
+
+
 def test_a_run_that_still_trains_is_refused(finished: Path, tmp_path: Path) -> None:
     saved = checkpoint.load(finished)
     checkpoint.save(tmp_path / "run", dataclasses.replace(saved, about={**saved.about, "next_epoch": 2}))
