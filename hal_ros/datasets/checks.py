@@ -155,7 +155,8 @@ def check_vocabulary(given: Given, present: Present, actions: tuple[str, ...]) -
     if actions:
         return user_bags.check_actions(given.transcripts, actions, "data.actions")
     parts = (*present.transcripts.values(), given.transcripts)
-    problems = user_bags.check_spelling({name: told for part in parts for name, told in part.items()})
+    problems = user_bags.check_bare(given.transcripts)
+    problems += user_bags.check_spelling({name: told for part in parts for name, told in part.items()})
     training = dict(present.transcripts.get(TRAINING, {}))
     others = {n: told for split, part in present.transcripts.items() if split != TRAINING for n, told in part.items()}
     for name, told in given.transcripts.items():

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from pathlib import Path
 
-from hal_ros.datasets import episodes
+from hal_ros.datasets import episodes, user_bags
 from hal_ros.datasets import folder as dataset_folder
 from hal_ros.datasets.build import Built, Ingested
-from hal_ros.datasets.config import VALIDATION
+from hal_ros.datasets.config import TRAINING, VALIDATION
 from hal_ros.datasets.look.health import gaps, held_too_often, never_known
 from hal_ros.datasets.look.listing import listing
+from hal_ros.datasets.look.marks import MARKS
 from hal_ros.datasets.plan import Plan, vocabulary_of
+
+TOLD = {episodes.ANNOTATION: "annotated", MARKS: "with marks"}
+"""What lies beside an episode, in words."""
 
 
 def summary(built: Built) -> Iterator[str]:
@@ -20,16 +25,21 @@ def summary(built: Built) -> Iterator[str]:
     yield from _about_states(plan)
     yield from (f"warning: {line}" for line in (*plan.found.warnings, *_about_ticks(built)))
     yield from _about_bags(done)
-    for split in sorted({path.parent.name for path in dataset_folder.episodes_in(plan.out).values()}):
-        there = len(dataset_folder.transcripts_in(plan.out, split))
+    for split, there in _by_split(plan).items():
         came = [result for result in done if plan.splits[result.name] == split]
-        yield f"{plan.out / split}: {_count(there, 'episode')}, {len(came)} of this call{_ticks(came)}"
+        counted = f"{_count(len(there), 'episode')}{_told(there)}"
+        yield f"{plan.out / split}: {counted}, {len(came)} of this call{_ticks(came)}"
+    transcripts = {path.name: episodes.read_transcript(path) for there in _by_split(plan).values() for path in there}
+    yield from (f"warning: {line}: one action?" for line in user_bags.likely_slips(transcripts))
     vocabulary = vocabulary_of(plan)
     yield f"{_count(len(vocabulary), 'action')}: {', '.join(vocabulary)}"
     if not (plan.out / VALIDATION).exists():
         lacking = f"has no {VALIDATION} episode yet, which `hal train` needs"
         yield f"{plan.out}: {lacking}: ingest some with --split validation"
-    yield f"next: hal train {plan.config}"
+    if held_out := sorted({plan.splits[result.name] for result in done} - {TRAINING, VALIDATION}):
+        yield f"next: hal evaluate --model BUNDLE --data {plan.out} --splits {' '.join(held_out)} --baselines"
+    else:
+        yield f"next: hal train {plan.config}"
 
 
 def _about_states(plan: Plan) -> Iterator[str]:
@@ -40,6 +50,21 @@ def _about_states(plan: Plan) -> Iterator[str]:
         taken = {joint for other in plan.streams.states.values() for joint in other.names}
         if state.names and named - taken:
             yield f"{stream}: leaves out {', '.join(sorted(named - taken))}"
+
+
+def _by_split(plan: Plan) -> dict[str, list[Path]]:
+    """Return the episodes of the dataset by split, those of earlier calls, too."""
+    found: dict[str, list[Path]] = {}
+    for path in dataset_folder.episodes_in(plan.out).values():
+        found.setdefault(path.parent.name, []).append(path)
+    return dict(sorted(found.items()))
+
+
+def _told(there: Collection[Path]) -> str:
+    """Say of how many episodes more is known than a transcript."""
+    known = {what: sum((path / file).exists() for path in there) for file, what in TOLD.items()}
+    text = ", ".join(f"{count} {what}" for what, count in known.items() if count)
+    return f" ({text})" if text else ""
 
 
 def _about_ticks(built: Built) -> Iterator[str]:

@@ -22,6 +22,10 @@ from hal_ros.datasets.look.marks import MARKS, read_marks, unknown_actions
 STORAGES = (".mcap", ".db3")
 NOTHING_ELSE: Mapping[str, tuple[str, ...]] = {}
 PACKED = ".zstd"
+_DECORATED = re.compile(r"#|//|[-*•]\s|\[[ xX]?\]|\(?\d+[.):]\s|\d+[.:,]\d+")
+"""What a line of a list, a comment or a table of times begins with."""
+ALMOST = 0.9
+"""Names as like as that, by difflib's ratio, may be one name with a slip of the pen."""
 
 
 class UserBag(NamedTuple):
@@ -201,6 +205,29 @@ def check_spelling(transcripts: Mapping[str, tuple[str, ...]]) -> list[str]:
         for first, *others in spellings.values()
         for other in others
     ]
+
+
+def check_bare(transcripts: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Tell the transcripts with lines of a list, a comment or a table: each would be an action of its own."""
+    found = {name: [action for action in told if _DECORATED.match(action)] for name, told in transcripts.items()}
+    return [
+        f"transcript {name}.txt: {lines[0]!r}{f' and {len(lines) - 1} more' if lines[1:] else ''} looks like a list, a "
+        "comment or a time; expected the action alone, or data.actions in the settings that names it so"
+        for name, lines in found.items()
+        if lines
+    ]
+
+
+def likely_slips(transcripts: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Return lines on actions of one transcript alone whose name is almost that of one which several have."""
+    used_by, lines = _used_by(transcripts), []
+    common = [action for action, names in used_by.items() if len(names) > 1]
+    for action in (action for action, names in used_by.items() if len(names) == 1):
+        near = difflib.get_close_matches(action, common, n=1, cutoff=ALMOST)
+        if near and re.sub(r"\d", "", near[0]) != re.sub(r"\d", "", action):
+            names = used_by[near[0]]
+            lines.append(f"action {action!r} is in {_transcripts(used_by[action])} alone; {near[0]!r} in {len(names)}")
+    return lines
 
 
 def _used_by(transcripts: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:

@@ -152,8 +152,15 @@ class Evaluation:
 
 
 def _usual_data(bundle: Bundle) -> Path:
+    """Return the folder in datasets/ of the name that the card says, the benchmark where it says none.
+
+    Raises DatasetError where it is not there: scores on another data set would look like those that were asked for.
+    """
     name = bundle.card.trained_from.get("dataset", "")
-    return DATASETS / name if name and (DATASETS / name).is_dir() else BENCHMARK
+    folder = DATASETS / name if name else BENCHMARK
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: is not there, and {bundle.card.name} was trained on it; expected --data FOLDER")
+    return folder
 
 
 @dataclass(frozen=True)

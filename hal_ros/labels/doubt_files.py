@@ -28,8 +28,17 @@ WRONG = 0.3
 """An alignment that has so large a share of ticks wrong where it shows is guessing."""
 ALONE = "one episode has no others to confirm it"
 SHOWN_PLACES = 20
-FRAMES, FRAME_PX = (-10, -5, 0, 5, 10), 112
-"""Ticks around a doubtful boundary whose pictures are shown, and their side."""
+FRAMES, LEAST_TICKS, FRAME_PX = (-2, -1, 0, 1, 2), 5, 128
+"""Which steps from a doubtful boundary have their picture shown, how long a step is at least, and a picture's side."""
+HEAD = """<!doctype html><meta charset=utf-8><title>Doubtful places</title>
+<style>body {font-family: sans-serif; margin: 1.5em} figure {display: inline-block; margin: 0 2px; text-align: center}
+figcaption {font-size: small} .here img {outline: 3px solid #d00} code {background: #eee; padding: 2px 4px}</style>
+<h1>Doubtful places</h1>
+<p>Where the alignment doubts most when one action becomes the next, the episode that is best annotated first on top.
+Pictures are of the first camera, times seconds after the episode's first tick, as in marks.csv; the alignment has its
+boundary at the picture with a frame, &plusmn; is how far the restarts put it from there. Copy the line below the
+pictures into the episode's marks.csv (first line start_s,end_s,action), with the time of the real change.</p>
+"""
 
 
 def write_doubts(folder: Path, vocabulary: Sequence[str], period_s: float, cached: Sequence[Path] = ()) -> None:
@@ -51,11 +60,14 @@ def write_doubts(folder: Path, vocabulary: Sequence[str], period_s: float, cache
     page = folder / PAGE
     page.unlink(missing_ok=True)
     if text := "".join(_rows(found, vocabulary, period_s, cached)):
-        outputs.write_whole_text(page, f"<!doctype html><meta charset=utf-8><title>Doubtful places</title>{text}")
+        outputs.write_whole_text(page, HEAD + text)
 
 
-def closing_lines(folder: Path) -> list[str]:
-    """Return what `hal train` ends with: whether the alignment guesses, and which episode to annotate next."""
+def closing_lines(folder: Path, is_bags: bool = True) -> list[str]:
+    """Return what `hal train` ends with: whether the alignment guesses, and which episode to annotate next.
+
+    Clips of features have no marks: what is known of them is one label a frame.
+    """
     if not (folder / DOUBTS).exists():
         return []
     about = read_json(folder / DOUBTS, DOUBTS_OF_A_RUN)
@@ -72,10 +84,11 @@ def closing_lines(folder: Path) -> list[str]:
     if best["places"]:
         place = best["places"][0]
         change, time = f"{place['before']}->{place['after']}", f"{place['time_s']:.1f}"
-        lines.append(
-            f"or mark its boundary {change} near {time} s, give or take {place['spread_s']:.1f} s: {time},,{change} in"
-            " marks.csv, with the right time"
-        )
+        where = f"boundary {change} near {time} s, give or take {place['spread_s']:.1f} s"
+        if is_bags:
+            lines.append(f"or mark its {where}: {time},,{change} in marks.csv, with the right time")
+        else:
+            lines.append(f"most in doubt there: {where}; groundTruth/{best['name']}.txt counts with supervision: mixed")
     return [*lines, f"all doubtful places: {', '.join(map(str, pages))}"]
 
 
@@ -126,26 +139,42 @@ def _place_to_json(place: DoubtfulPlace, vocabulary: Sequence[str], period_s: fl
 def _rows(
     found: Sequence[EpisodeDoubt], vocabulary: Sequence[str], period_s: float, cached: Sequence[Path]
 ) -> Iterator[str]:
-    """Yield the most doubtful places of the episodes that have pictures."""
+    """Yield the most doubtful places of the episodes that have pictures, episode by episode, best annotated first."""
     folders = {episodes.name_of(folder): folder for folder in cached}
     places = [(one.name, place) for one in found if one.name in folders for place in one.places]
-    places.sort(key=lambda entry: -entry[1].wrong_ticks)
-    for name, place in places[:SHOWN_PLACES]:
-        pictures = list(_pictures(folders[name], place.tick))
-        if pictures:
-            change = " &rarr; ".join(html.escape(vocabulary[action]) for action in (place.before, place.after))
-            at, spread = place.tick * period_s, place.spread_ticks * period_s
-            text = f"{html.escape(name)}: {change} at {at:.1f} s &plusmn; {spread:.1f} s"
-            images = "".join(f'<img src="data:image/jpeg;base64,{picture}" alt="">' for picture in pictures)
-            yield f"<h3>{text}</h3><p>{images}</p>\n"
+    shown = sorted(places, key=lambda entry: -entry[1].wrong_ticks)[:SHOWN_PLACES]
+    for one in found:
+        rows = [
+            _row(folders[name], place, vocabulary, period_s)
+            for name, place in sorted(shown, key=lambda entry: entry[1].tick)
+            if name == one.name
+        ]
+        if any(rows):
+            doubt = f"{one.wrong_ticks * period_s:.1f} s of {one.ticks * period_s:.1f} s in doubt"
+            yield f"<h2>{html.escape(one.name)}: {doubt}</h2>\n{''.join(rows)}"
 
 
-def _pictures(folder: Path, tick: int) -> Iterator[str]:
-    """Yield the first camera's pictures around a tick, JPEG in base64."""
+def _row(folder: Path, place: DoubtfulPlace, vocabulary: Sequence[str], period_s: float) -> str:
+    """Return a place with its pictures and the line of marks.csv to begin with; empty without a camera."""
+    change = " &rarr; ".join(html.escape(vocabulary[action]) for action in (place.before, place.after))
+    at, spread = place.tick * period_s, place.spread_ticks * period_s
+    figures = "".join(
+        f'<figure{" class=here" if tick == place.tick else ""}><img src="data:image/jpeg;base64,{picture}" alt="">'
+        f"<figcaption>{tick * period_s:.1f} s</figcaption></figure>"
+        for tick, picture in _pictures(folder, place)
+    )
+    mark = html.escape(f"{at:.1f},,{_change(place, vocabulary)}")
+    heading = f"<h3>{change} at {at:.1f} s &plusmn; {spread:.1f} s</h3>"
+    return f"{heading}<p>{figures}</p><p><code>{mark}</code></p>\n" if figures else ""
+
+
+def _pictures(folder: Path, place: DoubtfulPlace) -> Iterator[tuple[int, str]]:
+    """Yield ticks around a place, as far as the restarts spread, with the first camera's pictures, JPEG in base64."""
     images = next(iter(episodes.load(folder).images.values()), None)
     if images is None:
         return
-    for at in (tick + offset for offset in FRAMES):
-        shown = cv2.resize(np.asarray(images[min(max(at, 0), len(images) - 1)]), (FRAME_PX, FRAME_PX))
+    step = max(LEAST_TICKS, round(place.spread_ticks / max(FRAMES)))
+    for at in dict.fromkeys(min(max(place.tick + step * many, 0), len(images) - 1) for many in FRAMES):
+        shown = cv2.resize(np.asarray(images[at]), (FRAME_PX, FRAME_PX))
         _, encoded = cv2.imencode(".jpg", cv2.cvtColor(shown, cv2.COLOR_RGB2BGR))
-        yield base64.b64encode(encoded.tobytes()).decode()
+        yield at, base64.b64encode(encoded.tobytes()).decode()

@@ -22,6 +22,8 @@ EXTRAS = {"mujoco": "sim", "jinja2": "report", "torch": "train", "onnx": "export
 ROS = {"ROS_DISTRO": "none is sourced", "RMW_IMPLEMENTATION": "the default", "ROS_DOMAIN_ID": "0"}
 RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 SMALL_SHARED_MEMORY = 256 << 20
+NAMED = 5
+"""Of more than so many files in shared memory their number and size are told, and no names but the largest ones'."""
 
 
 class Fact(NamedTuple):
@@ -81,12 +83,16 @@ def _machine() -> Iterator[Fact]:
 def shared_memory_lines(clean: bool) -> Iterator[str]:
     """Yield what lies in shared memory that no process uses any more; with `clean` it is removed."""
     left = shared_memory.unused()
-    for name, size in left.items():
-        yield f"left in {shared_memory.FOLDER}: {name}, {size / 1e6:.1f} MB, whose process is gone"
+    largest = sorted(left, key=lambda name: -left[name])[:NAMED]
+    for name in largest:
+        yield f"left in {shared_memory.FOLDER}: {name}, {left[name] / 1e6:.1f} MB, whose process is gone"
+    if more := len(left) - len(largest):
+        size = sum(left.values()) / 1e6
+        yield f"left in {shared_memory.FOLDER}: {more} more of such names; {len(left)} in all, {size:.1f} MB"
     if not left:
         yield f"nothing is left in {shared_memory.FOLDER} by nodes that were killed"
     elif clean:
         removed = shared_memory.remove_unused(left)
         yield f"removed {len(removed)} of {len(left)}"
     else:
-        yield "`hal doctor --clean` removes it"
+        yield "`hal doctor --clean` removes what is left"

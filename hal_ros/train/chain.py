@@ -164,9 +164,14 @@ def _source(run: RunSettings, mixture: Mixture, actions: int, looks: Sequence[Se
 
 
 def _say_unseen(run: RunSettings, training: Sequence[EncodedClip] | Sequence[Clip], actions: int) -> None:
-    if unseen := unseen_actions(training, actions):
-        names = ", ".join(run.vocabulary[action] if run.vocabulary else str(action) for action in unseen)
-        run.report(f"never in training, so never learned: {names}")
+    unseen, known = unseen_actions(training, actions), run.start.actions if run.start else 0
+    for text, group in (
+        ("not in these episodes, known from before", [action for action in unseen if action < known]),
+        ("never in training, so never learned", [action for action in unseen if action >= known]),
+    ):
+        if group:
+            names = ", ".join(run.vocabulary[action] if run.vocabulary else str(action) for action in group)
+            run.report(f"{text}: {names}")
 
 
 def _unplaced(run: RunSettings, mixture: Mixture, laid: Sequence[Clip]) -> frozenset[tuple[int, int]]:

@@ -102,8 +102,9 @@ def fit_eye(config: TrainConfig, eye: Eye, ticks: Ticks, folder: Path | None = N
     optimiser = torch.optim.AdamW(
         eye.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
+    cameras = list(streams_of(config.data).cameras)
     loop = Loop(
-        "eye",
+        f"eye of {cameras[ticks.camera]}" if len(cameras) > 1 else "eye",
         settings.epochs,
         Seeds(config.seed, offset=STAGE * (1 + ticks.camera)),
         {"eye": eye},

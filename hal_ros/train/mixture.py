@@ -22,6 +22,7 @@ from hal_ros.core.arrays import FloatArray
 from hal_ros.core.errors import DatasetError
 from hal_ros.core.work import Report
 from hal_ros.datasets.clips import Clip
+from hal_ros.datasets.config import TRAINING, VALIDATION
 from hal_ros.datasets.encoded_clips import EncodedClip
 from hal_ros.datasets.look.known_ticks import boundaries, first_misfit, is_full
 from hal_ros.labels.sources import Claims, Reliability, likeliest, log_evidence, reliabilities
@@ -109,9 +110,11 @@ def mixture_of(
         clips = [*training, *validation]
         return Mixture(list(training), list(validation), dict.fromkeys((c.name for c in clips), ANNOTATED), False)
     hides = config.supervision == TRANSCRIPTS
-    told = [_with_transcripts(p, report) if hides else _mixed(p, config, report) for p in (training, validation)]
-    if not hides:
-        _say_who_judges(told[0], told[1], report)
+    if hides:
+        told = [_with_transcripts(part, report) for part in (training, validation)]
+    else:
+        told = [_mixed(part, whose, config, report) for part, whose in ((training, TRAINING), (validation, VALIDATION))]
+        _say_who_judges(told[1], report)
     for clip in (*told[0], *told[1]):
         if (needed := len(_order(clip.transcript))) > clip.ticks:
             over = needed - clip.ticks
@@ -146,7 +149,7 @@ def _hidden(clip: AnyClip) -> AnyClip:
     return replace(clip, actions=nothing)
 
 
-def _mixed(clips: Sequence[AnyClip], config: TrainConfig, report: Report) -> list[AnyClip]:
+def _mixed(clips: Sequence[AnyClip], split: str, config: TrainConfig, report: Report) -> list[AnyClip]:
     """Return the clips of which something is told, and the others where they get pseudo labels; say how many."""
     kinds = [kind_of(clip) for clip in clips]
     count = Counter(kinds)
@@ -155,7 +158,7 @@ def _mixed(clips: Sequence[AnyClip], config: TrainConfig, report: Report) -> lis
     taken = {*count} if config.teacher.pseudo_labels else {*count} - {BARE}
     order = (*LAID, MARKED_ALONE, CLAIMED, BARE)
     parts = [f"{count[k]} {k}{'' if k in taken else ' (left out)'}" for k in order if count[k]]
-    report(f"{_stretches(len(clips))}: {', '.join(parts)}")
+    report(f"{split}: {', '.join(parts)} ({_stretches(len(clips))} without gaps)")
     kept = [(clip, kind) for clip, kind in zip(clips, kinds, strict=True) if kind in taken]
     return [_ordered(clip, kind, report) for clip, kind in kept]
 
@@ -213,11 +216,10 @@ def agreement(accuracy: float, supervision: str, validation: Sequence[AnyClip]) 
     return f"the lagged head says {accuracy:.1%} of the validation ticks as they {whose}"
 
 
-def _say_who_judges(training: Sequence[AnyClip], validation: Sequence[AnyClip], report: Report) -> None:
-    """Say by what a mixture with annotations is chosen, unless it is all annotated."""
+def _say_who_judges(validation: Sequence[AnyClip], report: Report) -> None:
+    """Say by what is chosen in mixed supervision, unless all validation clips are annotated."""
     judging = judges(MIXED, validation)
-    kinds = Counter(kind_of(clip) for clip in (*training, *validation))
-    if kinds[ANNOTATED] and not judging:
+    if not judging:
         report(
             f"epochs and decoder are chosen by aligned labels of validation; with {FEWEST_JUDGES} or more annotated "
             "validation episodes they would be chosen by these"

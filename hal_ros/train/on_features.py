@@ -180,7 +180,7 @@ def _train_alone(run: FeatureRun) -> FeaturePredictions | None:
     print(f"best epoch {trained.epoch + 1}: {agreement(trained.accuracy, config.supervision, fold.validation)}")
     labels = load_targets(run.folder)
     write_doubts(run.folder, fold.dataset.vocabulary, 1 / config.data.rate_hz)
-    for line in closing_lines(run.folder):
+    for line in closing_lines(run.folder, is_bags=False):
         print(line)
     _write_labels(run, ALIGNED, (TRAIN, VALIDATION), {**labels.training, **labels.validation})
     model = _finished(run, trained.model, labels)

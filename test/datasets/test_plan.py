@@ -11,6 +11,7 @@ from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.datasets.look.asked import read_asked
 from hal_ros.datasets.look.settings_text import settings_text
 from hal_ros.datasets.plan import USUAL_OUT, Plan, Request, plan, vocabulary_of
+from hal_ros.datasets.user_bags import likely_slips
 from user_folder import ACTIONS, CAMERA, JOINTS, Workplace, messages, write, write_config
 
 
@@ -78,6 +79,32 @@ def test_all_problems_of_a_call_are_told_at_once(work: Workplace) -> None:
     ):
         assert sum(text in problem for problem in problems) == 1, text
     assert len(problems) == 5
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["1. reach", "12) reach", "- reach", "* reach", "# by Anna", "// x", "0.5,2.1,reach", "0:07 reach", "[x] reach"],
+)
+def test_lines_of_a_list_a_comment_or_a_table_are_no_actions(work: Workplace, line: str) -> None:
+    work.add("demo_0", "grasp", line, line + "ed")
+    (problem,) = work.refused()
+    assert problem.startswith(f"transcript demo_0.txt: {line!r} and 1 more looks like a list, a comment or a time")
+    named = write_config(work, actions=[line, "grasp", line + "ed"])
+    assert isinstance(plan(work.request(config=named)), Plan), "whoever means it says so"
+
+
+def test_names_with_numbers_and_signs_are_actions(work: Workplace) -> None:
+    names = ("2 fingers", "3d_scan", "pick#1", "-1", "step 1. reach", "10")
+    work.add("demo_0", *names)
+    assert isinstance(plan(work.request()), Plan)
+
+
+def test_a_slip_of_the_pen_is_asked_about() -> None:
+    usual = ("approach_green", "approach_red", "drawer_1")
+    told = {"a": usual, "b": usual, "c": ("aproach_green", "approach_red", "drawer_2")}
+    (line,) = likely_slips(told)
+    assert line == "action 'aproach_green' is in transcript c.txt alone; 'approach_green' in 2"
+    assert not likely_slips({"a": ("grasp",), "b": ("grasps",)}), "neither is the usual one"
 
 
 def test_actions_are_checked_against_the_settings(work: Workplace) -> None:

@@ -48,6 +48,12 @@ def test_the_most_doubtful_episode_and_its_boundary_are_named(tmp_path: Path) ->
     assert listed[0]["places"][0]["gain_s_per_minute"] == pytest.approx(1.8)
 
 
+def test_clips_of_features_are_told_where_their_labels_go(tmp_path: Path) -> None:
+    leave(tmp_path)
+    _, boundary, _ = closing_lines(tmp_path, is_bags=False)
+    assert boundary.endswith("give or take 0.4 s; groundTruth/wide.txt counts with supervision: mixed")
+
+
 def test_what_no_transcript_places_is_what_to_annotate(tmp_path: Path) -> None:
     episode = leave(tmp_path, unplaced=[(0, 1)])[0]
     assert "wide, which has reach-><grasp>: transcripts do not tell when these change; 0.3 s of 4.0 s in" in episode
@@ -98,4 +104,7 @@ def test_cameras_give_a_page_of_pictures(tmp_path: Path) -> None:
     write_doubts(tmp_path, WORDS, 0.1, [cached])
     page = (tmp_path / PAGE).read_text()
     assert page.count("<img") == 5 and "reach &rarr; &lt;grasp&gt; at 2.0 s" in page
+    captions = [f"<figcaption>{second} s" for second in ("1.0", "1.5", "2.0", "2.5", "3.0")]
+    assert [page.count(caption) for caption in captions] == [1] * 5 and page.count("class=here") == 1
+    assert "<code>2.0,,reach-&gt;&lt;grasp&gt;</code>" in page and "<h2>wide: 0.3 s of 4.0 s in doubt</h2>" in page
     assert closing_lines(tmp_path)[-1].endswith(str(tmp_path / PAGE))

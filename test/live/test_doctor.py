@@ -52,6 +52,17 @@ def test_only_what_no_process_uses_is_told_and_removed(tmp_path: Path, monkeypat
     }  # fmt: skip
 
 
+def test_many_leftovers_take_few_lines_and_are_all_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_memory, "FOLDER", tmp_path)
+    for index in range(40):
+        (tmp_path / f"fastdds_{index:016x}").write_bytes(bytes(1000 * index))
+    lines = list(doctor.shared_memory_lines(clean=False))
+    assert len(lines) == doctor.NAMED + 2 and f"fastdds_{39:016x}" in lines[0], "the largest first"
+    assert lines[doctor.NAMED].endswith("35 more of such names; 40 in all, 0.8 MB")
+    assert list(doctor.shared_memory_lines(clean=True))[-1] == "removed 40 of 40"
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_command_runs_and_ends_well() -> None:
     done = subprocess.run([sys.executable, "-m", "hal_ros", "doctor"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -178,6 +178,9 @@ def test_two_annotated_validation_clips_judge_by_themselves() -> None:
         assert ("chosen by aligned labels of validation; with 2 or more annotated" in said) == (not judging)
         assert ("chosen by the 3 annotated of 4 validation clips" in said) == (judging == 3)
         assert ("decoder: hysteresis, as labels of validation are aligned" in said) == (not judging)
+    lines = []
+    mixture_of(auto, [hidden(clip) for clip in TRAINING], aligned, lines.append)
+    assert any("chosen by aligned labels" in line for line in lines), "without any annotation, too"
     assert judges("annotations", aligned) == aligned and not judges("transcripts", annotated)
 
 

@@ -64,7 +64,7 @@ def read_marks(path: Path) -> Marks | None:
         return None
     text = read_text(path, TABLE)
     with reading(path, TABLE):
-        rows = list(csv.reader(text.splitlines(), skipinitialspace=True))
+        rows = list(_rows(text.splitlines()))
     numbered = [(line, [cell.strip() for cell in row]) for line, row in enumerate(rows, 1) if any(map(str.strip, row))]
     if not numbered:
         raise DatasetError(f"{path}: is empty; expected {EXPECTED}")
@@ -76,6 +76,16 @@ def read_marks(path: Path) -> Marks | None:
         raise DatasetError(f"{path}: holds no mark; expected lines below the first one")
     stamped = columns == STAMPS
     return Marks(path, stamped, tuple(_mark(path, line, row, (stamped, len(head))) for line, row in lines))
+
+
+def _rows(lines: Sequence[str]) -> Iterator[list[str]]:
+    """Yield a table's rows; spreadsheets of many countries part columns by semicolons, and write commas in numbers."""
+    head = next(filter(str.strip, lines), "")
+    if ";" not in head or "," in head:
+        yield from csv.reader(lines, skipinitialspace=True)
+        return
+    for row in csv.reader(lines, delimiter=";", skipinitialspace=True):
+        yield [*(cell.replace(",", ".") for cell in row[:2]), *row[2:]]
 
 
 def _mark(path: Path, line: int, row: Sequence[str], form: tuple[bool, int]) -> MarkLine:

@@ -60,6 +60,14 @@ def test_a_line_tells_these_ticks(tmp_path: Path, line: str, known: dict[int, in
     assert told(tmp_path, "start_ns,end_ns,action", ",".join([*stamps, action])) == expected
 
 
+@pytest.mark.parametrize("end", ["", "\r"])
+def test_a_spreadsheets_semicolons_and_decimal_commas_are_read(tmp_path: Path, end: str) -> None:
+    lines = [HEAD.replace(",", ";"), "0,1;0,3;reach", '"0,42";;"grasp"', "0.8;;grasp -> lift"]
+    assert told(tmp_path, *(line + end for line in lines)) == [N, 2, 2, N, 0, N, N, 0, 1, N]
+    with pytest.raises(DatasetError, match=r"marks\.csv:2: time '1\.000\.5'; expected seconds"):
+        told(tmp_path, lines[0], "1.000,5;;reach")
+
+
 def test_marks_fill_what_an_annotation_leaves_and_tools_are_kept_apart(tmp_path: Path) -> None:
     annotated = np.full(TICKS, N)
     annotated[:4] = 2

@@ -103,6 +103,20 @@ def test_a_run_adds_actions_behind_its_own_and_learns_them(
         run.train_from(folder, settings(tmp_path / "data", {}), tmp_path / "other")
 
 
+def test_old_actions_that_are_not_shown_again_are_not_called_unlearned(finished: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    (clip,) = make_encoded_clips(1, seed=0)
+    green = dataclasses.replace(clip, actions=np.full_like(clip.actions, 2), transcript=(2,))
+    begun = chain.RunSettings(TrainConfig(), tmp_path, lines.append, ("blue", "red", "green", "white"))
+    for start in (read_start(finished), None):
+        chain._say_unseen(dataclasses.replace(begun, start=start), [green], 4)
+    assert lines == [
+        "not in these episodes, known from before: blue, red",
+        "never in training, so never learned: white",
+        "never in training, so never learned: blue, red, white",
+    ]
+
+
 def test_a_run_is_found_by_what_it_began_with(finished: Path, tmp_path: Path) -> None:
     config = settings(tmp_path / "data", NEW)
     _, _, (training, validation) = stages.ingest(config, (TRAINING, VALIDATION))
