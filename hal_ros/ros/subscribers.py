@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 WAIT = "Seconds to wait at most until each topic that is published has a subscriber."
+POLL_S = 0.02
+"""How often is looked by those who have nothing else to do."""
 TWICE = "Topics that wait for two subscribers then, as that of a model's camera does for segmenter and recorder."
 
 

@@ -19,11 +19,14 @@ from hal_ros.bench.rows import BenchRow, at_most, baseline
 from hal_ros.core.errors import HalError
 from hal_ros.live.processes import Interrupts, Processes
 from hal_ros.live.system import start_node
+from hal_ros.sim.messages import IMAGE_TOPIC
 
 SECONDS, HZ = 40, 10
 WARM_UPS = 20  # pairs
 LIMIT = 1.25
 BARE, REAL = "bare", "segmenter"
+PICTURES = {BARE: "/bare/image_raw", REAL: IMAGE_TOPIC}
+LABELS = {BARE: "/bare/action_label", REAL: "/action_label"}
 P50, P99 = "picture to label, segmenter to bare node, p50", "picture to label, segmenter to bare node, p99"
 EXPECTED = [(P50, "times", f"<= {LIMIT:g}"), (P99, "times", f"<= {LIMIT:g}")]
 MODULES = "hal_ros.bench.pictures"
@@ -44,7 +47,7 @@ def run(model: Path, folder: Path, seconds: int) -> Any:
         arguments = [str(result), str(model), str(seconds), str(HZ)]
         player = processes.start("pairs", [sys.executable, "-m", f"{MODULES}.pairs", *arguments], os.environ)
         start_node(processes, "segmenter", "segmenter.main", {"model": str(model), "autostart": True})
-        topics = ["/bare/image_raw", "/bare/action_label"]
+        topics = [PICTURES[BARE], LABELS[BARE]]
         bare = [sys.executable, "-m", f"{MODULES}.bare_node", str(model), *topics]
         processes.start("bare_node", bare, os.environ)
         while player.process.poll() is None:

@@ -20,17 +20,15 @@ from rclpy.qos import QoSProfile
 from hal_ros.bags.messages import header_message, serialise
 from hal_ros.bags.sensors import IMAGE
 from hal_ros.bench.pictures.bare_node import LABEL
+from hal_ros.bench.pictures.latency import BARE, LABELS, PICTURES, REAL
 from hal_ros.bench.streams import robot
 from hal_ros.core.streams.spec import JOINT_STATE
 from hal_ros.ros.player import read_stamp, with_stamp
 from hal_ros.ros.recorder import message_class
 from hal_ros.ros.subscribers import wait_for_subscribers
 from hal_ros.runtime.bundle import load_bundle
-from hal_ros.sim.messages import IMAGE_TOPIC, JOINTS_TOPIC, image
+from hal_ros.sim.messages import JOINTS_TOPIC, image
 
-BARE, REAL = "bare", "segmenter"
-PICTURES = {BARE: "/bare/image_raw", REAL: IMAGE_TOPIC}
-LABELS = {BARE: "/bare/action_label", REAL: "/action_label"}
 DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
 DIFFERENT = 4  # pictures
 JOINTS_HZ = 100

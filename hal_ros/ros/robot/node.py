@@ -26,15 +26,13 @@ from hal_ros.ros.robot.pacing import Pacer
 from hal_ros.ros.robot.parameters import RobotParameters, check
 from hal_ros.ros.robot.scene import RENDER_TIMEOUT_S, Scene, Shot
 from hal_ros.ros.robot.topics import Topics
-from hal_ros.ros.subscribers import wait_for_subscribers
+from hal_ros.ros.subscribers import POLL_S, wait_for_subscribers
 from hal_ros.sim.benchmark import RECIPES, EpisodeSpec, episode
 from hal_ros.sim.episode import TICK_NS
 from hal_ros.sim.messages import START_NS
 from hal_ros.sim.render import FRONT, WRIST, check_gl
 
 REPORT_PERIOD_S = 1.0
-POLL_S = 0.02
-"""How often is looked whether somebody has subscribed."""
 SLOW = 0.95
 """A real-time factor below this one is a warning."""
 
