@@ -49,7 +49,8 @@ def robot_parameters(spec: StreamSpec) -> dict[str, bool]:
 
 def model_topics(spec: StreamSpec) -> set[str]:
     """Return the simulated robot's topics that a model takes; of a stream that names none its usual one."""
-    named = {topic for one in (*spec.cameras.values(), *spec.states.values()) for topic in one.topic}
+    named = {topic for camera in spec.cameras.values() for topic in camera.topic}
+    named |= {topic for state in spec.states.values() for topic in state.topic}
     usual = {IMAGE_TOPIC} if any(not one.topic for one in spec.cameras.values()) else set[str]()
     usual |= {JOINTS_TOPIC} if any(not one.topic for one in spec.states.values()) else set()
     return {topic.removesuffix(SUFFIX) for topic in named | usual} & set(TOPICS)
