@@ -14,7 +14,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
 
-from hal_ros.live.robot_streams import relative_topics, robot_parameters
+from hal_ros.live.robot_streams import model_topics, patience, relative_topics, robot_parameters
 from hal_ros.ros.launch_arguments import COMMON, check_common, ends_launch, read_flag, refuse_unknown
 from hal_ros.runtime.bundle import load_bundle
 
@@ -47,10 +47,13 @@ def segmenter_and_robot(context: LaunchContext) -> list[Action]:
     """Start both, once the arguments have their values: the robot publishes what the model takes."""
     values = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     check_common({**{name: value for name, (value, _) in COMMON.items()}, **values})
-    read_flag("record", values["record"])
+    recorded = read_flag("record", values["record"])
     streams = load_bundle(Path(values["model"]).expanduser()).card.streams
     topics = json.dumps(relative_topics(streams)) if values["namespace"].strip("/") else ""
-    extras = robot_parameters(streams)
+    extras = {
+        **robot_parameters(streams),
+        **(patience(_in_namespace(model_topics(streams), values)) if recorded else {}),
+    }
     segmenter = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(SHARE / "launch" / "segmenter.launch.py")),
         launch_arguments={**values, "topics": topics}.items(),
@@ -67,3 +70,7 @@ def segmenter_and_robot(context: LaunchContext) -> list[Action]:
         on_exit=ends_launch("simulated_robot", values["on_exit"]),
     )
     return [segmenter, robot]  # it sets the profile for large images first, which the robot needs as well
+
+
+def _in_namespace(topics: set[str], values: dict[str, str]) -> set[str]:
+    return {topic.lstrip("/") for topic in topics} if values["namespace"].strip("/") else topics

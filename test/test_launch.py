@@ -169,6 +169,17 @@ def test_a_model_of_the_usual_topics_needs_no_parameter() -> None:
     assert not robot._Node__parameters
 
 
+@pytest.mark.parametrize(("namespace", "topic"), [("", "/joint_states"), ("left", "joint_states")])
+def test_a_robot_that_is_recorded_waits_for_its_listeners(namespace: str, topic: str) -> None:
+    module = load("demo.launch.py")
+    from launch_ros.utilities import evaluate_parameters
+
+    context = context_with({**defaults(module), "record": "true", "namespace": namespace})
+    _, robot = module["segmenter_and_robot"](context)
+    (given,) = evaluate_parameters(context, robot._Node__parameters)
+    assert given["wait_for_subscribers_s"] > 0 and topic in given["heard_twice"]
+
+
 @pytest.mark.ros
 @pytest.mark.parametrize("node", ["segmenter", "recorder"])
 def test_files_of_parameters_name_the_nodes_parameters(node: str) -> None:

@@ -7,7 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from hal_ros.bench.live import ProcessSample, Sampler, rows, settled, slope_row
+from hal_ros.bench.live import ProcessSample, Sampler, rows, settled, slope_row, status_value
+from hal_ros.bench.pictures.walk import walk_rows, walks
 from hal_ros.bench.rows import BenchRow
 from hal_ros.core.errors import HalError
 from hal_ros.live.processes import Child, Interrupts, Processes
@@ -35,7 +36,9 @@ def live_rows(live: Live) -> list[BenchRow]:
     streams = load_bundle(live.model).card.streams
     camera = streams.clock if streams.clock in streams.cameras else next(iter(streams.cameras), "")
     samples, first_label_s = _run(live, LIVE_S)
-    return rows(read_recording(live.recording), samples, first_label_s, camera)
+    recording = read_recording(live.recording)
+    shares = walk_rows(walks(live.recording), status_value(recording, "segmenter: model", "total_p50_ms"))
+    return [*rows(recording, samples, first_label_s, camera), *shares]
 
 
 def soak_rows(live: Live) -> list[BenchRow]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from hal_ros.bench import alignment, caches, commands, fresh_clone, live_run, start
 from hal_ros.bench import matrix_products as products
 from hal_ros.bench.model import measure as measure_model
+from hal_ros.bench.pictures import latency, recording
 from hal_ros.bench.rows import BenchRow, unmeasured
 from hal_ros.bench.streams import ingest as stream_ingest
 from hal_ros.bench.streams import intake as stream_intake
@@ -36,6 +37,7 @@ def measure(model: Path, folder: Path, full: bool) -> list[BenchRow]:
     rows += part("alignment", alignment.rows, alignment.expected())
     rows += part("export", lambda: commands.export_rows(model, folder / "export"), commands.EXPORT_EXPECTED)
     rows += stream_rows(model, folder / "streams")
+    rows += part("live latency", lambda: latency.rows(model, folder / "latency"), latency.EXPECTED)
     rows += part("live system", lambda: live_run.live_rows(live), live_run.EXPECTED)
     rows += part("replay", lambda: [commands.replay_row(live)], commands.REPLAY_EXPECTED)
     rows += part("simulation", lambda: [commands.simulation_row(folder)], commands.SIMULATION_EXPECTED)
@@ -46,6 +48,7 @@ def measure(model: Path, folder: Path, full: bool) -> list[BenchRow]:
         rows += part(
             "ten minutes, two cameras", lambda: stream_live.soak_rows(model, streams), stream_live.SOAK_EXPECTED
         )
+        rows += part("three raw cameras", lambda: recording.rows(folder / "cameras"), recording.EXPECTED)
         rows += part("training", lambda: commands.training_rows(folder / "training"), commands.TRAINING_EXPECTED)
         rows += part("fresh installation", lambda: [fresh_clone.row(folder)], fresh_clone.EXPECTED)
     return rows

@@ -13,13 +13,16 @@ import hal_ros
 from hal_ros.bags.reader import BagNotes, read_messages
 from hal_ros.core.errors import BagError, HalError
 from hal_ros.live.processes import Child, Interrupts, Processes
-from hal_ros.live.system import LAST_REPORT_S, Live, start_all
+from hal_ros.live.system import Live, start_all
 
 if TYPE_CHECKING:
-    from hal_ros.ros.view.state import ViewState
+    from hal_ros.ros.view.main import Listener
+    from hal_ros.ros.view.state import ViewState, ViewTracker
 
 FIRST_LABEL_LIMIT_S = 60.0
 SILENCE_LIMIT_S = 10.0  # without a new label, once there was one
+QUIET_S, LAST_LABEL_LIMIT_S = 0.5, 5.0
+"""How long no label comes once the robot has ended, and how long that is waited for."""
 INTERRUPTED = 130  # exit code
 DEMO_RECORDING = Path(hal_ros.__file__).parent / "sim" / "assets" / "demo_recording.mcap"
 """20 s of the simulated robot, made as scripts/shrink_recording.py says."""
@@ -49,11 +52,12 @@ def run_live(live: Live, duration_s: float) -> Ending:
     """Start everything, show it for duration_s from the first label, and end everything."""
     with Interrupts() as interrupts:
         with Processes(live.logs, interrupts) as processes:
-            robot = start_all(processes, live)
+            start_all(processes, live)
             failure, state = _watch(processes, interrupts, live, duration_s)
-            processes.end(robot)
-            if not (failure or interrupts.count):
-                time.sleep(LAST_REPORT_S)
+            # The robot has been asked to end, which may take seconds. The segmenter's last report is not to be of its
+            # silence, so it ends first, and the recorder last.
+            for child in processes.children[1:2]:
+                processes.end(child)
         if processes.killed and not (failure or interrupts.count):
             failure = f"{', '.join(processes.killed)} did not end when asked to and had to be killed"
         for name, code in processes.codes.items():
@@ -83,9 +87,20 @@ def _watch(processes: Processes, interrupts: Interrupts, live: Live, duration_s:
             screen.show(state)
             dead = processes.dead()
             failure = _describe(dead) if dead else watch.failure()
+        if not (failure or interrupts.count):
+            processes.ask_to_end(processes.children[0])
+            _hear_the_last(listener, tracker)
     if dead is not None:
         print(f"hal demo: {dead.name} said last:", *dead.log_tail(), sep="\n  ", file=sys.stderr)
     return failure, tracker.state(watch.elapsed_s, time.time_ns())
+
+
+def _hear_the_last(listener: Listener, tracker: ViewTracker) -> None:
+    """Wait until labels have ceased, as the robot has."""
+    ends_s, count = time.monotonic() + LAST_LABEL_LIMIT_S, -1
+    while count != tracker.label_count and time.monotonic() < ends_s:
+        count = tracker.label_count
+        listener.spin(QUIET_S)
 
 
 class Watch:

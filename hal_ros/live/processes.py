@@ -134,6 +134,11 @@ class Processes:
         shared_memory.remove_unused(self._segments)
         self._segments.clear()
 
+    def ask_to_end(self, child: Child) -> None:
+        """Send a child its first signal and do not wait for its end."""
+        if child.process.poll() is None:
+            _signal_group(child, signal.SIGINT)
+
     def end(self, child: Child) -> None:
         """End one child and reap it; a second call does nothing."""
         stages = (

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from hal_ros.bags.sensors import SUFFIX
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.streams.spec import StreamSpec
@@ -16,6 +19,7 @@ from hal_ros.sim.messages import (
     WRIST_IMAGE_TOPIC,
 )
 
+SUBSCRIBERS_WAIT_S = 20.0
 TOPICS = (IMAGE_TOPIC, JOINTS_TOPIC, WRIST_IMAGE_TOPIC, WRENCH_TOPIC, TOOL_POSE_TOPIC, GRIPPER_TOPIC)
 
 
@@ -41,6 +45,23 @@ def robot_parameters(spec: StreamSpec) -> dict[str, bool]:
         "split_gripper": GRIPPER_TOPIC in asked and not among_all & set(JOINT_NAMES[GRIPPER]),
     }
     return {name: True for name, value in wanted.items() if value}
+
+
+def model_topics(spec: StreamSpec) -> set[str]:
+    """Return the simulated robot's topics that a model takes; of a stream that names none its usual one."""
+    named = {topic for camera in spec.cameras.values() for topic in camera.topic}
+    named |= {topic for state in spec.states.values() for topic in state.topic}
+    usual = {IMAGE_TOPIC} if any(not one.topic for one in spec.cameras.values()) else set[str]()
+    usual |= {JOINTS_TOPIC} if any(not one.topic for one in spec.states.values()) else set()
+    return {topic.removesuffix(SUFFIX) for topic in named | usual} & set(TOPICS)
+
+
+def patience(taken: Iterable[str]) -> dict[str, Any]:
+    """Return the parameters with which a robot waits until all is recorded, and what is `taken` heard by a model, too.
+
+    So a recording lacks nothing that went into a label.
+    """
+    return {"wait_for_subscribers_s": SUBSCRIBERS_WAIT_S, "heard_twice": sorted(taken)}
 
 
 def relative_topics(spec: StreamSpec) -> dict[str, list[str]]:

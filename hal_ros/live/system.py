@@ -12,13 +12,12 @@ from typing import Any, NamedTuple
 from hal_ros.bags.inputs import find_inputs
 from hal_ros.core.work import ONE_THREAD
 from hal_ros.live.processes import Child, Processes, choose_domain
-from hal_ros.live.robot_streams import robot_parameters
+from hal_ros.live.robot_streams import model_topics, patience, robot_parameters
 from hal_ros.outside.shared_files import shared_file
 from hal_ros.ros.stream_topics import TOPICS
 from hal_ros.runtime.bundle import load_bundle
 
 RECORDING = "recording"
-SUBSCRIBERS_WAIT_S = 20.0
 LAST_REPORT_S = 1.5  # from the robot's end until everybody's counters on /diagnostics are final
 
 
@@ -75,17 +74,20 @@ def check(live: Live) -> None:
 def start_all(processes: Processes, live: Live) -> Child:
     """Start the three processes, in the order in which they are to end; return the first one, the robot.
 
-    A bag's topics are given to the segmenter, as a bag may have them where the model's card names none.
+    It publishes nothing before recorder and segmenter listen, so that the recording lacks nothing that went into a
+    label. A bag's topics are given to the segmenter, as a bag may have them where the model's card names none.
     """
     card = load_bundle(live.model).card
     segmenter: dict[str, Any] = {"model": str(live.model), "autostart": True}
     recorder: dict[str, Any] = {"output": str(live.folder), "name": RECORDING, "model": str(live.model)}
     if live.bag is None:
-        robot = start_node(processes, "simulated_robot", "robot.main", robot_parameters(card.streams))
+        shown = {**robot_parameters(card.streams), **patience(model_topics(card.streams))}
+        robot = start_node(processes, "simulated_robot", "robot.main", shown)
     else:
-        player = {"bag": str(live.bag), "loop": True, "wait_for_subscribers_s": SUBSCRIBERS_WAIT_S}
-        robot = start_node(processes, "player", "player", player)
         inputs = find_inputs(live.bag, card.streams, card.name)
+        taken = [topic for topics in inputs.topics.values() for topic in topics]
+        player = {"bag": str(live.bag), "loop": True, **patience(taken)}
+        robot = start_node(processes, "player", "player", player)
         segmenter |= {f"topics.{stream}": list(topics) for stream, topics in inputs.topics.items() if topics}
         recorder["topics"] = sorted({*TOPICS, *inputs.all_topics})
     start_node(processes, "segmenter", "segmenter.main", segmenter)

@@ -6,7 +6,6 @@ import importlib
 from typing import Any, TypeAlias
 
 import numpy as np
-from sensor_msgs.msg import CompressedImage
 
 from hal_ros.bags.sensors import COMPRESSED, IMAGE, pixels
 from hal_ros.core.arrays import ByteArray
@@ -15,7 +14,7 @@ from hal_ros.core.picture_headers import MOST_PIXELS, check_size, read_header
 from hal_ros.core.streams.convert import ToRgb
 
 ImageMessage: TypeAlias = Any
-"""sensor_msgs/Image or sensor_msgs/CompressedImage."""
+"""sensor_msgs/Image or sensor_msgs/CompressedImage, of rclpy's class or of that of bags."""
 
 
 def rgb_converter(conversion: str, most_pixels: int = MOST_PIXELS) -> ToRgb:
@@ -29,7 +28,7 @@ def rgb_converter(conversion: str, most_pixels: int = MOST_PIXELS) -> ToRgb:
 
 
 def _is_compressed(message: ImageMessage) -> bool:
-    return isinstance(message, CompressedImage)
+    return hasattr(message, "format")
 
 
 def _cv_bridge_rgb(most_pixels: int) -> ToRgb:

@@ -53,7 +53,9 @@ def declare(node: Node, kind: type, locked: Callable[[], str], later: tuple[str,
     node.add_on_set_parameters_callback(check)
     try:
         for field in fields.values():
-            node.declare_parameter(field.name, field.default, _descriptor(field))
+            # Of an empty list ROS can't tell the type.
+            default = Parameter.Type.STRING_ARRAY if field.default == () else field.default
+            node.declare_parameter(field.name, default, _descriptor(field))
     except (InvalidParameterTypeException, InvalidParameterValueException) as error:
         raise ConfigError(_one_line(error)) from error
 

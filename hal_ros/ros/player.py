@@ -30,7 +30,8 @@ from hal_ros.bags.writer import TopicForm
 from hal_ros.core.errors import BagError, ConfigError, HalError
 from hal_ros.core.ticks import BACKWARD_JUMP_NS
 from hal_ros.outside.yaml_text import parse_yaml
-from hal_ros.ros.params import declare, read
+from hal_ros.ros import subscribers
+from hal_ros.ros.params import declare, read, resolve_topic
 from hal_ros.ros.printable_logs import PrintableLogs
 from hal_ros.ros.recorder import message_class
 from hal_ros.ros.segmenter_parameters import parameter
@@ -56,9 +57,8 @@ class PlayerParameters:
         True, "Move all header.stamp by the time between recording and playing; otherwise they stay as recorded."
     )
     clock: bool = parameter(False, "Publish /clock, with the time of the stamps that are published.")
-    wait_for_subscribers_s: float = parameter(
-        0.0, "Seconds to wait at most until each topic that is played has a subscriber.", (0.0, 600.0)
-    )
+    wait_for_subscribers_s: float = parameter(0.0, subscribers.WAIT, (0.0, 600.0))
+    heard_twice: tuple[str, ...] = parameter((), subscribers.TWICE)
     excluded_topics: tuple[str, ...] = parameter(
         (
             *("/action_label", "/action_boundary", "/segmenter/vocabulary", "/segmenter/plan_progress"),
@@ -140,11 +140,15 @@ class Player(PrintableLogs, Node):
         return Channel(self.create_publisher(kind, topic, qos), stamped)
 
     def _wait_for_subscribers(self) -> None:
-        deadline_ns = time.monotonic_ns() + round(self.parameters.wait_for_subscribers_s * 1e9)
-        while not self._stopped() and time.monotonic_ns() < deadline_ns:
-            if all(channel.publisher.get_subscription_count() for channel in self._channels.values()):
-                return
-            self._executor.spin_once(timeout_sec=0.05)
+        twice = {resolve_topic(self, topic, "parameter heard_twice") for topic in self.parameters.heard_twice}
+        wait_s = self.parameters.wait_for_subscribers_s
+        publishers = [channel.publisher for channel in self._channels.values()]
+        if wait_s and (fault := subscribers.wait_for_subscribers(publishers, twice, wait_s, self._pause)):
+            self.get_logger().warning(fault)
+
+    def _pause(self) -> bool:
+        self._executor.spin_once(timeout_sec=0.05)
+        return self._stopped()
 
     def _spin_until(self, due_ns: int) -> bool:
         while not self._stopped():

@@ -30,7 +30,7 @@ from hal_ros.ros.printable_logs import PrintableLogs
 from hal_ros.ros.process import can_run, run
 from hal_ros.ros.segmenter_parameters import parameter
 from hal_ros.ros.stream_topics import TOPICS, input_topics
-from hal_ros.ros.topic_listener import TopicListener
+from hal_ros.ros.topic_listener import TopicListener, has_room
 from hal_ros.runtime.bundle import bundle_metadata, load_bundle
 
 DISCOVERY_PERIOD_S = 0.1
@@ -78,6 +78,7 @@ class Recorder(PrintableLogs, Node):
         self.parameters = read(self, RecorderParameters)
         check_overrides(self, {})
         self._refused: dict[tuple[str, str], str] = {}  # why a topic's messages of a type are not recorded
+        self._deaf: dict[tuple[str, str], str] = {}  # likewise, as nothing of them can arrive
         self._listeners: dict[str, TopicListener] = {}
         self._types: dict[str, str] = {}  # by recorded topic
         self._rounds = 0
@@ -116,6 +117,7 @@ class Recorder(PrintableLogs, Node):
         It is 1 where the file could not be written, which stays readable as far as it was, and LOSSES where it lacks
         something.
         """
+        self._check_room()  # while it is as it was
         for listener in self._listeners.values():
             listener.close()
         try:
@@ -127,9 +129,12 @@ class Recorder(PrintableLogs, Node):
             return 1
         count, gone = self.recording.written.total(), self.recording.dropped.total() + self.lost.total()
         self.get_logger().info(f"{self.recording.file}: {count} messages, {gone} dropped or lost")
-        if self._refused:
-            self.get_logger().warning("not recorded: " + "; ".join(self._refused.values()))
-        return LOSSES if gone or self._refused else 0
+        reasons = {**self._refused, **self._deaf}.values()
+        if reasons:
+            self.get_logger().warning("not recorded: " + "; ".join(reasons))
+        if empty := [topic for topic in self._listeners if not self.recording.written[topic]]:
+            self.get_logger().info(f"nothing was sent, or nothing came, on {', '.join(sorted(empty))}")
+        return LOSSES if gone or reasons else 0
 
     def _check_file(self) -> None:
         """Raise BagError where the file is no longer there: what is written to it now is lost with its name."""
@@ -139,6 +144,19 @@ class Recorder(PrintableLogs, Node):
             gone = True
         if gone:
             raise BagError(f"{self.recording.file}: was removed or replaced while it was written; expected it to stay")
+
+    def _check_room(self) -> None:
+        """Find the topics whose publishers are not heard, where memory is too short to hear them."""
+        silent = {topic: one.silent for topic, one in self._listeners.items() if one.silent}
+        if silent and has_room():
+            silent = {}
+        before, short = self._deaf, "memory is too short to take what others send; expected more address space"
+        self._deaf = {
+            (topic, self._types[topic]): f"{topic}: nothing comes from {count} of its publishers: {short}"
+            for topic, count in silent.items()
+        }
+        for key in self._deaf.keys() - before.keys():
+            self.get_logger().warning(self._deaf[key])
 
     def _discover(self) -> None:
         """Subscribe to the topics that have got a publisher. Raises BagError once the disk has refused."""
@@ -153,6 +171,8 @@ class Recorder(PrintableLogs, Node):
             wanted = {topic for topic, _ in self.get_topic_names_and_types()}
         self._rounds += 1
         again = self._rounds % REFIT_ROUNDS == 0
+        if again:
+            self._check_room()
         for topic in sorted(wanted):
             listener = self._listeners.get(topic)
             if listener is None or listener.unfit or again:
@@ -206,14 +226,14 @@ class Recorder(PrintableLogs, Node):
             level = DiagnosticStatus.WARN
             text = "dropped or lost: " + ", ".join(f"{count} of {topic}" for topic, count in sorted(new.items()))
             self.get_logger().warning(text)
-        elif self._refused:
-            level, text = DiagnosticStatus.WARN, f"not recorded: {'; '.join(self._refused.values())}"
+        elif reasons := {**self._refused, **self._deaf}:
+            level, text = DiagnosticStatus.WARN, f"not recorded: {'; '.join(reasons.values())}"
         self._reported = gone
         values = {"file": str(recording.file), "written": recording.written.total()}
         values |= {"dropped": recording.dropped.total(), "lost": self.lost.total()}
         values |= {
             "queued_bytes": recording.queued_bytes,
-            "not_recorded": " ".join(sorted(t for t, _ in self._refused)),
+            "not_recorded": " ".join(sorted({topic for topic, _ in (*self._refused, *self._deaf)})),
         }
         values |= {f"written {topic}": count for topic, count in sorted(recording.written.items())}
         values |= {f"dropped or lost {topic}": count for topic, count in sorted(gone.items()) if count}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,6 +19,8 @@ except ImportError:  # Humble
 
 OVERLAP_S = 1.0
 """How long a subscription lives on beside the one that takes its place, until that is surely connected."""
+SEGMENT_BYTES = 64 << 20
+"""Of shared memory that another process' messages come through, as config/fastdds.xml has it."""
 # rclpy gives the middleware's times and numbers to callbacks of two required arguments; Humble's knows only one.
 TELLS = hasattr(Subscription, "CallbackType")
 
@@ -29,7 +32,8 @@ class TopicListener:
     """Subscribed as strictly as all publishers seen so far allow; anew as soon as one comes that offers less.
 
     `lost` counts messages that did not arrive: gaps in a publisher's numbers, and what a publisher that the
-    subscription did not fit had sent before. `unfit` says that one has come whom `fit` has not seen.
+    subscription did not fit had sent before. `unfit` says that one has come whom `fit` has not seen. `silent` counts
+    publishers that `fit` has seen of whom nothing has arrived.
     """
 
     def __init__(self, node: Node, topic: str, kind: Any, depth: int, take: Take) -> None:
@@ -41,10 +45,13 @@ class TopicListener:
         self._ends: list[float] = []  # of all but the newest
         self._newest: dict[bytes, int] = {}  # numbers by publisher
         self._unheard: set[bytes] = set()  # publishers that the subscription did not fit when they came
+        self._publishers: set[bytes] = set()  # those of the last `fit`
+        self._heard_any = False
 
     def fit(self, publishers: Sequence[TopicEndpointInfo]) -> bool:
         """Subscribe so that all of these are heard; returns whether that needed a new subscription."""
         self.unfit = False
+        self._publishers = {bytes(one.endpoint_gid) for one in publishers}
         self._retire()
         first = not self._subscriptions
         asked = publishers if first else [*publishers, self._profile]
@@ -64,6 +71,13 @@ class TopicListener:
         self._retire()
         return True
 
+    @property
+    def silent(self) -> int:
+        """How many publishers are there of whom nothing has arrived."""
+        if self._heard_any and not self._newest:  # this distribution does not tell whose message it was
+            return 0
+        return len(self._publishers - self._newest.keys())
+
     def close(self) -> None:
         """End all subscriptions."""
         while self._subscriptions:
@@ -78,9 +92,11 @@ class TopicListener:
         self.unfit = True
 
     def _on_bare_message(self, data: bytes) -> None:
+        self._heard_any = True
         self._take(data, {})
 
     def _on_message(self, data: bytes, info: Mapping[str, Any]) -> None:
+        self._heard_any = True
         number, gid = info.get("publication_sequence_number"), info.get("publisher_gid")
         if number is not None and gid is not None:  # not every distribution tells
             publisher = bytes(gid["data"])
@@ -90,6 +106,15 @@ class TopicListener:
             self.lost += max(0, number - self._newest.get(publisher, expected - 1) - 1)
             self._newest[publisher] = number
         self._take(data, info)
+
+
+def has_room() -> bool:
+    """Whether this process' address space has room for another one's messages, which are lost without a word else."""
+    try:
+        mmap.mmap(-1, SEGMENT_BYTES).close()
+    except (OSError, MemoryError):
+        return False
+    return True
 
 
 def matching_qos(offered: Sequence[Any], depth: int) -> QoSProfile:

@@ -10,6 +10,7 @@ import pytest
 
 from hal_ros.bench import alignment, caches, commands, fresh_clone, live_run, run, start
 from hal_ros.bench import matrix_products as products
+from hal_ros.bench.pictures import latency, recording
 from hal_ros.bench.rows import BenchRow, baseline
 from hal_ros.bench.streams import ingest, intake, live, tick
 from hal_ros.core.errors import HalError
@@ -55,12 +56,14 @@ def test_every_part_is_measured_with_the_rows_it_would_give(
         "intake": intake.EXPECTED,
         "ingest": ingest.EXPECTED,
         "two cameras live": live.EXPECTED,
+        "live latency": latency.EXPECTED,
         "live system": live_run.EXPECTED,
         "replay": commands.REPLAY_EXPECTED,
         "simulation": commands.SIMULATION_EXPECTED,
     }
     soaks = {"ten minutes": live_run.SOAK_EXPECTED, "ten minutes, two cameras": live.SOAK_EXPECTED}
-    only_full = {**soaks, "training": commands.TRAINING_EXPECTED, "fresh installation": fresh_clone.EXPECTED}
+    cameras = {"three raw cameras": recording.EXPECTED}
+    only_full = {**soaks, **cameras, "training": commands.TRAINING_EXPECTED, "fresh installation": fresh_clone.EXPECTED}
     assert list(parts.items()) == list((expected | (only_full if full else {})).items())
 
 

@@ -9,7 +9,7 @@ import pytest
 from fakes import make_streams
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.streams.spec import CameraSpec, StateSpec, StreamSpec
-from hal_ros.live.robot_streams import relative_topics, robot_parameters
+from hal_ros.live.robot_streams import TOPICS, model_topics, patience, relative_topics, robot_parameters
 from hal_ros.ros.robot.parameters import RobotParameters
 
 FRONT = CameraSpec(("/camera/color/image_raw",))
@@ -38,6 +38,20 @@ def test_the_robot_publishes_what_the_card_names(spec: StreamSpec, wanted: set[s
     parameters = robot_parameters(spec)
     assert set(parameters) == wanted and all(parameters.values())
     assert wanted <= {field.name for field in dataclasses.fields(RobotParameters)}
+
+
+@pytest.mark.parametrize(
+    ("spec", "topics"),
+    [
+        (make_streams(), {"/camera/color/image_raw", "/joint_states"}),
+        (StreamSpec("front", {"front": FRONT, "wrist": WRIST}), {FRONT.topic[0], "/wrist_camera/color/image_raw"}),
+        (StreamSpec("front", {"front": FRONT}, {"arm": StateSpec(("/theirs", "/joint_states"))}), set(TOPICS[:2])),
+    ],
+)
+def test_the_robot_waits_for_those_who_hear_what_the_model_takes(spec: StreamSpec, topics: set[str]) -> None:
+    assert model_topics(spec) == topics
+    assert patience(topics)["heard_twice"] == sorted(topics)
+    assert set(patience(topics)) <= {field.name for field in dataclasses.fields(RobotParameters)}
 
 
 def test_a_clock_of_another_robot_is_refused() -> None:

@@ -71,7 +71,8 @@ def test_modules_that_are_there_are_started(tmp_path: Path) -> None:
     for command in noted.commands.values():
         module = command[command.index("-m") + 1]
         assert importlib.util.find_spec(module) is not None, module
-    assert noted.given("simulated_robot") == {}
+    topics = ["/camera/color/image_raw", "/joint_states"]
+    assert noted.given("simulated_robot") == {"wait_for_subscribers_s": 20.0, "heard_twice": topics}
     assert noted.given("segmenter") == {"model": str(model), "autostart": True}
 
 
@@ -85,6 +86,7 @@ def test_a_bag_is_heard_on_the_topics_that_it_has(tmp_path: Path, topic: str) ->
     assert live.start_all(noted, played) == "player"  # type: ignore[arg-type]
     given = noted.given("segmenter")
     assert (given["topics.camera"], given["topics.joints"]) == ([topic], ["/joint_states"])
+    assert noted.given("player")["heard_twice"] == sorted([topic, "/joint_states"])
     assert {topic, "/joint_states", "action_label"} <= set(noted.given("recorder")["topics"])  # type: ignore[call-overload]
 
 

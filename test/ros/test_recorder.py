@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import rclpy
 from mcap.exceptions import McapError
@@ -33,6 +34,7 @@ from hal_ros.bags.reader import METADATA, BagNotes, read_messages
 from hal_ros.bags.recover import recover
 from hal_ros.core.errors import BagError
 from hal_ros.ros.recorder import LOSSES, message_class
+from hal_ros.ros.topic_listener import SEGMENT_BYTES
 from hal_ros.runtime.bundle import save_card
 
 pytestmark = pytest.mark.ros
@@ -94,14 +96,14 @@ def robot(ros_domain_id: int) -> Iterator[Robot]:
 class Recorder:
     """The process, recording to `folder`."""
 
-    def __init__(self, folder: Path, environment: dict[str, str], *parameters: str, limit_bytes: int = 0) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], *parameters: str, limit: str = "") -> None:
         self.folder = folder / "run"
         self.file = self.folder / "run_0.mcap"
         values = [f"output:={folder}", "name:=run", "diagnostics_period_s:=0.1", *parameters]
         arguments = [argument for value in values for argument in ("-p", value)]
         command = [sys.executable, "-m", "hal_ros.ros.recorder", "--ros-args", *arguments]
-        if limit_bytes:
-            command = ["prlimit", f"--fsize={limit_bytes}", "--", *command]
+        if limit:
+            command = ["prlimit", limit, "--", *command]
         self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
     def count(self) -> int:
@@ -146,6 +148,12 @@ def publish_tick(robot: Robot, number: int) -> None:
         values = np.arange(number % 5, dtype=np.float64)
         robot.publish(JOINT_TOPIC, known_class(JOINT_STATE)(header, ["a", "bc"], values, values, np.array([])))
     robot.publish(TRUTH_TOPIC, known_class(TRUTH)(header, "reach" + "h" * (number % 4), number))
+
+
+def publish_picture(robot: Robot) -> None:
+    """A raw picture of a usual size."""
+    pixels = np.zeros(720 * 1280 * 3, np.uint8)
+    robot.publish(CAMERA_TOPIC, known_class(IMAGE)(header_message(1, "camera"), 720, 1280, "rgb8", 0, 3840, pixels))
 
 
 def sent_count(robot: Robot) -> int:
@@ -299,7 +307,7 @@ def test_a_full_disk_ends_it_with_a_clear_error(robot: Robot, start: Callable[..
         errors.extend(s.message for s in report.status if s.name == "recorder: file" and s.level == b"\2")
 
     robot.node.create_subscription(message_class("diagnostic_msgs/msg/DiagnosticArray"), "/diagnostics", listen, 10)
-    recorder = start(limit_bytes=60_000)
+    recorder = start(limit="--fsize=60000")
     until(robot.listened_to)
     until(lambda: robot.executor.spin_once(timeout_sec=0.02) or reports)  # or its last report may reach nobody
     random = np.random.default_rng(0)
@@ -360,6 +368,31 @@ def test_a_folder_that_is_removed_ends_it_with_an_error(robot: Robot, start: Cal
     _, log = recorder.process.communicate(timeout=DEADLINE_S)
     assert recorder.process.returncode == 1 and "was removed or replaced while it was written" in log
     assert "Traceback" not in log
+
+
+def test_where_memory_is_too_short_to_hear_anybody_the_exit_code_says_so(
+    ros_domain_id: int, start: Callable[..., Recorder]
+) -> None:
+    """Its address space ends before the shared memory that pictures come through fits into it."""
+    recorder = start(f"topics:=[{CAMERA_TOPIC}]")
+    until(lambda: recorder.file.exists())
+    process = psutil.Process(recorder.process.pid)
+    process.rlimit(psutil.RLIMIT_AS, (process.memory_info().vms + SEGMENT_BYTES // 2,) * 2)
+    with contextlib.closing(Robot(ros_domain_id)) as robot:
+        robot.advertise(CAMERA_TOPIC, IMAGE, SENSOR)
+        until(robot.listened_to)
+        publish_picture(robot)
+        log = recorder.end()
+    assert recorder.process.returncode == LOSSES, log
+    assert f"not recorded: {CAMERA_TOPIC}: nothing comes from 1 of its publishers: memory is too short" in log
+
+
+def test_topics_on_which_nothing_came_are_named(robot: Robot, start: Callable[..., Recorder]) -> None:
+    robot.advertise(CAMERA_TOPIC, IMAGE, SENSOR)
+    recorder = start()
+    until(robot.listened_to)
+    log = recorder.end()
+    assert recorder.process.returncode == 0 and f"nothing came, on {CAMERA_TOPIC}" in log, log
 
 
 def test_publishers_that_come_later_with_another_quality_are_recorded_too(

@@ -41,7 +41,7 @@ TORCH_BACKEND = "hal_ros.runtime.torch_backend"  # the one part of runtime that 
 CHOOSER = "hal_ros.runtime.backend"  # opens the back end that was asked for, those of the room tensorrt too
 # Libraries that only these rooms may import, for the sake of the other rooms' processes.
 OWNERS = {
-    "rclpy": {"ros"},
+    "rclpy": {"ros", "bench"},
     "hal_msgs": {"ros"},
     "message_filters": {"ros"},
     "cv_bridge": {"ros"},

@@ -211,10 +211,14 @@ class Rig:
     def status(self, part: str, level: bytes, text: str = "") -> DiagnosticStatus:
         """Spin until a report that comes now has this level, and this text in it, for a part; returns that status."""
         self.diagnostics.clear()
+        since_ns = time.time_ns()  # what was published before may still be on its way
         found: list[DiagnosticStatus] = []
 
+        def is_old(report: DiagnosticArray) -> bool:
+            return START_NS < to_ns(report.header.stamp) < since_ns  # simulated time tells nothing
+
         def seen() -> bool:
-            statuses = (status for report in self.diagnostics for status in report.status)
+            statuses = (status for report in self.diagnostics if not is_old(report) for status in report.status)
             found[:] = [s for s in statuses if s.name.endswith(part) and s.level == level and text in s.message]
             return bool(found)
 

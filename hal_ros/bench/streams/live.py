@@ -27,7 +27,8 @@ from hal_ros.bench.rows import BenchRow, at_most, baseline, unmeasured
 from hal_ros.bench.streams import robot
 from hal_ros.bench.streams.arrivals import CAMERA_HZ, WRENCH_HZ, SentTopic, arrivals, states, write_bag
 from hal_ros.live.processes import Interrupts, Processes
-from hal_ros.live.system import LAST_REPORT_S, RECORDING, SUBSCRIBERS_WAIT_S, Live, start_node
+from hal_ros.live.robot_streams import SUBSCRIBERS_WAIT_S
+from hal_ros.live.system import LAST_REPORT_S, RECORDING, Live, start_node
 from hal_ros.offline.recording import Recording, read_recording
 from hal_ros.runtime.bundle import load_bundle
 from hal_ros.sim.messages import image

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -25,6 +26,7 @@ from hal_ros.ros.robot.pacing import Pacer
 from hal_ros.ros.robot.parameters import RobotParameters, check
 from hal_ros.ros.robot.scene import RENDER_TIMEOUT_S, Scene, Shot
 from hal_ros.ros.robot.topics import Topics
+from hal_ros.ros.subscribers import POLL_S, wait_for_subscribers
 from hal_ros.sim.benchmark import RECIPES, EpisodeSpec, episode
 from hal_ros.sim.episode import TICK_NS
 from hal_ros.sim.messages import START_NS
@@ -93,6 +95,7 @@ class SimulatedRobotNode(PrintableLogs, Node):
     def _play_all(self, builder: ThreadPoolExecutor) -> None:
         specs = _specs(self.parameters)
         scene = builder.submit(Scene, next(specs), self._cameras, self.fail).result()
+        self._wait_for_subscribers()
         self._pacer = Pacer(round(TICK_NS / self.parameters.real_time_factor))
         anchor_ns = self.get_clock().now().nanoseconds - time.perf_counter_ns()
         try:
@@ -106,6 +109,13 @@ class SimulatedRobotNode(PrintableLogs, Node):
                 scene = following.result()
         finally:
             scene.close()
+
+    def _wait_for_subscribers(self) -> None:
+        twice = {params.resolve_topic(self, topic, "parameter heard_twice") for topic in self.parameters.heard_twice}
+        wait_s = self.parameters.wait_for_subscribers_s
+        pause = partial(self._stopping.wait, POLL_S)
+        if wait_s and (fault := wait_for_subscribers(self._topics.publishers, twice, wait_s, pause)):
+            self.get_logger().warning(fault)
 
     def _play(self, scene: Scene, anchor_ns: int) -> None:
         action = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hal_ros.core.errors import ConfigError
+from hal_ros.ros import subscribers
 from hal_ros.ros.segmenter_parameters import parameter
 from hal_ros.sim.benchmark import LEVELS, RECIPES
 
@@ -35,6 +36,8 @@ class RobotParameters:
     real_time_factor: float = parameter(
         1.0, "Simulated seconds per second; other than 1 needs publish_clock.", (0.05, 20.0)
     )
+    wait_for_subscribers_s: float = parameter(0.0, subscribers.WAIT, (0.0, 600.0))
+    heard_twice: tuple[str, ...] = parameter((), subscribers.TWICE)
 
 
 def check(parameters: RobotParameters) -> None:

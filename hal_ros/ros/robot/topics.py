@@ -26,20 +26,22 @@ class Topics:
 
     def __init__(self, node: Node, parameters: RobotParameters) -> None:
         self._node, self._parameters = node, parameters
+        self.publishers: list[Any] = []
         self.images, self.render_ms = {FRONT: 0, WRIST: 0}, 0.0
         split = parameters.split_gripper
         self._joint_part = messages.ARM if split else messages.ALL_JOINTS
-        self._images = self._publisher(Image, messages.IMAGE_TOPIC, 5)
         self._infos = self._publisher(CameraInfo, messages.CAMERA_INFO_TOPIC, 5)
         self._joints = self._publisher(JointState, messages.JOINTS_TOPIC, STATES_DEPTH)
         self._truth = self._publisher(ActionTruth, messages.TRUTH_TOPIC, 50)
         self._clock = node.create_publisher(Clock, messages.CLOCK_TOPIC, 10)
-        if parameters.wrist_camera:
-            self._wrist_images = self._publisher(Image, messages.WRIST_IMAGE_TOPIC, 5)
-            self._wrist_infos = self._publisher(CameraInfo, messages.WRIST_CAMERA_INFO_TOPIC, 5)
         self._gripper = self._wanted(split or parameters.gripper_topic, JointState, messages.GRIPPER_TOPIC)
         self._wrench = self._wanted(parameters.wrench, WrenchStamped, messages.WRENCH_TOPIC)
         self._tool_pose = self._wanted(parameters.tool_pose, PoseStamped, messages.TOOL_POSE_TOPIC)
+        # Pictures last: publishers become known in this order, so who listens to them has heard of the others, too.
+        if parameters.wrist_camera:
+            self._wrist_infos = self._publisher(CameraInfo, messages.WRIST_CAMERA_INFO_TOPIC, 5)
+            self._wrist_images = self._publisher(Image, messages.WRIST_IMAGE_TOPIC, 5)
+        self._images = self._publisher(Image, messages.IMAGE_TOPIC, 5)
 
     def camera_plans(self) -> dict[str, CameraPlan]:
         """Return how each camera that is wanted renders."""
@@ -87,7 +89,9 @@ class Topics:
     def _publisher(self, kind: Any, topic: str, depth: int) -> Any:
         options = qos.overridable()
         profile = QoSProfile(depth=depth)
-        return self._node.create_publisher(kind, topic.lstrip("/"), profile, qos_overriding_options=options)
+        publisher = self._node.create_publisher(kind, topic.lstrip("/"), profile, qos_overriding_options=options)
+        self.publishers.append(publisher)
+        return publisher
 
 
 def _publish(picture: Picture, header: Any, images: Any, infos: Any) -> None:

@@ -6,6 +6,9 @@ import sys
 
 from hal_ros.ros.process import can_run, run
 
+SWITCH_S = 1e-4
+"""How long the executor's thread may go on in Python while the worker's has a picture to begin with."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the segmenter until a signal ends it; returns the exit code."""
@@ -13,6 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     from hal_ros.ros.segmenter.node import SegmenterNode  # late: it needs hal_msgs
 
+    sys.setswitchinterval(SWITCH_S)
     return run(SegmenterNode, arguments)
 
 

@@ -83,6 +83,8 @@ class SegmenterNode(PrintableLogs, LifecycleNode):
         if self._finalised:
             return
         if self.context.ok():
+            if self._session is not None:
+                self._report()  # counters are final
             self.trigger_shutdown()
         elif self._session is not None:
             self._session.end(publish=False)

@@ -66,6 +66,7 @@ class Fetched(NamedTuple):
     take: Callable[..., None]
     informed: bool  # `take` is told when a message was sent, too
     depth: int
+    raw: bool  # `take` wants a message's bytes
 
     def give(self, message: Any, info: Any) -> None:
         """Hand one message on."""
@@ -97,6 +98,8 @@ class Subscriptions:
         if parameters.synchroniser == "message_filters":
             limits = parameters.synchroniser_slop_s, parameters.synchroniser_queue_size
             self._synchroniser = Synchroniser(inputs, *limits)
+        # cv_bridge and message_filters want rclpy's own messages.
+        self._raw_images = self._synchroniser is None and parameters.image_conversion == "native"
         self._held: dict[str, Held] = {}  # by topic
         self._fetched: dict[str, Fetched] = {}  # by topic
         self._unread: dict[str, list[str]] = {}  # by stream: topics that can't be read
@@ -229,7 +232,10 @@ class Subscriptions:
             message_lost=lambda event: self._on_lost(port, event),
         )
         take: Callable[..., None] = port.on_message_with_info if TELLS_TIMES else port.on_bare_message
-        if port.headed:
+        raw = self._raw_images and wanted.form.type_name in IMAGES
+        if raw:
+            take = port.on_bytes
+        elif port.headed:
             take = port.on_message if self._synchroniser is None else self._synchroniser.wrap(port)
         informed = not port.headed and TELLS_TIMES
         subscription = self._node.create_subscription(
@@ -239,11 +245,12 @@ class Subscriptions:
             profile,
             callback_group=None if port.is_clock else self._group,
             event_callbacks=events,
+            raw=raw,
             qos_overriding_options=qos.overridable(),
         )
         self._held[port.topic] = Held(subscription, port, wanted)
         if not port.is_clock:
-            self._fetched[port.topic] = Fetched(subscription, kind, take, informed, usual.depth)
+            self._fetched[port.topic] = Fetched(subscription, kind, take, informed, usual.depth, raw)
 
     def _end(self, topic: str) -> None:
         self._fetched.pop(topic, None)
@@ -278,7 +285,7 @@ class Subscriptions:
                 if time.thread_time() > limit_s:
                     self._skip(self._held[topic].port, one, one.depth - count)
                     break
-                taken = one.subscription.handle.take_message(one.kind, False)
+                taken = one.subscription.handle.take_message(one.kind, one.raw)
                 if taken is None:
                     break
                 one.give(*taken)
@@ -291,7 +298,7 @@ class Subscriptions:
             waiting.append(taken)
             count += 1
         for data, info in waiting:
-            one.give(deserialize_message(data, one.kind), info)
+            one.give(data if one.raw else deserialize_message(data, one.kind), info)
         for stream in port.streams:
             self._inputs.counters[counts.key(stream, counts.FLOODED)] += max(0, count - 1)
 

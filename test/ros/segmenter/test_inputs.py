@@ -16,6 +16,7 @@ import pytest
 from builtin_interfaces.msg import Time
 from hypothesis import given
 from hypothesis import strategies as st
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, Header
 
@@ -124,6 +125,15 @@ HOSTILE: dict[str, Any] = {
     "before 1970": {"header": Header(stamp=Time(sec=-5))},
     "no image": {"height": 2**32 - 1, "width": 2**32 - 1, "step": 0, "data": b""},
 }
+
+
+@pytest.mark.parametrize("kept", [0, 3, 4, 12, 40, -8])
+def test_bytes_that_are_no_picture_are_counted_and_the_next_good_one_is_answered(inputs: Recorded, kept: int) -> None:
+    camera, good = inputs.topic("camera"), serialize_message(image_message("red", START_NS))
+    camera.on_bytes(good[:kept])
+    assert inputs.counters["camera/malformed"] == 1 and inputs.sights["camera"].malformed
+    camera.on_bytes(good)
+    assert [frame.due.stamp_ns for frame in inputs.frames] == [START_NS]
 
 
 @pytest.mark.parametrize("case", HOSTILE)

@@ -12,7 +12,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 
 from fakes import FakeBackend
 from hal_ros.core.errors import BackendError, ConfigError, HalError
-from ros_fakes import Rig
+from ros_fakes import Rig, values
 
 pytestmark = pytest.mark.ros
 SUCCESS, FAILURE, ERROR = (getattr(TransitionCallbackReturn, name) for name in ("SUCCESS", "FAILURE", "ERROR"))
@@ -147,6 +147,14 @@ def test_a_failing_autostart_says_why(rig: Rig) -> None:
     node = rig.segmenter(autostart=True, model="/nowhere")
     with pytest.raises(HalError, match=r"/nowhere/card.json"):
         node.start()
+
+
+def test_its_last_report_before_the_end_has_all_labels(rig: Rig) -> None:
+    node = rig.active(diagnostics_period_s=60.0)
+    for tick in range(3):
+        rig.show("red", tick)
+    node.stop()
+    rig.until(lambda: any(values(one).get("labels") == "3" for report in rig.diagnostics for one in report.status))
 
 
 def test_stop_closes_the_open_segment_from_any_state(rig: Rig) -> None:
