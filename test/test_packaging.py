@@ -166,3 +166,10 @@ def test_xml_is_well_formed(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.name)
 def test_yaml_is_well_formed(path: Path) -> None:
     assert isinstance(yaml.safe_load(path.read_text()), dict)
+
+
+def test_both_packages_and_the_setup_admit_the_same_versions_of_python() -> None:
+    admitted = re.escape(">=3.10,<3.15")
+    assert re.search(f'python_requires="{admitted}"', (ROOT / "setup.py").read_text())
+    assert re.search(f'requires-python = "{admitted}"', (ROOT / "hal_msgs" / "pyproject.toml").read_text())
+    assert "(3, 10) <= sys.version_info[:2] < (3, 15)" in (ROOT / "scripts" / "setup_env.py").read_text()

@@ -24,14 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check, label, report."""
-    from hal_ros.offline.labelling import LabelJob, run_label
-    from hal_ros.offline.several import are_several, run_labels, usual_processes
+    from hal_ros.offline.labelling import LabelJob
+    from hal_ros.offline.several import run_labels, usual_processes
 
     if args.processes is not None and args.processes < 1:
         raise ConfigError(f"--processes is {args.processes}; expected 1 or more")
-    job, choice = LabelJob(args.bags[0], args.out, args.replace, topics.asked(args)), backends.bundle_choice(args)
-    if are_several(args.bags):
-        run_labels(args.bags, job, choice, args.processes or usual_processes(), print)
-    else:
-        run_label(job, choice)
+    form, choice = LabelJob(args.bags[0], args.out, args.replace, topics.asked(args)), backends.bundle_choice(args)
+    run_labels(args.bags, form, choice, args.processes or usual_processes(), print)
     return 0

@@ -16,16 +16,14 @@ from hal_ros.datasets.episodes import load
 from hal_ros.export.bundle import EncoderPair, Golden, Ingredients, Proof, check_place, write_bundle
 from hal_ros.export.to_onnx import StepGraph
 from hal_ros.labels import targets as targets_file
-from hal_ros.outside.progress import tracked
 from hal_ros.runtime.bundle import Bundle
 from hal_ros.train import stages
 from hal_ros.train.clips import attended_clips
-from hal_ros.train.decoding import best_decoder, fit_temperatures
+from hal_ros.train.decoding import best_decoder, calibrate
 from hal_ros.train.encoders import build
 from hal_ros.train.mixture import decoder_kind
 from hal_ros.train.priors import fit_priors
 from hal_ros.train.stages import FinishedRun, PreparedSplit
-from hal_ros.train.student import answer
 
 GOLDEN_TICKS = 48
 
@@ -107,8 +105,7 @@ def _choose(run: FinishedRun, folder: Path, training: PreparedSplit, validation:
         [encoded.transcript for encoded in encoded_clips],
     )
     priors, lag_ticks = fit_priors(found, orders, run.model.config.actions), run.config.data.lag_ticks
-    temperatures = fit_temperatures(run.model, clips, lag_ticks)
-    answers = [answer(run.model, clip) for clip in tracked(clips, "answers", len(clips))]
+    temperatures, answers = calibrate(run.model, clips, lag_ticks)
     actions, transcripts = [clip.actions for clip in clips], [clip.transcript for clip in clips]
     kind = decoder_kind(run.config, validation.encoded_clips)
     chosen = best_decoder(kind, answers, actions, transcripts, lag_ticks, priors)

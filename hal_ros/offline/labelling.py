@@ -99,7 +99,8 @@ def label_bag(job: LabelJob, opened: Opened, report: Report) -> None:
         report(f"{bag}: {', '.join(held)} left out")
     if str(done.notes):
         report(f"{bag}: {done.notes}")
-    for line in summary_lines(done.answers, time.perf_counter() - started, done.counters, done.reasons):
+    wall_s, spec = time.perf_counter() - started, segmenter.card.streams
+    for line in summary_lines(done.answers, wall_s, done.counters, done.reasons, spec):
         report(line)
     attached = f", {done.attachments} attachments" if done.attachments else ""
     report(f"{out}: written, {done.copied} messages of the bag{attached} and the answers")

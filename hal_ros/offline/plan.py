@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from hal_ros.bags.messages import deserialise, to_ns
+from hal_ros.bags.messages import deserialise, header_stamp_ns, to_ns
 from hal_ros.bags.reader import BagMessage
 from hal_ros.core.card import ModelCard
 from hal_ros.core.decoding.known_plan import PlanTracker, plan_ids
@@ -26,17 +28,29 @@ def read_plan(path: Path, card: ModelCard) -> PlanTracker:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def step_lines(answers: Sequence[BagMessage]) -> Iterator[str]:
-    """Yield a line for each change of the step or of the deviation, in seconds since the first label."""
-    first_ns = next(
-        (to_ns(deserialise(a.type_name, a.data).header.stamp) for a in answers if a.topic == LABEL_TOPIC), 0
-    )
-    before = None
-    for progress in (deserialise(a.type_name, a.data) for a in answers if a.topic == PLAN_TOPIC):
-        now = (progress.step, progress.deviates)
-        if now != before:
-            seconds = (to_ns(progress.header.stamp) - first_ns) / 1e9
-            step = f"step {progress.step + 1:>2} of {progress.steps}" if progress.label else "the plan is done"
-            note = "  the robot does something else" if progress.deviates else ""
-            yield f"{seconds:8.1f} s  {step:<16}  {progress.label:<16}  {progress.progress:4.0%} behind{note}"
-        before = now
+@dataclass
+class PlanSteps:
+    """A line for each change of the step or of the deviation, in seconds since the first label."""
+
+    lines: list[str] = field(default_factory=list)
+
+    def of(self, answers: Iterable[BagMessage]) -> Iterator[BagMessage]:
+        """Tell of answers as they pass, without keeping them."""
+        first_ns, before = None, None
+        for answer in answers:
+            if answer.topic == LABEL_TOPIC and first_ns is None:
+                first_ns = header_stamp_ns(answer.data) or 0
+            elif answer.topic == PLAN_TOPIC:
+                progress = deserialise(answer.type_name, answer.data)
+                now = (progress.step, progress.deviates)
+                if now != before:
+                    self.lines.append(_step_line(progress, first_ns or 0))
+                before = now
+            yield answer
+
+
+def _step_line(progress: Any, first_ns: int) -> str:
+    seconds = (to_ns(progress.header.stamp) - first_ns) / 1e9
+    step = f"step {progress.step + 1:>2} of {progress.steps}" if progress.label else "the plan is done"
+    note = "  the robot does something else" if progress.deviates else ""
+    return f"{seconds:8.1f} s  {step:<16}  {progress.label:<16}  {progress.progress:4.0%} behind{note}"

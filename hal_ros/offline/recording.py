@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,6 +37,7 @@ class LabelAnswer(NamedTuple):
     confirmed_action: str
     confirmed_confidence: float
     inputs: tuple[Source, ...] = ()  # every message that went in; () in what 0.1.0 recorded
+    tick: int = 0  # of its grid
 
 
 class Event(NamedTuple):
@@ -150,8 +151,20 @@ def read_recording(path: Path, namespace: str | None = None, annotation: Path | 
         topics=dict(sorted(topics.items())),
         images_received_ns=found.images_received_ns,
         cameras=frozenset(found.cameras),
-        remark=str(notes),
+        remark="; ".join(filter(None, [str(notes), _restarts(found.entries[LABEL_TYPE], vocabulary)])),
         offline=_is_offline(path, found),
+    )
+
+
+def _restarts(labels: Sequence[LabelAnswer], vocabulary: Any) -> str:
+    """Say that most labels began a grid anew, as those of a clock that is too slow for the model do, or ''."""
+    restarts = sum(label.tick == 0 for label in labels) - 1
+    seconds = (labels[-1].stamp_ns - labels[0].stamp_ns) / 1e9
+    if vocabulary is None or restarts <= len(labels) // 2 or seconds <= 0:
+        return ""
+    return (
+        f"the tick grid began anew {restarts} times: what drives it comes at {(len(labels) - 1) / seconds:.2g} Hz, the "
+        f"model's ticks at {vocabulary.rate_hz:g} Hz; segments end there"
     )
 
 
@@ -211,6 +224,7 @@ def _entry(message: BagMessage, types: BagTypes) -> LabelAnswer | Event | TruthM
         confirmed_ns=to_ns(content.confirmed_stamp) if content.confirmed_valid else None,
         confirmed_action=content.confirmed_label,
         confirmed_confidence=float(content.confirmed_confidence),
+        tick=int(content.tick),
         inputs=tuple(Source(one.stream, one.topic, to_ns(one.stamp)) for one in getattr(content, "inputs", ())),
     )
 

@@ -7,6 +7,7 @@ nothing and each message had arrived before the clock's message that follows it.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -88,10 +89,10 @@ def ends_closed(labels_of: Path | None) -> bool:
     """
     kinds = {} if labels_of is None else topic_types(labels_of)
     topics = [topic for topic, kind in kinds.items() if kind == BOUNDARY_TYPE]
-    events = list(read_messages(labels_of, topics)) if labels_of is not None and topics else []
-    if labels_of is None or not events:
+    if labels_of is None or not topics:
         return True
-    return bool(BagTypes.of(labels_of).deserialise(BOUNDARY_TYPE, events[-1].data).to_label_id == NO_ACTION)
+    last = deque(read_messages(labels_of, topics), maxlen=1)
+    return not last or BagTypes.of(labels_of).deserialise(BOUNDARY_TYPE, last[0].data).to_label_id == NO_ACTION
 
 
 # --- against the recording -------------------------------------------------------------------------------------------
@@ -117,22 +118,67 @@ class Comparison(NamedTuple):
         return f"{self.topic}: {self.equal} of {self.recorded} recorded messages equal byte for byte{where}"
 
 
-def compare(recorded: Sequence[BagMessage], replayed: Sequence[BagMessage], topic: str, types: BagTypes) -> Comparison:
-    """Compare the messages of one topic, in order; `types` are those of the recording.
+class AgainstRecording:
+    """Replayed answers compared with recorded ones while they pass: neither is kept.
 
     A label of 0.1.0 ends before its inputs: what it holds must be what a label of today begins with. A closing event of
     a version before docs/adr/0008-silence.md may be detected later than it stands.
     """
-    before = [message for message in recorded if message.topic == topic]
-    after = [message.data for message in replayed if message.topic == topic]
-    equal = 0
-    first_difference_ns = None
-    for index, message in enumerate(before):
-        if index < len(after) and _same(after[index], message, types):
-            equal += 1
-        elif first_difference_ns is None:
-            first_difference_ns = to_ns(types.deserialise(message.type_name, message.data).header.stamp)
-    return Comparison(topic, equal, len(before), len(after), first_difference_ns)
+
+    def __init__(self, recorded: Iterable[BagMessage], topics: Iterable[str], types: BagTypes) -> None:
+        """Compare each of the topics, in order; `types` are those of the recording."""
+        self._recorded, self._types = iter(recorded), types
+        self._found = {topic: Comparison(topic, 0, 0, 0, None) for topic in topics}
+        self._waiting: dict[str, deque[BagMessage]] = {topic: deque() for topic in self._found}
+
+    def of(self, answers: Iterable[BagMessage]) -> Iterator[BagMessage]:
+        """Compare answers as they pass."""
+        for answer in answers:
+            if answer.topic in self._found:
+                self._compare(answer)
+            yield answer
+
+    def results(self) -> list[Comparison]:
+        """Return the comparisons once all answers have passed; what else was recorded was not replayed."""
+        for topic in self._found:
+            while (message := self._next(topic)) is not None:
+                self._differs(message)
+        return list(self._found.values())
+
+    def _compare(self, answer: BagMessage) -> None:
+        found = self._found[answer.topic]
+        self._found[answer.topic] = found._replace(replayed=found.replayed + 1)
+        recorded = self._next(answer.topic)
+        if recorded is not None and _same(answer.data, recorded, self._types):
+            found = self._found[answer.topic]
+            self._found[answer.topic] = found._replace(equal=found.equal + 1)
+        elif recorded is not None:
+            self._differs(recorded)
+
+    def _next(self, topic: str) -> BagMessage | None:
+        """Return the next recorded message of a topic, and count it; those of others that lie before it wait."""
+        waiting = self._waiting[topic]
+        while not waiting and (message := next(self._recorded, None)) is not None:
+            if message.topic in self._waiting:
+                self._waiting[message.topic].append(message)
+        if not waiting:
+            return None
+        found = self._found[topic]
+        self._found[topic] = found._replace(recorded=found.recorded + 1)
+        return waiting.popleft()
+
+    def _differs(self, message: BagMessage) -> None:
+        found = self._found[message.topic]
+        if found.first_difference_ns is None:
+            stamp_ns = to_ns(self._types.deserialise(message.type_name, message.data).header.stamp)
+            self._found[message.topic] = found._replace(first_difference_ns=stamp_ns)
+
+
+def compare(recorded: Iterable[BagMessage], replayed: Iterable[BagMessage], topic: str, types: BagTypes) -> Comparison:
+    """Compare the messages of one topic as `AgainstRecording` does."""
+    against = AgainstRecording(recorded, (topic,), types)
+    deque(against.of(replayed), maxlen=0)
+    return against.results()[0]
 
 
 def _same(replayed: bytes, recorded: BagMessage, types: BagTypes) -> bool:

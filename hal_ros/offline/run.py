@@ -1,11 +1,16 @@
-"""`hal replay` from its bag to its verdict: replay, write the answers, compare with the recorded ones."""
+"""`hal replay` from its bag to its verdict: replay, write the answers, compare with the recorded ones.
+
+Answers are written, told and compared as they come: memory does not grow with the bag, but for the ticks that recorded
+labels name where `ticks_from` asks for exactly those.
+"""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,12 +26,11 @@ from hal_ros.core.work import Report
 from hal_ros.offline.bundle import BundleChoice, answers_metadata, open_segmenter
 from hal_ros.offline.labelling import write_vocabulary
 from hal_ros.offline.named_ticks import named_frames, named_ticks
-from hal_ros.offline.plan import read_plan, step_lines
+from hal_ros.offline.plan import PlanSteps, read_plan
 from hal_ros.offline.replay import (
     BOUNDARY_TOPIC,
     LABEL_TOPIC,
-    Comparison,
-    compare,
+    AgainstRecording,
     ends_closed,
     replay,
 )
@@ -68,18 +72,18 @@ def run_replay(job: ReplayJob, choice: BundleChoice, report: Report = print) -> 
     found = _Found(BagNotes(), Counter(), {})
     started = time.perf_counter()
     frames, segments = _frames(job, segmenter.card, found, report)
-    tally = AnswerTally()
-    answers = list(tally.of(replay(frames, segmenter, segments, tracker, ends_closed(job.ticks_from))))
-    wall_s = time.perf_counter() - started
+    tally, steps, against = AnswerTally(), PlanSteps(), _against(job)
+    answers = replay(frames, segmenter, segments, tracker, ends_closed(job.ticks_from))
+    answers = against.of(steps.of(tally.of(answers)))
     if job.out is not None:
         report(f"{_write(job.out, bundle, answers)}: written")
-    for line in summary_lines(tally, wall_s, found.counters, found.reasons):
-        report(line)
-    for line in step_lines(answers):
+    deque(answers, maxlen=0)  # nobody keeps them
+    wall_s, spec = time.perf_counter() - started, segmenter.card.streams
+    for line in (*summary_lines(tally, wall_s, found.counters, found.reasons, spec), *steps.lines):
         report(line)
     if str(found.notes):
         report(f"{job.bag}: {found.notes}")
-    comparisons = _compare(job, answers)
+    comparisons = against.results()
     for result in comparisons:
         report(str(result))
     if job.ticks_from is not None and not comparisons:
@@ -104,33 +108,40 @@ def _frames(job: ReplayJob, card: ModelCard, found: _Found, report: Report) -> t
         return due_frames(messages, inputs, found.counters, reasons=found.reasons), 0
     ours = {*types} - of_others(types, choose_robot(source, types, job.namespace))
     labels = (m for m in read_messages(source, ours) if m.type_name == LABEL_TYPE)
-    ticks, segments = named_ticks(labels, card, BagTypes.of(source))
     if job.ticks_from is not None:
+        ticks, segments = named_ticks(labels, card, BagTypes.of(source))
         return named_frames(messages, ticks, inputs, found.counters, found.reasons), segments
+    ticks, segments = named_ticks(_first_labels(labels, BagTypes.of(source)), card, BagTypes.of(source))
     start_ns = ticks[0].origin_ns if ticks else None
     return due_frames(messages, inputs, found.counters, start_ns, found.reasons), segments
 
 
-def _write(path: Path, bundle: Bundle, answers: Sequence[BagMessage]) -> Path:
+def _first_labels(labels: Iterable[BagMessage], types: BagTypes) -> Iterator[BagMessage]:
+    """Yield recorded labels up to the first confirmed one: they tell where a replay begins, and with which segment."""
+    for message in labels:
+        yield message
+        if types.deserialise(message.type_name, message.data).confirmed_valid:
+            return
+
+
+def _write(path: Path, bundle: Bundle, answers: Iterator[BagMessage]) -> Path:
     """Write vocabulary and answers; returns the file that they are in."""
+    first = next(answers, None)
     with whole(path) as unfinished, BagWriter(unfinished, answers_metadata(bundle)) as bag:
-        write_vocabulary(bag, bundle, answers[0].receive_ns if answers else 0)
-        for topic, type_name, receive_ns, data, _ in answers:
+        write_vocabulary(bag, bundle, 0 if first is None else first.receive_ns)
+        for topic, type_name, receive_ns, data, _ in chain([] if first is None else [first], answers):
             bag.write(topic, type_name, data, receive_ns)
     return path if bag.folder is None else path / bag.file.name
 
 
-def _compare(job: ReplayJob, answers: Sequence[BagMessage]) -> list[Comparison]:
-    """Compare with what the bag holds of labels and boundaries, if it does, whatever the robot's namespace."""
+def _against(job: ReplayJob) -> AgainstRecording:
+    """Return what compares with the labels and boundaries of the bag, if it holds any, of whatever namespace."""
     path = job.ticks_from or job.bag
-    kinds = topic_types(path)
+    kinds, types = topic_types(path), BagTypes.of(path)
     robots = sum(kind == LABEL_TYPE for kind in kinds.values())
     if job.ticks_from is None and job.from_start and job.namespace is None and robots > 1:
-        return []  # nobody said whose
+        return AgainstRecording((), (), types)  # nobody said whose
     robot = choose_robot(path, kinds, job.namespace) or ""
-    recorded_topics = {robot + topic: topic for topic in (LABEL_TOPIC, BOUNDARY_TOPIC) if robot + topic in kinds}
-    recorded = [
-        message._replace(topic=recorded_topics[message.topic]) for message in read_messages(path, recorded_topics)
-    ]
-    types = BagTypes.of(path)
-    return [compare(recorded, answers, topic, types) for topic in recorded_topics.values()]
+    topics = {robot + topic: topic for topic in (LABEL_TOPIC, BOUNDARY_TOPIC) if robot + topic in kinds}
+    recorded = (message._replace(topic=topics[message.topic]) for message in read_messages(path, topics))
+    return AgainstRecording(recorded, topics.values(), types)

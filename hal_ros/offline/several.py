@@ -13,19 +13,23 @@ from hal_ros.core.work import Report
 from hal_ros.datasets.pool import in_order
 from hal_ros.datasets.user_bags import STORAGES, find_user_bags
 from hal_ros.offline.bundle import BundleChoice, open_segmenter
-from hal_ros.offline.labelling import LabelJob, Opened, beside_bag, label_bag
+from hal_ros.offline.labelling import LabelJob, Opened, beside_bag, label_bag, run_label
 
 Outcome = tuple[list[str], str]
 """What is said of one bag, and why it was not labelled, '' where it was."""
 
 
 def run_labels(bags: Sequence[Path], form: LabelJob, choice: BundleChoice, processes: int, report: Report) -> None:
-    """Label bags, of folders all that are in them; of `form` all counts but its bag, `out` being a folder.
+    """Label bags, of folders all that are in them; of `form` all counts but its bag.
 
-    Raises BagError before anything is written where a path holds no bag, or two have one name; at the end where some
-    were not labelled; and what `open_segmenter` raises.
+    `out` is a folder where there are several, or one bag lies in a folder that is none itself. Raises BagError before
+    anything is written where several paths hold no bag, or two have one name; at the end where some were not labelled;
+    and what `open_segmenter` raises. A path alone that holds no bag is refused as `run_label` does.
     """
     found, problems = find_user_bags(bags)
+    if len(bags) == 1 and (problems or [bag.path for bag in found.values()] == list(bags)):
+        run_label(replace(form, bag=bags[0]), choice, report)
+        return
     if problems:
         raise BagError("; ".join(problems))
     if form.out is not None and (form.out.suffix in STORAGES or (form.out.exists() and not form.out.is_dir())):
@@ -38,14 +42,6 @@ def run_labels(bags: Sequence[Path], form: LabelJob, choice: BundleChoice, proce
     ]
     if failed:
         raise BagError(f"{len(failed)} of {len(jobs)} bags were not labelled: {', '.join(failed)}")
-
-
-def are_several(paths: Sequence[Path]) -> bool:
-    """Tell whether paths are more than one bag: several, or a folder that is none itself but holds some."""
-    if len(paths) > 1:
-        return True
-    found, problems = find_user_bags(paths)
-    return not problems and [bag.path for bag in found.values()] != list(paths)
 
 
 def usual_processes() -> int:

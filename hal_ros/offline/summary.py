@@ -12,6 +12,7 @@ from hal_ros.bags.messages import header_stamp_ns
 from hal_ros.bags.reader import BagMessage
 from hal_ros.core.streams import counts
 from hal_ros.core.streams.counts import CAUSES
+from hal_ros.core.streams.spec import StreamSpec
 from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC
 
 
@@ -41,11 +42,16 @@ class AnswerTally:
 
 
 def summary_lines(
-    tally: AnswerTally, wall_s: float, counters: Counter[str], reasons: Mapping[str, str] | None = None
+    tally: AnswerTally,
+    wall_s: float,
+    counters: Counter[str],
+    reasons: Mapping[str, str] | None = None,
+    spec: StreamSpec | None = None,
 ) -> Iterator[str]:
     """Yield counts, and the speed: seconds of the robot's time, by its stamps, per second of this machine's.
 
-    `counters` and `reasons` are those of `frames.due_frames` and `named_ticks.named_frames`.
+    `counters` and `reasons` are those of `frames.due_frames` and `named_ticks.named_frames`. With the model's streams
+    it is said, too, at which rate the clock's messages come if its ticks began anew.
     """
     yield f"{tally.counts[LABEL_TOPIC]} labels, {tally.counts[BOUNDARY_TOPIC]} boundaries"
     robot_s = (tally.last_ns - tally.first_ns) / 1e9
@@ -55,6 +61,11 @@ def summary_lines(
         yield f"done in {wall_s:.1f} s; how long it took the robot is unknown, as its stamps go back"
     if found := counts.faults(counters):
         yield f"counted: {', '.join(found)}"
+    restarts = counters[counts.RESTARTS] - 1
+    if spec is not None and restarts > 0 and robot_s > 0:
+        between = counters[counts.key(spec.clock, counts.RECEIVED)] - 2  # the last began no grid: none came after it
+        rate_hz = between / robot_s
+        yield f"the tick grid began anew {restarts} times: {counts.slow_clock(spec, rate_hz)}; segments end there"
     yield from reason_lines(reasons or {})
 
 

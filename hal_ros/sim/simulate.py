@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from hal_ros.core.errors import HalError
 from hal_ros.datasets import folder as dataset_folder
 from hal_ros.datasets.episodes import ANNOTATION
 from hal_ros.datasets.pool import as_done
+from hal_ros.outside.progress import tracked
 from hal_ros.sim.benchmark import LEVELS, EpisodeSpec, episodes
 from hal_ros.sim.extras import Extras
 from hal_ros.sim.write import TRAINING_PICTURES, Pictures, Written, check_place, is_written, write_episode
@@ -87,7 +87,7 @@ def simulate(wanted: Wanted) -> Done:
     check_gl()
     tasks, present, replaced = _tasks(wanted)
     started_s = time.perf_counter()
-    written = list(_with_progress(as_done(_write, tasks, wanted.jobs, KILLED), len(tasks)))
+    written = list(tracked(as_done(_write, tasks, wanted.jobs, KILLED), "episodes", len(tasks)))
     return Done(wanted.out, written, present, time.perf_counter() - started_s, replaced)
 
 
@@ -143,20 +143,3 @@ def _write(task: _Task) -> Written:
         return write_episode(*task)
     except HalError as error:
         raise type(error)(f"episode {task.spec.name}: {error}") from error
-
-
-def _with_progress(written: Iterator[Written], count: int) -> Iterator[Written]:
-    """Show a bar on a terminal, a line for each episode elsewhere."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from hal_ros.outside.console import PrintableConsole
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = PrintableConsole(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("episodes", total=count)
-        for number, episode in enumerate(written, 1):
-            progress.update(bar, advance=1, description=episode.name)
-            if not console.is_terminal:
-                print(f"{number}/{count} {episode.name}", file=sys.stderr, flush=True)
-            yield episode

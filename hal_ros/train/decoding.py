@@ -331,16 +331,18 @@ def _logistic(values: NDArray[np.float64], changes: NDArray[np.bool_]) -> tuple[
 # --- a model and its clips --------------------------------------------------------------------------------------------
 
 
-def fit_temperatures(model: CausalHal, clips: Sequence[Clip], lag_ticks: int) -> tuple[float, float]:
-    """Set the model's two temperatures to those of least negative log-likelihood; returns them."""
+def calibrate(model: CausalHal, clips: Sequence[Clip], lag_ticks: int) -> tuple[tuple[float, float], list[Answers]]:
+    """Set the model's two temperatures to those of least negative log-likelihood.
+
+    Returns them, and what the model says of the clips with them: it is run over each clip once.
+    """
     import torch
 
-    from hal_ros.train.student import answer
+    from hal_ros.train.student import logits
 
-    with torch.no_grad():
-        model.temperature.fill_(1.0)
-    answers = [answer(model, clip) for clip in tracked(clips, "answers", len(clips))]
-    best = fit_both_temperatures(answers, [clip.actions for clip in clips], lag_ticks)
+    found = [logits(model, clip) for clip in tracked(clips, "answers", len(clips))]
+    plain = [one.at(torch.ones(2)) for one in found]
+    best = fit_both_temperatures(plain, [clip.actions for clip in clips], lag_ticks)
     with torch.no_grad():
         model.temperature.copy_(torch.tensor(best))
-    return best
+    return best, [one.at(torch.tensor(best)) for one in found]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -215,6 +218,34 @@ def answer(model: CausalHal, clip: Clip) -> Answers:
         outputs, state = model(moved(stream_inputs(clip, columns, start, start + ANSWER_TICKS), device), state)
         pieces.append((outputs.log_probs[0], outputs.lagged_log_probs[0], outputs.boundary[0, :, 0]))
     return Answers(*(to_numpy(torch.cat(column)) for column in zip(*pieces, strict=True)))
+
+
+@dataclass(frozen=True)
+class Logits:
+    """What a model says of one clip before its temperatures; all on the model's device."""
+
+    now: Tensor  # (T, K) of this tick
+    lagged: Tensor  # (T, K) of lag ticks earlier
+    boundary: FloatArray  # (T,)
+
+    def at(self, temperatures: Tensor) -> Answers:
+        """Return what `answer` would with these temperatures (2,), byte for byte."""
+        both = zip((self.now, self.lagged), temperatures.to(self.now.device), strict=True)
+        return Answers(*(to_numpy(torch.log_softmax(values / each, -1)) for values, each in both), self.boundary)
+
+
+def logits(model: CausalHal, clip: Clip) -> Logits:
+    """Run a whole clip from the initial state, whatever the model's temperatures are."""
+    kept: tuple[list[Tensor], list[Tensor]] = ([], [])
+    with ExitStack() as hooks:
+        for head, pieces in zip((model.head, model.lagged_head), kept, strict=True):
+            hooks.callback(head.register_forward_hook(partial(_keep, pieces)).remove)
+        boundary = answer(model, clip).boundary
+    return Logits(*map(torch.cat, kept), boundary)
+
+
+def _keep(pieces: list[Tensor], _head: nn.Module, _inputs: object, output: Tensor) -> None:
+    pieces.append(output[0])
 
 
 def stream_inputs(clip: Clip, columns: Columns, start: int = 0, stop: int | None = None) -> Inputs:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -55,6 +56,15 @@ def start(code: str, environment: dict[str, str], *arguments: str) -> subprocess
     )
 
 
+def autostart_arguments(bundle: Path) -> list[str]:
+    """Write a card into a folder, and return the arguments by which a node starts with it at once."""
+    from fakes import make_card
+    from hal_ros.runtime.bundle import save_card
+
+    save_card(make_card(), bundle)
+    return ["--ros-args", "-p", f"model:={bundle}", "-p", "autostart:=true"]
+
+
 @pytest.mark.parametrize("module", ["segmenter.main", "robot.main"])
 def test_absent_messages_give_the_line_that_builds_them(module: str, child_environment: dict[str, str]) -> None:
     code = f"import sys; sys.modules['hal_msgs'] = None; from hal_ros.ros.{module} import main; sys.exit(main())"
@@ -64,74 +74,42 @@ def test_absent_messages_give_the_line_that_builds_them(module: str, child_envir
     assert "colcon build --base-paths src src/hal_ros/hal_msgs" in errors and errors.count("\n") == 1
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
-def test_signals_end_an_active_node_in_order(
-    kind: signal.Signals, child_environment: dict[str, str], tmp_path: Path
-) -> None:
-    from fakes import make_card
-    from hal_ros.runtime.bundle import save_card
+class Ended(NamedTuple):
+    """A node, the line after which it is signalled, how often, and how it then ends."""
 
-    save_card(make_card(), tmp_path)
-    arguments = ["--ros-args", "-p", f"model:={tmp_path}", "-p", "autostart:=true"]
-    with start(ACTIVE_NODE, child_environment, *arguments) as process:
+    code: str
+    after: str
+    signals: int
+    exit_code: int
+    last_line: str = ""
+
+
+ENDED = {
+    "active": Ended(ACTIVE_NODE, "active: ", 2, 0),
+    "builds engines": Ended(BUILDING_NODE, "started", 1, 1, "building engines was cancelled"),
+    "its model never returns": Ended(HANGING_NODE, "hangs", 1, 1, "running the model was given up"),
+}
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("ended", ENDED.values(), ids=ENDED.keys())
+def test_signals_end_a_node_in_order(
+    ended: Ended, kind: signal.Signals, child_environment: dict[str, str], tmp_path: Path
+) -> None:
+    with start(ended.code, child_environment, *autostart_arguments(tmp_path)) as process:
         assert process.stderr is not None
         lines = []
         for line in process.stderr:
             lines.append(line)
-            if "active: " in line:
-                process.send_signal(kind)
-                process.send_signal(kind)
-        assert process.wait(DEADLINE_S) == 0
-    assert "Traceback" not in "".join(lines)
-
-
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
-def test_signals_end_a_node_that_builds_engines(
-    kind: signal.Signals, child_environment: dict[str, str], tmp_path: Path
-) -> None:
-    from fakes import make_card
-    from hal_ros.runtime.bundle import save_card
-
-    save_card(make_card(), tmp_path)
-    arguments = ["--ros-args", "-p", f"model:={tmp_path}", "-p", "autostart:=true"]
-    with start(BUILDING_NODE, child_environment, *arguments) as process:
-        assert process.stderr is not None
-        lines = []
-        for line in process.stderr:
-            lines.append(line)
-            if "started" in line:
-                process.send_signal(kind)
-        assert process.wait(DEADLINE_S) == 1
-    assert "building engines was cancelled" in lines[-1] and "Traceback" not in "".join(lines)
-
-
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
-def test_signals_end_a_node_whose_model_never_returns(
-    kind: signal.Signals, child_environment: dict[str, str], tmp_path: Path
-) -> None:
-    from fakes import make_card
-    from hal_ros.runtime.bundle import save_card
-
-    save_card(make_card(), tmp_path)
-    arguments = ["--ros-args", "-p", f"model:={tmp_path}", "-p", "autostart:=true"]
-    with start(HANGING_NODE, child_environment, *arguments) as process:
-        assert process.stderr is not None
-        lines = []
-        for line in process.stderr:
-            lines.append(line)
-            if "hangs" in line:
-                process.send_signal(kind)
-        assert process.wait(DEADLINE_S) == 1
-    assert "running the model was given up" in lines[-1] and "Traceback" not in "".join(lines)
+            if ended.after in line:
+                for _ in range(ended.signals):
+                    process.send_signal(kind)
+        assert process.wait(DEADLINE_S) == ended.exit_code
+    assert ended.last_line in lines[-1] and "Traceback" not in "".join(lines)
 
 
 def test_any_number_of_signals_of_both_kinds_ends_with_0(child_environment: dict[str, str], tmp_path: Path) -> None:
-    from fakes import make_card
-    from hal_ros.runtime.bundle import save_card
-
-    save_card(make_card(), tmp_path)
-    arguments = ["--ros-args", "-p", f"model:={tmp_path}", "-p", "autostart:=true"]
-    with start(ACTIVE_NODE, child_environment, *arguments) as process:
+    with start(ACTIVE_NODE, child_environment, *autostart_arguments(tmp_path)) as process:
         assert process.stderr is not None
         next(line for line in process.stderr if "active: " in line)
         process.send_signal(signal.SIGINT)

@@ -20,7 +20,8 @@ from hal_ros.train import student as loop  # noqa: E402
 from hal_ros.train.batches import plan, training_clips  # noqa: E402
 from hal_ros.train.clips import Columns, Supervised, annotated  # noqa: E402
 from hal_ros.train.config import FEWEST_EPOCHS, config_from_mapping  # noqa: E402
-from hal_ros.train.student import answer, epochs_for, fit, new_model, validate  # noqa: E402
+from hal_ros.train.decoding import calibrate, fit_both_temperatures  # noqa: E402
+from hal_ros.train.student import answer, epochs_for, fit, logits, new_model, validate  # noqa: E402
 from synthetic_episodes import ACTIONS, COLUMNS, SETTINGS, look_at, make_encoded_clips, random_clips, restrict  # noqa: E402
 
 CONFIG = config_from_mapping(SETTINGS)
@@ -183,6 +184,26 @@ def test_a_long_clip_is_answered_in_pieces_as_in_one(monkeypatch: pytest.MonkeyP
     in_pieces = answer(trained.model, clip)
     for name, values in vars(whole).items():
         np.testing.assert_allclose(values, getattr(in_pieces, name), atol=1e-5)
+
+
+def test_temperatures_and_decoder_are_fitted_to_one_run_of_the_model_byte_for_byte_as_to_two(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loop, "ANSWER_TICKS", 64)  # in pieces
+    clips, lag_ticks = VALIDATION.clips, CONFIG.data.lag_ticks
+    model = new_model(CONFIG, ACTIONS, COLUMNS, MATERIAL.clips).eval()
+    plain = [answer(model, clip) for clip in clips]
+    expected = fit_both_temperatures(plain, [clip.actions for clip in clips], lag_ticks)
+    model.temperature.fill_(7.0)  # what it had before changes nothing
+    runs: list[Clip] = []
+    monkeypatch.setattr(loop, "answer", lambda model, clip: (runs.append(clip), answer(model, clip))[1])
+    temperatures, found = calibrate(model, clips, lag_ticks)
+    assert temperatures == expected and len(runs) == len(clips)
+    assert not np.isin(temperatures, 1).any()  # or the rest would prove nothing
+    for clip, one, before in zip(clips, found, plain, strict=True):
+        again = answer(model, clip)
+        assert all(values.tobytes() == vars(again)[name].tobytes() for name, values in vars(one).items())
+        assert logits(model, clip).at(torch.ones(2)).lagged_log_probs.tobytes() == before.lagged_log_probs.tobytes()
 
 
 def test_clips_of_one_tick_and_constant_or_missing_features_are_survived() -> None:

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from typing import NamedTuple
 
+from hal_ros.core.streams.spec import StreamSpec
+
 RECEIVED = "received"
 """Messages that were taken."""
 ZERO, REPEATED, UNNAMED, REFUSED, MALFORMED, UNREADABLE = (
@@ -172,6 +174,13 @@ def faults(counters: Mapping[str, int], least: Severity = WARN) -> list[str]:
     found.sort(key=lambda one: (one[0] != "", order.get(one[1], len(order))))
     grave = [one for one in found if severity(one[1]) >= least]
     return [stream_fault(*one) if one[0] else sentence(*one[1:]) for one in grave]
+
+
+def slow_clock(spec: StreamSpec, rate_hz: float) -> str:
+    """Return the measured rate of the clock's messages and that of the ticks, and which one would do if it is less."""
+    least_hz = spec.rate_hz / (spec.max_held_ticks + 1)
+    expected = f"; expected {least_hz:.2g} Hz at least" if rate_hz < least_hz else ""
+    return f"{spec.clock} comes at {rate_hz:.2g} Hz, the model's ticks at {spec.rate_hz:g} Hz{expected}"
 
 
 def _plural(unit: str) -> str:

@@ -146,11 +146,9 @@ def _model_faults(now: NodeSnapshot, spec: StreamSpec, silence: Silence) -> Iter
     if now.recent(counts.UNPAIRED) > 0 and (unanswered or not now.recent(counts.LABELS)):
         waiting = now.recent(counts.UNPAIRED)
         yield f"no answers: message_filters has found no partners for {waiting} {what} in {now.earlier_s:.1f} s"
-    rate_hz, least_hz = _clock_rate_hz(now, spec), spec.rate_hz / (spec.max_held_ticks + 1)
     if restarts := now.recent_restarts:
-        slow = f": {spec.clock} comes at {rate_hz:.2g} Hz, the model's ticks at {spec.rate_hz:g} Hz"
-        slow += f"; expected {least_hz:.2g} Hz at least" if rate_hz < least_hz else ""
-        yield f"the tick grid began anew {restarts} times in {now.earlier_s:.1f} s{slow}; segments end there"
+        slow = counts.slow_clock(spec, _clock_rate_hz(now, spec))
+        yield f"the tick grid began anew {restarts} times in {now.earlier_s:.1f} s: {slow}; segments end there"
     if unanswered and now.recent(counts.key(spec.clock, counts.RECEIVED)):
         yield f"no label for {now.unanswered_s:.1f} s, though {what} of {spec.clock} come: see its own status"
     if overruns := now.new(counts.OVERRUNS):
