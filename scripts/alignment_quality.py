@@ -176,7 +176,8 @@ def line(title: str, rows: Sequence[dict[str, float]], seconds: float) -> str:
 def doubt(episodes: Episodes) -> None:
     """Print how far restarts agree, and where they do least."""
     clips, actions = episodes.clips, len(episodes.vocabulary)
-    found, first = restarts(clips, actions), first_labels(clips, actions)
+    first = first_labels(clips, actions)
+    found = restarts(clips, actions, judged=first)
     if found is None:
         print("one episode: no other confirms it")
         return

@@ -28,7 +28,7 @@ from hal_ros.core.errors import ConfigError, DatasetError
 from hal_ros.outside.reading import Expected, read_json
 
 KEY_LETTERS = 12
-ALGORITHM = 2
+ALGORITHM = 3
 """The version of what jobs do, part of every key: raise it with a change of code that changes results.
 
 Settings and inputs tell two jobs apart; without this a store would hand out what the code of before has found.

@@ -36,6 +36,7 @@ from hal_ros.labels.transcripts.restarts import restarts
 from hal_ros.labels.transcripts.separability import REMEDY, unplaced_junctions
 from hal_ros.nn.joint_guided_attention import Eye
 from hal_ros.outside import outputs
+from hal_ros.outside.progress import progress
 from hal_ros.outside.reading import Expected, read_text
 from hal_ros.train.clips import DIGEST_TICKS, NO_WEIGHTS, Data, attended_clips, columns_of
 from hal_ros.train.config import TrainConfig
@@ -55,6 +56,7 @@ from hal_ros.train.stages import EYE, eye_folders, settings_sha256
 from hal_ros.train.student import Trained, fit, new_model
 from hal_ros.train.warm_start.start import Start
 
+FIRST_LABELS = "first labels"
 TEACHER = "teacher"  # folder of the teacher's checkpoint in a run's
 ORIGIN = "origin.txt"
 ORIGIN_OF_RUN = Expected(DatasetError, "what a run was made from")
@@ -153,13 +155,16 @@ def _source(run: RunSettings, mixture: Mixture, actions: int, looks: Sequence[Se
         laid = [mixture.laid(part) for part in looks]
         both = [*laid[0], *laid[1]]
         unplaced = _unplaced(run, mixture, both)
-        found = first.first_labels(both, actions, mixture.pins)
-        learnt = Learnt(actions, found)
-        run.report(f"first labels: {len(laid[0])} training and {len(laid[1])} validation clips laid out")
-        if not (run.folder / RESTARTS).exists():
-            again = restarts(both, actions, mixture.pins, found.conventions)
-            save_checks(run.folder, Checks(again, unplaced))
-        _prove(run, mixture, actions, both)
+        with progress(FIRST_LABELS, 3, run.report) as shown:
+            shown.begin("from transcripts and what is known")
+            found = first.first_labels(both, actions, mixture.pins)
+            learnt = Learnt(actions, found)
+            run.report(f"{FIRST_LABELS}: {len(laid[0])} training and {len(laid[1])} validation clips laid out")
+            shown.begin("again from halves of the clips")
+            if not (run.folder / RESTARTS).exists():
+                save_checks(run.folder, Checks(restarts(both, actions, mixture.pins, found), unplaced))
+            shown.begin("again without what is known")
+            _prove(run, mixture, actions, both)
     return Aligned(run, mixture, compare_sources(mixture, learnt, run.report))
 
 

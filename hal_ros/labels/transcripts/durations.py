@@ -99,15 +99,10 @@ def place(scores: Array, transcript: Sequence[int], durations: Durations, allowe
     price = 1e5 + 1e3 * ticks  # of one tick that is not allowed: above all that evidence and lengths can say
     if allowed is not None:
         sums -= price * violations(allowed, actions)
-    ends, lengths = _ends(sums, actions, durations, longest)
+    ends, begins = _passes(sums, actions, durations, longest)
     while ends[segments, ticks] < -price / 2 and longest < ticks:  # known ticks ask for longer segments
         longest = min(ticks, 2 * longest)
-        ends, lengths = _ends(sums, actions, durations, longest)
-    begins = np.full((segments + 1, ticks + 1), NOTHING)
-    begins[segments, ticks] = 0.0
-    for j in range(segments - 1, -1, -1):
-        later = (begins[j + 1] + sums[:, j])[::-1]
-        begins[j] = _extended(later, lengths[j])[::-1] - sums[:, j]
+        ends, begins = _passes(sums, actions, durations, longest)
     at = np.exp(np.minimum(ends + begins - ends[segments, ticks], 0.0))  # (S + 1, T + 1) of each boundary
     begun = np.cumsum(at / at.sum(1, keepdims=True), 1)[:, :ticks]
     held = np.maximum(begun[:-1] - begun[1:], 0.0)  # (S, T)
@@ -119,23 +114,24 @@ def place(scores: Array, transcript: Sequence[int], durations: Durations, allowe
     return Placed(soft, actions, held.sum(1))
 
 
-def _ends(sums: Array, actions: NDArray[np.int64], durations: Durations, longest: int) -> tuple[Array, list[Array]]:
-    """Return F, (S + 1, T + 1), for lengths up to `longest`, and the log-probabilities of each segment's lengths."""
+def _passes(sums: Array, actions: NDArray[np.int64], durations: Durations, longest: int) -> tuple[Array, Array]:
+    """Return F and B, (S + 1, T + 1) each, for lengths up to `longest`.
+
+    B is F of the reversed clip, so that both go through their segments together: row 0 forwards, row 1 backwards.
+    """
     ticks, segments = len(sums) - 1, len(actions)
-    lengths = [durations.log_lengths(int(action), longest) for action in actions]
-    ends = np.full((segments + 1, ticks + 1), NOTHING)
-    ends[0, 0] = 0.0
+    known = {int(action): durations.log_lengths(int(action), longest)[::-1] for action in np.unique(actions)}
+    lengths = np.stack([known[int(action)] for action in actions])  # (S, D), the longest first
+    both = np.stack([sums.T, -sums.T[::-1, ::-1]])  # (2, S, T + 1)
+    orders = np.stack([lengths, lengths[::-1]])[:, :, None]  # (2, S, 1, D)
+    found = np.full((2, segments + 1, ticks + 1), NOTHING)
+    found[:, 0, 0] = 0.0
+    padded = np.full((2, longest + ticks + 1), NOTHING)
+    before = np.lib.stride_tricks.sliding_window_view(padded, longest, 1)[:, :-1]  # row t: starts[t - longest : t]
     for j in range(segments):
-        ends[j + 1] = _extended(ends[j] - sums[:, j], lengths[j]) + sums[:, j]
-    return ends, lengths
-
-
-def _extended(starts: Array, log_lengths: Array) -> Array:
-    """Return (T + 1,): log sum over lengths d of exp(starts[t - d] + log_lengths[d - 1])."""
-    longest = len(log_lengths)
-    padded = np.concatenate([np.full(longest, NOTHING), starts])
-    before = np.lib.stride_tricks.sliding_window_view(padded, longest)[:-1]  # row t: starts[t - longest : t]
-    return np.maximum(_log_sum(before + log_lengths[::-1]), NOTHING)
+        padded[:, longest:] = found[:, j] - both[:, j]
+        found[:, j + 1] = np.maximum(_log_sum(before + orders[:, j]), NOTHING) + both[:, j]
+    return found[0], found[1, ::-1, ::-1]
 
 
 def _log_sum(logs: Array) -> Array:

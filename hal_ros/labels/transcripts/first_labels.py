@@ -32,15 +32,12 @@ from hal_ros.labels.transcripts.conventions import (
     moved_boundaries,
     warped,
 )
-from hal_ros.labels.transcripts.durations import Durations, Placed, estimate, place, uninformed
-from hal_ros.labels.transcripts.gaussians import Gaussians, fit_gaussians, log_likelihoods
-from hal_ros.labels.transcripts.grids import ClipGrid, Grids, make_grids
+from hal_ros.labels.transcripts.durations import Durations, Placed, estimate
+from hal_ros.labels.transcripts.grids import Grids, make_grids
+from hal_ros.labels.transcripts.learned_actions import best_states, hard_labels, learn, learned_from, of_actions
 from hal_ros.labels.transcripts.pins import Pins, allowed_actions, checked_pins, constrained, order_of
 
 Array = NDArray[np.float64]
-ROUNDS = 12
-FIRST_TEMPER, TEMPER = 0.04, 0.12
-"""Evidence is tempered, for neighbouring steps tell the same; less and less so while the Gaussians take shape."""
 FOLDS = 5
 """Clips with pins are left out in so many parts to see where their known boundaries would be found without them."""
 NO_PINS: Pins = MappingProxyType({})
@@ -58,6 +55,7 @@ class FirstLabels:
     soft: dict[str, NDArray[np.float32]]  # (T, K); rows sum to 1
     durations: Durations  # in ticks
     conventions: Conventions = NO_CONVENTIONS  # by which boundaries were moved
+    states: int = 1  # of an action, which it was found by
 
 
 def first_labels(clips: Sequence[Clip], actions: int, pins: Pins = NO_PINS) -> FirstLabels:
@@ -69,9 +67,10 @@ def first_labels(clips: Sequence[Clip], actions: int, pins: Pins = NO_PINS) -> F
     """
     known = known_ticks(clips, actions, pins)
     ordered = with_orders(clips, known)
-    grids = make_grids(laid_clips(ordered, known, actions), actions, known)
-    learned, placed = learn(grids, actions)
-    found = _labels_of(grids.of_clips, [result.soft for result in placed], learned.durations.scaled(grids.step))
+    laid = laid_clips(ordered, known, actions)
+    grids = make_grids(laid, actions, known, best_states(laid, actions, known))
+    placed = learn(grids, actions)[1]
+    found = _labels_of(grids, placed, actions)
     if not known:
         return found
     held = _through_pins(found, ordered, known, actions)
@@ -116,57 +115,18 @@ def laid_clips(clips: Sequence[Clip], known: Pins, actions: int) -> list[Clip]:
     return laid
 
 
-# --- EM ---------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class LearnedActions:
-    """What EM has found out of each action."""
-
-    gaussians: Gaussians
-    durations: Durations  # in common steps
-
-    def lay(self, grid: ClipGrid, temper: float = TEMPER) -> Placed:
-        """Lay a clip's transcript over it by these."""
-        return _place(temper * log_likelihoods(grid.features, self.gaussians), grid, self.durations)
-
-
-def learn(grids: Grids, actions: int) -> tuple[LearnedActions, list[Placed]]:
-    """Return what EM finds out of K actions, from a flat start, and the clips as it lays them at last."""
-    clips = grids.of_clips
-    durations = uninformed(actions, grids.segment)
-    placed = [_place(np.zeros((len(grid), actions)), grid, durations) for grid in clips]
-    features, shares = [grid.features for grid in clips], [grid.share for grid in clips]
-    for number in range(ROUNDS):
-        temper = min(TEMPER, FIRST_TEMPER + (TEMPER - FIRST_TEMPER) * number / (0.6 * ROUNDS))
-        gaussians = fit_gaussians(features, [result.soft for result in placed], shares)
-        learned = LearnedActions(gaussians, durations)
-        placed = [learned.lay(grid, temper) for grid in clips]
-        durations = estimate(actions, placed)
-    return replace(learned, durations=durations), placed
-
-
-def _place(scores: Array, grid: ClipGrid, durations: Durations) -> Placed:
-    """Lay a transcript over steps; durations and lengths are in common steps."""
-    placed = place(grid.share * scores, grid.clip.transcript, durations.scaled(1 / grid.share), grid.allowed)
-    return replace(placed, lengths=placed.lengths * grid.share)
-
-
 # --- steps to ticks ---------------------------------------------------------------------------------------------------
 
 
-def hard_labels(grid: ClipGrid, soft: Array) -> NDArray[np.int64]:
-    """Return the labels (T,) of the segmentation with most steps right, as `soft` (ceil(T / step), K) expects."""
-    return np.repeat(most_correct(soft, grid.clip.transcript).labels, grid.step)[: grid.clip.ticks]
-
-
-def _labels_of(grids: Sequence[ClipGrid], coarse: Sequence[Array], durations: Durations) -> FirstLabels:
-    """Return labels for every tick from posteriors (ceil(T / step), K), each repeated `step` times."""
+def _labels_of(grids: Grids, placed: Sequence[Placed], actions: int) -> FirstLabels:
+    """Return labels over K actions for every tick from steps as they are laid, each repeated `step` times."""
     hard, soft = {}, {}
-    for grid, posterior in zip(grids, coarse, strict=True):
-        hard[grid.clip.name] = hard_labels(grid, posterior)
-        soft[grid.clip.name] = np.repeat(posterior.astype(np.float32), grid.step, 0)[: grid.clip.ticks]
-    return FirstLabels(hard, soft, durations)
+    whole = [of_actions(result, grids.states) for result in placed]
+    for grid, result in zip(grids.of_clips, whole, strict=True):
+        labels = most_correct(result.soft, grid.clip.transcript).labels
+        hard[grid.clip.name] = np.repeat(labels, grid.step)[: grid.clip.ticks]
+        soft[grid.clip.name] = np.repeat(result.soft.astype(np.float32), grid.step, 0)[: grid.clip.ticks]
+    return FirstLabels(hard, soft, estimate(actions, whole).scaled(grids.step), states=grids.states)
 
 
 def _through_pins(found: FirstLabels, clips: Sequence[Clip], known: Pins, actions: int) -> FirstLabels:
@@ -201,18 +161,12 @@ def _conventions(held: FirstLabels, grids: Grids, placed: Sequence[Placed], know
     for fold in range(min(FOLDS, len(pinned))):
         left_out = pinned[fold::FOLDS]
         rest = [index for index in range(len(names)) if index not in left_out] or pinned
-        learned = _learned_from([grids.of_clips[index] for index in rest], [placed[index] for index in rest])
+        learned = learned_from([grids.of_clips[index] for index in rest], [placed[index] for index in rest])
         for index in left_out:
-            free = hard_labels(grids.of_clips[index], learned.lay(replace(grids.of_clips[index], allowed=None)).soft)
+            grid = replace(grids.of_clips[index], allowed=None)
+            free = hard_labels(grid, learned.lay(grid))
             offsets += known_offsets(known[names[index]], held.hard[names[index]], free)
     return learn_conventions(offsets, grids.segment * grids.step)
-
-
-def _learned_from(clips: Sequence[ClipGrid], placed: Sequence[Placed]) -> LearnedActions:
-    """Return what clips show of the actions as they are laid."""
-    soft = [result.soft for result in placed]
-    gaussians = fit_gaussians([grid.features for grid in clips], soft, [grid.share for grid in clips])
-    return LearnedActions(gaussians, estimate(soft[0].shape[1], placed))
 
 
 def _moved(held: FirstLabels, grids: Grids, conventions: Conventions, known: Pins) -> FirstLabels:
@@ -229,4 +183,4 @@ def _moved(held: FirstLabels, grids: Grids, conventions: Conventions, known: Pin
         hard[name], soft[name] = np.repeat(actions, lengths), warped(held.soft[name], old, new)
         placed.append(Placed(soft[name].astype(np.float64), actions, lengths.astype(np.float64)))
     durations = estimate(len(held.durations.mean), placed)
-    return FirstLabels(hard, soft, durations, conventions)
+    return replace(held, hard=hard, soft=soft, durations=durations, conventions=conventions)

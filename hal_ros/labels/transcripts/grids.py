@@ -14,14 +14,16 @@ from hal_ros.datasets.standardising import measure_columns
 from hal_ros.labels.transcripts.pins import Allowed, Pins, allowed_actions, on_steps
 
 Array = NDArray[np.float64]
-STEPS = 7
-"""Steps of the coarse grid in a segment of mean length."""
+STEPS = {1: 7, 2: 10}
+"""Steps of the coarse grid in a segment of mean length, by how many states an action has."""
 LEAST_STEPS = 2
 """Steps that every clip keeps for each of its own segments, as long as it has the ticks."""
 CONTEXT = 0.15
 """How far before and after a tick it is looked as well, as a share of the mean segment."""
-RAW_DIMS, DIMS = 64, 96
-"""Longer features are cut to their first principal components, before and after the context is put beside them."""
+RAW_DIMS = 64
+"""Longer features are cut to their first principal components, before the context is put beside them."""
+DIMS, PICTURE_DIMS = 24, 96
+"""And after that: joints and other states to fewer than features of pictures, which have more columns than RAW_DIMS."""
 FIT_ROWS = 20_000
 STILL = 0.05
 """A change this small, in standard deviations, counts as no change."""
@@ -35,7 +37,9 @@ class ClipGrid:
     features: Array  # (N, d)
     step: int  # ticks
     share: float  # of a common step
-    allowed: Allowed | None  # (N, K), of a clip with pins
+    allowed: Allowed | None  # (N, K * states), of a clip with pins
+    order: tuple[int, ...]  # the states it passes through (`learned_actions`)
+    states: int  # of an action
 
     def __len__(self) -> int:
         """N."""
@@ -49,33 +53,39 @@ class Grids:
     of_clips: Sequence[ClipGrid]
     step: int  # ticks of a common step
     segment: float  # steps of the mean segment
+    states: int = 1  # of an action
 
 
-def make_grids(clips: Sequence[Clip], actions: int, pins: Pins) -> Grids:
-    """Return the grids of clips with transcripts over K actions; `pins` have been checked."""
+def make_grids(clips: Sequence[Clip], actions: int, pins: Pins, states: int = 1) -> Grids:
+    """Return the grids of clips with transcripts over K actions of 1 or 2 states; `pins` have been checked."""
     mean_segment = sum(clip.ticks for clip in clips) / sum(len(clip.transcript) for clip in clips)
-    common = max(1, round(mean_segment / STEPS))
+    common = max(1, round(mean_segment / STEPS[states]))
     steps = [_own_step(clip, common) for clip in clips]
     features = _features(clips, steps, max(1, round(CONTEXT * mean_segment)))
-    grids = [
-        ClipGrid(clip, x, step, step / common, _allowed_steps(clip, pins, actions, step))
-        for clip, x, step in zip(clips, features, steps, strict=True)
-    ]
-    return Grids(grids, common, mean_segment / common)
+    grids = []
+    for clip, rows, step in zip(clips, features, steps, strict=True):
+        order = order_of_states(clip.transcript, states, len(rows))
+        allowed = None
+        if clip.name in pins:
+            allowed = on_steps(np.repeat(allowed_actions(pins[clip.name], actions), states, 1), order, step)
+        grids.append(ClipGrid(clip, rows, step, step / common, allowed, order, states))
+    return Grids(grids, common, mean_segment / common, states)
+
+
+def order_of_states(transcript: Sequence[int], states: int, steps: int) -> tuple[int, ...]:
+    """Return the states that a clip passes through; where it has too few steps for all, each action's first alone.
+
+    State q of action a is a * states + q.
+    """
+    actions = [action for action, _ in groupby(transcript)]
+    shown = states if len(actions) * states <= steps else 1
+    return tuple(action * states + state for action in actions for state in range(shown))
 
 
 def _own_step(clip: Clip, common: int) -> int:
     """Return the ticks between two steps of this clip."""
     segments = sum(1 for _ in groupby(clip.transcript))
     return max(1, min(common, clip.ticks // (LEAST_STEPS * segments)))
-
-
-def _allowed_steps(clip: Clip, pins: Pins, actions: int, step: int) -> Allowed | None:
-    """Return what the steps of a clip with pins may be, (ceil(T / step), K); None for one without."""
-    if clip.name not in pins:
-        return None
-    segments = [action for action, _ in groupby(clip.transcript)]
-    return on_steps(allowed_actions(pins[clip.name], actions), segments, step)
 
 
 def _features(clips: Sequence[Clip], steps: Sequence[int], context: int) -> list[Array]:
@@ -93,7 +103,8 @@ def _features(clips: Sequence[Clip], steps: Sequence[int], context: int) -> list
     wide = [_widened(standard(clip.inputs) @ axes, step, context) for clip, step in zip(clips, steps, strict=True)]
     everything = np.concatenate(wide)
     centre, scale = everything.mean(0), everything.std(0) + 1e-6
-    axes = _axes((everything - centre) / scale, DIMS, whiten=True)
+    most = PICTURE_DIMS if sample.shape[1] > RAW_DIMS else DIMS
+    axes = _axes((everything - centre) / scale, most, whiten=True)
     return [(rows - centre) / scale @ axes for rows in wide]
 
 

@@ -7,7 +7,7 @@ stays hidden; of that `labels.transcripts.separability` warns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,17 +16,9 @@ from numpy.typing import NDArray
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.datasets.clips import Clip
 from hal_ros.labels.transcripts.conventions import Conventions, boundaries_of, exact, moved_boundaries
-from hal_ros.labels.transcripts.first_labels import (
-    NO_CONVENTIONS,
-    NO_PINS,
-    LearnedActions,
-    hard_labels,
-    known_ticks,
-    laid_clips,
-    learn,
-)
-from hal_ros.labels.transcripts.gaussians import fit_gaussians, log_likelihoods
-from hal_ros.labels.transcripts.grids import ClipGrid, Grids, make_grids
+from hal_ros.labels.transcripts.first_labels import NO_CONVENTIONS, NO_PINS, FirstLabels, known_ticks, laid_clips
+from hal_ros.labels.transcripts.grids import make_grids
+from hal_ros.labels.transcripts.learned_actions import best_states, gain, halves, hard_labels, learn
 from hal_ros.labels.transcripts.pins import UNKNOWN_ENDS, Pins
 
 RESTARTS = 2
@@ -71,40 +63,33 @@ def restarts(
     clips: Sequence[Clip],
     actions: int,
     pins: Pins = NO_PINS,
-    conventions: Conventions = NO_CONVENTIONS,
+    judged: FirstLabels | None = None,
     *,
     seed: int = 0,
 ) -> Restarts | None:
     """Learn K actions from RESTARTS times two halves of the clips, and lay those by each that are not known throughout.
 
-    Their boundaries are moved by the `conventions` of the labels that are to be judged. Takes about twice as long as
-    `first_labels`; None for a single clip, which has no halves. Raises DatasetError as `first_labels` does.
+    Actions have as many states as in the first labels that are to be `judged`, and boundaries are moved by the same
+    conventions. None for a single clip, which has no halves. Raises DatasetError as `first_labels` does.
     """
     known = known_ticks(clips, actions, pins)
-    grids = make_grids(laid_clips(clips, known, actions), actions, known)
-    judged = [grid for grid in grids.of_clips if not _is_known(known.get(grid.clip.name))]
-    versions: dict[str, list[NDArray[np.int64]]] = {grid.clip.name: [] for grid in judged}
+    laid = laid_clips(clips, known, actions)
+    states = best_states(laid, actions, known) if judged is None else judged.states
+    conventions = NO_CONVENTIONS if judged is None else judged.conventions
+    grids = make_grids(laid, actions, known, states)
+    doubtful = [grid for grid in grids.of_clips if not _is_known(known.get(grid.clip.name))]
+    versions: dict[str, list[NDArray[np.int64]]] = {grid.clip.name: [] for grid in doubtful}
     gains = []
-    for half, others in _halves(len(grids.of_clips), seed):
+    for half, others in halves(len(grids.of_clips), seed, RESTARTS):
         part = replace(grids, of_clips=[grids.of_clips[index] for index in half])
         learned, _ = learn(part, actions)
-        for grid in judged:
-            labels = hard_labels(grid, learned.lay(grid).soft)
+        for grid in doubtful:
+            labels = hard_labels(grid, learned.lay(grid))
             versions[grid.clip.name].append(_moved(labels, conventions, known.get(grid.clip.name)))
-        gains += [_gain(learned, part, grids.of_clips[index]) for index in others]
+        gains += [gain(learned, part, grids.of_clips[index]) for index in others]
     if not gains:
         return None
     return Restarts(versions, float(np.mean(np.concatenate(gains))), grids.segment * grids.step)
-
-
-def _halves(count: int, seed: int) -> Iterator[tuple[list[int], list[int]]]:
-    """Yield each half of so many clips, and the rest of them."""
-    random = np.random.default_rng(seed)
-    for _ in range(RESTARTS if count > 1 else 0):
-        order = random.permutation(count).tolist()
-        first, second = order[: count // 2], order[count // 2 :]
-        yield first, second
-        yield second, first
 
 
 def _is_known(known: NDArray[np.int64] | None) -> bool:
@@ -125,12 +110,3 @@ def _spreads(versions: Sequence[NDArray[np.int64]]) -> list[float]:
     """Return each boundary's standard deviation over the halves, in ticks; none where one left out a segment."""
     at = [boundaries_of(labels) for labels in versions]
     return np.std(at, axis=0).tolist() if len({len(one) for one in at}) == 1 else []
-
-
-def _gain(learned: LearnedActions, part: Grids, grid: ClipGrid) -> NDArray[np.float64]:
-    """Return for each step of a held-out clip the expected log-likelihood beyond that of one Gaussian for all."""
-    features = [one.features for one in part.of_clips]
-    everything = [np.ones((len(one), 1)) for one in features]
-    common = fit_gaussians(features, everything, [one.share for one in part.of_clips])
-    likelihoods = log_likelihoods(grid.features, learned.gaussians)
-    return (learned.lay(grid).soft * likelihoods).sum(1) - log_likelihoods(grid.features, common)[:, 0]

@@ -13,7 +13,8 @@ pytest.importorskip("torch")
 
 from hal_ros.core.errors import DatasetError
 from hal_ros.datasets.clips import Clip
-from hal_ros.labels.transcripts import first_labels as module
+from hal_ros.labels.transcripts import first_labels as labelling
+from hal_ros.labels.transcripts import learned_actions as module
 from hal_ros.labels.transcripts.durations import place
 from hal_ros.labels.transcripts.first_labels import first_labels
 from hal_ros.labels.transcripts.grids import STEPS
@@ -38,8 +39,9 @@ def test_transcripts_alone_find_the_changes() -> None:
 def test_annotations_are_not_looked_at() -> None:
     clips = make_clips(6)
     blind = [replace(clip, actions=np.full(clip.ticks, 3)) for clip in clips]
-    for name, labels in first_labels(clips, ACTIONS).hard.items():
-        np.testing.assert_array_equal(labels, first_labels(blind, ACTIONS).hard[name])
+    found, again = first_labels(clips, ACTIONS), first_labels(blind, ACTIONS)
+    for name, labels in found.hard.items():
+        np.testing.assert_array_equal(labels, again.hard[name])
 
 
 def test_odd_data_have_odd_labels_and_no_failure() -> None:
@@ -91,7 +93,7 @@ def test_a_short_clip_beside_long_ones_keeps_all_its_actions(monkeypatch: pytest
     assert [action for action, _ in itertools.groupby(found.hard[short.name])] == list(short.transcript)
     assert accuracy({short.name: found.hard[short.name]}, [short]) > 0.8
     assert 2 * len(short.transcript) <= sizes[0] <= short.ticks
-    assert max(sizes) < 2 * STEPS * len(short.transcript)  # it makes nobody else's grid finer
+    assert max(sizes) < 2 * max(STEPS.values()) * len(short.transcript)  # it makes nobody else's grid finer
 
 
 def test_ticks_of_a_finer_grid_count_as_much_as_others() -> None:
@@ -116,3 +118,28 @@ def test_one_tick_alone_is_labelled(width: Any) -> None:
     assert found.hard["one frame"].tolist() == [2]
     assert found.soft["one frame"].tolist() == [[0, 0, 1, 0]]
     assert np.isfinite(found.durations.mean).all() and np.isfinite(found.durations.variation).all()
+
+
+def two_parts(count: int) -> list[Clip]:
+    """Clips of actions whose halves look unlike: each second half of one look, each first half of another."""
+    random, clips = np.random.default_rng(0), []
+    for number in range(count):
+        order = [*random.permutation(ACTIONS).tolist(), *random.permutation(ACTIONS).tolist()]
+        order = [action for action, _ in itertools.groupby(order)]
+        parts = [np.full(random.integers(8, 12) * (1 + 2 * (action == 2)), action) for action in order]
+        looks = [2 * one + (np.arange(len(one)) > 0.5 * len(one)) for one in parts]
+        actions, seen = np.concatenate(parts), np.eye(2 * ACTIONS)[np.concatenate(looks)]
+        clips.append(Clip(f"clip {number}", seen + 0.1 * random.normal(size=seen.shape), actions, tuple(order)))
+    return clips
+
+
+def test_actions_of_two_parts_have_two_states_and_noise_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    clips = two_parts(8)
+    found = first_labels(clips, ACTIONS)
+    assert found.states == 2 and found.durations.mean.shape == (ACTIONS,)
+    assert accuracy(found.hard, clips) > 0.9
+    random = np.random.default_rng(1)
+    noise = [replace(clip, inputs=random.normal(size=clip.inputs.shape)) for clip in clips]
+    assert first_labels(noise, ACTIONS).states == 1
+    monkeypatch.setattr(labelling, "best_states", lambda *_: 1)
+    assert accuracy(first_labels(clips, ACTIONS).hard, clips) < accuracy(found.hard, clips) - 0.02

@@ -9,6 +9,7 @@ import pytest
 
 from hal_ros.core.answers import NO_ACTION
 from hal_ros.labels.transcripts.conventions import Conventions, boundaries_of
+from hal_ros.labels.transcripts.first_labels import first_labels
 from hal_ros.labels.transcripts.restarts import RESTARTS, Restarts, restarts
 from synthetic_clips import ACTIONS, make_clips
 
@@ -62,7 +63,11 @@ def test_known_clips_teach_and_are_beyond_doubt() -> None:
 def test_conventions_move_them_as_they_move_the_labels() -> None:
     clips = make_clips(4)
     pairs = {(before, after): 2.0 for before in range(ACTIONS) for after in range(ACTIONS)}
-    found, moved = restarts(clips, ACTIONS), restarts(clips, ACTIONS, conventions=Conventions(pairs))
+    first = first_labels(clips, ACTIONS)
+    found, moved = (
+        restarts(clips, ACTIONS, judged=replace(first, conventions=conventions))
+        for conventions in (Conventions(), Conventions(pairs))
+    )
     assert found is not None and moved is not None
     for one, other in zip(found.versions[clips[0].name], moved.versions[clips[0].name], strict=True):
         assert (boundaries_of(other) - boundaries_of(one) == 2).all()
