@@ -63,16 +63,16 @@ ONE_OF_EACH = [
 ]
 
 KEYS = [
-    "columns-36b67058b561",
-    "first-62309015e56a",
-    "eye-c82e2a4eafa6",
-    "teacher-242a59b398cc",
-    "realign-e812155870e1",
-    "student-9ed16b5dfc67",
-    "baseline-837e56e3342d",
-    "score-ecd47f306962",
-    "features-c85c46cce1ea",
-    "cost-2c75dd264861",
+    "columns-7b76a9e6a639",
+    "first-ac1e41991248",
+    "eye-8186ebd5b4ed",
+    "teacher-bea6823f0e1b",
+    "realign-fad6ad431e1f",
+    "student-8b54943c9df2",
+    "baseline-0c2a33f720ec",
+    "score-0ba3233a274e",
+    "features-5625ee3201e6",
+    "cost-277d0a3b36c5",
 ]
 
 
