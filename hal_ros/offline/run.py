@@ -5,30 +5,32 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from hal_ros.bags.answer_messages import LABEL_TYPE
+from hal_ros.bags.answer_messages import FOLLOWED_TYPE, LABEL_TYPE
 from hal_ros.bags.copying import whole
 from hal_ros.bags.definitions import BagTypes
 from hal_ros.bags.frames import Frame, Reasons, due_frames
 from hal_ros.bags.inputs import AskedTopics, find_inputs
 from hal_ros.bags.reader import BagMessage, BagNotes, BagWriter, read_messages, topic_types
 from hal_ros.core.card import ModelCard
-from hal_ros.core.errors import BagError
+from hal_ros.core.errors import BagError, ConfigError
 from hal_ros.core.work import Report
 from hal_ros.offline.bundle import BundleChoice, answers_metadata, open_segmenter
+from hal_ros.offline.followed_plans import FollowedPlans, recorded_plans
 from hal_ros.offline.labelling import write_vocabulary
 from hal_ros.offline.named_ticks import named_frames, named_ticks
 from hal_ros.offline.plan import read_plan, step_lines
 from hal_ros.offline.replay import (
     BOUNDARY_TOPIC,
     LABEL_TOPIC,
+    PLAN_TOPIC,
     Comparison,
     compare,
-    ends_closed,
     replay,
+    sessions_left_open,
 )
 from hal_ros.offline.robots import choose_robot, of_others
 from hal_ros.offline.summary import AnswerTally, inputs_lines, summary_lines
@@ -64,12 +66,12 @@ def run_replay(job: ReplayJob, choice: BundleChoice, report: Report = print) -> 
     if job.out is not None and job.out.exists():
         raise BagError(f"{job.out}: exists; expected a new file or folder to write")
     bundle, segmenter = open_segmenter(choice, report)
-    tracker = None if job.plan is None else read_plan(job.plan, segmenter.card)
+    plans, names_plans = _plans(job, segmenter.card, report)
     found = _Found(BagNotes(), Counter(), {})
     started = time.perf_counter()
     frames, segments = _frames(job, segmenter.card, found, report)
     tally = AnswerTally()
-    answers = list(tally.of(replay(frames, segmenter, segments, tracker, ends_closed(job.ticks_from))))
+    answers = list(tally.of(replay(frames, segmenter, segments, plans, sessions_left_open(job.ticks_from))))
     wall_s = time.perf_counter() - started
     if job.out is not None:
         report(f"{_write(job.out, bundle, answers)}: written")
@@ -79,7 +81,7 @@ def run_replay(job: ReplayJob, choice: BundleChoice, report: Report = print) -> 
         report(line)
     if str(found.notes):
         report(f"{job.bag}: {found.notes}")
-    comparisons = _compare(job, answers)
+    comparisons = _compare(job, answers, names_plans)
     for result in comparisons:
         report(str(result))
     if job.ticks_from is not None and not comparisons:
@@ -90,6 +92,23 @@ def run_replay(job: ReplayJob, choice: BundleChoice, report: Report = print) -> 
             f"--ticks-from {job.bag} steps what the labels name"
         )
     return job.ticks_from is None or (bool(comparisons) and all(result.holds for result in comparisons))
+
+
+def _plans(job: ReplayJob, card: ModelCard, report: Report) -> tuple[FollowedPlans, bool]:
+    """Return the plans to follow, and whether they are those that the recording's answers were placed in."""
+    if job.plan is not None:
+        return FollowedPlans(read_plan(job.plan, card)), False
+    source = job.ticks_from or job.bag
+    types = topic_types(source)
+    if FOLLOWED_TYPE not in types.values() or (job.from_start and job.ticks_from is None):
+        return FollowedPlans(), False
+    ours = {*types} - of_others(types, choose_robot(source, types, job.namespace))
+    try:
+        changes = recorded_plans(source, [topic for topic in ours if types[topic] == FOLLOWED_TYPE], card)
+    except ConfigError as error:
+        report(f"{source}: its plan is not followed: {error}")
+        return FollowedPlans(), False
+    return FollowedPlans(changes=changes), True
 
 
 def _frames(job: ReplayJob, card: ModelCard, found: _Found, report: Report) -> tuple[Iterator[Frame], int]:
@@ -107,8 +126,9 @@ def _frames(job: ReplayJob, card: ModelCard, found: _Found, report: Report) -> t
     ticks, segments = named_ticks(labels, card, BagTypes.of(source))
     if job.ticks_from is not None:
         return named_frames(messages, ticks, inputs, found.counters, found.reasons), segments
-    start_ns = ticks[0].origin_ns if ticks else None
-    return due_frames(messages, inputs, found.counters, start_ns, found.reasons), segments
+    start_ns, session = (ticks[0].origin_ns, ticks[0].session) if ticks else (None, 0)
+    frames = due_frames(messages, inputs, found.counters, start_ns, found.reasons)
+    return (replace(frame, session=session) for frame in frames), segments
 
 
 def _write(path: Path, bundle: Bundle, answers: Sequence[BagMessage]) -> Path:
@@ -120,15 +140,19 @@ def _write(path: Path, bundle: Bundle, answers: Sequence[BagMessage]) -> Path:
     return path if bag.folder is None else path / bag.file.name
 
 
-def _compare(job: ReplayJob, answers: Sequence[BagMessage]) -> list[Comparison]:
-    """Compare with what the bag holds of labels and boundaries, if it does, whatever the robot's namespace."""
+def _compare(job: ReplayJob, answers: Sequence[BagMessage], with_plans: bool) -> list[Comparison]:
+    """Compare with what the bag holds of labels and boundaries, if it does, whatever the robot's namespace.
+
+    `with_plans`, with the progress in them, too.
+    """
     path = job.ticks_from or job.bag
     kinds = topic_types(path)
     robots = sum(kind == LABEL_TYPE for kind in kinds.values())
     if job.ticks_from is None and job.from_start and job.namespace is None and robots > 1:
         return []  # nobody said whose
     robot = choose_robot(path, kinds, job.namespace) or ""
-    recorded_topics = {robot + topic: topic for topic in (LABEL_TOPIC, BOUNDARY_TOPIC) if robot + topic in kinds}
+    topics = (LABEL_TOPIC, BOUNDARY_TOPIC, *[PLAN_TOPIC] * with_plans)
+    recorded_topics = {robot + topic: topic for topic in topics if robot + topic in kinds}
     recorded = [
         message._replace(topic=recorded_topics[message.topic]) for message in read_messages(path, recorded_topics)
     ]

@@ -21,6 +21,7 @@ TOPICS = (
     "action_label",
     "action_boundary",
     "segmenter/vocabulary",
+    "segmenter/plan",
     "segmenter/plan_progress",
     "simulation/action_truth",
     "/clock",
