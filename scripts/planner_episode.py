@@ -98,8 +98,10 @@ class DrivenEpisode:
         return result
 
     def _hear(self, event: Event, now_s: float) -> None:
-        answer = self._planner.on_boundary if isinstance(event, Boundary) else self._planner.on_label
-        self._take(answer(self._state, event), now_s)  # type: ignore[operator]
+        if isinstance(event, Boundary):
+            self._take(self._planner.on_boundary(self._state, event), now_s)
+        else:
+            self._take(self._planner.on_label(self._state, event), now_s)
 
     def _take(self, answer: tuple[State, Command | None], now_s: float) -> None:
         self._state, command = answer

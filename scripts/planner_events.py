@@ -1,4 +1,4 @@
-"""Who tells the planner that an option has ended: the segmenter, a rule on velocity and gripper, a clock, or the truth."""
+"""Who tells the planner that an option has ended: the segmenter, a rule on what moves, a clock, or the truth."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from hal_ros.sim.render import Renderer
 
 Event = Boundary | Label
 HEARTBEAT_TICKS = 10
+SAFE_S = 2.0  # how long the safe option lasts where durations are fixed
 SIZE_PX = 128
 
 
@@ -84,13 +85,13 @@ class FixedDurations(_Synthetic):
         super().__init__()
         self._durations, self._which = durations, which
 
-    def at(self, simulation: Simulation, now_s: float) -> list[Event]:
+    def at(self, simulation: Simulation, now_s: float) -> list[Event]:  # noqa: ARG002  # it looks at nothing
         """Return the end of the option once its time is over."""
         option = self._option
-        last_s = (
-            np.inf if option is None else 2.0 if option.name == "safe" else self._durations[option.name][self._which]
-        )
-        over = option is not None and now_s - self._begun_s >= last_s
+        if option is None:
+            return self._heartbeat(now_s)
+        last_s = SAFE_S if option.name == "safe" else self._durations[option.name][self._which]
+        over = now_s - self._begun_s >= last_s
         return self._heartbeat(now_s) + (self._ended(now_s, False) if over else [])
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from hal_ros.bags.inputs import find_inputs
 from hal_ros.core.work import ONE_THREAD
+from hal_ros.live.planner import check_planner, driven_parameters, start_planner
 from hal_ros.live.processes import Child, Processes, choose_domain
 from hal_ros.live.robot_streams import robot_parameters
 from hal_ros.outside.shared_files import shared_file
@@ -28,6 +29,7 @@ class Live(NamedTuple):
     model: Path
     folder: Path
     bag: Path | None = None
+    recipe: str = ""  # what the example's planner has the simulated robot do; '' for a robot that follows its script
 
     @property
     def recording(self) -> Path:
@@ -68,6 +70,7 @@ def check(live: Live) -> None:
     card = load_bundle(live.model).card
     if live.bag is None:
         robot_parameters(card.streams)
+        check_planner(live.recipe)
     else:
         find_inputs(live.bag, card.streams, card.name)
 
@@ -81,7 +84,10 @@ def start_all(processes: Processes, live: Live) -> Child:
     segmenter: dict[str, Any] = {"model": str(live.model), "autostart": True}
     recorder: dict[str, Any] = {"output": str(live.folder), "name": RECORDING, "model": str(live.model)}
     if live.bag is None:
-        robot = start_node(processes, "simulated_robot", "robot.main", robot_parameters(card.streams))
+        parameters = {**robot_parameters(card.streams), **driven_parameters(live.recipe)}
+        robot = start_node(processes, "simulated_robot", "robot.main", parameters)
+        if live.recipe:
+            start_planner(processes, live.recipe)
     else:
         player = {"bag": str(live.bag), "loop": True, "wait_for_subscribers_s": SUBSCRIBERS_WAIT_S}
         robot = start_node(processes, "player", "player", player)

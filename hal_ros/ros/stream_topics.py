@@ -23,6 +23,7 @@ TOPICS = (
     "segmenter/vocabulary",
     "segmenter/plan",
     "segmenter/plan_progress",
+    "option",
     "simulation/action_truth",
     "/clock",
     "/diagnostics",
