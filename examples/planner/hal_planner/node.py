@@ -47,9 +47,8 @@ class PlannerNode(Node):
 
     def _on_label(self, message: ActionLabel) -> None:
         self._newest = seconds(message.header.stamp), time.monotonic()
-        stamp_s = seconds(message.confirmed_stamp if message.confirmed_valid else message.header.stamp)
         confidence = message.confirmed_confidence if message.confirmed_valid else 1.0
-        seen = Label(stamp_s, message.confirmed_label, confidence, message.segment_id, message.session)
+        seen = Label(self._newest[0], message.confirmed_label, confidence, message.segment_id, message.session)
         self._take(self._planner.on_label(self._state, seen))
 
     def _on_boundary(self, message: BoundaryEvent) -> None:

@@ -31,7 +31,7 @@ class Outcome(IntEnum):
 class Settings:
     """When something is wrong. Seconds on the sensor's clock."""
 
-    stale_s: float = 1.0  # no label for so long: the segmenter is gone
+    stale_s: float = 1.5  # no label for so long: the segmenter is gone
     unexpected_s: float = 1.5  # a label that is not of the option, or unknown, has to last so long
     early_idle_s: float = 4.0  # the robot holds still for so long before the option's last action was seen
     min_confidence: float = 0.35  # of a label; below, it is unknown

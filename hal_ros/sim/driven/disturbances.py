@@ -10,14 +10,16 @@ import numpy as np
 from hal_ros.core.errors import ConfigError
 from hal_ros.sim.arm import Vector
 from hal_ros.sim.controller import TICK_S
-from hal_ros.sim.world.layout import DRAWER_Y, TableLayout
+from hal_ros.sim.world.layout import TableLayout
 from hal_ros.sim.world.physics import Physics
 
-SHIFT_M = (0.08, 0.13)
-"""How far somebody moves a block: so far that the gripper closes beside it."""
-CLEARANCE_M = 0.068
-"""Of a moved block's middle from everything else's."""
-REACH_X, REACH_Y, DRAWER_REACH_Y = (0.18, 0.35), 0.2, 0.1
+SHIFT_M = 0.075
+"""How far somebody moves a block at least: so far that the gripper closes beside it."""
+DRAWS = 200
+FROM_STATION_M, FROM_BLOCK_M = 0.08, 0.055
+"""Of a moved block's middle from those of everything else."""
+REACH_X, REACH_Y, DRAWER_REACH_Y = (0.19, 0.34), 0.19, 0.1
+REACH_M = (0.19, 0.385)
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,8 @@ class Trouble:
         """Now and then put a block somewhere else on the table; return whether that was done."""
         if self._rng.random() >= self._kinds.moved_object:
             return False
-        for _ in range(40):
-            angle, far = self._rng.uniform(-math.pi, math.pi), self._rng.uniform(*SHIFT_M)
-            target = physics.position(block)[:2] + far * np.array([math.cos(angle), math.sin(angle)])
+        for _ in range(DRAWS):
+            target = np.array([self._rng.uniform(*REACH_X), self._rng.uniform(-REACH_Y, REACH_Y)])
             if _is_free(physics, block, target):
                 physics.put(block, (float(target[0]), float(target[1])))
                 self.moved += 1
@@ -80,12 +81,11 @@ class Trouble:
 
 
 def _is_free(physics: Physics, block: str, target: Vector) -> bool:
-    """Tell whether a place can be reached, and nothing stands there or in the drawer's way."""
+    """Tell whether a place can be reached, is not where the block is, and nothing stands there or in a drawer's way."""
     layout: TableLayout = physics.layout
-    others = [np.asarray(xy) for xy in layout.places.values()]
-    others += [physics.position(name)[:2] for name in layout.blocks if name != block]
-    limit = REACH_Y if not layout.drawer_side else DRAWER_REACH_Y
-    towards_drawer = float(target[1]) * (layout.drawer_side or 1)
-    in_reach = REACH_X[0] < target[0] < REACH_X[1] and abs(target[1]) < REACH_Y and towards_drawer < limit
-    in_reach = in_reach and 0.2 < float(np.hypot(*target)) < 0.37 and towards_drawer < DRAWER_Y
-    return in_reach and all(float(np.linalg.norm(target - other)) > CLEARANCE_M for other in others)
+    if layout.drawer_side and float(target[1]) * layout.drawer_side > DRAWER_REACH_Y:
+        return False
+    far = dict.fromkeys(layout.blocks, FROM_BLOCK_M) | {block: SHIFT_M}
+    near_block = any(math.dist(physics.position(name)[:2], target) < least for name, least in far.items())
+    near_station = any(math.dist(xy, target) < FROM_STATION_M for xy in layout.places.values())
+    return REACH_M[0] < math.hypot(*target) < REACH_M[1] and not near_block and not near_station
