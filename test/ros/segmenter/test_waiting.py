@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -68,14 +67,6 @@ def show(rig: Rig, colour: str, ticks: range) -> None:
         rig.show(colour, tick)
 
 
-def spin(rig: Rig) -> None:
-    """Let all that is on its way arrive: a message to itself comes after it."""
-    client = rig.robot.create_client(Trigger, "segmenter/reset_nothing")
-    rig.robot.destroy_client(client)
-    for _ in range(5):
-        rig.executor.spin_once(timeout_sec=0)
-
-
 def test_several_clients_wait_each_for_its_own(rig: Rig) -> None:
     rig.active()
     red, blue, lasting, any_next = (
@@ -138,28 +129,28 @@ def test_a_goal_that_can_never_be_reached_is_told_why(
 
 def test_timeouts_are_on_simulated_time_without_any_label(rig: Rig) -> None:
     clock = rig.robot.create_publisher(Clock, "/clock", 1)
-    node = rig.segmenter(use_sim_time=True)
+    node: Any = rig.segmenter(use_sim_time=True)
     node.trigger_configure()  # inactive: no label comes
-    rig.until(lambda: clock.get_subscription_count())
+    rig.until(clock.get_subscription_count)
 
-    def at(seconds: int) -> Callable[[], bool]:
+    def look_at(seconds: int) -> None:
         clock.publish(Clock(clock=to_stamp(seconds * 10**9)))
-        return lambda: node.get_clock().now().nanoseconds == seconds * 10**9
+        rig.until(lambda: {goal.waiting.now_ns for goal in node._waits._goals} <= {seconds * 10**9})
 
-    rig.until(at(1000))
+    clock.publish(Clock(clock=to_stamp(1000 * 10**9)))
+    rig.until(lambda: node.get_clock().now().nanoseconds)
     short, long = Client(rig, "red", timeout_s=5), Client(rig, "red", timeout_s=60)
-    rig.until(at(1004))
-    spin(rig)
+    look_at(1004)
     assert not short.done  # however long that takes on the wall
-    rig.until(at(1006))
+    look_at(1006)
     words = "no 'red' within 5 s; no segment runs"
     assert short.outcome() == (GoalStatus.STATUS_ABORTED, RESULT.TIMED_OUT, words)
-    rig.until(at(10))  # a simulation that begins anew
-    spin(rig)
-    rig.until(at(60))
-    spin(rig)
+    clock.publish(Clock(clock=to_stamp(10 * 10**9)))  # a simulation that begins anew
+    rig.until(lambda: node.get_clock().now().nanoseconds == 10 * 10**9)
+    look_at(11)
+    look_at(70)
     assert not long.done
-    rig.until(at(71))
+    look_at(72)
     assert long.outcome()[1] == RESULT.TIMED_OUT
 
 
