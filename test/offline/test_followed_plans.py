@@ -15,7 +15,7 @@ from hal_ros.bags.messages import serialise
 from hal_ros.bags.reader import BagMessage, BagWriter
 from hal_ros.core.decoding.known_plan import PlanTracker
 from hal_ros.core.errors import ConfigError
-from hal_ros.core.planning.known import Known
+from hal_ros.core.planning.known import LastKnown
 from hal_ros.core.streams.intake import Due
 from hal_ros.offline.followed_plans import FOLLOWED_TOPIC, FollowedPlans, PlanChange, recorded_plans
 
@@ -30,7 +30,7 @@ def frame(stamp_s: int, received_s: int, session: int = LIFE) -> Frame:
 
 
 def message(actions: tuple[int, ...], after_s: int, received_s: int, session: int = LIFE) -> BagMessage:
-    data = serialise(followed_message(actions, CARD.vocabulary, Known(None, after_s * S, "camera"), session))
+    data = serialise(followed_message(actions, CARD.vocabulary, LastKnown(None, after_s * S, "camera"), session))
     return BagMessage(FOLLOWED_TOPIC, FOLLOWED_TYPE, received_s * S, data)
 
 
@@ -83,7 +83,7 @@ def test_recorded_plans_are_read_as_they_were_told(tmp_path: Path) -> None:
 
 def test_a_plan_of_another_model_is_refused(tmp_path: Path) -> None:
     def other(actions: tuple[int, ...]) -> Any:
-        data = serialise(followed_message(actions, ("wave", "bow"), Known(), LIFE))
+        data = serialise(followed_message(actions, ("wave", "bow"), LastKnown(), LIFE))
         return BagMessage(FOLLOWED_TOPIC, FOLLOWED_TYPE, S, data)
 
     bag = bag_of(tmp_path / "bag.mcap", other((1,)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Duration
 from hal_msgs.action import WaitForAction
 from rclpy.action.client import ActionClient
@@ -20,6 +19,7 @@ pytestmark = pytest.mark.ros
 LAG = make_card().lag_ticks
 RESULT = WaitForAction.Result
 PATIENT_S = 3600
+SUCCEEDED, CANCELED, ABORTED = 4, 5, 6  # of action_msgs/msg/GoalStatus
 
 
 class Client:
@@ -77,7 +77,7 @@ def test_several_clients_wait_each_for_its_own(rig: Rig) -> None:
     )
     show(rig, "red", range(LAG + 2))
     status, result = red.ended()
-    assert (status, result.outcome, result.message) == (GoalStatus.STATUS_SUCCEEDED, RESULT.REACHED, "")
+    assert (status, result.outcome, result.message) == (SUCCEEDED, RESULT.REACHED, "")
     assert (result.segment.label, result.segment.segment_id) == ("red", 1)
     assert not (blue.done or lasting.done or any_next.done)
     show(rig, "blue", range(LAG + 2, 2 * LAG + 2 + 4))
@@ -105,7 +105,7 @@ def test_cancelling_ends_one_goal_alone(rig: Rig) -> None:
     rig.active()
     one, other = Client(rig, "blue"), Client(rig, "blue")
     one.cancel()
-    assert one.outcome() == (GoalStatus.STATUS_CANCELED, RESULT.CANCELED, "canceled by a client")
+    assert one.outcome() == (CANCELED, RESULT.CANCELED, "canceled by a client")
     assert not other.done
     show(rig, "blue", range(LAG + 1))
     assert other.outcome()[1] == RESULT.REACHED
@@ -124,7 +124,7 @@ def test_a_goal_that_can_never_be_reached_is_told_why(
     rig: Rig, labels: list[str], goal: dict[str, Any], words: str
 ) -> None:
     rig.segmenter().trigger_configure()
-    assert Client(rig, *labels, **goal).outcome() == (GoalStatus.STATUS_ABORTED, RESULT.REFUSED, words)
+    assert Client(rig, *labels, **goal).outcome() == (ABORTED, RESULT.REFUSED, words)
 
 
 def test_timeouts_are_on_simulated_time_without_any_label(rig: Rig) -> None:
@@ -144,7 +144,7 @@ def test_timeouts_are_on_simulated_time_without_any_label(rig: Rig) -> None:
     assert not short.done  # however long that takes on the wall
     look_at(1006)
     words = "no 'red' within 5 s; no segment runs"
-    assert short.outcome() == (GoalStatus.STATUS_ABORTED, RESULT.TIMED_OUT, words)
+    assert short.outcome() == (ABORTED, RESULT.TIMED_OUT, words)
     clock.publish(Clock(clock=to_stamp(10 * 10**9)))  # a simulation that begins anew
     rig.until(lambda: node.get_clock().now().nanoseconds == 10 * 10**9)
     look_at(11)
@@ -177,7 +177,7 @@ def test_goals_outlive_resets_and_activations_but_not_the_model(rig: Rig) -> Non
     node.trigger_deactivate()
     node.trigger_cleanup()
     status, outcome, text = waits.outcome()
-    assert (status, outcome) == (GoalStatus.STATUS_ABORTED, RESULT.ENDED)
+    assert (status, outcome) == (ABORTED, RESULT.ENDED)
     assert text == "the node let go of its model, whose actions were waited for"
 
 
