@@ -39,7 +39,8 @@ class WaitingClients:
         self._context = Context()
         rclpy.init(args=None, context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self._executor = SingleThreadedExecutor(context=self._context)
-        self._nodes = [Node(f"planner_{number}", context=self._context) for number in range(self._count)]
+        lean = {"context": self._context, "start_parameter_services": False, "enable_rosout": False}
+        self._nodes = [Node(f"planner_{number}", **lean) for number in range(self._count)]
         self._goals = [_Planner(self, node) for node in self._nodes]
         for node in self._nodes:
             self._executor.add_node(node)

@@ -17,7 +17,7 @@ def label(second: float, late_ms: float) -> LabelAnswer:
 
 def labels(with_ms: float, without_ms: float) -> list[LabelAnswer]:
     seconds = [second / 10 for second in range(300)]
-    return [label(second, without_ms if 10 <= second < 20 else with_ms) for second in seconds]
+    return [label(second, without_ms if 10 < second <= 20 else with_ms) for second in seconds]
 
 
 @pytest.mark.parametrize(("with_ms", "holds"), [(10.0, True), (12.4, True), (12.6, False)])
