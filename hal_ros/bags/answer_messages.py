@@ -11,7 +11,7 @@ from hal_ros.bags.messages import duration_message, header_message, known_class,
 from hal_ros.core.answers import NO_ACTION, ActionEstimate, Answer, BoundaryEstimate
 from hal_ros.core.card import ModelCard
 from hal_ros.core.decoding.known_plan import PlanEstimate
-from hal_ros.core.planning.known import Known
+from hal_ros.core.planning.known import LastKnown
 from hal_ros.core.streams.intake import Due
 from hal_ros.core.streams.merge import Source
 from hal_ros.core.streams.spec import StreamSpec
@@ -92,7 +92,7 @@ def plan_message(progress: PlanEstimate, vocabulary: Sequence[str], frame_id: st
     )
 
 
-def followed_message(plan: Sequence[int], vocabulary: Sequence[str], known: Known, session: int) -> Any:
+def followed_message(plan: Sequence[int], vocabulary: Sequence[str], known: LastKnown, session: int) -> Any:
     """Return the Plan that is followed from the label after what is `known`; an empty one says that none is."""
     return known_class(FOLLOWED_TYPE)(
         header=header_message(known.label_ns, known.frame_id),

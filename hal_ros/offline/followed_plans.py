@@ -15,7 +15,7 @@ from hal_ros.bags.reader import BagMessage, read_messages
 from hal_ros.bags.sensors import MOST_LATE_NS
 from hal_ros.core.answers import ActionEstimate
 from hal_ros.core.card import ModelCard
-from hal_ros.core.decoding.known_plan import PlanEstimate, PlanTracker, plan_ids
+from hal_ros.core.decoding.known_plan import PlanEstimate, PlanState, PlanTracker, plan_ids
 
 FOLLOWED_TOPIC = "/segmenter/plan"
 
@@ -36,6 +36,8 @@ class FollowedPlans:
     def __init__(self, tracker: PlanTracker | None = None, changes: Iterable[PlanChange] = ()) -> None:
         """Begin with a plan, or with none, and take up the changes in turn."""
         self._changes = deque(changes)
+        self._tracker: PlanTracker | None = None
+        self._state: PlanState | None = None
         self._take(tracker)
 
     def before(self, frame: Frame) -> Iterator[BagMessage]:

@@ -16,7 +16,7 @@ MOST_NEWS = 256
 """So much is kept for those who wait while they can't look; half a minute at 10 Hz."""
 
 
-class Known(NamedTuple):
+class LastKnown(NamedTuple):
     """What is known at one label. Stamps are the sensor's."""
 
     segment: OpenSegment | None = None  # the confirmed segment that runs
@@ -33,12 +33,12 @@ class Bulletin:
 
     def __init__(self, wake: Callable[[], None] = lambda: None) -> None:
         """Take what wakes the thread that asks."""
-        self.newest = Known()
+        self.newest = LastKnown()
         self.awaited = False
-        self._news = deque[Known](maxlen=MOST_NEWS)
+        self._news = deque[LastKnown](maxlen=MOST_NEWS)
         self.wake = wake
 
-    def tell(self, known: Known) -> None:
+    def tell(self, known: LastKnown) -> None:
         """Say what is known now."""
         self.newest = known
         if self.awaited:
@@ -50,7 +50,7 @@ class Bulletin:
         if self.newest.segment is not None:
             self.tell(self.newest._replace(segment=None))
 
-    def take(self) -> list[Known]:
+    def take(self) -> list[LastKnown]:
         """Return what was told since the last time, oldest first, and forget it."""
         taken = []
         while self._news:

@@ -19,7 +19,7 @@ TELL_NS = 500_000_000
 """Feedback about the same segment comes this often at most."""
 
 
-class Outcome(IntEnum):
+class WaitOutcome(IntEnum):
     """Why a goal ended; the numbers are those of hal_msgs/action/WaitForAction."""
 
     REACHED = 1
@@ -30,7 +30,7 @@ class Outcome(IntEnum):
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WaitGoal:
     """What a client waits for."""
 
     labels: tuple[str, ...]  # any of these; none: any action
@@ -44,7 +44,7 @@ class Wanted:
 class Waiting:
     """A goal and how far it is."""
 
-    wanted: Wanted
+    wanted: WaitGoal
     actions: frozenset[int]  # none: any
     since_ns: int = 0  # on the ROS clock, when its time began; 0 while that clock does not run yet
     now_ns: int = 0  # on the ROS clock, of the newest look
@@ -52,15 +52,15 @@ class Waiting:
     told_ns: int = 0  # on the ROS clock, when it was sent
 
 
-class Verdict(NamedTuple):
+class WaitVerdict(NamedTuple):
     """What one look gave."""
 
-    outcome: Outcome | None  # None: it still waits
+    outcome: WaitOutcome | None  # None: it still waits
     tells: bool  # whether feedback is due
     waiting: Waiting
 
 
-def begin(wanted: Wanted, vocabulary: Sequence[str]) -> Waiting:
+def begin(wanted: WaitGoal, vocabulary: Sequence[str]) -> Waiting:
     """Return a goal that waits. Raises ConfigError, in one line, for one that can never be reached as it was put."""
     actions = frozenset(action_ids(wanted.labels, vocabulary, "labels"))
     if not 0 <= wanted.min_confidence <= 1:  # NaN is refused, too
@@ -72,7 +72,7 @@ def begin(wanted: Wanted, vocabulary: Sequence[str]) -> Waiting:
     return Waiting(wanted, actions)
 
 
-def look(waiting: Waiting, segment: OpenSegment | None, now_ns: int, fresh: bool = True) -> Verdict:
+def look(waiting: Waiting, segment: OpenSegment | None, now_ns: int, fresh: bool = True) -> WaitVerdict:
     """Judge a goal by the segment that runs, at a time of the ROS clock; `fresh` says that this is a new answer.
 
     Where that clock has jumped back, or has only just begun to run, the goal's time begins anew.
@@ -80,14 +80,14 @@ def look(waiting: Waiting, segment: OpenSegment | None, now_ns: int, fresh: bool
     since_ns = waiting.since_ns if waiting.since_ns > 0 and waiting.now_ns <= now_ns else now_ns
     waiting = replace(waiting, since_ns=since_ns, now_ns=now_ns)
     if segment is not None and _fits(waiting, segment):
-        return Verdict(Outcome.REACHED, False, waiting)
+        return WaitVerdict(WaitOutcome.REACHED, False, waiting)
     if since_ns and now_ns - since_ns >= waiting.wanted.timeout_ns:
-        return Verdict(Outcome.TIMED_OUT, False, waiting)
+        return WaitVerdict(WaitOutcome.TIMED_OUT, False, waiting)
     segment_id = 0 if segment is None else segment.segment_id
     late = fresh and segment is not None and not 0 <= now_ns - waiting.told_ns < TELL_NS
     if segment_id == waiting.told_id and not late:
-        return Verdict(None, False, waiting)
-    return Verdict(None, True, replace(waiting, told_id=segment_id, told_ns=now_ns))
+        return WaitVerdict(None, False, waiting)
+    return WaitVerdict(None, True, replace(waiting, told_id=segment_id, told_ns=now_ns))
 
 
 def _fits(waiting: Waiting, segment: OpenSegment) -> bool:
@@ -100,7 +100,7 @@ def _fits(waiting: Waiting, segment: OpenSegment) -> bool:
     )
 
 
-def timeout_words(wanted: Wanted, segment: OpenSegment | None, vocabulary: Sequence[str]) -> str:
+def timeout_words(wanted: WaitGoal, segment: OpenSegment | None, vocabulary: Sequence[str]) -> str:
     """Return what came instead, in one line."""
     named = " or ".join(map(repr, wanted.labels)) or "action"
     demands = [f"above segment {wanted.after_segment_id}"] if wanted.after_segment_id else []

@@ -18,7 +18,7 @@ from std_srvs.srv import Trigger
 from hal_ros.bags.answer_messages import warm_up
 from hal_ros.core.decoding.known_plan import PlanTracker, plan_ids, plan_names
 from hal_ros.core.errors import BackendError, ConfigError, HalError
-from hal_ros.core.planning.known import Known, Lifelong
+from hal_ros.core.planning.known import LastKnown, Lifelong
 from hal_ros.core.streams.spec import StreamSpec
 from hal_ros.ros import params
 from hal_ros.ros.convert import rgb_converter
@@ -113,7 +113,7 @@ class SegmenterNode(PrintableLogs, LifecycleNode):
         """Whether what is known is no longer of now."""
         return self._session is None or self._session.stale
 
-    def follow(self, names: Sequence[str]) -> Known:
+    def follow(self, names: Sequence[str]) -> LastKnown:
         """Follow another plan, or none, after the returned label; raises ConfigError, BackendError."""
         if self._configured is None or self._session is None:
             raise ConfigError(f"the node is {self.state}; expected it active")

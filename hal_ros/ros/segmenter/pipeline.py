@@ -17,7 +17,7 @@ from hal_ros.core.answers import NO_ACTION, ActionEstimate, BoundaryEstimate
 from hal_ros.core.arrays import ByteArray, FloatArray
 from hal_ros.core.decoding.known_plan import PlanTracker
 from hal_ros.core.observations import Observation
-from hal_ros.core.planning.known import Bulletin, Known
+from hal_ros.core.planning.known import Bulletin, LastKnown
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.core.streams import counts
@@ -151,7 +151,7 @@ class Pipeline:
             self._publish(boundaries, due)
             self._follow_plan(estimate, due)
         self._newest = due
-        self._ports.bulletin.tell(Known(self._state.segment, due.stamp_ns, due.frame_id))
+        self._ports.bulletin.tell(LastKnown(self._state.segment, due.stamp_ns, due.frame_id))
         self.stopwatch.add("total", time.perf_counter_ns() - received_ns)
         self.stopwatch.add("latency", self._ports.clock_ns() - due.stamp_ns)
 

@@ -14,7 +14,7 @@ from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.card import ModelCard
 from hal_ros.core.decoding.known_plan import MOST_STEPS, PlanTracker, plan_ids
 from hal_ros.core.errors import ConfigError, HalError
-from hal_ros.core.planning.known import Known, Lifelong
+from hal_ros.core.planning.known import LastKnown, Lifelong
 from hal_ros.core.segmenter import OpenSegment
 
 S_NS = 1_000_000_000
@@ -37,7 +37,7 @@ class PlannerHost(Protocol):
     def stale(self) -> bool:
         """Whether what is known is no longer of now."""
 
-    def follow(self, names: Sequence[str]) -> Known:
+    def follow(self, names: Sequence[str]) -> LastKnown:
         """Follow another plan, or none, after what is returned; raises HalError."""
 
 

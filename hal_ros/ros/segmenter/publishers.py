@@ -12,7 +12,7 @@ from rclpy.qos import QoSDurabilityPolicy, QoSLivelinessPolicy, QoSProfile
 from hal_ros.bags.answer_messages import followed_message, vocabulary_message
 from hal_ros.bags.messages import serialise
 from hal_ros.core.decoding.known_plan import PlanTracker
-from hal_ros.core.planning.known import Known, Lifelong
+from hal_ros.core.planning.known import LastKnown, Lifelong
 from hal_ros.core.streams.spec import StreamSpec
 from hal_ros.ros import qos
 from hal_ros.runtime.bundle import Bundle
@@ -39,7 +39,7 @@ class Publishers:
         self._vocabulary = node.create_publisher(Vocabulary, "~/vocabulary", latched)
         self._vocabulary.publish(serialise(vocabulary_message(bundle.card, bundle.sha256)))
 
-    def tell_plan(self, tracker: PlanTracker | None, known: Known) -> None:
+    def tell_plan(self, tracker: PlanTracker | None, known: LastKnown) -> None:
         """Latch which plan is followed after what is known, or that none is."""
         plan = () if tracker is None else tracker.plan
         self._plan.publish(serialise(followed_message(plan, self._card.vocabulary, known, self._life)))

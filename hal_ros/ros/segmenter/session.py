@@ -12,7 +12,7 @@ from rclpy.lifecycle import LifecycleNode
 
 from hal_ros.core.decoding.known_plan import PlanTracker
 from hal_ros.core.errors import BackendError
-from hal_ros.core.planning.known import Known, Lifelong
+from hal_ros.core.planning.known import LastKnown, Lifelong
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.streams import counts
 from hal_ros.core.streams.convert import ToRgb
@@ -147,12 +147,12 @@ class Session:
         self._handover.newest_ns = self.pipeline.answered_ns if dropped else self._handover.newest_ns
         return self._worker.call(self.pipeline.finish, RESET_TIMEOUT_S)
 
-    def follow(self, tracker: PlanTracker | None) -> Known:
+    def follow(self, tracker: PlanTracker | None) -> LastKnown:
         """Place what is confirmed after the returned label in another plan, or in none.
 
         Raises BackendError when the model does not return in time; nothing is changed then.
         """
-        asked, found, one_at_a_time = [tracker], [Known()], threading.Lock()
+        asked, found, one_at_a_time = [tracker], [LastKnown()], threading.Lock()
 
         def take_up() -> None:
             with one_at_a_time:

@@ -16,13 +16,15 @@ from rclpy.lifecycle import LifecycleNode
 
 from hal_ros.bags.messages import to_ns
 from hal_ros.core.errors import ConfigError
-from hal_ros.core.planning.known import Known
-from hal_ros.core.planning.waiting import Outcome, Waiting, Wanted, begin, look, timeout_words
+from hal_ros.core.planning.known import LastKnown
+from hal_ros.core.planning.waiting import WaitGoal, Waiting, WaitOutcome, begin, look, timeout_words
 from hal_ros.core.segmenter import OpenSegment
 from hal_ros.ros.segmenter.planner import PlannerHost, running, segment_message
 
 MOST_WAITING = 256
 """So many goals may wait at once: clients that vanish leave theirs until the timeout."""
+MOST_STEPS_EACH = 8
+"""Of an executor that sends one result: it is executed and sent, and timers of the node come between."""
 LOOK_S = 0.1
 """How often timeouts are looked at while goals wait, on the ROS clock."""
 
@@ -40,7 +42,6 @@ class WaitServer:
     def __init__(self, node: LifecycleNode, host: PlannerHost) -> None:
         self._node, self._host = node, host
         self._goals: list[_Goal] = []  # in the order in which they came
-        self._ending = 0  # results that rclpy has still to send
         self._server = ActionServer(
             node,
             WaitForAction,
@@ -54,7 +55,7 @@ class WaitServer:
 
     def look(self) -> None:
         """Judge all goals by what was told since the last look, answer by answer."""
-        news: list[Known | None] = [*self._host.lifelong.bulletin.take()]
+        news: list[LastKnown | None] = [*self._host.lifelong.bulletin.take()]
         for known in news or [None]:
             self._judge(known)
 
@@ -62,7 +63,7 @@ class WaitServer:
         """End all goals, as the model goes."""
         segment = running(self._host)
         for goal in self._goals:
-            self._end(goal.handle, Outcome.ENDED, why, segment)
+            self._end(goal.handle, WaitOutcome.ENDED, why, segment)
         self._keep([])
 
     def end_now(self, why: str) -> None:
@@ -71,10 +72,10 @@ class WaitServer:
             return
         executor = SingleThreadedExecutor(context=self._node.context)
         executor.add_node(self._node)
+        steps = MOST_STEPS_EACH * (len(self._goals) + 1)
         self.end_all(why)
-        for _ in range(4 * MOST_WAITING):
-            if self._ending:
-                executor.spin_once(timeout_sec=0)
+        for _ in range(steps):
+            executor.spin_once(timeout_sec=0)
         executor.remove_node(self._node)
         executor.shutdown()
 
@@ -93,10 +94,10 @@ class WaitServer:
                 raise ConfigError(f"the node is {host.state}; expected it configured: its model has the actions")
             if len(self._goals) >= MOST_WAITING:
                 raise ConfigError(f"{MOST_WAITING} goals wait already, which is the most")
-            waiting = begin(Wanted(tuple(asked.labels), asked.min_confidence, *durations, after), host.vocabulary)
+            waiting = begin(WaitGoal(tuple(asked.labels), asked.min_confidence, *durations, after), host.vocabulary)
         except ConfigError as error:
             self._node.get_logger().warning(f"~/wait_for_action refused: {error}")
-            self._end(handle, Outcome.REFUSED, str(error), running(host))
+            self._end(handle, WaitOutcome.REFUSED, str(error), running(host))
             return
         self.look()  # the others see what came before this one
         self._keep([*self._goals, _Goal(handle, waiting)])
@@ -110,7 +111,7 @@ class WaitServer:
 
     # --- goals --------------------------------------------------------------------------------------------------------
 
-    def _judge(self, known: Known | None) -> None:
+    def _judge(self, known: LastKnown | None) -> None:
         """Judge all goals by what is known, or by their timeouts alone."""
         now_ns = int(self._node.get_clock().now().nanoseconds)
         segment = running(self._host) if known is None else known.segment
@@ -119,7 +120,7 @@ class WaitServer:
         for goal in self._goals:
             outcome, tells, goal.waiting = look(goal.waiting, segment, now_ns, known is not None)
             if goal.canceled and goal.handle.is_cancel_requested:
-                outcome = Outcome.CANCELED
+                outcome = WaitOutcome.CANCELED
             if outcome is not None:
                 self._end(goal.handle, outcome, self._words(outcome, goal.waiting, segment), segment)
                 continue
@@ -136,23 +137,22 @@ class WaitServer:
             self._timer.reset() if goals else self._timer.cancel()
         self._goals = goals
 
-    def _words(self, outcome: Outcome, waiting: Waiting, segment: OpenSegment | None) -> str:
-        if outcome == Outcome.TIMED_OUT:
+    def _words(self, outcome: WaitOutcome, waiting: Waiting, segment: OpenSegment | None) -> str:
+        if outcome == WaitOutcome.TIMED_OUT:
             return timeout_words(waiting.wanted, segment, self._host.vocabulary)
-        return "canceled by a client" if outcome == Outcome.CANCELED else ""
+        return "canceled by a client" if outcome == WaitOutcome.CANCELED else ""
 
-    def _end(self, handle: Any, outcome: Outcome, words: str, segment: OpenSegment | None) -> None:
-        self._ending += 1
+    def _end(self, handle: Any, outcome: WaitOutcome, words: str, segment: OpenSegment | None) -> None:
         message = segment_message(segment, self._host)
-        handle.execute(partial(self._finish, WaitForAction.Result(outcome=outcome, message=words, segment=message)))
+        handle.execute(partial(_finish, WaitForAction.Result(outcome=outcome, message=words, segment=message)))
 
-    def _finish(self, result: Any, handle: Any) -> Any:
-        """Called by rclpy, which sends the result then."""
-        self._ending -= 1
-        if handle.is_cancel_requested and result.outcome == Outcome.CANCELED:
-            handle.canceled()
-        elif result.outcome == Outcome.REACHED:
-            handle.succeed()
-        else:
-            handle.abort()
-        return result
+
+def _finish(result: Any, handle: Any) -> Any:
+    """Called by rclpy, which sends the result then."""
+    if handle.is_cancel_requested and result.outcome == WaitOutcome.CANCELED:
+        handle.canceled()
+    elif result.outcome == WaitOutcome.REACHED:
+        handle.succeed()
+    else:
+        handle.abort()
+    return result

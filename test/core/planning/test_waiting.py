@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 
 from hal_ros.core.errors import ConfigError
-from hal_ros.core.planning.waiting import TELL_NS, Outcome, Waiting, Wanted, begin, look, timeout_words
+from hal_ros.core.planning.waiting import TELL_NS, WaitGoal, Waiting, WaitOutcome, begin, look, timeout_words
 from hal_ros.core.segmenter import OpenSegment
 
 VOCABULARY = ("idle", "move", "pick")
 S = 1_000_000_000
 NOW = 1000 * S
 PICK = OpenSegment(action=2, segment_id=7, start_ns=10 * S, newest_ns=12 * S, confidence=0.75)
-WANTED = Wanted(("pick",), 0.0, 0, 5 * S)
+WANTED = WaitGoal(("pick",), 0.0, 0, 5 * S)
 
 
 def waiting(**changes: object) -> Waiting:
@@ -39,8 +39,8 @@ def waiting(**changes: object) -> Waiting:
 )
 def test_all_that_is_wanted_has_to_hold(changes: dict[str, object], reached: bool) -> None:
     outcome = look(waiting(**changes), PICK, NOW).outcome
-    assert (outcome == Outcome.REACHED) == reached
-    assert outcome in (Outcome.REACHED, None)
+    assert (outcome == WaitOutcome.REACHED) == reached
+    assert outcome in (WaitOutcome.REACHED, None)
 
 
 def test_nothing_is_reached_while_no_segment_runs() -> None:
@@ -50,8 +50,8 @@ def test_nothing_is_reached_while_no_segment_runs() -> None:
 def test_the_timeout_counts_from_the_first_look() -> None:
     goal = look(waiting(), None, NOW).waiting
     assert look(goal, None, NOW + 5 * S - 1).outcome is None
-    assert look(goal, None, NOW + 5 * S).outcome == Outcome.TIMED_OUT
-    assert look(goal, PICK, NOW + 5 * S).outcome == Outcome.REACHED  # what holds in the end counts
+    assert look(goal, None, NOW + 5 * S).outcome == WaitOutcome.TIMED_OUT
+    assert look(goal, PICK, NOW + 5 * S).outcome == WaitOutcome.REACHED  # what holds in the end counts
 
 
 def test_a_clock_that_stands_jumps_back_or_begins_late_ends_nothing() -> None:
@@ -60,7 +60,7 @@ def test_a_clock_that_stands_jumps_back_or_begins_late_ends_nothing() -> None:
         verdict = look(goal, None, now_ns)
         assert verdict.outcome is None
         goal = verdict.waiting
-    assert look(goal, None, 8 * S).outcome == Outcome.TIMED_OUT
+    assert look(goal, None, 8 * S).outcome == WaitOutcome.TIMED_OUT
 
 
 def test_feedback_comes_with_each_segment_and_else_not_too_often() -> None:
@@ -98,6 +98,6 @@ def test_what_can_never_be_reached_is_refused_in_one_line(changes: dict[str, obj
 def test_a_timeout_says_what_came_instead() -> None:
     text = timeout_words(WANTED, PICK._replace(action=1), VOCABULARY)
     assert text == "no 'pick' within 5 s; 'move' has run for 2.0 s, confidence 0.75"
-    wanted = Wanted((), 0.5, S, 5 * S, 3)
+    wanted = WaitGoal((), 0.5, S, 5 * S, 3)
     text = timeout_words(wanted, None, VOCABULARY)
     assert text == "no action above segment 3 for 1 s with confidence 0.5 within 5 s; no segment runs"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Duration
 from hal_msgs.action import WaitForAction
 from rclpy.action.client import ActionClient
@@ -21,6 +19,7 @@ pytestmark = pytest.mark.ros
 LAG = make_card().lag_ticks
 RESULT = WaitForAction.Result
 PATIENT_S = 3600
+SUCCEEDED, CANCELED, ABORTED = 4, 5, 6  # of action_msgs/msg/GoalStatus
 
 
 class Client:
@@ -68,14 +67,6 @@ def show(rig: Rig, colour: str, ticks: range) -> None:
         rig.show(colour, tick)
 
 
-def spin(rig: Rig) -> None:
-    """Let all that is on its way arrive: a message to itself comes after it."""
-    client = rig.robot.create_client(Trigger, "segmenter/reset_nothing")
-    rig.robot.destroy_client(client)
-    for _ in range(5):
-        rig.executor.spin_once(timeout_sec=0)
-
-
 def test_several_clients_wait_each_for_its_own(rig: Rig) -> None:
     rig.active()
     red, blue, lasting, any_next = (
@@ -86,7 +77,7 @@ def test_several_clients_wait_each_for_its_own(rig: Rig) -> None:
     )
     show(rig, "red", range(LAG + 2))
     status, result = red.ended()
-    assert (status, result.outcome, result.message) == (GoalStatus.STATUS_SUCCEEDED, RESULT.REACHED, "")
+    assert (status, result.outcome, result.message) == (SUCCEEDED, RESULT.REACHED, "")
     assert (result.segment.label, result.segment.segment_id) == ("red", 1)
     assert not (blue.done or lasting.done or any_next.done)
     show(rig, "blue", range(LAG + 2, 2 * LAG + 2 + 4))
@@ -114,7 +105,7 @@ def test_cancelling_ends_one_goal_alone(rig: Rig) -> None:
     rig.active()
     one, other = Client(rig, "blue"), Client(rig, "blue")
     one.cancel()
-    assert one.outcome() == (GoalStatus.STATUS_CANCELED, RESULT.CANCELED, "canceled by a client")
+    assert one.outcome() == (CANCELED, RESULT.CANCELED, "canceled by a client")
     assert not other.done
     show(rig, "blue", range(LAG + 1))
     assert other.outcome()[1] == RESULT.REACHED
@@ -133,33 +124,33 @@ def test_a_goal_that_can_never_be_reached_is_told_why(
     rig: Rig, labels: list[str], goal: dict[str, Any], words: str
 ) -> None:
     rig.segmenter().trigger_configure()
-    assert Client(rig, *labels, **goal).outcome() == (GoalStatus.STATUS_ABORTED, RESULT.REFUSED, words)
+    assert Client(rig, *labels, **goal).outcome() == (ABORTED, RESULT.REFUSED, words)
 
 
 def test_timeouts_are_on_simulated_time_without_any_label(rig: Rig) -> None:
     clock = rig.robot.create_publisher(Clock, "/clock", 1)
-    node = rig.segmenter(use_sim_time=True)
+    node: Any = rig.segmenter(use_sim_time=True)
     node.trigger_configure()  # inactive: no label comes
-    rig.until(lambda: clock.get_subscription_count())
+    rig.until(clock.get_subscription_count)
 
-    def at(seconds: int) -> Callable[[], bool]:
+    def look_at(seconds: int) -> None:
         clock.publish(Clock(clock=to_stamp(seconds * 10**9)))
-        return lambda: node.get_clock().now().nanoseconds == seconds * 10**9
+        rig.until(lambda: {goal.waiting.now_ns for goal in node._waits._goals} <= {seconds * 10**9})
 
-    rig.until(at(1000))
+    clock.publish(Clock(clock=to_stamp(1000 * 10**9)))
+    rig.until(lambda: node.get_clock().now().nanoseconds)
     short, long = Client(rig, "red", timeout_s=5), Client(rig, "red", timeout_s=60)
-    rig.until(at(1004))
-    spin(rig)
+    look_at(1004)
     assert not short.done  # however long that takes on the wall
-    rig.until(at(1006))
+    look_at(1006)
     words = "no 'red' within 5 s; no segment runs"
-    assert short.outcome() == (GoalStatus.STATUS_ABORTED, RESULT.TIMED_OUT, words)
-    rig.until(at(10))  # a simulation that begins anew
-    spin(rig)
-    rig.until(at(60))
-    spin(rig)
+    assert short.outcome() == (ABORTED, RESULT.TIMED_OUT, words)
+    clock.publish(Clock(clock=to_stamp(10 * 10**9)))  # a simulation that begins anew
+    rig.until(lambda: node.get_clock().now().nanoseconds == 10 * 10**9)
+    look_at(11)
+    look_at(70)
     assert not long.done
-    rig.until(at(71))
+    look_at(72)
     assert long.outcome()[1] == RESULT.TIMED_OUT
 
 
@@ -186,7 +177,7 @@ def test_goals_outlive_resets_and_activations_but_not_the_model(rig: Rig) -> Non
     node.trigger_deactivate()
     node.trigger_cleanup()
     status, outcome, text = waits.outcome()
-    assert (status, outcome) == (GoalStatus.STATUS_ABORTED, RESULT.ENDED)
+    assert (status, outcome) == (ABORTED, RESULT.ENDED)
     assert text == "the node let go of its model, whose actions were waited for"
 
 
