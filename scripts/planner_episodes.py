@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from hal_ros.datasets.pool import as_done  # noqa: E402
 from hal_ros.sim.benchmark import RECIPES, EpisodeSpec, episode  # noqa: E402
-from hal_ros.sim.write import Kind, Written, is_written, write_episode  # noqa: E402
+from hal_ros.sim.write import EpisodeKind, Written, is_written, write_episode  # noqa: E402
 
 VERSION = "planner-v1"
 SPLITS = {"train": (110_000, 200), "validation": (120_000, 24), "test": (130_000, 24)}
@@ -40,7 +40,7 @@ def simulation(spec: EpisodeSpec) -> Any:
 def write(task: tuple[EpisodeSpec, Path]) -> Written:
     """Write one episode into a split's folder."""
     spec, folder = task
-    return write_episode(spec, folder, kind=Kind(VERSION, simulation))
+    return write_episode(spec, folder, kind=EpisodeKind(VERSION, simulation))
 
 
 def main() -> int:

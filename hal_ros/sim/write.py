@@ -37,7 +37,7 @@ class Pictures(NamedTuple):
 TRAINING_PICTURES = Pictures()
 
 
-class Kind(NamedTuple):
+class EpisodeKind(NamedTuple):
     """What is simulated where it is not the benchmark: its name, and what makes a spec's simulation, in any process."""
 
     version: str
@@ -70,7 +70,7 @@ def write_episode(
     folder: Path,
     pictures: Pictures = TRAINING_PICTURES,
     extras: Extras | None = None,
-    kind: Kind | None = None,
+    kind: EpisodeKind | None = None,
 ) -> Written:
     """Simulate one episode and write `folder/<name>/`, in place of what is there.
 
@@ -109,7 +109,9 @@ def _is_simulated(spec: EpisodeSpec, episode: Path) -> bool:
     return isinstance(annotation, dict) and all(key in annotation for key in told) and annotation["seed"] == spec.seed
 
 
-def _write_bag(spec: EpisodeSpec, path: Path, pictures: Pictures, extras: Extras | None, kind: Kind | None) -> Any:
+def _write_bag(
+    spec: EpisodeSpec, path: Path, pictures: Pictures, extras: Extras | None, kind: EpisodeKind | None
+) -> Any:
     """Write bag, annotation and transcript; returns the simulation at its end."""
     from hal_ros.sim.episode import Simulation  # late: MuJoCo and its GL context belong to the process that renders
     from hal_ros.sim.render import Renderer

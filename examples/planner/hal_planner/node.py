@@ -30,7 +30,7 @@ class PlannerNode(Node):
     def __init__(self) -> None:
         """Declare the parameters; raises PlanError for a plan that can't be followed."""
         super().__init__("planner")
-        macros = list(self.declare_parameter("macros", ["red_to_plate", "press", "blue_to_tray"]).value)
+        macros: list[str] = list(self.declare_parameter("macros", ["red_to_plate", "press", "blue_to_tray"]).value)
         self._repeats = bool(self.declare_parameter("repeat", False).value)
         self._planner = Planner(tabletop.options(tabletop.learnt()))
         self._plan = tabletop.plan_of(macros)

@@ -16,7 +16,7 @@ HOLDING = "idle"
 """What a robot is doing that waits to be told: it stands still, with or without something in its gripper."""
 
 
-class Told(NamedTuple):
+class ToldSkill(NamedTuple):
     """A skill that the robot was told, and whether its motion is over."""
 
     skill: str
@@ -34,11 +34,11 @@ class Executor:
         self.broken_off = 0
         self.refused: dict[str, int] = {}
         self._told: str | None = None
-        self._now = Told("", True)
+        self._now = ToldSkill("", True)
         self._skills: Skills
 
     @property
-    def now(self) -> Told:
+    def now(self) -> ToldSkill:
         """What the robot was told last, and whether it is done."""
         return self._now
 
@@ -51,7 +51,7 @@ class Executor:
         if skill and skill not in SKILLS:
             raise ConfigError(f"skill {skill!r} is unknown; expected one of {', '.join(SKILLS)}")
         self._told = skill
-        self._now = Told(skill, False)
+        self._now = ToldSkill(skill, False)
 
     def script(self, controller: Controller, physics: Physics) -> Motion:
         """Return the motion of a whole episode, which never ends by itself."""
@@ -82,7 +82,7 @@ class Executor:
         except ConfigError:
             self.refused[skill] = self.refused.get(skill, 0) + 1
             motion = None
-        self._now = Told(skill, motion is None)
+        self._now = ToldSkill(skill, motion is None)
         return motion
 
 
