@@ -8,6 +8,7 @@
 
 PYTHON ?= python3
 DURATION ?= 60
+RECIPE ?= serve
 TORCH_PIP_ARGS ?=
 PYTEST_ARGS ?=
 TEST_PROCESSES ?= 2
@@ -23,7 +24,7 @@ export ROS_LOG_DIR = $(CURDIR)/log/ros
 setup = @$(PYTHON) scripts/setup_env.py
 python = @scripts/with_interfaces.sh .venv/bin/python
 
-.PHONY: help demo test check bench bench-full device train tables other-robots build clean
+.PHONY: help demo demo-planner test check bench bench-full device train tables other-robots build clean
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -31,6 +32,10 @@ help:  ## list the commands
 demo:  ## robot, segmenter, recorder and live view together; ends with a report
 	$(setup) run
 	$(python) -m hal_ros demo --duration $(DURATION)
+
+demo-planner:  ## the same with a robot that a planner drives (examples/planner; RECIPE=serve)
+	$(setup) run
+	$(python) -m hal_ros demo --planner $(RECIPE) --duration $(DURATION) $(if $(wildcard models/planner/card.json),--model models/planner)
 
 test:  ## all tests (PYTEST_ARGS='-k ticks')
 	$(setup) test

@@ -15,7 +15,7 @@ from hal_ros.bags.definitions import BagTypes
 from hal_ros.bags.frames import due_frames
 from hal_ros.bags.inputs import find_inputs
 from hal_ros.bags.mcap_files import McapFile
-from hal_ros.bags.messages import deserialise, serialise
+from hal_ros.bags.messages import deserialise, known_class, serialise
 from hal_ros.bags.reader import BagMessage, BagNotes, BagWriter, raw_topics, read_messages
 from hal_ros.bags.recover import recover
 from hal_ros.core.errors import BackendError, CardError, DatasetError
@@ -124,10 +124,12 @@ def as_today(message: BagMessage) -> BagMessage:
     """An event that closes a segment was detected at the stream's end; now it is where it stands, see docs/adr/0008."""
     if message.topic != BOUNDARY_TOPIC:
         return message
-    event = deserialise(message.type_name, message.data)
+    event = BagTypes.of(ANSWERS).deserialise(message.type_name, message.data)
     if not event.to_label:
         event.detected_at = event.header.stamp
-    return message._replace(data=serialise(event))
+    said = {field.name: getattr(event, field.name) for field in fields(event)}
+    today = serialise(known_class(message.type_name)(**said, session=0))
+    return message._replace(data=today[: len(message.data)])
 
 
 def test_a_recording_gets_the_answers_that_it_got(bundle: Bundle) -> None:
@@ -169,14 +171,15 @@ def test_the_ticks_that_the_answers_name_are_found_again(bundle: Bundle) -> None
 
 
 def as_0_1_0_wrote_it(path: Path, answers: list[BagMessage]) -> Path:
-    """A recording of these answers in the forms of that version, whose labels end before their inputs."""
-    forms, lengths = raw_topics(ANSWERS), [len(message.data) for message in read_messages(ANSWERS, [LABEL_TOPIC])]
+    """A recording in the forms of that version: labels end before their inputs, events before their session."""
+    forms = raw_topics(ANSWERS)
+    lengths = {topic: [len(m.data) for m in read_messages(ANSWERS, [topic])] for topic in (LABEL_TOPIC, BOUNDARY_TOPIC)}
     assert b"InputStamp" not in forms[LABEL_TOPIC].schema
     with BagWriter(path) as bag:
         for topic, form in forms.items():
             bag.copy_topic(topic, form)
         for message in answers:
-            data = message.data[: lengths.pop(0)] if message.topic == LABEL_TOPIC else message.data
+            data = message.data[: lengths[message.topic].pop(0)]
             bag.write(message.topic, message.type_name, data, message.receive_ns)
     return path
 

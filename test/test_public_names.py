@@ -24,7 +24,7 @@ PUBLIC = {
     "core.arrays": "ByteArray FloatArray",
     "core.card": "DecoderSpec EncoderSpec ModelCard Priors",
     "core.errors": "BackendError BagError CardError ConfigError DatasetError HalError ImageError",
-    "core.decoding.known_plan": "PlanEstimate PlanState PlanTracker generic_priors plan_ids plan_names",
+    "core.decoding.known_plan": "PlanEstimate PlanState PlanTracker action_ids generic_priors plan_ids plan_names",
     "core.observations": "Observation",
     "core.segmenter": "EncodedPicture OpenSegment PendingTick Segmenter SegmenterState",
     "core.segments": "Labels Run runs sample_segments transcript without",

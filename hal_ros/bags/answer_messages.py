@@ -11,6 +11,7 @@ from hal_ros.bags.messages import duration_message, header_message, known_class,
 from hal_ros.core.answers import NO_ACTION, ActionEstimate, Answer, BoundaryEstimate
 from hal_ros.core.card import ModelCard
 from hal_ros.core.decoding.known_plan import PlanEstimate
+from hal_ros.core.planning.known import LastKnown
 from hal_ros.core.streams.intake import Due
 from hal_ros.core.streams.merge import Source
 from hal_ros.core.streams.spec import StreamSpec
@@ -19,11 +20,12 @@ LABEL_TYPE = "hal_msgs/msg/ActionLabel"
 BOUNDARY_TYPE = "hal_msgs/msg/BoundaryEvent"
 INPUT_TYPE = "hal_msgs/msg/InputStamp"
 PLAN_TYPE = "hal_msgs/msg/PlanProgress"
+FOLLOWED_TYPE = "hal_msgs/msg/Plan"
 VOCABULARY_TYPE = "hal_msgs/msg/Vocabulary"
 
 
-def label_message(estimate: ActionEstimate, due: Due, card: ModelCard, frame_id: str) -> Any:
-    """Return the ActionLabel of one processed tick; `due` is the tick that went in."""
+def label_message(estimate: ActionEstimate, due: Due, card: ModelCard, frame_id: str, session: int = 0) -> Any:
+    """Return the ActionLabel of one processed tick; `due` is the tick that went in, `session` the node's life."""
     provisional, confirmed, vocabulary = estimate.provisional, estimate.confirmed, card.vocabulary
     confirmed_action = NO_ACTION if confirmed is None else confirmed.action
     return known_class(LABEL_TYPE)(
@@ -44,6 +46,7 @@ def label_message(estimate: ActionEstimate, due: Due, card: ModelCard, frame_id:
         confirmed_confidence=0.0 if confirmed is None else confirmed.confidence,
         segment_id=0 if confirmed is None else confirmed.segment_id,
         inputs=[_input_stamp(*source) for source in due.sources],
+        session=session,
     )
 
 
@@ -56,7 +59,7 @@ def _input_stamp(stream: str, topic: str, stamp_ns: int) -> Any:
     return known_class(INPUT_TYPE)(stream=stream, topic=topic, stamp=time_message(stamp_ns))
 
 
-def boundary_message(boundary: BoundaryEstimate, vocabulary: Sequence[str], frame_id: str) -> Any:
+def boundary_message(boundary: BoundaryEstimate, vocabulary: Sequence[str], frame_id: str, session: int = 0) -> Any:
     """Return the BoundaryEvent of one change of the confirmed sequence."""
     return known_class(BOUNDARY_TYPE)(
         header=header_message(boundary.stamp_ns, frame_id),
@@ -68,6 +71,7 @@ def boundary_message(boundary: BoundaryEstimate, vocabulary: Sequence[str], fram
         confidence=boundary.confidence,
         segment_id=boundary.segment_id,
         duration=duration_message(boundary.duration_ns),
+        session=session,
     )
 
 
@@ -85,6 +89,16 @@ def plan_message(progress: PlanEstimate, vocabulary: Sequence[str], frame_id: st
         confidence=progress.confidence,
         deviation=progress.deviation,
         deviates=progress.deviates,
+    )
+
+
+def followed_message(plan: Sequence[int], vocabulary: Sequence[str], known: LastKnown, session: int) -> Any:
+    """Return the Plan that is followed from the label after what is `known`; an empty one says that none is."""
+    return known_class(FOLLOWED_TYPE)(
+        header=header_message(known.label_ns, known.frame_id),
+        session=session,
+        labels=[vocabulary[action] for action in plan],
+        label_ids=np.array(plan, np.uint16),
     )
 
 

@@ -32,6 +32,7 @@ class Frame:
     frame_id: str  # of the clock's message
     receive_ns: int  # likewise
     reset: bool = False
+    session: int = 0  # the node's life that answered it when it was recorded, as ActionLabel.session; 0: none
 
 
 class BagPicture(NamedTuple):

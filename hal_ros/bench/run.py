@@ -12,6 +12,7 @@ from hal_ros.bench import matrix_products as products
 from hal_ros.bench.model import measure as measure_model
 from hal_ros.bench.pictures import latency, recording
 from hal_ros.bench.rows import BenchRow, unmeasured
+from hal_ros.bench.streams import clients as stream_clients
 from hal_ros.bench.streams import ingest as stream_ingest
 from hal_ros.bench.streams import intake as stream_intake
 from hal_ros.bench.streams import live as stream_live
@@ -69,6 +70,7 @@ def stream_rows(model: Path, folder: Path) -> list[BenchRow]:
     rows += part("intake", lambda: stream_intake.rows(model), stream_intake.EXPECTED)
     rows += part("ingest", lambda: stream_ingest.rows(folder / "ingest"), stream_ingest.EXPECTED)
     rows += part("two cameras live", lambda: stream_live.rows(model, folder), stream_live.EXPECTED)
+    rows += part("planners that wait", lambda: stream_clients.rows(model, folder), stream_clients.EXPECTED)
     return rows
 
 

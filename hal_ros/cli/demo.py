@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, help="folder of a model bundle (default: models/tabletop)")
     parser.add_argument("--out", type=Path, help="folder for recording, logs and report (default: recordings/<now>)")
     parser.add_argument("--recording", type=Path, metavar="BAG", help="play this bag instead of simulating a robot")
+    parser.add_argument("--planner", metavar="RECIPE", help="have examples/planner drive the simulated robot, as serve")
     parser.add_argument("--screenshot", type=Path, metavar="FILE.svg", help="save the last picture of the live view")
 
 
@@ -35,7 +36,12 @@ def run(args: argparse.Namespace) -> int:
         from hal_ros.ros.view.main import IS_PICTURE
 
         check_file(args.screenshot, IS_PICTURE, "a picture of the view")
-    live = Live(model, folder, args.recording or fallback())
+    if args.planner and args.recording:
+        raise ConfigError(f"--planner is {args.planner} beside --recording; expected one of them: a bag obeys nobody")
+    bag = args.recording or fallback()
+    if args.planner and bag is not None:
+        raise ConfigError("--planner needs a robot that can be simulated; expected MuJoCo and EGL")
+    live = Live(model, folder, bag, args.planner or "")
     check(live)
     ending = run_live(live, args.duration)
     if args.screenshot is not None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from hal_ros.bags.inputs import find_inputs
 from hal_ros.core.work import ONE_THREAD
+from hal_ros.live.planner import check_planner, driven_parameters, start_planner
 from hal_ros.live.processes import Child, Processes, choose_domain
 from hal_ros.live.robot_streams import model_topics, patience, robot_parameters
 from hal_ros.outside.shared_files import shared_file
@@ -27,6 +28,7 @@ class Live(NamedTuple):
     model: Path
     folder: Path
     bag: Path | None = None
+    recipe: str = ""  # what the example's planner has the simulated robot do; '' for a robot that follows its script
 
     @property
     def recording(self) -> Path:
@@ -67,6 +69,7 @@ def check(live: Live) -> None:
     card = load_bundle(live.model).card
     if live.bag is None:
         robot_parameters(card.streams)
+        check_planner(live.recipe)
     else:
         find_inputs(live.bag, card.streams, card.name)
 
@@ -81,8 +84,14 @@ def start_all(processes: Processes, live: Live) -> Child:
     segmenter: dict[str, Any] = {"model": str(live.model), "autostart": True}
     recorder: dict[str, Any] = {"output": str(live.folder), "name": RECORDING, "model": str(live.model)}
     if live.bag is None:
-        shown = {**robot_parameters(card.streams), **patience(model_topics(card.streams))}
+        shown = {
+            **robot_parameters(card.streams),
+            **driven_parameters(live.recipe),
+            **patience(model_topics(card.streams)),
+        }
         robot = start_node(processes, "simulated_robot", "robot.main", shown)
+        if live.recipe:
+            start_planner(processes, live.recipe)
     else:
         inputs = find_inputs(live.bag, card.streams, card.name)
         taken = [topic for topics in inputs.topics.values() for topic in topics]

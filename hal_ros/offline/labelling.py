@@ -29,6 +29,7 @@ from hal_ros.core.streams import counts
 from hal_ros.core.work import Report
 from hal_ros.datasets.episodes import faults
 from hal_ros.offline.bundle import BundleChoice, answers_metadata, open_segmenter
+from hal_ros.offline.followed_plans import FOLLOWED_TOPIC
 from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC, PLAN_TOPIC, VOCABULARY_TOPIC, replay
 from hal_ros.offline.summary import AnswerTally, inputs_lines, reason_lines, summary_lines
 from hal_ros.offline.truth import LABELLED, place_of_annotation
@@ -36,7 +37,7 @@ from hal_ros.runtime.bundle import Bundle
 
 Opened = tuple[Bundle, Segmenter]
 """What `open_segmenter` gives."""
-ANSWER_TOPICS = (LABEL_TOPIC, BOUNDARY_TOPIC, VOCABULARY_TOPIC, PLAN_TOPIC)
+ANSWER_TOPICS = (LABEL_TOPIC, BOUNDARY_TOPIC, VOCABULARY_TOPIC, PLAN_TOPIC, FOLLOWED_TOPIC)
 
 
 @dataclass(frozen=True)

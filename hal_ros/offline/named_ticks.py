@@ -45,6 +45,7 @@ class NamedTick:
     origin_ns: int
     sources: tuple[Source, ...]  # every message that went in
     reset: bool  # its grid is new though nothing in the stamps made it so
+    session: int = 0  # as ActionLabel.session; 0 where labels are older than that
 
 
 def named_ticks(labels: Iterable[BagMessage], card: ModelCard, types: BagTypes) -> tuple[list[NamedTick], int]:
@@ -73,7 +74,8 @@ def _named_tick(label: Any, before: NamedTick | None, card: ModelCard) -> NamedT
     if before is not None and origin_ns != before.origin_ns:
         grid = Grid(before.origin_ns, before.tick, before.stamp_ns)
         reset = not may_begin(origin_ns, grid, card.period_ns, card.max_held_ticks)
-    return NamedTick(stamp_ns, label.tick, origin_ns, _sources(label, stamp_ns, card.streams), reset)
+    sources, session = _sources(label, stamp_ns, card.streams), int(getattr(label, "session", 0))
+    return NamedTick(stamp_ns, label.tick, origin_ns, sources, reset, session)
 
 
 def _sources(label: Any, stamp_ns: int, spec: StreamSpec) -> tuple[Source, ...]:
@@ -193,9 +195,8 @@ class _Rebuilding:
         clock = self._clock_waiting[tick.stamp_ns]
         if pictures is None:
             return None
-        return Frame(
-            due, pictures, frame_id_of(clock.message, clock.content, self._inputs), clock.message.receive_ns, tick.reset
-        )
+        frame_id = frame_id_of(clock.message, clock.content, self._inputs)
+        return Frame(due, pictures, frame_id, clock.message.receive_ns, tick.reset, tick.session)
 
     def _due(self, tick: NamedTick) -> Due:
         spec = self._inputs.spec

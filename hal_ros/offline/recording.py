@@ -21,7 +21,9 @@ from hal_ros.offline.robots import choose_robot, of_others
 from hal_ros.offline.truth import TruthMark, annotated_truth, place_of_annotation
 
 TRUTH_TYPE = "hal_msgs/msg/ActionTruth"
+OPTION_TYPE = "hal_msgs/msg/Option"
 DIAGNOSTICS_TYPE = "diagnostic_msgs/msg/DiagnosticArray"
+ENTRIES = (LABEL_TYPE, BOUNDARY_TYPE, TRUTH_TYPE, OPTION_TYPE)
 
 
 class LabelAnswer(NamedTuple):
@@ -69,6 +71,7 @@ class Recording:
     labels: tuple[LabelAnswer, ...]
     events: tuple[Event, ...] = ()
     truth: tuple[TruthMark, ...] = ()
+    options: tuple[TruthMark, ...] = ()  # what a planner told the robot to do, from each stamp on
     vocabulary: tuple[str, ...] = ()
     bundle: str = ""
     bundle_hash: str = ""
@@ -92,7 +95,7 @@ class _Contents:
     """What was found so far."""
 
     types: BagTypes
-    entries: dict[str, list[Any]] = field(default_factory=lambda: {LABEL_TYPE: [], BOUNDARY_TYPE: [], TRUTH_TYPE: []})
+    entries: dict[str, list[Any]] = field(default_factory=lambda: {kind: [] for kind in ENTRIES})
     statuses: dict[str, Status] = field(default_factory=dict)
     images_received_ns: dict[int, int] = field(default_factory=dict)
     cameras: set[str] = field(default_factory=set)
@@ -142,6 +145,7 @@ def read_recording(path: Path, namespace: str | None = None, annotation: Path | 
         labels=tuple(found.entries[LABEL_TYPE]),
         events=tuple(found.entries[BOUNDARY_TYPE]),
         truth=tuple(found.entries[TRUTH_TYPE]) or annotated_truth(annotation or place_of_annotation(path), stamps),
+        options=tuple(found.entries[OPTION_TYPE]),
         vocabulary=tuple(vocabulary.labels) if vocabulary else _seen_actions(found.entries),
         bundle=vocabulary.bundle if vocabulary else "",
         bundle_hash=vocabulary.bundle_hash if vocabulary else "",
@@ -204,6 +208,8 @@ def _entry(message: BagMessage, types: BagTypes) -> LabelAnswer | Event | TruthM
     stamp_ns = to_ns(content.header.stamp)
     if message.type_name == TRUTH_TYPE:
         return TruthMark(stamp_ns, content.label)
+    if message.type_name == OPTION_TYPE:
+        return TruthMark(stamp_ns, content.option)
     if message.type_name == BOUNDARY_TYPE:
         return Event(
             stamp_ns,

@@ -8,7 +8,7 @@ nothing and each message had arrived before the clock's message that follows it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -23,13 +23,13 @@ from hal_ros.bags.answer_messages import (
 )
 from hal_ros.bags.definitions import BagTypes
 from hal_ros.bags.frames import Frame
-from hal_ros.bags.messages import serialise, to_ns
+from hal_ros.bags.messages import deserialise, serialise, to_ns
 from hal_ros.bags.reader import BagMessage, read_messages, topic_types
 from hal_ros.core.answers import NO_ACTION, BoundaryEstimate
 from hal_ros.core.card import ModelCard
-from hal_ros.core.decoding.known_plan import PlanTracker
 from hal_ros.core.observations import Observation
-from hal_ros.core.segmenter import Segmenter
+from hal_ros.core.segmenter import Segmenter, SegmenterState
+from hal_ros.offline.followed_plans import FollowedPlans
 
 LABEL_TOPIC = "/action_label"
 BOUNDARY_TOPIC = "/action_boundary"
@@ -41,58 +41,67 @@ def replay(
     frames: Iterable[Frame],
     segmenter: Segmenter,
     segments: int = 0,
-    tracker: PlanTracker | None = None,
-    closes: bool = True,
+    plans: FollowedPlans | None = None,
+    left_open: Collection[int] = (),
 ) -> Iterator[BagMessage]:
     """Step every frame and yield the answers' messages in the order in which the node publishes them.
 
-    `segments` were opened before. At the end the open segment is closed if it `closes`, as the node does when the clock
-    falls silent or the node is deactivated. With a tracker the plan is followed, too. Raises what the backend raises.
+    `segments` were opened before. At the end the open segment is closed, as the node does when the clock falls silent
+    or the node is deactivated, but for sessions that are `left_open`; where the session changes the node began anew.
+    Plans are followed, too. Raises what the backend raises.
     """
-    state = segmenter.start(segments)
-    plan = None if tracker is None else tracker.start()
+    state, plans = segmenter.start(segments), plans or FollowedPlans()
     last: Frame | None = None
     for frame in frames:
         due = frame.due
-        if frame.reset and last is not None:
-            closing, state = segmenter.finish(state)
-            yield from _boundaries(closing, segmenter.card, last)
-            plan = None if tracker is None else tracker.start()
+        if last is not None and (frame.reset or frame.session != last.session):
+            anew = frame.session != last.session
+            if not (anew and last.session in left_open):
+                yield from _closing(segmenter, state, last)
+            state = segmenter.start(0 if anew else state.segments)
+            plans.restart()
+        yield from plans.before(frame)
         observation = Observation(due.stamp_ns, due.tick, due.origin_ns, frame.pictures, due.values, due.valid)
         estimate, boundaries, state = segmenter.step(observation, state)
-        label = label_message(estimate, due, segmenter.card, frame.frame_id)
+        label = label_message(estimate, due, segmenter.card, frame.frame_id, frame.session)
         yield BagMessage(LABEL_TOPIC, LABEL_TYPE, frame.receive_ns, serialise(label))
         for boundary in boundaries:  # one that closes a segment is still of the tick before
             of = frame if boundary.to_action != NO_ACTION or last is None else replace(frame, frame_id=last.frame_id)
             yield from _boundaries((boundary,), segmenter.card, of)
-        if tracker is not None and plan is not None:
-            progress, plan = tracker.follow(estimate, due.origin_ns, plan)
-            if progress is not None:
-                data = serialise(plan_message(progress, segmenter.card.vocabulary, frame.frame_id))
-                yield BagMessage(PLAN_TOPIC, PLAN_TYPE, frame.receive_ns, data)
+        progress = plans.follow(estimate, due.origin_ns)
+        if progress is not None:
+            data = serialise(plan_message(progress, segmenter.card.vocabulary, frame.frame_id))
+            yield BagMessage(PLAN_TOPIC, PLAN_TYPE, frame.receive_ns, data)
         last = frame
-    if last is not None and closes:
-        closing, _ = segmenter.finish(state)
-        yield from _boundaries(closing, segmenter.card, last)
+    if last is not None and last.session not in left_open:
+        yield from _closing(segmenter, state, last)
+
+
+def _closing(segmenter: Segmenter, state: SegmenterState, last: Frame) -> Iterator[BagMessage]:
+    return _boundaries(segmenter.close(state), segmenter.card, last)
 
 
 def _boundaries(boundaries: Sequence[BoundaryEstimate], card: ModelCard, frame: Frame) -> Iterator[BagMessage]:
     for boundary in boundaries:
-        message = boundary_message(boundary, card.vocabulary, frame.frame_id)
+        message = boundary_message(boundary, card.vocabulary, frame.frame_id, frame.session)
         yield BagMessage(BOUNDARY_TOPIC, BOUNDARY_TYPE, frame.receive_ns, serialise(message))
 
 
-def ends_closed(labels_of: Path | None) -> bool:
-    """Return whether a replay ends with the event that closes the last segment: where recorded labels do, or none are.
+def sessions_left_open(labels_of: Path | None) -> frozenset[int]:
+    """Return the sessions of recorded labels whose last segment was not closed; 0: labels older than sessions.
 
-    A recording that was ended while the node was active holds no such event.
+    A recording that was ended while the node was active holds no event that closes it, nor one of a node that was
+    killed.
     """
     kinds = {} if labels_of is None else topic_types(labels_of)
     topics = [topic for topic, kind in kinds.items() if kind == BOUNDARY_TYPE]
     if labels_of is None or not topics:
-        return True
-    last = deque(read_messages(labels_of, topics), maxlen=1)
-    return not last or BagTypes.of(labels_of).deserialise(BOUNDARY_TYPE, last[0].data).to_label_id == NO_ACTION
+        return frozenset()
+    types, last = BagTypes.of(labels_of), {}
+    for message in read_messages(labels_of, topics):
+        event = types.deserialise(BOUNDARY_TYPE, message.data)
+        last[int(getattr(event, "session", 0))] = event.to_label_id
+    return frozenset(session for session, label_id in last.items() if label_id != NO_ACTION)
 
 
 # --- against the recording -------------------------------------------------------------------------------------------
@@ -121,8 +130,9 @@ class Comparison(NamedTuple):
 class AgainstRecording:
     """Replayed answers compared with recorded ones while they pass: neither is kept.
 
-    A label of 0.1.0 ends before its inputs: what it holds must be what a label of today begins with. A closing event of
-    a version before docs/adr/0008-silence.md may be detected later than it stands.
+    A label of 0.1.0 ends before its inputs, and its events before their session: what they hold must be what those of
+    today begin with. What was answered without a node has no session, and is compared without it. A closing event of a
+    version before docs/adr/0008-silence.md may be detected later than it stands.
     """
 
     def __init__(self, recorded: Iterable[BagMessage], topics: Iterable[str], types: BagTypes) -> None:
@@ -182,11 +192,13 @@ def compare(recorded: Iterable[BagMessage], replayed: Iterable[BagMessage], topi
 
 
 def _same(replayed: bytes, recorded: BagMessage, types: BagTypes) -> bool:
-    if recorded.type_name == LABEL_TYPE and "inputs" not in types.describe(LABEL_TYPE):
-        return replayed.startswith(recorded.data)
-    if recorded.type_name == BOUNDARY_TYPE and replayed != recorded.data:
-        event = types.deserialise(BOUNDARY_TYPE, recorded.data)
-        if event.to_label_id == NO_ACTION:
-            event.detected_at = event.header.stamp
-            return replayed == serialise(event)
-    return replayed == recorded.data
+    """Whether two messages are equal, but for what their versions, or an answer without a node, can't say."""
+    kind = recorded.type_name
+    if replayed == recorded.data or kind not in (LABEL_TYPE, BOUNDARY_TYPE):
+        return replayed == recorded.data
+    theirs, ours = types.deserialise(kind, recorded.data), deserialise(kind, replayed)
+    if kind == BOUNDARY_TYPE and ours.to_label_id == NO_ACTION and ours.detected_at == ours.header.stamp:
+        ours.detected_at = theirs.detected_at
+    ours.session = ours.session or getattr(theirs, "session", 0)
+    is_older = len(types.describe(kind)) < len(BagTypes().describe(kind))
+    return serialise(ours).startswith(recorded.data) if is_older else serialise(ours) == recorded.data

@@ -9,30 +9,32 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from hal_ros.bags.answer_messages import LABEL_TYPE
+from hal_ros.bags.answer_messages import FOLLOWED_TYPE, LABEL_TYPE
 from hal_ros.bags.copying import whole
 from hal_ros.bags.definitions import BagTypes
 from hal_ros.bags.frames import Frame, Reasons, due_frames
 from hal_ros.bags.inputs import AskedTopics, find_inputs
 from hal_ros.bags.reader import BagMessage, BagNotes, BagWriter, read_messages, topic_types
 from hal_ros.core.card import ModelCard
-from hal_ros.core.errors import BagError
+from hal_ros.core.errors import BagError, ConfigError
 from hal_ros.core.work import Report
 from hal_ros.offline.bundle import BundleChoice, answers_metadata, open_segmenter
+from hal_ros.offline.followed_plans import FollowedPlans, recorded_plans
 from hal_ros.offline.labelling import write_vocabulary
 from hal_ros.offline.named_ticks import named_frames, named_ticks
 from hal_ros.offline.plan import PlanSteps, read_plan
 from hal_ros.offline.replay import (
     BOUNDARY_TOPIC,
     LABEL_TOPIC,
+    PLAN_TOPIC,
     AgainstRecording,
-    ends_closed,
     replay,
+    sessions_left_open,
 )
 from hal_ros.offline.robots import choose_robot, of_others
 from hal_ros.offline.summary import AnswerTally, inputs_lines, summary_lines
@@ -68,12 +70,12 @@ def run_replay(job: ReplayJob, choice: BundleChoice, report: Report = print) -> 
     if job.out is not None and job.out.exists():
         raise BagError(f"{job.out}: exists; expected a new file or folder to write")
     bundle, segmenter = open_segmenter(choice, report)
-    tracker = None if job.plan is None else read_plan(job.plan, segmenter.card)
+    plans, names_plans = _plans(job, segmenter.card, report)
     found = _Found(BagNotes(), Counter(), {})
     started = time.perf_counter()
     frames, segments = _frames(job, segmenter.card, found, report)
-    tally, steps, against = AnswerTally(), PlanSteps(), _against(job)
-    answers = replay(frames, segmenter, segments, tracker, ends_closed(job.ticks_from))
+    tally, steps, against = AnswerTally(), PlanSteps(), _against(job, names_plans)
+    answers = replay(frames, segmenter, segments, plans, sessions_left_open(job.ticks_from))
     answers = against.of(steps.of(tally.of(answers)))
     if job.out is not None:
         report(f"{_write(job.out, bundle, answers)}: written")
@@ -96,6 +98,23 @@ def run_replay(job: ReplayJob, choice: BundleChoice, report: Report = print) -> 
     return job.ticks_from is None or (bool(comparisons) and all(result.holds for result in comparisons))
 
 
+def _plans(job: ReplayJob, card: ModelCard, report: Report) -> tuple[FollowedPlans, bool]:
+    """Return the plans to follow, and whether they are those that the recording's answers were placed in."""
+    if job.plan is not None:
+        return FollowedPlans(read_plan(job.plan, card)), False
+    source = job.ticks_from or job.bag
+    types = topic_types(source)
+    if FOLLOWED_TYPE not in types.values() or (job.from_start and job.ticks_from is None):
+        return FollowedPlans(), False
+    ours = {*types} - of_others(types, choose_robot(source, types, job.namespace))
+    try:
+        changes = recorded_plans(source, [topic for topic in ours if types[topic] == FOLLOWED_TYPE], card)
+    except ConfigError as error:
+        report(f"{source}: its plan is not followed: {error}")
+        return FollowedPlans(), False
+    return FollowedPlans(changes=changes), True
+
+
 def _frames(job: ReplayJob, card: ModelCard, found: _Found, report: Report) -> tuple[Iterator[Frame], int]:
     """Return the ticks to step, and how many segments were opened before them."""
     inputs = find_inputs(job.bag, card.streams, card.name, job.topics)
@@ -112,8 +131,9 @@ def _frames(job: ReplayJob, card: ModelCard, found: _Found, report: Report) -> t
         ticks, segments = named_ticks(labels, card, BagTypes.of(source))
         return named_frames(messages, ticks, inputs, found.counters, found.reasons), segments
     ticks, segments = named_ticks(_first_labels(labels, BagTypes.of(source)), card, BagTypes.of(source))
-    start_ns = ticks[0].origin_ns if ticks else None
-    return due_frames(messages, inputs, found.counters, start_ns, found.reasons), segments
+    start_ns, session = (ticks[0].origin_ns, ticks[0].session) if ticks else (None, 0)
+    frames = due_frames(messages, inputs, found.counters, start_ns, found.reasons)
+    return (replace(frame, session=session) for frame in frames), segments
 
 
 def _first_labels(labels: Iterable[BagMessage], types: BagTypes) -> Iterator[BagMessage]:
@@ -134,14 +154,18 @@ def _write(path: Path, bundle: Bundle, answers: Iterator[BagMessage]) -> Path:
     return path if bag.folder is None else path / bag.file.name
 
 
-def _against(job: ReplayJob) -> AgainstRecording:
-    """Return what compares with the labels and boundaries of the bag, if it holds any, of whatever namespace."""
+def _against(job: ReplayJob, with_plans: bool) -> AgainstRecording:
+    """Return what compares with the labels and boundaries of the bag, if it holds any, of whatever namespace.
+
+    `with_plans`, with the progress in them, too.
+    """
     path = job.ticks_from or job.bag
     kinds, types = topic_types(path), BagTypes.of(path)
     robots = sum(kind == LABEL_TYPE for kind in kinds.values())
     if job.ticks_from is None and job.from_start and job.namespace is None and robots > 1:
         return AgainstRecording((), (), types)  # nobody said whose
     robot = choose_robot(path, kinds, job.namespace) or ""
-    topics = {robot + topic: topic for topic in (LABEL_TOPIC, BOUNDARY_TOPIC) if robot + topic in kinds}
+    compared = (LABEL_TOPIC, BOUNDARY_TOPIC, *[PLAN_TOPIC] * with_plans)
+    topics = {robot + topic: topic for topic in compared if robot + topic in kinds}
     recorded = (message._replace(topic=topics[message.topic]) for message in read_messages(path, topics))
     return AgainstRecording(recorded, topics.values(), types)

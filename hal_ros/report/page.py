@@ -28,7 +28,7 @@ from hal_ros.offline.recording import Event, Recording
 from hal_ros.report import charts
 from hal_ros.report.pictures import label_bars
 from hal_ros.report.streams import Pictures, pictures_of, stream_table
-from hal_ros.report.timeline import Timeline, Track, action_colours, inline_svg, stripes
+from hal_ros.report.timeline import Bar, Timeline, Track, action_colours, inline_svg, stripes
 
 TEMPLATE = "report.html.j2"
 MOST_THUMBNAILS = 60
@@ -190,7 +190,7 @@ def render(recording: Recording, summary: Summary, pictures: Pictures) -> str:
         headline=_headline(summary),
         colours=action_colours(summary.vocabulary),
         stripes=Markup(stripes()),
-        timeline=Markup(inline_svg(_timeline(recording, summary), summary.vocabulary)),
+        timeline=Markup(inline_svg(_timeline(recording, summary), (*summary.vocabulary, *_option_names(recording)))),
         latency_chart=Markup("" if latency is None else charts.histogram_svg(latency, "ms")),
         delay_chart=Markup(_delay_chart(summary)),
         streams=stream_table(recording),
@@ -215,7 +215,23 @@ def _timeline(recording: Recording, summary: Summary) -> Timeline:
     tracks = [track(output, stream.labels) for output, stream in summary.streams.items()]
     if summary.truth is not None:
         tracks.insert(0, track("truth", summary.truth.labels))
+    if recording.options:
+        tracks.append(Track("option", _option_bars(recording, summary.duration_s)))
     return Timeline(f"timelines of {recording.name}", tracks, summary.duration_s)
+
+
+def _option_names(recording: Recording) -> list[str]:
+    """Return the planner's options that occur and are no actions, in the order of their first."""
+    names = dict.fromkeys(mark.action for mark in recording.options)
+    return [name for name in names if name and name not in _vocabulary(recording)]
+
+
+def _option_bars(recording: Recording, duration_s: float) -> list[Bar]:
+    """Return the planner's options as bars: each from what decided it to the next."""
+    starts = [(mark.stamp_ns - recording.start_ns) / 1e9 for mark in recording.options]
+    limits = [min(max(start_s, 0.0), duration_s) for start_s in (*starts, duration_s)]
+    bars = [Bar(mark.action, *limits[place : place + 2]) for place, mark in enumerate(recording.options)]
+    return [bar for bar in bars if bar.end_s > bar.start_s]
 
 
 def shown_events(recording: Recording) -> list[Event]:

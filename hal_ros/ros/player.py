@@ -62,7 +62,7 @@ class PlayerParameters:
     excluded_topics: tuple[str, ...] = parameter(
         (
             *("/action_label", "/action_boundary", "/segmenter/vocabulary", "/segmenter/plan_progress"),
-            *("/diagnostics", "/rosout", "/parameter_events"),
+            *("/segmenter/plan", "/diagnostics", "/rosout", "/parameter_events"),
         ),
         "Topics that are not played: what the segmenter itself, or any node, publishes anew.",
     )

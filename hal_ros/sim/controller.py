@@ -48,10 +48,12 @@ class Controller:
         knots = self._knots(pose, max(2, math.ceil(ticks / KNOT_TICKS) + 1), straight)
         times = np.linspace(0.0, 1.0, len(knots))
         grip_0, grip_1 = self.grip, self.grip if grip is None else grip
+        start = self.pose
         for tick in range(1, ticks + 1):
             part = tick / ticks
             self.angles = np.array([np.interp(part, times, knots[:, j]) for j in range(ARM_JOINTS)])
             self.grip = grip_0 + (grip_1 - grip_0) * min(1.0, 2 * part)
+            self.pose = _along(start, pose, part, straight)  # what breaks this motion off goes on from here
             yield
         self.pose = pose
 
@@ -81,12 +83,15 @@ class Controller:
         """Return joint angles (count, 6) along the path; worst_miss remembers the largest error met."""
         start, angles, rows = self.pose, self.angles, [self.angles]
         for u in np.linspace(0.0, 1.0, count)[1:]:
-            part = float(u**3 * (10 - 15 * u + 6 * u * u))
-            if straight:
-                target = Pose(*(a + part * (b - a) for a, b in zip(start, pose, strict=True)))
-            else:
-                target = start.blend(pose, part)
-            angles, miss = self.arm.solve(target, angles, 12)
+            angles, miss = self.arm.solve(_along(start, pose, float(u), straight), angles, 12)
             self.worst_miss = max(self.worst_miss, miss)
             rows.append(angles)
         return np.array(rows)
+
+
+def _along(start: Pose, end: Pose, part: float, straight: bool) -> Pose:
+    """Return the pose after a part, 0 to 1, of a motion's time."""
+    way = part**3 * (10 - 15 * part + 6 * part * part)
+    if straight:
+        return Pose(*(a + way * (b - a) for a, b in zip(start, end, strict=True)))
+    return start.blend(end, way)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from hal_ros.core.answers import Segment
@@ -18,6 +18,8 @@ from hal_ros.sim.world.physics import Physics
 from hal_ros.sim.world.room import Background
 
 TICK_NS = 10_000_000
+Script = Callable[[Controller, Physics], Iterator[None]]
+"""Makes the motion of an episode: one step per control tick."""
 
 
 class Snapshot(NamedTuple):
@@ -33,9 +35,12 @@ class Snapshot(NamedTuple):
 
 
 class Simulation:
-    """One episode. Same spec, same joints and labels, byte for byte; the level changes only what is rendered."""
+    """One episode. Same spec, same joints and labels, byte for byte; the level changes only what is rendered.
 
-    def __init__(self, spec: EpisodeSpec) -> None:
+    It does the recipe's macros, or what another script makes of controller and physics.
+    """
+
+    def __init__(self, spec: EpisodeSpec, script: Script | None = None) -> None:
         self.spec = spec
         macros = RECIPES[spec.recipe]
         self.layout = layout.draw(macros, stream(spec.seed, "layout"))
@@ -44,7 +49,11 @@ class Simulation:
         self._controller = Controller(stream(spec.seed, "controller"))
         self._physics = Physics(self.model, self.layout, self._controller.angles)
         self._controller.physics = self._physics
-        self._script: Iterator[None] | None = Tasks(self._controller, self._physics).run(macros)
+        self._script: Iterator[None] | None = (
+            Tasks(self._controller, self._physics).run(macros)
+            if script is None
+            else script(self._controller, self._physics)
+        )
         self._encoders = Encoders(stream(spec.seed, "encoders"))
         self._background = Background(self.model, stream(spec.seed, "background"))
         self._monitor = Monitor(self._physics)

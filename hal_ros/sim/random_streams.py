@@ -13,6 +13,8 @@ CONCERNS = (
     "image_noise",
     "wrist_image_noise",
     "tool_sensors",
+    "disturbances",
+    "holds",
 )
 """A concern's place in the list is its seed: new ones go to the end."""
 

@@ -147,7 +147,7 @@ class Tasks:
         place = self._layout.places["cup"]
         yaw = table_layout.cup_yaw(place)
         at = self._cup_pose((*place, CUP_GRASP_Z), yaw, CUP_PITCH)
-        back = at.moved(*(-0.085 * _pointing(at)))
+        back = at.moved(*(-0.085 * pointing(at)))
         up = self._cup_pose((*place, POUR_Z), yaw, POUR_PITCH)
         self._c.action = "move"
         yield from self._c.go(back, grip=FINGER_OPEN)
@@ -187,7 +187,7 @@ class Tasks:
     def _cup_pose(middle: tuple[float, float, float], yaw: float, pitch: float) -> Pose:
         """Return the pose of the fingertips whose pads hold the cup at its middle."""
         pose = Pose(*middle, yaw, pitch)
-        return pose.moved(*(PAD_BEHIND_TIP * _pointing(pose)))
+        return pose.moved(*(PAD_BEHIND_TIP * pointing(pose)))
 
     # --- drawer -------------------------------------------------------------------------------------------------------
 
@@ -208,7 +208,7 @@ class Tasks:
         yield from self._c.go(self._c.pose._replace(z=over.z), 0.9)
 
 
-def _pointing(pose: Pose) -> Vector:
+def pointing(pose: Pose) -> Vector:
     """Return the unit vector (3,) along which the gripper points."""
     cp = math.cos(pose.pitch)
     return np.array([cp * math.cos(pose.yaw), cp * math.sin(pose.yaw), -math.sin(pose.pitch)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from functools import partial
 from itertools import groupby
@@ -36,6 +37,13 @@ class Pictures(NamedTuple):
 TRAINING_PICTURES = Pictures()
 
 
+class EpisodeKind(NamedTuple):
+    """What is simulated where it is not the benchmark: its name, and what makes a spec's simulation, in any process."""
+
+    version: str
+    simulation: Callable[[EpisodeSpec], Any]
+
+
 class Written(NamedTuple):
     """What writing one episode took: cpu_s is the time of all cores, which other processes do not stretch.
 
@@ -58,7 +66,11 @@ def is_written(spec: EpisodeSpec, folder: Path, extras: Extras | None = None) ->
 
 
 def write_episode(
-    spec: EpisodeSpec, folder: Path, pictures: Pictures = TRAINING_PICTURES, extras: Extras | None = None
+    spec: EpisodeSpec,
+    folder: Path,
+    pictures: Pictures = TRAINING_PICTURES,
+    extras: Extras | None = None,
+    kind: EpisodeKind | None = None,
 ) -> Written:
     """Simulate one episode and write `folder/<name>/`, in place of what is there.
 
@@ -70,7 +82,7 @@ def write_episode(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with outputs.staging(folder, UNFINISHED) as place:
-            simulation = _write_bag(spec, place / spec.name, pictures, extras)
+            simulation = _write_bag(spec, place / spec.name, pictures, extras, kind)
             check_place(spec, folder)  # it took minutes
             if finished.exists():
                 finished.rename(place / "before")
@@ -97,13 +109,15 @@ def _is_simulated(spec: EpisodeSpec, episode: Path) -> bool:
     return isinstance(annotation, dict) and all(key in annotation for key in told) and annotation["seed"] == spec.seed
 
 
-def _write_bag(spec: EpisodeSpec, path: Path, pictures: Pictures, extras: Extras | None) -> Any:
+def _write_bag(
+    spec: EpisodeSpec, path: Path, pictures: Pictures, extras: Extras | None, kind: EpisodeKind | None
+) -> Any:
     """Write bag, annotation and transcript; returns the simulation at its end."""
     from hal_ros.sim.episode import Simulation  # late: MuJoCo and its GL context belong to the process that renders
     from hal_ros.sim.render import Renderer
 
-    simulation = Simulation(spec)
-    metadata = {"episode": {"benchmark": VERSION, **{key: str(value) for key, value in spec._asdict().items()}}}
+    version, simulation = (VERSION, Simulation(spec)) if kind is None else (kind.version, kind.simulation(spec))
+    metadata = {"episode": {"benchmark": version, **{key: str(value) for key, value in spec._asdict().items()}}}
     with ExitStack() as opened:
         renderer = opened.enter_context(Renderer(simulation, pictures.width_px, pictures.height_px))
         topics = opened.enter_context(closing(ExtraTopics(simulation, extras, pictures.raw))) if extras else None

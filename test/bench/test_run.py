@@ -12,7 +12,7 @@ from hal_ros.bench import alignment, caches, commands, fresh_clone, live_run, ru
 from hal_ros.bench import matrix_products as products
 from hal_ros.bench.pictures import latency, recording
 from hal_ros.bench.rows import BenchRow, baseline
-from hal_ros.bench.streams import ingest, intake, live, tick
+from hal_ros.bench.streams import clients, ingest, intake, live, tick
 from hal_ros.core.errors import HalError
 
 MODEL = Path(__file__).parents[2] / "models" / "tabletop"
@@ -57,6 +57,7 @@ def test_every_part_is_measured_with_the_rows_it_would_give(
         "ingest": ingest.EXPECTED,
         "two cameras live": live.EXPECTED,
         "live latency": latency.EXPECTED,
+        "planners that wait": clients.EXPECTED,
         "live system": live_run.EXPECTED,
         "replay": commands.REPLAY_EXPECTED,
         "simulation": commands.SIMULATION_EXPECTED,

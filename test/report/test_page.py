@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import math
 import re
 from html.parser import HTMLParser
@@ -17,6 +18,7 @@ from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.errors import ConfigError
 from hal_ros.metrics.predictions import CONFIRMED, PROVISIONAL
 from hal_ros.offline.recording import read_recording
+from hal_ros.offline.truth import TruthMark
 from hal_ros.report.page import RECEIPT, STAMP, render, summarise
 from hal_ros.report.write import write_and_print
 from recordings import Story, write_story
@@ -229,3 +231,14 @@ def test_many_boundaries_are_cut_and_counted(tmp_path: Path) -> None:
     many = type(recording)(**{**vars(recording), "events": recording.events * 30})
     text = Page(render(many, summarise(many), {})).text
     assert "30 later boundaries are not shown" in text
+
+
+def test_a_planners_options_are_a_lane_beside_the_labels(tmp_path: Path) -> None:
+    without = read_recording(write_story(tmp_path / "run", STORY))
+    start_ns = without.start_ns
+    told_s = ((-1, "pick_red"), (1, "safe"), (2, ""))
+    options = tuple(TruthMark(start_ns + seconds * 10**9, option) for seconds, option in told_s)
+    told = dataclasses.replace(without, options=options)
+    plain, lane = (render(one, summarise(one), {}) for one in (without, told))
+    assert ">option<" in lane and ">option<" not in plain
+    assert "safe" in lane

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hal_msgs.srv import SetPlan
 from rclpy.parameter import Parameter
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
@@ -23,9 +24,10 @@ from hal_ros.bags.messages import to_ns
 from hal_ros.bags.reader import BagMessage, BagWriter, read_messages
 from hal_ros.core.card import ModelCard
 from hal_ros.core.segmenter import Segmenter
+from hal_ros.offline.followed_plans import FOLLOWED_TOPIC, FollowedPlans, recorded_plans
 from hal_ros.offline.labelling import ANSWER_TOPICS, label
 from hal_ros.offline.named_ticks import named_frames, named_ticks
-from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC, compare, replay
+from hal_ros.offline.replay import BOUNDARY_TOPIC, LABEL_TOPIC, PLAN_TOPIC, compare, replay
 from hal_ros.ros.recorder import Recorder
 from hal_ros.runtime.bundle import Bundle
 from ros_fakes import PERIOD_NS, START_NS, Rig, image_message, joint_message, robot_card, wrench_message
@@ -45,14 +47,17 @@ class Recording:
         self._recorder = Recorder(context=rig.context, parameter_overrides=overrides)
         rig.executor.add_node(self._recorder)
         self._recorder.start()
-        rig.until(self._hears_all)
+        rig.until(self.hears_all)
 
-    def _hears_all(self) -> bool:
+    def hears_all(self) -> bool:
         topics = [publisher.topic_name for publisher in self._rig.awaited]
         heard = self._rig.robot.get_subscriptions_info_by_topic
         names = {"recorder", "segmenter"}
         answered = all(len(heard(topic)) >= 2 for topic in ("/action_label", "/action_boundary"))
         return answered and all(names <= {info.node_name for info in heard(topic)} for topic in topics)
+
+    def until_written(self, topic: str, count: int) -> None:
+        self._rig.until(lambda: self._recorder.recording.written[topic] >= count)
 
     def end(self) -> Path:
         """Write what has come; returns the folder."""
@@ -195,6 +200,47 @@ def test_a_run_that_was_reset_is_repeated_by_its_labels_alone(rig: Rig, record: 
     folder = recording.end()
     assert equal(folder, plain=False)
     assert not equal(folder, plain=True)
+
+
+def test_plans_that_were_set_meanwhile_are_followed_again(rig: Rig, record: Callable[[], Recording]) -> None:
+    """Across a reset and an activation, and after a plan was cleared; a replay without them says something else."""
+    node = rig.active(plan="red, green")
+    recording = record()
+    client = rig.robot.create_client(SetPlan, "segmenter/set_plan")
+    rig.until(client.service_is_ready)
+    for tick, colour in enumerate(STORY * 2):
+        if (plan := {3: ["red", "blue", "green"], 18: [], 22: ["blue", "green"]}.get(tick)) is not None:
+            done = client.call_async(SetPlan.Request(labels=plan))
+            rig.until(done.done)
+            assert done.result().success
+        if tick == 9:
+            assert node._session is not None
+            assert node._session.reset()
+        if tick == 26:
+            node.trigger_deactivate()
+            rig.until(lambda: rig.images.get_subscription_count() == 1)  # the recorder
+            node.trigger_activate()
+            rig.until(recording.hears_all)
+        show(rig, tick + 0.1 * (tick >= 9), colour)
+    card = make_card()
+    placed = len(STORY) * 2 - 3 * card.lag_ticks - 4  # not while nothing is confirmed, or no plan is followed
+    recording.until_written(PLAN_TOPIC, placed)
+    folder = recording.end()
+    inputs = find_inputs(folder, card.streams, card.name)
+    recorded = list(read_messages(folder))
+    ticks, segments = named_ticks([m for m in recorded if m.topic == LABEL_TOPIC], card, inputs.types)
+    changes = recorded_plans(folder, [FOLLOWED_TOPIC], card)
+    assert len(changes) == 4
+
+    def holds(plans: FollowedPlans) -> bool:
+        frames = named_frames(read_messages(folder), ticks, inputs, Counter())
+        replayed = list(replay(frames, Segmenter(card, FakeBackend(card)), segments, plans))
+        progress = compare(recorded, replayed, PLAN_TOPIC, inputs.types)
+        assert progress.recorded == placed
+        return progress.holds and progress.replayed == progress.recorded
+
+    assert holds(FollowedPlans(changes=changes))
+    assert not holds(FollowedPlans(changes[0].tracker))
 
 
 # --- any robot --------------------------------------------------------------------------------------------------------

@@ -50,6 +50,8 @@ DEVIATES_ABOVE, FOLLOWS_BELOW = 0.7, 0.3
 """The flag rises and falls at different probabilities, so that it does not flicker."""
 STEP_PROBABILITY = 0.5
 GENERIC_DURATION_S = 3.0
+MOST_STEPS = 200
+"""Of a plan that is given to a running node: at 105 ages a tick of 200 steps takes 0.14 ms, one of 1000 2 ms."""
 
 
 class PlanEstimate(NamedTuple):
@@ -245,9 +247,14 @@ def plan_names(text: str) -> list[str]:
 
 def plan_ids(names: Sequence[str], vocabulary: Sequence[str]) -> tuple[int, ...]:
     """Return the action ids of a plan's names. Raises ConfigError with the nearest name for one that is unknown."""
+    return action_ids(names, vocabulary, "plan")
+
+
+def action_ids(names: Sequence[str], vocabulary: Sequence[str], what: str) -> tuple[int, ...]:
+    """Return the ids of actions. Raises ConfigError with the nearest name for one that is unknown in `what`."""
     for name in names:
         if name not in vocabulary:
             near = difflib.get_close_matches(name, vocabulary, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(vocabulary)}"
-            raise ConfigError(f"plan: action {name!r} is unknown; {hint}")
+            raise ConfigError(f"{what}: action {name!r} is unknown; {hint}")
     return tuple(vocabulary.index(name) for name in names)

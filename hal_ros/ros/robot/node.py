@@ -22,12 +22,14 @@ from hal_ros.core.errors import HalError
 from hal_ros.ros import params
 from hal_ros.ros.params import full_name
 from hal_ros.ros.printable_logs import PrintableLogs
+from hal_ros.ros.robot.driver import Driver
 from hal_ros.ros.robot.pacing import Pacer
 from hal_ros.ros.robot.parameters import RobotParameters, check
 from hal_ros.ros.robot.scene import RENDER_TIMEOUT_S, Scene, Shot
 from hal_ros.ros.robot.topics import Topics
 from hal_ros.ros.subscribers import POLL_S, wait_for_subscribers
 from hal_ros.sim.benchmark import RECIPES, EpisodeSpec, episode
+from hal_ros.sim.driven.disturbances import NONE, USUAL, Disturbances
 from hal_ros.sim.episode import TICK_NS
 from hal_ros.sim.messages import START_NS
 from hal_ros.sim.render import FRONT, WRIST, check_gl
@@ -54,6 +56,8 @@ class SimulatedRobotNode(PrintableLogs, Node):
             self.destroy_node()
             raise
         self._topics = Topics(self, self.parameters)
+        self._driver = Driver(self) if self.parameters.driven else None
+        self._trouble = _trouble(self.parameters)
         self._cameras = self._topics.camera_plans()
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._error: Exception | None = None
@@ -94,7 +98,7 @@ class SimulatedRobotNode(PrintableLogs, Node):
 
     def _play_all(self, builder: ThreadPoolExecutor) -> None:
         specs = _specs(self.parameters)
-        scene = builder.submit(Scene, next(specs), self._cameras, self.fail).result()
+        scene = builder.submit(Scene, next(specs), self._cameras, self.fail, self._trouble).result()
         self._wait_for_subscribers()
         self._pacer = Pacer(round(TICK_NS / self.parameters.real_time_factor))
         anchor_ns = self.get_clock().now().nanoseconds - time.perf_counter_ns()
@@ -102,7 +106,7 @@ class SimulatedRobotNode(PrintableLogs, Node):
             while not self._stopping.is_set():
                 self._scene = scene
                 self._play(scene, anchor_ns)
-                following = builder.submit(Scene, next(specs), self._cameras, self.fail)
+                following = builder.submit(Scene, next(specs), self._cameras, self.fail, self._trouble)
                 self._pause(scene, anchor_ns, following)
                 self._scene, self._skipped = None, self._skipped_with(scene)
                 builder.submit(scene.close)  # not here, where it would hold up the physics
@@ -119,11 +123,13 @@ class SimulatedRobotNode(PrintableLogs, Node):
 
     def _play(self, scene: Scene, anchor_ns: int) -> None:
         action = ""
+        if self._driver is not None:
+            self._driver.skip_ending()
         while scene.running and not self._stopping.is_set():
             self._segment_id += scene.simulation.action != action
             action = scene.simulation.action
             self._tick(scene, anchor_ns, scene.simulation.snapshot)
-            scene.running = scene.simulation.step()
+            scene.running = scene.simulation.step() and (self._driver is None or self._driver.drive(scene))
 
     def _pause(self, scene: Scene, anchor_ns: int, following: Future[Scene]) -> None:
         """Stand still until the pause is over and the next scene is built; camera and joints go on."""
@@ -195,6 +201,11 @@ class SimulatedRobotNode(PrintableLogs, Node):
         report = DiagnosticArray(status=[status])
         report.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(report)
+
+
+def _trouble(parameters: RobotParameters) -> Disturbances | None:
+    """Return what disturbs a driven robot; None for one that follows its script."""
+    return None if not parameters.driven else USUAL if parameters.disturbed else NONE
 
 
 def _specs(parameters: RobotParameters) -> Iterator[EpisodeSpec]:

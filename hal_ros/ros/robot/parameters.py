@@ -29,6 +29,8 @@ class RobotParameters:
     recipe: str = parameter("", "Recipe to repeat; empty: all of the benchmark in turn.")
     seed: int = parameter(900000, "Seed of the first episode; each one after it adds 1.", (0, 2**31 - 1))
     level: str = parameter("default", "How much the scenes differ.", choices=LEVELS)
+    driven: bool = parameter(False, "Do what a planner says on option, and nothing else; needs a recipe.")
+    disturbed: bool = parameter(True, "A driven robot's grasps miss, its blocks are moved and it pauses, by its seed.")
     pause_s: float = parameter(1.0, "Seconds that the robot stands still between two episodes.", (0.0, 3600.0))
     publish_clock: bool = parameter(
         False, "Stamp with simulated time, from 1 s on, and publish it on /clock; else stamps are ROS time."
@@ -44,6 +46,10 @@ def check(parameters: RobotParameters) -> None:
     """Raise ConfigError for values that do not go together or name nothing."""
     if parameters.recipe and parameters.recipe not in RECIPES:
         raise ConfigError(f"parameter recipe is {parameters.recipe!r}: expected one of {', '.join(RECIPES)}")
+    if parameters.driven and not parameters.recipe:
+        raise ConfigError(
+            "parameter driven is true, but recipe is empty: expected the recipe that the planner plans for"
+        )
     if parameters.real_time_factor != 1.0 and not parameters.publish_clock:
         raise ConfigError(
             f"parameter real_time_factor is {parameters.real_time_factor}: expected 1.0, or publish_clock, because "

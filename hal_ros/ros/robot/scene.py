@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from hal_ros.core.errors import HalError
 from hal_ros.runtime.worker import Worker
 from hal_ros.sim.benchmark import EpisodeSpec
+from hal_ros.sim.driven.disturbances import Disturbances
+from hal_ros.sim.driven.executor import Executor
 from hal_ros.sim.episode import Simulation, Snapshot
 from hal_ros.sim.random_streams import stream
 from hal_ros.sim.render import FRONT, Renderer
@@ -81,9 +83,16 @@ class Camera:
 class Scene:
     """One episode's simulation, its cameras by name, and the sensors at its wrist."""
 
-    def __init__(self, spec: EpisodeSpec, plans: Mapping[str, CameraPlan], fail: Callable[[Exception], None]) -> None:
-        """Build all; raises HalError when nothing can be rendered."""
-        self.simulation = Simulation(spec)
+    def __init__(
+        self,
+        spec: EpisodeSpec,
+        plans: Mapping[str, CameraPlan],
+        fail: Callable[[Exception], None],
+        driven: Disturbances | None = None,
+    ) -> None:
+        """Build all, with an executor to be driven under some disturbances or without; HalError without a renderer."""
+        self.executor = None if driven is None else Executor(spec.seed, driven)
+        self.simulation = Simulation(spec, None if self.executor is None else self.executor.script)
         self.tool = ToolSensors(self.simulation.physics, stream(spec.seed, "tool_sensors"))
         self.running = True
         self._cameras: dict[str, Camera] = {}

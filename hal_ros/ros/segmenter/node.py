@@ -5,38 +5,36 @@ from __future__ import annotations
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
-from hal_msgs.msg import ActionLabel, BoundaryEvent, PlanProgress, Vocabulary
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # Humble defines it there
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from std_srvs.srv import Trigger
 
-from hal_ros.bags.answer_messages import vocabulary_message, warm_up
-from hal_ros.bags.messages import serialise
+from hal_ros.bags.answer_messages import warm_up
 from hal_ros.core.decoding.known_plan import PlanTracker, plan_ids, plan_names
 from hal_ros.core.errors import BackendError, ConfigError, HalError
+from hal_ros.core.planning.known import LastKnown, Lifelong
 from hal_ros.core.streams.spec import StreamSpec
-from hal_ros.ros import params, qos
+from hal_ros.ros import params
 from hal_ros.ros.convert import rgb_converter
 from hal_ros.ros.printable_logs import PrintableLogs
 from hal_ros.ros.segmenter.configuring import OpenBackend, Opening, open_model, open_proven_backend
 from hal_ros.ros.segmenter.inputs import message_filters
+from hal_ros.ros.segmenter.planner import PlannerServices, new_tracker
+from hal_ros.ros.segmenter.publishers import ANSWERS, Publishers
 from hal_ros.ros.segmenter.reporter import Reporter
 from hal_ros.ros.segmenter.session import Configured, Opened, Session
 from hal_ros.ros.segmenter.silence import poll_s
 from hal_ros.ros.segmenter.topics import all_names, chosen_topics, declare_topics
+from hal_ros.ros.segmenter.waiting import WaitServer
 from hal_ros.ros.segmenter_parameters import TOPICS_PREFIX, SegmenterParameters
 from hal_ros.runtime.bundle import Bundle, load_bundle
 
-LABEL, BOUNDARY, PLAN = ANSWERS = ("action_label", "action_boundary", "~/plan_progress")
-ANSWER_QOS = QoSProfile(depth=50)
-LATCHED_QOS = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 FAILURE, ERROR = TransitionCallbackReturn.FAILURE, TransitionCallbackReturn.ERROR
 
 
@@ -53,21 +51,21 @@ class SegmenterNode(PrintableLogs, LifecycleNode):
         self._finalised = False
         self._failure = ""
         self._worker_error: Exception | None = None
-        self._reopened = False  # since somebody else activated the node
-        self._reopening = False
+        self._reopened = self._reopening = False  # since somebody else activated the node
         self._segments = 0
-        self._first_look: Any = None
-        self._silence_look: Any = None
         try:
             params.declare(self, SegmenterParameters, self._why_locked, later=(TOPICS_PREFIX,))
         except ConfigError:
-            self.destroy_node()
+            super().destroy_node()
             raise
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._reporter = Reporter(self)
         self._report_timer = self._make_report_timer()
         self._worker_failed = self.create_guard_condition(self._on_worker_failed)
         self.create_service(Trigger, "~/reset", self._on_reset)
+        self.lifelong = Lifelong.drawn(self._worker_failed.trigger)
+        self._waits = WaitServer(self, self)
+        PlannerServices(self, self)
 
     def start(self) -> None:
         """Configure and activate where autostart asks for it; raises HalError when that fails."""
@@ -78,10 +76,16 @@ class SegmenterNode(PrintableLogs, LifecycleNode):
             if trigger() != TransitionCallbackReturn.SUCCESS:
                 raise HalError(f"autostart failed: {self._failure}")
 
+    def destroy_node(self) -> None:
+        """Take the node back, and what rclpy does not know to belong to it."""
+        self._waits.destroy()
+        super().destroy_node()
+
     def stop(self) -> None:
         """Shut down in order; the open segment is closed if messages can still be published."""
         if self._finalised:
             return
+        self._waits.end_now("the node was shut down")
         if self.context.ok():
             if self._session is not None:
                 self._report()  # counters are final
@@ -100,6 +104,26 @@ class SegmenterNode(PrintableLogs, LifecycleNode):
     def counters(self) -> Counter[str]:
         """What came in, what became of it and what was published, since activation."""
         return Counter() if self._session is None else self._session.counters()
+
+    @property
+    def vocabulary(self) -> Sequence[str]:
+        """The actions in id order; none before a model is configured."""
+        return () if self._configured is None else self._configured.bundle.card.vocabulary
+
+    @property
+    def stale(self) -> bool:
+        """Whether what is known is no longer of now."""
+        return self._session is None or self._session.stale
+
+    def follow(self, names: Sequence[str]) -> LastKnown:
+        """Follow another plan, or none, after the returned label; raises ConfigError, BackendError."""
+        if self._configured is None or self._session is None:
+            raise ConfigError(f"the node is {self.state}; expected it active")
+        tracker = new_tracker(names, self._configured.bundle.card)
+        known = self._session.follow(tracker)
+        self._configured.publishers.tell_plan(tracker, known)
+        self._configured = replace(self._configured, tracker=tracker)
+        return known
 
     # --- lifecycle ----------------------------------------------------------------------------------------------------
 
@@ -171,24 +195,14 @@ class SegmenterNode(PrintableLogs, LifecycleNode):
             message_filters()
         topics = self._choose_topics(card.streams, parameters)
         plan = plan_ids(plan_names(parameters.plan), card.vocabulary)
+        tracker = PlanTracker(plan, card) if plan else None
         to_rgb = rgb_converter(parameters.image_conversion, round(parameters.most_megapixels * 1e6))
         cv2.setNumThreads(parameters.threads)
         opened = self._open(self._opening(bundle, parameters, parameters.build_on_start))
         warm_up(card)
-        vocabulary = self.create_publisher(Vocabulary, "~/vocabulary", LATCHED_QOS)
-        vocabulary.publish(serialise(vocabulary_message(card, bundle.sha256)))
-        self._configured = Configured(
-            parameters=parameters,
-            bundle=bundle,
-            opened=opened,
-            topics=topics,
-            to_rgb=to_rgb,
-            labels=self._make_answer_publisher(ActionLabel, LABEL),
-            boundaries=self._make_answer_publisher(BoundaryEvent, BOUNDARY, LATCHED_QOS),
-            tracker=PlanTracker(plan, card) if plan else None,
-            plan_progress=self._make_answer_publisher(PlanProgress, PLAN) if plan else None,
-            vocabulary=vocabulary,
-        )
+        publishers = Publishers(self, bundle, self.lifelong)
+        self._configured = Configured(parameters, bundle, opened, topics, to_rgb, publishers, tracker)
+        publishers.tell_plan(tracker, self.lifelong.bulletin.newest)
         self.destroy_timer(self._report_timer)
         self._report_timer = self._make_report_timer()
         self._failure = ""
@@ -225,7 +239,7 @@ class SegmenterNode(PrintableLogs, LifecycleNode):
         self._failure = ""
         self._reopened = self._reopening
         self._reporter.restart()
-        self._session = Session(self, ready, self._segments, self._on_worker_error)
+        self._session = Session(self, ready, self.lifelong, self._segments, self._on_worker_error)
         self._first_look = self.create_timer(
             ready.parameters.image_timeout_s, self._look_once, clock=self._steady_clock
         )
@@ -243,6 +257,7 @@ class SegmenterNode(PrintableLogs, LifecycleNode):
                 session.end(publish=True)
             finally:
                 self._segments = session.segments  # a backend that hangs must not make the next one reuse ids
+                self.lifelong.bulletin.close()
 
     def _shut_down(self) -> None:
         self._deactivate()
@@ -254,16 +269,8 @@ class SegmenterNode(PrintableLogs, LifecycleNode):
         self._deactivate()
         ready, self._configured = self._configured, None
         if ready is not None:
-            self.destroy_lifecycle_publisher(ready.labels)
-            self.destroy_lifecycle_publisher(ready.boundaries)
-            if ready.plan_progress is not None:
-                self.destroy_lifecycle_publisher(ready.plan_progress)
-            self.destroy_publisher(ready.vocabulary)
-
-    def _make_answer_publisher(self, kind: Any, topic: str, usual: QoSProfile = ANSWER_QOS) -> Any:
-        profile = QoSProfile(depth=usual.depth, durability=usual.durability)  # overrides are written into it
-        options = qos.overridable()
-        return self.create_lifecycle_publisher(kind, topic, profile, qos_overriding_options=options)
+            self._waits.end_all("the node let go of its model, whose actions were waited for")
+            ready.publishers.destroy()
 
     def _why_locked(self) -> str:
         return "" if self._configured is None else "parameters are read at configure: clean the node up first"
@@ -276,6 +283,7 @@ class SegmenterNode(PrintableLogs, LifecycleNode):
         self._worker_failed.trigger()
 
     def _on_worker_failed(self) -> None:
+        self._waits.look()
         error = self._worker_error
         if error is None or self._session is None:
             return
@@ -331,7 +339,7 @@ class SegmenterNode(PrintableLogs, LifecycleNode):
 
     def _look_once(self) -> None:
         """Look at the inputs for the first time, image_timeout_s after activation."""
-        if self._first_look is not None:
+        if self._session is not None:
             self._first_look.cancel()
             self._report()
 

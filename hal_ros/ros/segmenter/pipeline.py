@@ -6,7 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from hal_ros.core.answers import NO_ACTION, ActionEstimate, BoundaryEstimate
 from hal_ros.core.arrays import ByteArray, FloatArray
 from hal_ros.core.decoding.known_plan import PlanTracker
 from hal_ros.core.observations import Observation
+from hal_ros.core.planning.known import Bulletin, LastKnown
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.core.streams import counts
@@ -42,6 +43,8 @@ class PipelinePorts:
     publish_label: Callable[[bytes], None]
     publish_boundary: Callable[[bytes], None]
     publish_plan: Callable[[bytes], None] = lambda _: None
+    bulletin: Bulletin = field(default_factory=Bulletin)
+    life: int = 0  # ActionLabel.session
 
 
 class Stopwatch:
@@ -142,12 +145,13 @@ class Pipeline:
         estimate, boundaries, self._state = self._segmenter.step(observation, self._state)
         self.counters[counts.HELD] += estimate.held_ticks
         with self.stopwatch.measure("publish"):
-            label = label_message(estimate, due, self._card, due.frame_id)
+            label = label_message(estimate, due, self._card, due.frame_id, self._ports.life)
             self._ports.publish_label(serialise(label))
             self.counters[counts.LABELS] += 1
             self._publish(boundaries, due)
             self._follow_plan(estimate, due)
         self._newest = due
+        self._ports.bulletin.tell(LastKnown(self._state.segment, due.stamp_ns, due.frame_id))
         self.stopwatch.add("total", time.perf_counter_ns() - received_ns)
         self.stopwatch.add("latency", self._ports.clock_ns() - due.stamp_ns)
 
@@ -160,6 +164,12 @@ class Pipeline:
     def close(self) -> None:
         """Close the open segment: the last that a pipeline does, also when its backend is gone."""
         self._publish(self._segmenter.close(self._state))
+        self._ports.bulletin.close()
+
+    def follow(self, tracker: PlanTracker | None) -> None:
+        """Place the next confirmed answer, and those after it, in another plan, or in none."""
+        self._tracker = tracker
+        self._plan = None if tracker is None else tracker.start()
 
     def _follow_plan(self, estimate: ActionEstimate, due: Due) -> None:
         if self._tracker is None or self._plan is None:
@@ -177,6 +187,8 @@ class Pipeline:
         """Publish the events of a tick; one that closes a segment is still of the tick before."""
         for boundary in boundaries:
             of = self._newest if due is None or boundary.to_action == NO_ACTION else due
-            message = boundary_message(boundary, self._card.vocabulary, "" if of is None else of.frame_id)
+            message = boundary_message(
+                boundary, self._card.vocabulary, "" if of is None else of.frame_id, self._ports.life
+            )
             self._ports.publish_boundary(serialise(message))
             self.counters[counts.BOUNDARIES] += 1

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from rclpy.lifecycle import LifecycleNode
 
 from hal_ros.core.decoding.known_plan import PlanTracker
 from hal_ros.core.errors import BackendError
+from hal_ros.core.planning.known import LastKnown, Lifelong
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.streams import counts
 from hal_ros.core.streams.convert import ToRgb
 from hal_ros.ros.segmenter.inputs import MessageInputs, ReceivedFrame
 from hal_ros.ros.segmenter.pipeline import Pipeline, PipelinePorts
+from hal_ros.ros.segmenter.publishers import Publishers
 from hal_ros.ros.segmenter.silence import SilenceWatch, silence_s
 from hal_ros.ros.segmenter.subscriptions import Subscriptions
 from hal_ros.ros.segmenter_parameters import SegmenterParameters
@@ -50,11 +52,8 @@ class Configured:
     opened: Opened | None  # None: it failed at work, and has not been opened again
     topics: Mapping[str, tuple[str, ...]]  # of each stream, as they were named
     to_rgb: ToRgb
-    labels: Any  # lifecycle publishers
-    boundaries: Any
-    tracker: PlanTracker | None
-    plan_progress: Any  # None without a plan
-    vocabulary: Any  # plain publisher: what it latched holds while the node is inactive, too
+    publishers: Publishers
+    tracker: PlanTracker | None  # of the plan that is followed
     why_closed: str = ""  # why there is no backend
 
 
@@ -92,7 +91,12 @@ class Session:
     """One activation. All methods are for the executor's thread; `on_error` is called in the worker's."""
 
     def __init__(
-        self, node: LifecycleNode, ready: Configured, segments: int, on_error: Callable[[Exception], None]
+        self,
+        node: LifecycleNode,
+        ready: Configured,
+        lifelong: Lifelong,
+        segments: int,
+        on_error: Callable[[Exception], None],
     ) -> None:
         """Subscribe and start; segment ids go on after `segments`.
 
@@ -103,7 +107,8 @@ class Session:
             raise BackendError(f"there is no backend: {ready.why_closed}; {advice}")
         card = ready.bundle.card
         self.since_ns = time.perf_counter_ns()
-        self.pipeline = Pipeline(ready.opened.segmenter, _ports(node, ready), ready.tracker, segments)
+        self._bulletin = lifelong.bulletin
+        self.pipeline = Pipeline(ready.opened.segmenter, _ports(node, ready, lifelong), ready.tracker, segments)
         self._alarm = Alarm(on_error)
         self._worker = Worker[ReceivedFrame](self.pipeline.handle, self._alarm, "segmenter")
         self._handover = Handover(self._worker)
@@ -142,6 +147,31 @@ class Session:
         self._handover.newest_ns = self.pipeline.answered_ns if dropped else self._handover.newest_ns
         return self._worker.call(self.pipeline.finish, RESET_TIMEOUT_S)
 
+    def follow(self, tracker: PlanTracker | None) -> LastKnown:
+        """Place what is confirmed after the returned label in another plan, or in none.
+
+        Raises BackendError when the model does not return in time; nothing is changed then.
+        """
+        asked, found, one_at_a_time = [tracker], [LastKnown()], threading.Lock()
+
+        def take_up() -> None:
+            with one_at_a_time:
+                if asked:
+                    self.pipeline.follow(asked.pop())
+                    found[0] = self._bulletin.newest
+
+        self._worker.call(take_up, RESET_TIMEOUT_S)
+        with one_at_a_time:
+            if asked:
+                asked.clear()  # it comes too late
+                raise BackendError("the model gives no answer; the plan before is kept")
+        return found[0]
+
+    @property
+    def stale(self) -> bool:
+        """Whether there is no answer of now: none yet, or the clock fell silent."""
+        return self.silence.stale or not self.pipeline.counters[counts.LABELS]
+
     @property
     def segments(self) -> int:
         """How many segments were opened so far."""
@@ -160,9 +190,14 @@ class Session:
             self.pipeline.close()
 
 
-def _ports(node: LifecycleNode, ready: Configured) -> PipelinePorts:
-    clock = node.get_clock()
-    ports = PipelinePorts(
-        ready.to_rgb, lambda: int(clock.now().nanoseconds), ready.labels.publish, ready.boundaries.publish
+def _ports(node: LifecycleNode, ready: Configured, lifelong: Lifelong) -> PipelinePorts:
+    clock, publishers = node.get_clock(), ready.publishers
+    return PipelinePorts(
+        ready.to_rgb,
+        lambda: int(clock.now().nanoseconds),
+        publishers.labels.publish,
+        publishers.boundaries.publish,
+        publishers.progress.publish,
+        lifelong.bulletin,
+        lifelong.life,
     )
-    return ports if ready.plan_progress is None else replace(ports, publish_plan=ready.plan_progress.publish)

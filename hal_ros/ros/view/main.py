@@ -18,7 +18,7 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from hal_msgs.msg import ActionLabel, ActionTruth, BoundaryEvent, Vocabulary
+from hal_msgs.msg import ActionLabel, ActionTruth, BoundaryEvent, Option, Vocabulary
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -61,6 +61,7 @@ class Listener:
         subscribe(ActionLabel, "action_label", self._on_label, 50)
         subscribe(BoundaryEvent, "action_boundary", self._on_boundary, 50)
         subscribe(Vocabulary, "segmenter/vocabulary", self._on_vocabulary, LATCHED)
+        subscribe(Option, "option", self._on_option, LATCHED)
         subscribe(ActionTruth, "simulation/action_truth", self._on_truth, 50)
         subscribe(CameraInfo, "camera/color/camera_info", self._on_camera_info, qos_profile_sensor_data)
         subscribe(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
@@ -94,6 +95,9 @@ class Listener:
 
     def _on_vocabulary(self, message: Vocabulary) -> None:
         self.tracker.vocabulary = tuple(message.labels)
+
+    def _on_option(self, message: Option) -> None:
+        self.tracker.on_option(message.option)
 
     def _on_truth(self, message: ActionTruth) -> None:
         self.tracker.on_truth(to_ns(message.header.stamp), message.label)

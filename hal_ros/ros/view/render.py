@@ -30,7 +30,8 @@ def colour(action: str, vocabulary: Sequence[str]) -> str:
 def render(state: ViewState, width: int, height: int) -> RenderableType:
     """Return the whole screen, for a terminal of width x height characters (80x24 or more looks best)."""
     thickness = 2 if height >= TALL else 1
-    fixed = (1, 4 + 2 * thickness, 3 + 3 * thickness, 1)  # header, action, timeline, footer
+    rows = 4 if state.options else 3
+    fixed = (1, 4 + 2 * thickness, 3 + rows * thickness, 1)  # header, action, timeline, footer
     layout = Layout()
     layout.split_column(
         Layout(_header(state, width), size=fixed[0]),
@@ -112,10 +113,12 @@ def _confidence_line(state: ViewState, width: int) -> Text:
 def _timeline_panel(state: ViewState, width: int, thickness: int) -> Panel:
     inner = width - 4 - _NAME_WIDTH
     rows = Text(no_wrap=True)
+    options = (("option", state.options),) if state.options else ()
     for name, marks in (
         ("truth", state.truth),
         ("provisional", state.provisional),
         ("confirmed", state.confirmed),
+        *options,
     ):
         rows.append(name.ljust(_NAME_WIDTH))
         rows.append_text(timeline_row(marks, state, inner))

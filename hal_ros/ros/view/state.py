@@ -58,6 +58,7 @@ class ViewState:
     truth: tuple[Mark, ...] = ()
     provisional: tuple[Mark, ...] = ()
     confirmed: tuple[Mark, ...] = ()
+    options: tuple[Mark, ...] = ()  # of a planner, if one runs
     boundaries: tuple[Boundary, ...] = ()  # newest last
     boundary_count: int = 0
     label_count: int = 0
@@ -134,6 +135,7 @@ class ViewTracker:
         self.boundary_count = 0
         self._label: LabelSeen | None = None
         self._truth, self._provisional, self._confirmed = TimelineRow(), TimelineRow(), TimelineRow()
+        self._options, self._option = TimelineRow(), ""
         self._images, self._labels = Rate(), Rate()
         self._latency_ms: deque[float] = deque(maxlen=LATENCY_SAMPLES)
         self._boundaries: deque[Boundary] = deque(maxlen=BOUNDARIES_KEPT)
@@ -157,7 +159,12 @@ class ViewTracker:
         self._provisional.add(label.stamp_ns, label.action, gap_ns=1_000_000_000)
         if label.confirmed_stamp_ns is not None:
             self._confirmed.add(label.confirmed_stamp_ns, label.confirmed_action, gap_ns=1_000_000_000)
+        self._options.add(label.stamp_ns, self._option, gap_ns=1_000_000_000)
         self._move_to(label.stamp_ns)
+
+    def on_option(self, option: str) -> None:
+        """Take one Option of a planner: it runs from the next label on."""
+        self._option = option
 
     def on_boundary(self, stamp_ns: int, from_action: str, to_action: str, receive_ns: int) -> None:
         """Take one BoundaryEvent."""
@@ -187,6 +194,7 @@ class ViewTracker:
             truth=self._truth.marks(),
             provisional=self._provisional.marks(),
             confirmed=self._confirmed.marks(),
+            options=self._options.marks() if any(mark.action for mark in self._options.marks()) else (),
             boundaries=tuple(self._boundaries),
             boundary_count=self.boundary_count,
             label_count=self.label_count,

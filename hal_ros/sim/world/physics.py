@@ -41,6 +41,14 @@ class Physics:
         """Advance by control ticks of 10 ms."""
         mujoco.mj_step(self.model, self.data, SUBSTEPS * ticks)
 
+    def put(self, name: str, xy: tuple[float, float]) -> None:
+        """Set a free body down somewhere else at its own height, at rest."""
+        body = self._body[name]
+        first, dof = self.model.jnt_qposadr[self.model.body_jntadr[body]], self.model.body_dofadr[body]
+        self.data.qpos[first : first + 2] = xy
+        self.data.qvel[dof : dof + 6] = [0, 0, -1e-3, 0, 0, 0]  # a body that sleeps wakes only if it moves
+        mujoco.mj_kinematics(self.model, self.data)  # whoever asks where it is before the next step is told
+
     def has(self, name: str) -> bool:
         """Tell whether a body stands in this episode."""
         return name in self._body

@@ -64,6 +64,7 @@ def test_both_callers_let_the_training_tracks_decide(
     monkeypatch.setattr(targets, "first_labels", first_labels)
     splits = {"train": make_encoded_clips(1, 0), "validation": make_encoded_clips(1, 1)}
     name = "train" if blind == "training" else blind
+    splits["validation"] = [replace(encoded, name=f"held out {encoded.name}") for encoded in splits["validation"]]
     splits[name] = [replace(encoded, joints_valid=np.zeros_like(encoded.joints_valid)) for encoded in splits[name]]
     monkeypatch.setattr(targets, "load_splits", lambda *_: splits)
     for module in (chain, targets):

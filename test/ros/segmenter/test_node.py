@@ -181,7 +181,7 @@ def test_published_bytes_are_those_of_the_core_and_of_replay(rig: Rig) -> None:
         pictures = {"camera": picture(colour)}
         observation = Observation(due.stamp_ns, due.tick, due.origin_ns, pictures, due.values, due.valid)
         estimate, _, state = segmenter.step(observation, state)
-        expected.append(serialise(label_message(estimate, due, card, "camera")))
+        expected.append(serialise(label_message(estimate, due, card, "camera", node.lifelong.life)))
     rig.until(lambda: len(heard) == len(STORY))
     assert heard == expected
     assert len(set(expected)) == len(STORY)

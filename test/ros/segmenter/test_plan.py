@@ -16,6 +16,7 @@ from hal_ros.bags.messages import deserialise, to_ns
 from hal_ros.core.decoding.known_plan import PlanTracker
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.streams.intake import Due
+from hal_ros.offline.followed_plans import FollowedPlans
 from hal_ros.offline.replay import PLAN_TOPIC, replay
 from ros_fakes import PERIOD_NS, START_NS, Rig
 
@@ -67,7 +68,7 @@ def test_a_replay_says_the_same(rig: Rig, heard: list[PlanProgress]) -> None:
         for tick, (stamp, colour) in enumerate(zip(stamps, STORY, strict=True))
     ]
     plan = [COLOURS.index(name) for name in ("red", "green", "blue")]
-    messages = replay(frames, Segmenter(card, FakeBackend(card)), 0, PlanTracker(plan, card))
+    messages = replay(frames, Segmenter(card, FakeBackend(card)), 0, FollowedPlans(PlanTracker(plan, card)))
     replayed = [deserialise(m.type_name, m.data) for m in messages if m.topic == PLAN_TOPIC]
     said = [(p.step, p.label, p.label_id, p.progress, p.confidence, p.deviation, p.deviates) for p in heard]
     again = [(p.step, p.label, p.label_id, p.progress, p.confidence, p.deviation, p.deviates) for p in replayed]
@@ -87,10 +88,13 @@ def test_a_reset_starts_the_plan_afresh(rig: Rig, heard: list[PlanProgress]) -> 
     assert heard[-1].step == 0
 
 
-def test_without_a_plan_there_is_no_such_topic(rig: Rig) -> None:
-    rig.active()
+def test_without_a_plan_nothing_is_said_of_it(rig: Rig, heard: list[PlanProgress]) -> None:
+    active(rig, "")
+    show_all(rig, heard, [])
     rig.show("red", 0)
-    assert rig.robot.count_publishers("segmenter/plan_progress") == 0
+    for tick in range(1, 2 * LAG):
+        rig.show("blue", tick)
+    assert not heard
 
 
 def test_an_unknown_action_is_refused_at_configure(rig: Rig) -> None:

@@ -233,3 +233,14 @@ def test_what_is_published_is_shown(ros_domain_id: int) -> None:
     assert state.vocabulary == ACTIONS
     assert state.latency_p50_ms is not None
     assert state.latency_p50_ms > 1e6  # the label's stamp is of 1970
+
+
+def test_a_planners_options_are_a_row_of_the_timeline() -> None:
+    tracker = ViewTracker("planner")
+    for tick in range(20):
+        if tick == 10:
+            tracker.on_option("pick_red")
+        tracker.on_label(LabelSeen(10**9 + tick * 10**8, "move", 0.9, None, "", 0.0), 0)
+    state = tracker.state(1.0, 0)
+    assert [mark.action for mark in state.options] == ["", "pick_red", ""]
+    assert state.options[1].stamp_ns == 2 * 10**9
