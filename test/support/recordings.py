@@ -16,6 +16,7 @@ from hal_ros.core.arrays import ByteArray
 PERIOD_NS = 100_000_000
 START_NS = 1_700_000_000_000_000_000
 FRAME = "camera"
+SESSION = 7
 
 
 class Story(NamedTuple):
@@ -78,6 +79,7 @@ def write_story(path: Path, story: Story) -> Path:
                     0.9,
                     segment_id,
                     duration_message(duration_ns),
+                    SESSION,
                 )
                 put(bag, "/action_boundary", "BoundaryEvent", receive_ns, event)
             said = action_id(story.provisional, tick)
@@ -110,6 +112,7 @@ def label_fields(story: Story, tick: int, said: int, confirmed: int, segment_id:
         0.9 if valid else 0.0,
         segment_id if valid else 0,
         [],
+        SESSION,
     )
 
 
