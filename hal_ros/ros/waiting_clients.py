@@ -39,7 +39,7 @@ class WaitingClients:
         self._context = Context()
         rclpy.init(args=None, context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self._executor = SingleThreadedExecutor(context=self._context)
-        lean = {"context": self._context, "start_parameter_services": False, "enable_rosout": False}
+        lean: dict[str, Any] = {"context": self._context, "start_parameter_services": False, "enable_rosout": False}
         self._nodes = [Node(f"planner_{number}", **lean) for number in range(self._count)]
         self._goals = [_Planner(self, node) for node in self._nodes]
         for node in self._nodes:
