@@ -29,6 +29,7 @@ class WaitingClients:
     """
 
     def __init__(self, count: int) -> None:
+        self.ended = 0  # goals, however they ended
         self.reached = 0
         self.answered = 0  # questions for the state
         self.feedback = 0
@@ -118,6 +119,7 @@ class _Planner:
 
     def _on_result(self, ended: Any) -> None:
         result = ended.result().result
+        self._all.ended += 1
         if result.outcome == WaitForAction.Result.REACHED:
             self._all.reached += 1
             if self._all.waiting:

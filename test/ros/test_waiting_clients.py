@@ -27,5 +27,6 @@ def test_they_are_told_of_each_segment_until_they_end(rig: Rig) -> None:
         until(lambda: clients.reached == 2 and len(node._waits._goals) == 2)  # they wait for the next segment
         until(lambda: clients.answered)
         clients.end()
-        until(lambda: not node._waits._goals)
+        until(lambda: clients.ended == 4)
+        assert not node._waits._goals
         assert not clients.waiting
