@@ -29,6 +29,7 @@ class WaitingClients:
     """
 
     def __init__(self, count: int) -> None:
+        self.ended = 0  # goals, however they ended
         self.reached = 0
         self.answered = 0  # questions for the state
         self.feedback = 0
@@ -39,7 +40,7 @@ class WaitingClients:
         self._context = Context()
         rclpy.init(args=None, context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self._executor = SingleThreadedExecutor(context=self._context)
-        lean = {"context": self._context, "start_parameter_services": False, "enable_rosout": False}
+        lean: dict[str, Any] = {"context": self._context, "start_parameter_services": False, "enable_rosout": False}
         self._nodes = [Node(f"planner_{number}", **lean) for number in range(self._count)]
         self._goals = [_Planner(self, node) for node in self._nodes]
         for node in self._nodes:
@@ -118,6 +119,7 @@ class _Planner:
 
     def _on_result(self, ended: Any) -> None:
         result = ended.result().result
+        self._all.ended += 1
         if result.outcome == WaitForAction.Result.REACHED:
             self._all.reached += 1
             if self._all.waiting:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +12,23 @@ import pytest
 
 from fakes import make_card
 from hal_ros.bags.answer_messages import FOLLOWED_TYPE, followed_message
+from hal_ros.bags.definitions import BagTypes
 from hal_ros.bags.frames import Frame
+from hal_ros.bags.inputs import find_inputs
 from hal_ros.bags.messages import serialise
-from hal_ros.bags.reader import BagMessage, BagWriter
+from hal_ros.bags.reader import BagMessage, BagWriter, read_messages
 from hal_ros.core.decoding.known_plan import PlanTracker
 from hal_ros.core.errors import ConfigError
 from hal_ros.core.planning.known import LastKnown
+from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.streams.intake import Due
+from hal_ros.offline.bundle import BundleChoice
 from hal_ros.offline.followed_plans import FOLLOWED_TOPIC, FollowedPlans, PlanChange, recorded_plans
+from hal_ros.offline.named_ticks import named_frames, named_ticks
+from hal_ros.offline.replay import LABEL_TOPIC, PLAN_TOPIC, replay
+from hal_ros.offline.run import ReplayJob, run_replay
+from hal_ros.runtime.backend import open_backend
+from hal_ros.runtime.bundle import load_bundle
 
 CARD = make_card()
 S = 1_000_000_000
@@ -89,3 +100,40 @@ def test_a_plan_of_another_model_is_refused(tmp_path: Path) -> None:
     bag = bag_of(tmp_path / "bag.mcap", other((1,)))
     with pytest.raises(ConfigError, match="plan: action 'bow' is unknown; expected one of red, green, blue"):
         recorded_plans(bag, [FOLLOWED_TOPIC], CARD)
+
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "0.1.0"
+
+
+def test_the_progress_in_a_recording_is_repeated_with_its_plans(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = load_bundle(GOLDEN / "bundle")
+    card, bag = bundle.card, GOLDEN / "recording.mcap"
+    answers = list(read_messages(GOLDEN / "answers.mcap", [LABEL_TOPIC]))
+    ticks, _ = named_ticks(answers, card, BagTypes.of(GOLDEN / "answers.mcap"))
+    ticks = [replace(tick, session=LIFE) for tick in ticks]
+    told = bag_of(
+        tmp_path / "told.mcap",
+        *(
+            BagMessage(
+                FOLLOWED_TOPIC,
+                FOLLOWED_TYPE,
+                answers[at].receive_ns,
+                serialise(followed_message(ids, card.vocabulary, LastKnown(None, ticks[at].stamp_ns), LIFE)),
+            )
+            for at, ids in ((20, (1, 2, 3)), (40, ()), (50, (0, 4)))
+        ),
+    )
+    inputs = find_inputs(bag, card.streams, card.name)
+    frames = named_frames(read_messages(bag, inputs.all_topics), ticks, inputs, Counter())
+    segmenter = Segmenter(card, open_backend(bundle, "onnxruntime")[0])
+    plans = FollowedPlans(changes=recorded_plans(told, [FOLLOWED_TOPIC], card))
+    recorded = bag_of(tmp_path / "recorded.mcap", *replay(frames, segmenter, plans=plans))
+    choice = BundleChoice(bundle.folder, "onnxruntime")
+    assert run_replay(ReplayJob(bag, ticks_from=recorded), choice)
+    assert f"{PLAN_TOPIC}: 50 of 50 recorded messages equal byte for byte" in capsys.readouterr().out
+    other = tmp_path / "plan.txt"
+    other.write_text("idle\n")
+    assert run_replay(ReplayJob(bag, ticks_from=recorded, plan=other), choice)  # somebody asks for another plan
+    assert PLAN_TOPIC not in capsys.readouterr().out

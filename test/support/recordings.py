@@ -17,6 +17,7 @@ PERIOD_NS = 100_000_000
 SESSION = 0  # of what no node has answered
 START_NS = 1_700_000_000_000_000_000
 FRAME = "camera"
+SESSION = 7
 
 
 class Story(NamedTuple):
