@@ -230,8 +230,12 @@ class Logits:
 
     def at(self, temperatures: Tensor) -> Answers:
         """Return what `answer` would with these temperatures (2,), byte for byte."""
-        both = zip((self.now, self.lagged), temperatures.to(self.now.device), strict=True)
-        return Answers(*(to_numpy(torch.log_softmax(values / each, -1)) for values, each in both), self.boundary)
+        now, lagged = temperatures.to(self.now.device)
+        return Answers(
+            to_numpy(torch.log_softmax(self.now / now, -1)),
+            to_numpy(torch.log_softmax(self.lagged / lagged, -1)),
+            self.boundary,
+        )
 
 
 def logits(model: CausalHal, clip: Clip) -> Logits:
@@ -241,7 +245,7 @@ def logits(model: CausalHal, clip: Clip) -> Logits:
         for head, pieces in zip((model.head, model.lagged_head), kept, strict=True):
             hooks.callback(head.register_forward_hook(partial(_keep, pieces)).remove)
         boundary = answer(model, clip).boundary
-    return Logits(*map(torch.cat, kept), boundary)
+    return Logits(torch.cat(kept[0]), torch.cat(kept[1]), boundary)
 
 
 def _keep(pieces: list[Tensor], _head: nn.Module, _inputs: object, output: Tensor) -> None:

@@ -42,7 +42,7 @@ CHOOSER = "hal_ros.runtime.backend"  # opens the back end that was asked for, th
 # Libraries that only these rooms may import, for the sake of the other rooms' processes.
 OWNERS = {
     "rclpy": {"ros", "bench"},
-    "hal_msgs": {"ros"},
+    "hal_msgs": {"ros", "bench"},
     "message_filters": {"ros"},
     "cv_bridge": {"ros"},
     "torch": {"nn", "fit", "labels", "train", "baselines", "export", "experiments"},

@@ -73,7 +73,7 @@ def _latencies_ms(labels: Sequence[LabelAnswer], windows: Sequence[Window], stat
 
 def _run(live: Live) -> tuple[list[Window], str]:
     """Return the windows, and what the clients did."""
-    from hal_ros.ros.waiting_clients import WaitingClients  # late: the other parts need no ROS
+    from hal_ros.bench.streams.waiting_clients import WaitingClients  # late: the other parts need no ROS
 
     windows: list[Window] = []
     with Interrupts() as interrupts, Processes(live.logs, interrupts) as processes:

@@ -323,11 +323,9 @@ class SegmenterNode(PrintableLogs, LifecycleNode):
             self._reopening = False
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        if self._session is None:
-            response.message = f"{self.state}: nothing to reset"
-            return response
-        response.success = self._session.reset()
-        response.message = "fresh state" if response.success else "the model gives no answer"
+        response.success = self._session is not None and self._session.reset()
+        why_not = "the model gives no answer" if self._session else f"{self.state}: nothing to reset"
+        response.message = "fresh state" if response.success else why_not
         return response
 
     # --- diagnostics --------------------------------------------------------------------------------------------------

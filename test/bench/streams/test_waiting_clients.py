@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fakes import make_card
-from hal_ros.ros.waiting_clients import WaitingClients
+from hal_ros.bench.streams.waiting_clients import WaitingClients
 from ros_fakes import Rig
 
 pytestmark = pytest.mark.ros
