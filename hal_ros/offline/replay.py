@@ -27,6 +27,7 @@ from hal_ros.bags.messages import deserialise, serialise, to_ns
 from hal_ros.bags.reader import BagMessage, read_messages, topic_types
 from hal_ros.core.answers import NO_ACTION, BoundaryEstimate
 from hal_ros.core.card import ModelCard
+from hal_ros.core.errors import BagError
 from hal_ros.core.observations import Observation
 from hal_ros.core.segmenter import Segmenter, SegmenterState
 from hal_ros.offline.followed_plans import FollowedPlans
@@ -196,7 +197,10 @@ def _same(replayed: bytes, recorded: BagMessage, types: BagTypes) -> bool:
     kind = recorded.type_name
     if replayed == recorded.data or kind not in (LABEL_TYPE, BOUNDARY_TYPE):
         return replayed == recorded.data
-    theirs, ours = types.deserialise(kind, recorded.data), deserialise(kind, replayed)
+    try:
+        theirs, ours = types.deserialise(kind, recorded.data), deserialise(kind, replayed)
+    except BagError:
+        return False  # what was recorded is damaged
     if kind == BOUNDARY_TYPE and ours.to_label_id == NO_ACTION and ours.detected_at == ours.header.stamp:
         ours.detected_at = theirs.detected_at
     ours.session = ours.session or getattr(theirs, "session", 0)
