@@ -206,6 +206,7 @@ def test_plans_that_were_set_meanwhile_are_followed_again(rig: Rig, record: Call
     """Across a reset and an activation, and after a plan was cleared; a replay without them says something else."""
     node = rig.active(plan="red, green")
     recording = record()
+    recording.until_written(FOLLOWED_TOPIC, 1)  # latched, one deep: the next one would take its place
     client = rig.robot.create_client(SetPlan, "segmenter/set_plan")
     rig.until(client.service_is_ready)
     for tick, colour in enumerate(STORY * 2):
