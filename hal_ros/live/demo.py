@@ -13,7 +13,7 @@ import hal_ros
 from hal_ros.bags.reader import BagNotes, read_messages
 from hal_ros.core.errors import BagError, HalError
 from hal_ros.live.processes import Child, Interrupts, Processes
-from hal_ros.live.system import Live, start_all
+from hal_ros.live.system import SEGMENTER, Live, start_all
 
 if TYPE_CHECKING:
     from hal_ros.ros.view.main import Listener
@@ -52,12 +52,11 @@ def run_live(live: Live, duration_s: float) -> Ending:
     """Start everything, show it for duration_s from the first label, and end everything."""
     with Interrupts() as interrupts:
         with Processes(live.logs, interrupts) as processes:
-            start_all(processes, live)
-            failure, state = _watch(processes, interrupts, live, duration_s)
+            robot = start_all(processes, live)
+            failure, state = _watch(processes, interrupts, live, duration_s, robot)
             # The robot has been asked to end, which may take seconds. The segmenter's last report is not to be of its
             # silence, so it ends first, and the recorder last.
-            for child in processes.children[1:2]:
-                processes.end(child)
+            processes.end(processes.named(SEGMENTER))
         if processes.killed and not (failure or interrupts.count):
             failure = f"{', '.join(processes.killed)} did not end when asked to and had to be killed"
         for name, code in processes.codes.items():
@@ -66,13 +65,15 @@ def run_live(live: Live, duration_s: float) -> Ending:
         return Ending(failure, interrupts.count, state)
 
 
-def _watch(processes: Processes, interrupts: Interrupts, live: Live, duration_s: float) -> tuple[str, ViewState]:
+def _watch(
+    processes: Processes, interrupts: Interrupts, live: Live, duration_s: float, robot: Child
+) -> tuple[str, ViewState]:
     """Show the live view until the time is over or something ended it; return why it failed, or ''."""
     from hal_ros.ros.view.main import REFRESH_S, Listener, Screen
     from hal_ros.ros.view.state import ViewTracker
 
-    robot = "simulated robot" if live.bag is None else f"playing {live.bag.name}"
-    tracker = ViewTracker(f"{live.model.name} · {robot} · domain {os.environ['ROS_DOMAIN_ID']}", duration_s)
+    source = "simulated robot" if live.bag is None else f"playing {live.bag.name}"
+    tracker = ViewTracker(f"{live.model.name} · {source} · domain {os.environ['ROS_DOMAIN_ID']}", duration_s)
     tracker.notice = "starting robot, segmenter and recorder"
     watch = Watch(duration_s)
     failure, dead = "", None
@@ -88,7 +89,7 @@ def _watch(processes: Processes, interrupts: Interrupts, live: Live, duration_s:
             dead = processes.dead()
             failure = _describe(dead) if dead else watch.failure()
         if not (failure or interrupts.count):
-            processes.ask_to_end(processes.children[0])
+            processes.ask_to_end(robot)
             _hear_the_last(listener, tracker)
     if dead is not None:
         print(f"hal demo: {dead.name} said last:", *dead.log_tail(), sep="\n  ", file=sys.stderr)

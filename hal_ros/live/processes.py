@@ -118,6 +118,10 @@ class Processes:
         """The exit codes of those that have ended, by name; one that a signal ended has the signal's, negative."""
         return {one.name: one.process.returncode for one in self.children if one.process.returncode is not None}
 
+    def named(self, name: str) -> Child:
+        """Return the child of this name, which has been started."""
+        return next(child for child in self.children if child.name == name)
+
     def dead(self) -> Child | None:
         """Return the first child that has ended by itself; None while all run."""
         if time.monotonic() >= self._next_scan:

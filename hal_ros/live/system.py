@@ -19,6 +19,7 @@ from hal_ros.ros.stream_topics import TOPICS
 from hal_ros.runtime.bundle import load_bundle
 
 RECORDING = "recording"
+SEGMENTER = "segmenter"
 LAST_REPORT_S = 1.5  # from the robot's end until everybody's counters on /diagnostics are final
 
 
@@ -75,7 +76,7 @@ def check(live: Live) -> None:
 
 
 def start_all(processes: Processes, live: Live) -> Child:
-    """Start the three processes, in the order in which they are to end; return the first one, the robot.
+    """Start robot, planner if there is one, segmenter and recorder; return the robot. They end in this order.
 
     It publishes nothing before recorder and segmenter listen, so that the recording lacks nothing that went into a
     label. A bag's topics are given to the segmenter, as a bag may have them where the model's card names none.
@@ -99,7 +100,7 @@ def start_all(processes: Processes, live: Live) -> Child:
         robot = start_node(processes, "player", "player", player)
         segmenter |= {f"topics.{stream}": list(topics) for stream, topics in inputs.topics.items() if topics}
         recorder["topics"] = sorted({*TOPICS, *inputs.all_topics})
-    start_node(processes, "segmenter", "segmenter.main", segmenter)
+    start_node(processes, SEGMENTER, "segmenter.main", segmenter)
     start_node(processes, "recorder", "recorder", recorder)
     return robot
 

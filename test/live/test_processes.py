@@ -53,6 +53,7 @@ def test_children_end_on_interrupt_and_are_reaped(tmp_path: Path, fifo: Path) ->
         child = processes.start("obedient", [*PYTHON, OBEDIENT, str(fifo)], os.environ)
         wait_ready(fifo)
         assert processes.dead() is None
+        assert processes.named("obedient") is child
     assert child.process.returncode == -signal.SIGINT or child.process.returncode == 1
     assert processes.killed == []
     assert not psutil.pid_exists(child.process.pid)

@@ -76,6 +76,14 @@ def test_modules_that_are_there_are_started(tmp_path: Path) -> None:
     assert noted.given("segmenter") == {"model": str(model), "autostart": True}
 
 
+def test_a_planner_drives_the_robot_and_ends_before_those_who_hear_it(tmp_path: Path) -> None:
+    noted = Noted()
+    asked = live.Live(bundle(tmp_path / "model", make_streams()), tmp_path / "out", recipe="serve")
+    robot = live.start_all(noted, asked)  # type: ignore[arg-type]
+    assert list(noted.commands) == [robot, "planner", live.SEGMENTER, "recorder"]
+    assert noted.given("simulated_robot")["driven"] is True
+
+
 @pytest.mark.parametrize("topic", ["/camera/color/image_raw", "/camera/color/image_raw/compressed", "/eye/compressed"])
 def test_a_bag_is_heard_on_the_topics_that_it_has(tmp_path: Path, topic: str) -> None:
     """A card of the first format names none: then the only one that carries images is taken."""
