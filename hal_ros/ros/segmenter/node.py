@@ -18,7 +18,7 @@ from std_srvs.srv import Trigger
 from hal_ros.bags.answer_messages import warm_up
 from hal_ros.core.decoding.known_plan import PlanTracker, plan_ids, plan_names
 from hal_ros.core.errors import BackendError, ConfigError, HalError
-from hal_ros.core.planning.known import LastKnown, Lifelong
+from hal_ros.core.planning.known import LastKnown
 from hal_ros.core.streams.spec import StreamSpec
 from hal_ros.ros import params
 from hal_ros.ros.convert import rgb_converter
@@ -33,6 +33,7 @@ from hal_ros.ros.segmenter.silence import poll_s
 from hal_ros.ros.segmenter.topics import all_names, chosen_topics, declare_topics
 from hal_ros.ros.segmenter.waiting import WaitServer
 from hal_ros.ros.segmenter_parameters import TOPICS_PREFIX, SegmenterParameters
+from hal_ros.runtime.bulletin import Lifelong
 from hal_ros.runtime.bundle import Bundle, load_bundle
 
 FAILURE, ERROR = TransitionCallbackReturn.FAILURE, TransitionCallbackReturn.ERROR
@@ -48,8 +49,7 @@ class SegmenterNode(PrintableLogs, LifecycleNode):
         self._open_backend = open_backend
         self._configured: Configured | None = None
         self._session: Session | None = None
-        self._finalised = False
-        self._failure = ""
+        self._finalised, self._failure = False, ""
         self._worker_error: Exception | None = None
         self._reopened = self._reopening = False  # since somebody else activated the node
         self._segments = 0

@@ -17,13 +17,14 @@ from hal_ros.core.answers import NO_ACTION, ActionEstimate, BoundaryEstimate
 from hal_ros.core.arrays import ByteArray, FloatArray
 from hal_ros.core.decoding.known_plan import PlanTracker
 from hal_ros.core.observations import Observation
-from hal_ros.core.planning.known import Bulletin, LastKnown
+from hal_ros.core.planning.known import LastKnown
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.step import Backend, StepInput, StepOutput
 from hal_ros.core.streams import counts
 from hal_ros.core.streams.convert import PictureConverter, ToRgb
 from hal_ros.core.streams.intake import Due
 from hal_ros.ros.segmenter.inputs import ReceivedFrame
+from hal_ros.runtime.bulletin import Bulletin
 
 WINDOW = 600
 """Newest durations of each stage that percentiles are taken over: a minute at 10 Hz."""

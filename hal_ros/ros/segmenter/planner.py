@@ -14,10 +14,10 @@ from hal_ros.core.answers import NO_ACTION
 from hal_ros.core.card import ModelCard
 from hal_ros.core.decoding.known_plan import MOST_STEPS, PlanTracker, plan_ids
 from hal_ros.core.errors import ConfigError, HalError
-from hal_ros.core.planning.known import LastKnown, Lifelong
+from hal_ros.core.planning.known import LastKnown
 from hal_ros.core.segmenter import OpenSegment
-
-S_NS = 1_000_000_000
+from hal_ros.core.ticks import S_NS
+from hal_ros.runtime.bulletin import Lifelong
 
 
 class PlannerHost(Protocol):
@@ -55,9 +55,9 @@ class PlannerServices:
         response.session = host.lifelong.life
         response.stale = host.stale
         response.segment = segment_message(running(host), host)
-        response.label_stamp = Time(sec=label_ns // S_NS, nanosec=label_ns % S_NS)
+        response.label_stamp = _time(label_ns)
         age_ns = int(self._node.get_clock().now().nanoseconds) - label_ns if label_ns else 0
-        response.label_age = Duration(sec=age_ns // S_NS, nanosec=age_ns % S_NS)
+        response.label_age = _duration(age_ns)
         return response
 
     def _on_set_plan(self, request: Any, response: Any) -> Any:
@@ -68,7 +68,7 @@ class PlannerServices:
             self._node.get_logger().warning(f"~/set_plan refused: {error}")
             return response
         response.success = True
-        response.stamp = Time(sec=known.label_ns // S_NS, nanosec=known.label_ns % S_NS)
+        response.stamp = _time(known.label_ns)
         self._node.get_logger().info(f"following {', '.join(request.labels) or 'no plan'}")
         return response
 
@@ -96,8 +96,16 @@ def segment_message(segment: OpenSegment | None, host: PlannerHost) -> SegmentSt
         segment_id=segment.segment_id,
         label=host.vocabulary[segment.action],
         label_id=segment.action,
-        start=Time(sec=segment.start_ns // S_NS, nanosec=segment.start_ns % S_NS),
-        stamp=Time(sec=segment.newest_ns // S_NS, nanosec=segment.newest_ns % S_NS),
-        age=Duration(sec=age_ns // S_NS, nanosec=age_ns % S_NS),
+        start=_time(segment.start_ns),
+        stamp=_time(segment.newest_ns),
+        age=_duration(age_ns),
         confidence=segment.confidence,
     )
+
+
+def _time(stamp_ns: int) -> Time:
+    return Time(sec=stamp_ns // S_NS, nanosec=stamp_ns % S_NS)
+
+
+def _duration(duration_ns: int) -> Duration:
+    return Duration(sec=duration_ns // S_NS, nanosec=duration_ns % S_NS)

@@ -12,9 +12,10 @@ from rclpy.qos import QoSDurabilityPolicy, QoSLivelinessPolicy, QoSProfile
 from hal_ros.bags.answer_messages import followed_message, vocabulary_message
 from hal_ros.bags.messages import serialise
 from hal_ros.core.decoding.known_plan import PlanTracker
-from hal_ros.core.planning.known import LastKnown, Lifelong
+from hal_ros.core.planning.known import LastKnown
 from hal_ros.core.streams.spec import StreamSpec
 from hal_ros.ros import qos
+from hal_ros.runtime.bulletin import Lifelong
 from hal_ros.runtime.bundle import Bundle
 
 LABEL, BOUNDARY, PROGRESS = ANSWERS = ("action_label", "action_boundary", "~/plan_progress")

@@ -12,7 +12,7 @@ from rclpy.lifecycle import LifecycleNode
 
 from hal_ros.core.decoding.known_plan import PlanTracker
 from hal_ros.core.errors import BackendError
-from hal_ros.core.planning.known import LastKnown, Lifelong
+from hal_ros.core.planning.known import LastKnown
 from hal_ros.core.segmenter import Segmenter
 from hal_ros.core.streams import counts
 from hal_ros.core.streams.convert import ToRgb
@@ -22,6 +22,7 @@ from hal_ros.ros.segmenter.publishers import Publishers
 from hal_ros.ros.segmenter.silence import SilenceWatch, silence_s
 from hal_ros.ros.segmenter.subscriptions import Subscriptions
 from hal_ros.ros.segmenter_parameters import SegmenterParameters
+from hal_ros.runtime.bulletin import Lifelong
 from hal_ros.runtime.bundle import Bundle
 from hal_ros.runtime.worker import Worker
 

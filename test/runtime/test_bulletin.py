@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from hal_ros.core.planning.known import MOST_LIVES, MOST_NEWS, Bulletin, LastKnown, Lifelong
+from hal_ros.core.planning.known import LastKnown
 from hal_ros.core.segmenter import OpenSegment
+from hal_ros.runtime.bulletin import MOST_LIVES, MOST_NEWS, Bulletin, Lifelong
 
 SEGMENT = OpenSegment(1, 3, 100, 200, 0.5)
 
