@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -180,3 +181,14 @@ def in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
         return 0.0
 
     monkeypatch.setattr("hal_ros.tensorrt.compile.run_child", run)
+
+
+@pytest.fixture
+def rig(tmp_path: Path, ros_domain_id: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A `ros_fakes.Rig` of its own: context, executor and ROS domain. Imported late: most tests need no ROS."""
+    from ros_fakes import Rig
+
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    made = Rig(tmp_path, ros_domain_id)
+    yield made
+    made.close()
