@@ -18,7 +18,7 @@ from hal_planner.options import IDLE, Option, PlanError, check_plan
 
 
 class Outcome(IntEnum):
-    """How an option ended, as in hal_msgs/msg/OptionStatus."""
+    """How an option ended, as in hal_msgs/msg/Option."""
 
     NONE = 0
     SUCCEEDED = 1

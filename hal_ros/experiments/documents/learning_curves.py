@@ -54,9 +54,8 @@ def table(parts: Sequence[Results], split: str) -> str:
     ]
     for learner in learners(parts):
         for part in parts:
-            rows = [_row(part, learner, split, metric) for metric in SHOWN]
-            cells = " | ".join(map(_cell, rows))
-            lines.append(f"| {learner.system} | {learner.supervision} | {episodes(part)} | {cells} |")
+            cells = [_cell(_row(part, learner, split, metric)) for metric in SHOWN]
+            lines.append(f"| {learner.system} | {learner.supervision} | {episodes(part)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

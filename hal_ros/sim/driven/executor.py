@@ -50,8 +50,8 @@ class Executor:
         """Begin a skill in the next tick; raises ConfigError for one that no robot has."""
         if skill and skill not in SKILLS:
             raise ConfigError(f"skill {skill!r} is unknown; expected one of {', '.join(SKILLS)}")
-        self._told = skill
         self._now = ToldSkill(skill, False)
+        self._told = skill  # last: from here on the physics' thread may take it up
 
     def script(self, controller: Controller, physics: Physics) -> Motion:
         """Return the motion of a whole episode, which never ends by itself."""
